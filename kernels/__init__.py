@@ -1,0 +1,1 @@
+"""Sparse convolution, one-ring attention and mesh simplification: pure functions on arrays."""
