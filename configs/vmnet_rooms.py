@@ -1,0 +1,59 @@
+"""The demo: synthetic rooms at 5 cm, full-width network, a few minutes on two CPU cores.
+
+Aims at no row of the paper; its measure is the mean IoU on unseen rooms against a logistic regression on colour and
+height (`make demo` prints both).
+
+  python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=40
+  python -m preprocess.scenes --input=runs/demo/rooms/meshes --output=runs/demo/rooms/scenes --cells=0.05,0.1 --voxel_size=0.05
+  python -m vmnet_jax.train --config=configs/vmnet_rooms.py --workdir=runs/demo/vmnet
+"""
+
+from ml_collections import ConfigDict
+
+from trainlib.flags import parse_words
+
+
+def get_config(words: str = "") -> ConfigDict:
+    given = parse_words(words, known={"smoke": False})
+    config = ConfigDict()
+    config.seed = 0
+    config.platform = "any"
+
+    config.scenes = "runs/demo/rooms/scenes"
+    config.train_list = ""
+    config.val_list = ""
+    config.val_fraction = 0.2
+    config.features = ("rgb",)
+    config.rotation = "z"
+    config.edge_cutoff = 4
+
+    config.batch_size = 2
+    config.max_buckets = 2
+    config.loader_threads = 2
+    config.cache_gib = 4.0
+
+    config.widths = (32, 64, 96, 128, 160, 192, 224)
+    config.geo_width = 32
+    config.layer_norm_scope = "scene"
+    config.attention_shift = "vertex"
+    config.dtype = "float32"
+
+    config.num_steps = 300
+    config.learning_rate = 0.1
+    config.momentum = 0.9
+    config.dampening = 0.1
+    config.weight_decay = 1e-4
+    config.class_weights = ()
+
+    config.log_every = 10
+    config.eval_every = 0
+    config.save_every = 100
+    config.keep_checkpoints = 2
+
+    if given["smoke"]:
+        config.num_steps = 4
+        config.widths = (8, 8, 8, 8, 8, 8, 8)
+        config.geo_width = 8
+        config.log_every = 1
+        config.save_every = 2
+    return config

@@ -1,0 +1,169 @@
+"""Joins samples into one padded `SceneBatch`, and plans the few sizes (buckets) to which batches are padded.
+
+XLA compiles once per shape, so batches share a small number of buckets. A bucket fixes the rows of all seven voxel
+levels, all seven mesh levels and the overflow lists together: one joint key, so that L levels never multiply the number
+of compilations. Neighbouring buckets differ by a factor of about 1.25.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.device.attention import Rings
+from kernels.host import padding
+from vmnet_jax.sample import NUM_LEVELS, Sample
+from vmnet_jax.scene_batch import SceneBatch, Trace, Trilinear
+
+STEP = 1.25
+
+
+class Sizes(NamedTuple):
+    """Real rows of one sample or batch, or the padded rows of a bucket."""
+
+    voxels: tuple[int, ...]
+    vertices: tuple[int, ...]
+    overflow: tuple[int, ...]
+
+    def fits(self, bucket: "Sizes") -> bool:
+        """True where every array has room for these rows and the padding row that absent entries point to."""
+        rows_fit = all(a < b for a, b in zip(self.voxels + self.vertices, bucket.voxels + bucket.vertices))
+        return rows_fit and all(a <= b for a, b in zip(self.overflow, bucket.overflow))
+
+
+class DoesNotFit(ValueError):
+    """A batch is larger than the largest bucket."""
+
+
+def sample_sizes(sample: Sample) -> Sizes:
+    """Real rows of one sample; of a scene file's unaugmented placement where a `Scene` is given."""
+    return Sizes(
+        tuple(len(c) for c in sample.voxels.coords),
+        tuple(len(r.ring) for r in sample.rings),
+        tuple(len(r.overflow_target) for r in sample.rings),
+    )
+
+
+def add_sizes(sizes: list[Sizes]) -> Sizes:
+    """Rows of several samples joined."""
+    return Sizes(*(tuple(int(n) for n in np.sum(part, axis=0)) for part in zip(*sizes)))
+
+
+def _round_up(rows: float) -> int:
+    step = 16 if rows < 256 else 64 if rows < 4096 else 512
+    return int(-(-rows // step) * step)
+
+
+def plan_buckets(batches: list[Sizes], max_buckets: int, margin: float = 1.1) -> list[Sizes]:
+    """At most `max_buckets` buckets, ascending, that hold all the batches seen and `margin` more.
+
+    The profile (rows per level) is the mean over the batches; a batch's key is the smallest multiple of the profile
+    that holds it. The largest bucket is margin x the largest key, the others follow downwards by a factor of 1.25 as long as
+    some batch is small enough for them.
+    """
+    if not batches or max_buckets < 1:
+        raise ValueError(f"{len(batches)} batches and {max_buckets} buckets: at least one of each is needed")
+    rows = np.array([b.voxels + b.vertices for b in batches], np.float64)
+    profile = rows.mean(0)
+    keys = (rows / profile).max(1)
+    overflow = np.array([b.overflow for b in batches]).max(0)
+    multiples = [keys.max() * margin]
+    while len(multiples) < max_buckets and multiples[-1] / STEP >= keys.min():
+        multiples.append(multiples[-1] / STEP)
+    return [_bucket(profile * m, overflow) for m in reversed(multiples)]
+
+
+def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
+    padded = [_round_up(r + 1) for r in rows]
+    spare = tuple(_round_up(1.25 * o + 1) for o in overflow)
+    return Sizes(tuple(padded[:NUM_LEVELS]), tuple(padded[NUM_LEVELS:]), spare)
+
+
+def choose_bucket(sizes: Sizes, buckets: list[Sizes]) -> Sizes:
+    """The smallest bucket that holds a batch; raises `DoesNotFit` with the numbers if none does."""
+    for bucket in buckets:
+        if sizes.fits(bucket):
+            return bucket
+    largest = buckets[-1]
+    raise DoesNotFit(
+        f"a batch of {sizes.voxels[0]} voxels and {sizes.vertices[0]} vertices exceeds the largest bucket of "
+        f"{largest.voxels[0]} voxels and {largest.vertices[0]} vertices (all levels: {sizes} against {largest})"
+    )
+
+
+def collate(samples: list[Sample], bucket: Sizes) -> SceneBatch:
+    """Joins samples into one batch padded to `bucket`; NumPy arrays, ready for the device."""
+    levels, steps = range(NUM_LEVELS), range(NUM_LEVELS - 1)
+    voxel_counts = [[len(s.voxels.coords[level]) for s in samples] for level in levels]
+    vertex_counts = [[len(s.rings[level].ring) for s in samples] for level in levels]
+    voxel_rows, vertex_rows = bucket.voxels, bucket.vertices
+    rings, keep = zip(*(_join_edges(samples, level, bucket) for level in levels))
+    return SceneBatch(
+        features=padding.pad_rows([s.features for s in samples], voxel_rows[0]),
+        voxel_count=np.array([sum(c) for c in voxel_counts], np.int32),
+        neighbours=tuple(
+            padding.join_neighbours([s.voxels.neighbours[level] for s in samples], voxel_rows[level])
+            for level in levels
+        ),
+        children=tuple(
+            padding.join_children(
+                [s.voxels.children[i] for s in samples], voxel_counts[i], voxel_rows[i], voxel_rows[i + 1]
+            )
+            for i in steps
+        ),
+        slots=tuple(
+            padding.join_slots(
+                [s.voxels.slots[i] for s in samples], voxel_counts[i + 1], voxel_rows[i], voxel_rows[i + 1]
+            )
+            for i in steps
+        ),
+        voxel_labels=padding.pad_rows([s.voxel_labels for s in samples], voxel_rows[0], fill=-1),
+        vertex_count=np.array([sum(c) for c in vertex_counts], np.int32),
+        vertex_scene=tuple(_scene_ids(vertex_counts[level], vertex_rows[level]) for level in levels),
+        rings=rings,
+        keep=keep,
+        corners=tuple(
+            Trilinear(
+                *padding.join_corners(
+                    [s.corners[level] for s in samples],
+                    [s.weights[level] for s in samples],
+                    voxel_counts[level],
+                    vertex_rows[level],
+                    voxel_rows[level],
+                )
+            )
+            for level in levels
+        ),
+        traces=tuple(
+            Trace(
+                *padding.join_traces(
+                    [s.traces[i] for s in samples], vertex_counts[i + 1], vertex_rows[i], vertex_rows[i + 1]
+                )
+            )
+            for i in steps
+        ),
+        vertex_labels=padding.pad_rows([s.vertex_labels for s in samples], vertex_rows[0], fill=-1),
+        num_scenes=len(samples),
+    )
+
+
+def _scene_ids(counts: list[int], rows: int) -> np.ndarray:
+    ids = np.full(rows, len(counts), np.int32)
+    ids[: sum(counts)] = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    return ids
+
+
+def _join_edges(samples: list[Sample], level: int, bucket: Sizes) -> tuple[Rings, np.ndarray]:
+    """Ring tables and the mask of kept edges in the joined flat edge order: all slots, then all overflow edges."""
+    tables = [s.rings[level] for s in samples]
+    rows, spare = bucket.vertices[level], bucket.overflow[level]
+    joined = padding.join_rings(tables, rows, spare)
+    width = tables[0].ring.shape[1]
+    keep = np.zeros(rows * width + spare, bool)
+    row, extra = 0, rows * width
+    for sample, table in zip(samples, tables):
+        in_ring, overflow = table.ring.size, len(table.overflow_target)
+        keep[row : row + in_ring] = sample.keep[level][:in_ring]
+        keep[extra : extra + overflow] = sample.keep[level][in_ring:]
+        row, extra = row + in_ring, extra + overflow
+    fields = {name: getattr(joined, name) for name in Rings._fields}
+    return Rings(**fields), keep

@@ -1,0 +1,217 @@
+"""Scene files on disk as training batches and evaluation batches.
+
+A training batch is a function of the seed and the step alone: the epoch's order comes from (seed, epoch), what is done
+to a scene from (seed, epoch, scene, use). Nothing has to be saved to resume, and any number of loader threads gives the
+same batches.
+"""
+
+import pathlib
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from preprocess.labels import LabelMap, read_label_map
+from preprocess.scene import Scene, read_scene
+from trainlib.errors import UserError
+from vmnet_jax import augment
+from vmnet_jax.batching import DoesNotFit, Sizes, add_sizes, choose_bucket, collate, plan_buckets, sample_sizes
+from vmnet_jax.sample import Sample, make_sample
+from vmnet_jax.scene_batch import SceneBatch
+
+SUFFIX = ".scene.npz"
+PLACEMENT, EDGES, VOTE = 0, 1, 2  # uses of an example's random numbers
+REDRAWS = 8
+
+
+class Split(NamedTuple):
+    """Names of the scenes of a training run."""
+
+    train: list[str]
+    val: list[str]
+
+
+class Batch(NamedTuple):
+    """A batch and what it is made of."""
+
+    arrays: list[SceneBatch]  # one a device
+    names: list[str]
+    bucket: Sizes
+
+
+def read_split(folder: pathlib.Path, train_list: str, val_list: str, val_fraction: float = 0.2) -> Split:
+    """Scenes named by the two list files (a name a line), or a fixed automatic split where both lists are empty.
+
+    The automatic split orders the scenes by a checksum of their names and takes the first `val_fraction` for
+    validation, so that it does not depend on the file system.
+    """
+    present = sorted(p.name.removesuffix(SUFFIX) for p in folder.glob(f"*{SUFFIX}"))
+    if not present:
+        raise UserError(f"{folder}: no scene files (*{SUFFIX}). Make them with python -m preprocess.scenes.")
+    if not train_list and not val_list:
+        ordered = sorted(present, key=lambda name: (zlib.crc32(name.encode()), name))
+        count = max(1, round(val_fraction * len(ordered))) if len(ordered) > 1 else 0
+        return Split(sorted(ordered[count:]), sorted(ordered[:count]))
+    names = []
+    for listing in (train_list, val_list):
+        wanted = pathlib.Path(listing).read_text().split() if listing else []
+        missing = [n for n in wanted if n not in set(present)]
+        if missing:
+            raise UserError(
+                f"{listing} names {len(missing)} of {len(wanted)} scenes that are not in {folder}: "
+                f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. "
+                "Preprocess them, or take them off the list."
+            )
+        names.append(wanted)
+    return Split(*names)
+
+
+class SceneFolder:
+    """The scene files of one folder, read when asked for and kept up to `cache_gib` of memory."""
+
+    def __init__(self, folder: str | pathlib.Path, cache_gib: float = 4.0):
+        self.path = pathlib.Path(folder)
+        if not (self.path / "label_map.csv").is_file():
+            raise UserError(f"{self.path}: no label_map.csv. Make the folder with python -m preprocess.scenes.")
+        self.label_map: LabelMap = read_label_map(self.path / "label_map.csv")
+        self._room = cache_gib * 2**30
+        self._cache: dict[str, Scene] = {}
+
+    def __call__(self, name: str) -> Scene:
+        """The scene of that name; raises SceneError for damaged or foreign files."""
+        if name in self._cache:
+            return self._cache[name]
+        path = self.path / f"{name}{SUFFIX}"
+        scene = read_scene(path)
+        size = path.stat().st_size
+        if size <= self._room:
+            self._room -= size
+            self._cache[name] = scene
+        return scene
+
+    def check(self, names: list[str]) -> dict:
+        """Reads every scene once, before any training; returns the preprocessing parameters that all of them share."""
+        params = None
+        for name in names:
+            scene = self(name)
+            if params is not None and scene.params != params:
+                differing = sorted(k for k in scene.params if scene.params[k] != params.get(k))
+                raise UserError(
+                    f"{self.path}: {name} was preprocessed with other parameters than {names[0]} "
+                    f"({', '.join(f'{k}: {scene.params[k]} against {params.get(k)}' for k in differing)}). "
+                    "Preprocess the folder again; it rebuilds what differs."
+                )
+            params = scene.params
+        return params
+
+
+class TrainingBatches:
+    """step -> batch, for the training split."""
+
+    def __init__(
+        self,
+        read: Callable[[str], Scene],
+        names: list[str],
+        *,
+        batch_size: int,
+        devices: int,
+        features: tuple[str, ...],
+        rotation: str,
+        edge_cutoff: int,
+        max_buckets: int,
+        seed: int,
+    ):
+        if batch_size % devices:
+            raise UserError(f"batch_size {batch_size} is not a multiple of the {devices} devices")
+        if not names:
+            raise UserError("the training split is empty")
+        self._read, self._names, self._seed = read, names, seed
+        self._batch_size, self._devices = batch_size, devices
+        self._features, self._rotation, self._edge_cutoff = features, rotation, edge_cutoff
+        self.steps_per_epoch = max(1, len(names) // batch_size)
+        survey = range(min(self.steps_per_epoch, max(2, 48 // batch_size)))
+        parts = [part for step in survey for part in self._device_sizes(step)]
+        self.buckets = plan_buckets(parts, max_buckets)
+
+    def members(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, scene index) of each scene of a batch; an epoch's incomplete last batch is left out."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._names))
+        rows = np.arange(place * self._batch_size, (place + 1) * self._batch_size) % len(order)
+        return [(epoch, int(order[i])) for i in rows]
+
+    def _sample(self, epoch: int, index: int, attempt: int = 0) -> Sample:
+        scene = self._read(self._names[index])
+        key = [self._seed, epoch, index]
+        placement = augment.training_placement(
+            scene.vertices,
+            scene.params["voxel_size"],
+            np.random.default_rng([*key, PLACEMENT, attempt]),
+            self._rotation,
+        )
+        edges = np.random.default_rng([*key, EDGES])
+        return make_sample(scene, placement, self._features, self._edge_cutoff, edges)
+
+    def _parts(self, samples: list[Sample]) -> list[list[Sample]]:
+        each = self._batch_size // self._devices
+        return [samples[i : i + each] for i in range(0, len(samples), each)]
+
+    def _device_sizes(self, step: int) -> list[Sizes]:
+        samples = [self._sample(*member) for member in self.members(step)]
+        return [add_sizes([sample_sizes(s) for s in part]) for part in self._parts(samples)]
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step, all devices in one bucket. A scene drawn too large for every bucket is drawn again."""
+        members = self.members(step)
+        for attempt in range(REDRAWS):
+            samples = [self._sample(*member, attempt) for member in members]
+            parts = self._parts(samples)
+            try:
+                needed = [choose_bucket(add_sizes([sample_sizes(s) for s in p]), self.buckets) for p in parts]
+            except DoesNotFit:
+                if attempt == REDRAWS - 1:
+                    raise
+                continue
+            bucket = max(needed, key=self.buckets.index)
+            return Batch([collate(p, bucket) for p in parts], [s.name for s in samples], bucket)
+        raise AssertionError("the loop returns or raises")
+
+
+class EvaluationBatches:
+    """(scene, vote) -> a batch of one scene. Vote 0 is the unaugmented placement, the others are random rigid ones."""
+
+    def __init__(
+        self,
+        read: Callable[[str], Scene],
+        names: list[str],
+        *,
+        features: tuple[str, ...],
+        rotation: str,
+        max_buckets: int,
+        seed: int,
+    ):
+        self._read, self.names, self._seed = read, names, seed
+        self._features, self._rotation = features, rotation
+        self.buckets = plan_buckets([sample_sizes(read(name)) for name in names], max_buckets)
+
+    def sample(self, index: int, vote: int) -> Sample:
+        """One scene in one placement, with all its edges.
+
+        A random placement that needs more voxels than any bucket has is drawn again, and in the end replaced by vote 0.
+        """
+        scene = self._read(self.names[index])
+        for attempt in range(REDRAWS if vote else 0):
+            rng = np.random.default_rng([self._seed, index, VOTE, vote, attempt])
+            placement = augment.evaluation_placement(scene.vertices, scene.params["voxel_size"], rng, self._rotation)
+            sample = make_sample(scene, placement, self._features)
+            if sample_sizes(sample).fits(self.buckets[-1]):
+                return sample
+        return make_sample(scene, None, self._features)
+
+    def __call__(self, tasks: list[tuple[int, int]]) -> list[SceneBatch]:
+        """One padded batch for each (scene, vote); all of them in the same bucket."""
+        samples = [self.sample(*task) for task in tasks]
+        needed = [choose_bucket(sample_sizes(s), self.buckets) for s in samples]
+        bucket = max(needed, key=self.buckets.index)
+        return [collate([s], bucket) for s in samples]

@@ -1,0 +1,65 @@
+"""The state of a training run and one step of it."""
+
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from vmnet_jax.losses import scene_loss
+from vmnet_jax.model import VMNet
+from vmnet_jax.scene_batch import SceneBatch
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Arrays only; the model and the optimiser are closed over by the step.
+
+    Attributes:
+        step: int32 [], optimiser steps done.
+        params: parameter tree.
+        batch_stats: running means and variances of the batch normalisations.
+        opt_state: state of the optimiser.
+    """
+
+    step: jax.Array
+    params: dict
+    batch_stats: dict
+    opt_state: optax.OptState
+
+
+def create_state(
+    model: VMNet, optimizer: optax.GradientTransformation, batch: SceneBatch, rng: jax.Array
+) -> TrainState:
+    """Fresh state; `batch` gives the shapes only. `model` must have no axis name here."""
+    variables = jax.jit(lambda key, b: model.init(key, b, train=False))(rng, batch)
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
+
+
+def make_train_step(
+    model: VMNet,
+    optimizer: optax.GradientTransformation,
+    axis_name: str | None,
+    class_weights: jax.Array | None = None,
+) -> Callable[[TrainState, SceneBatch], tuple[TrainState, dict]]:
+    """step(state, batch) -> state, metrics. Inside pmap, `axis_name` joins the devices: the result is that of one
+    device that holds the whole batch, since sums and counts are reduced, never means."""
+
+    def step(state: TrainState, batch: SceneBatch) -> tuple[TrainState, dict]:
+        def loss_fn(params):
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            logits, updated = model.apply(variables, batch, train=True, mutable=["batch_stats"])
+            loss, aux = scene_loss(logits, batch, axis_name=axis_name, class_weights=class_weights)
+            return loss, (aux, updated["batch_stats"])
+
+        (_, (metrics, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        if axis_name is not None:
+            grads = jax.lax.psum(grads, axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {**metrics, "gradient_norm": optax.global_norm(grads)}
+        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+    return step
