@@ -47,6 +47,28 @@ class Trace:
 
 
 @flax.struct.dataclass
+class MeshGraph:
+    """One mesh level of a batch as the attention layers see it.
+
+    Attributes:
+        rings: the one-ring of every vertex.
+        keep: bool [V * K + O], by flat edge id: the edge exists and takes part.
+        scene: int32 [V], which scene a vertex belongs to, ascending; num_scenes in padding rows.
+        num_scenes: B, static.
+    """
+
+    rings: Rings
+    keep: jax.Array
+    scene: jax.Array
+    num_scenes: int = flax.struct.field(pytree_node=False)
+
+    @property
+    def real(self) -> jax.Array:
+        """bool [V, 1], False in padding rows."""
+        return (self.scene < self.num_scenes)[:, None]
+
+
+@flax.struct.dataclass
 class SceneBatch:
     """B scenes, one after the other, joined into one set of voxels and one mesh at each of seven levels.
 
@@ -81,3 +103,7 @@ class SceneBatch:
     traces: tuple[Trace, ...]
     vertex_labels: jax.Array
     num_scenes: int = flax.struct.field(pytree_node=False)
+
+    def graph(self, level: int) -> MeshGraph:
+        """The mesh of a level."""
+        return MeshGraph(self.rings[level], self.keep[level], self.vertex_scene[level], self.num_scenes)

@@ -1,0 +1,37 @@
+"""Random thinning of the one-rings in training: an edge is the rarer kept, the more neighbours its source has."""
+
+import numpy as np
+
+from kernels.host.rings import RingTable
+
+
+def keep_probability(degree: np.ndarray, cutoff: int = 4) -> np.ndarray:
+    """Probability float64 [V] with which each edge of a vertex of the given degree int [V] is kept.
+
+    1 up to the cutoff, then `(degree + 1 - cutoff) ** (-1 / log2(5))` (the original program's rule).
+    """
+    excess = np.maximum(np.asarray(degree, np.float64) + 1 - cutoff, 1)
+    return excess ** (-1 / np.log2(5))
+
+
+def source_rows(table: RingTable) -> np.ndarray:
+    """int32 [V * K + O]: the source of every flat edge id, -1 where there is no edge."""
+    return np.concatenate([table.ring.ravel(), table.overflow_source])
+
+
+def keep_mask(table: RingTable, rng: np.random.Generator | None, cutoff: int = 4) -> np.ndarray:
+    """Which edges take part, by flat edge id: all of them without `rng`, else an independent draw for each direction.
+
+    Args:
+        table: one-rings of one scene, absent entries -1.
+        rng: source of the draws.
+        cutoff: degree up to which a source keeps all of its edges.
+
+    Returns:
+        bool [V * K + O], False where there is no edge.
+    """
+    source = source_rows(table)
+    if rng is None:
+        return source >= 0
+    probability = np.append(keep_probability(table.degree, cutoff), 0.0).astype(np.float32)
+    return rng.random(source.shape, np.float32) < probability[source]

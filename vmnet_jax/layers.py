@@ -1,0 +1,220 @@
+"""Layers of the two branches: linear maps, sparse convolutions, masked normalisations, attention along the mesh.
+
+Real rows come first and padding rows are zero, before and after every layer (see docs/layout.md). Initial weights
+are those of torch and torchsparse 1.1.0, uniform within +-1 / sqrt(fan).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+from flax.typing import Dtype, Initializer
+
+from kernels.device.attention import one_ring_attention
+from kernels.device.sparse_conv import strided_conv, submanifold_conv, transposed_conv
+from vmnet_jax.scene_batch import MeshGraph
+
+
+def symmetric_uniform(bound: float) -> Initializer:
+    """Initialiser that draws uniformly from [-bound, bound)."""
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Linear(nn.Module):
+    """`x @ kernel + bias` for x [N, C_in], kernel [C_in, features]. With a bias, padding rows become the bias."""
+
+    features: int
+    use_bias: bool = True
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        init = symmetric_uniform(x.shape[-1] ** -0.5)
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), self.param_dtype)
+        bias = self.param("bias", init, (self.features,), self.param_dtype) if self.use_bias else None
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        y = x @ kernel
+        return y if bias is None else y + bias
+
+
+class SubmanifoldConv(nn.Module):
+    """3x3x3 convolution without bias on the voxels there are: [P, C_in] -> [P, features]."""
+
+    features: int
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, neighbours: jax.Array) -> jax.Array:
+        shape = (27, x.shape[-1], self.features)
+        kernel = self.param("kernel", symmetric_uniform((27 * x.shape[-1]) ** -0.5), shape, self.param_dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+        return submanifold_conv(x, kernel, neighbours)
+
+
+class StridedConv(nn.Module):
+    """2x2x2 convolution of stride 2 without bias: [P_fine, C_in] -> [P_coarse, features]."""
+
+    features: int
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, children: jax.Array, slots: jax.Array) -> jax.Array:
+        shape = (8, x.shape[-1], self.features)
+        kernel = self.param("kernel", symmetric_uniform((8 * x.shape[-1]) ** -0.5), shape, self.param_dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+        return strided_conv(x, kernel, children, slots)
+
+
+class TransposedConv(nn.Module):
+    """Transpose of the 2x2x2 convolution of stride 2, without bias: [P_coarse, C_in] -> [P_fine, features]."""
+
+    features: int
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, children: jax.Array, slots: jax.Array) -> jax.Array:
+        shape = (8, x.shape[-1], self.features)
+        kernel = self.param("kernel", symmetric_uniform(self.features**-0.5), shape, self.param_dtype)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+        return transposed_conv(x, kernel, children, slots)
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch normalisation over the first `count` rows; as torch's, the running variance is the unbiased one.
+
+    Attributes:
+        momentum: weight of the new statistics in the running ones (torch's convention, 0.1).
+        epsilon: added to the variance.
+        axis_name: mapped axis of the devices that share the statistics; sums and counts are reduced over it.
+    """
+
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, count: jax.Array, train: bool) -> jax.Array:
+        """x [N, C], count int32 []: number of real rows -> [N, C], padding rows zero."""
+        shape = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
+        running_var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
+        real = (jnp.arange(x.shape[0]) < count)[:, None]
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if train:
+            mean, var, total = self._moments(wide, real, count)
+            if not self.is_initializing():
+                unbiased = var * (total / jnp.maximum(total - 1, 1)).astype(var.dtype)
+                running_mean.value += self.momentum * (mean - running_mean.value)
+                running_var.value += self.momentum * (unbiased - running_var.value)
+        else:
+            mean, var = running_mean.value, running_var.value
+        y = (wide - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
+        return jnp.where(real, y, 0).astype(self.dtype or y.dtype)
+
+    def _moments(self, x: jax.Array, real: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Mean [C], biased variance [C] and number of real rows over all devices, in two passes."""
+        axis = None if self.is_initializing() else self.axis_name
+        total = _psum(count, axis)
+        rows = jnp.maximum(total, 1).astype(x.dtype)
+        mean = _psum(jnp.where(real, x, 0).sum(0), axis) / rows
+        var = _psum(jnp.square(jnp.where(real, x - mean, 0)).sum(0), axis) / rows
+        return mean, var, total
+
+
+class GraphLayerNorm(nn.Module):
+    """`(x - mean) / (std + eps) * scale + bias` over all vertices and channels of a graph; scale and bias are scalars.
+
+    After LayerNorm of PyG 1.6.3: the standard deviation is the biased one and eps is added to it, not to the variance.
+
+    Attributes:
+        scope: "scene", each scene has its own mean and deviation; "batch", all scenes share one, as in the original
+            program, where a scene's output depends on the scenes that it is batched with.
+        epsilon: added to the standard deviation.
+        axis_name: mapped axis of the devices that share a batch; read for scope "batch" only.
+    """
+
+    scope: str = "scene"
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, graph: MeshGraph) -> jax.Array:
+        """x [V, C] -> [V, C], padding rows zero."""
+        scale = self.param("scale", nn.initializers.ones, (), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (), self.param_dtype)
+        axis = None
+        if self.scope == "scene":
+            member = graph.scene[:, None] == jnp.arange(graph.num_scenes)
+        elif self.scope == "batch":
+            member = graph.real
+            axis = None if self.is_initializing() else self.axis_name
+        else:
+            raise ValueError(f"GraphLayerNorm: scope is 'scene' or 'batch', got {self.scope!r}")
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        entries = jnp.maximum(_psum(member.sum(0), axis) * x.shape[-1], 1).astype(wide.dtype)
+        mean = _psum(_group_sums(wide.sum(1), member), axis) / entries
+        centred = jnp.where(graph.real, wide - _to_rows(mean, member), 0)
+        std = _sqrt(_psum(_group_sums(jnp.square(centred).sum(1), member), axis) / entries)
+        y = centred * _to_rows(scale / (std + self.epsilon), member) + bias
+        return jnp.where(graph.real, y, 0).astype(self.dtype or y.dtype)
+
+
+def _psum(x: jax.Array, axis_name: str | None) -> jax.Array:
+    return x if axis_name is None else jax.lax.psum(x, axis_name)
+
+
+def _group_sums(values: jax.Array, member: jax.Array) -> jax.Array:
+    """Sums of values [V] over the rows of each group, member bool [V, S] -> [S]; no scatter in either direction."""
+    return jnp.where(member, values[:, None], 0).sum(0)
+
+
+def _to_rows(values: jax.Array, member: jax.Array) -> jax.Array:
+    """Value of each row's group, values [S], member bool [V, S] -> [V, 1]; zero for a row of no group."""
+    return jnp.where(member, values, 0).sum(1, keepdims=True)
+
+
+def _sqrt(x: jax.Array) -> jax.Array:
+    """Square root with derivative 0 at 0, as torch's standard deviation has it."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+class TransformerConv(nn.Module):
+    """Single-head attention of every vertex to its one-ring, plus a linear map of the vertex itself.
+
+    After TransformerConv of PyG 1.6.3 (its unused edge weight is left out). `source` gives keys and values, `target`
+    queries and the skip connection; a vertex without edges has the skip connection only.
+
+    Attributes:
+        shift: what the softmax subtracts, see `kernels.device.attention.one_ring_attention`.
+    """
+
+    features: int
+    shift: str = "vertex"
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, source: jax.Array, target: jax.Array, graph: MeshGraph) -> jax.Array:
+        """source [V, C_s], target [V, C_t] -> [V, features], padding rows zero."""
+
+        def linear(name, x):
+            return Linear(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name=name)(x)
+
+        query, key, value = linear("query", target), linear("key", source), linear("value", source)
+        attended = one_ring_attention(query, key, value, graph.rings, graph.keep, shift=self.shift)
+        return jnp.where(graph.real, attended + linear("skip", target), 0)

@@ -1,0 +1,54 @@
+"""Cross entropy of both branches."""
+
+import jax
+import jax.numpy as jnp
+
+from vmnet_jax.model import Logits
+from vmnet_jax.scene_batch import SceneBatch
+
+
+def cross_entropy_sums(
+    logits: jax.Array, labels: jax.Array, class_weights: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Weighted sum of the cross entropies of all labelled rows, and the sum of their weights.
+
+    Args:
+        logits: float [N, K].
+        labels: int32 [N], class, -1 where ignored.
+        class_weights: float [K], weight of a row by its class; 1 if None.
+
+    Returns:
+        Two scalars, at least float32; their quotient is torch's weighted mean.
+    """
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    chosen = labels[:, None] == jnp.arange(logits.shape[-1])
+    weights = chosen.astype(logits.dtype)
+    if class_weights is not None:
+        weights = weights * jnp.asarray(class_weights, logits.dtype)
+    return -(weights * jax.nn.log_softmax(logits)).sum(), weights.sum()
+
+
+def scene_loss(
+    logits: Logits, batch: SceneBatch, axis_name: str | None = None, class_weights: jax.Array | None = None
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean cross entropy of the labelled voxels plus that of the labelled vertices of level 0.
+
+    With axis_name, sums and counts are reduced over the devices before they are divided, and the value to
+    differentiate is this device's share of the loss: the psum (not the pmean) of its gradients over the axis is the
+    gradient of the whole. A branch without any label contributes zero.
+
+    Returns:
+        The share (without axis_name the loss itself), and {"loss", "voxel_loss", "vertex_loss"} of the whole batch.
+    """
+
+    def branch(scores, labels):
+        total, weight = cross_entropy_sums(scores, labels, class_weights)
+        whole = weight if axis_name is None else jax.lax.psum(weight, axis_name)
+        return total / jnp.where(whole > 0, whole, 1)
+
+    voxel = branch(logits.voxel, batch.voxel_labels)
+    vertex = branch(logits.vertex, batch.vertex_labels)
+    aux = {"loss": voxel + vertex, "voxel_loss": voxel, "vertex_loss": vertex}
+    if axis_name is not None:
+        aux = jax.lax.psum(jax.lax.stop_gradient(aux), axis_name)
+    return voxel + vertex, aux

@@ -1,0 +1,71 @@
+"""VMNet: the two branches together (Hu et al., ICCV 2021, arXiv 2107.13824)."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.typing import Dtype
+
+from vmnet_jax.euclidean import EuclideanBranch
+from vmnet_jax.geodesic import GeodesicBranch
+from vmnet_jax.scene_batch import NUM_LEVELS, SceneBatch
+
+
+class Logits(NamedTuple):
+    """Class scores: voxel [P_0, K] of the Euclidean branch, vertex [V_0, K] of the geodesic one (the prediction)."""
+
+    voxel: jax.Array
+    vertex: jax.Array
+
+
+class VMNet(nn.Module):
+    """Voxel U-Net and mesh attention over seven levels.
+
+    Attributes:
+        num_classes: K.
+        in_features: F, features of a voxel of level 0.
+        widths: channels of the U-Net at levels 0..6.
+        geo_width: channels of the mesh branch at every level.
+        layer_norm_scope: "scene", or "batch" as in the original program; see `vmnet_jax.layers.GraphLayerNorm`.
+        attention_shift: "vertex", or "global" as in the original; see `kernels.device.attention.one_ring_attention`.
+        axis_name: mapped axis of the devices that share one batch's statistics; the module must then be applied
+            inside that axis.
+        dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least
+            float32.
+        param_dtype: of parameters and running statistics.
+    """
+
+    num_classes: int = 20
+    in_features: int = 3
+    widths: tuple[int, ...] = (32, 64, 96, 128, 160, 192, 224)
+    geo_width: int = 32
+    layer_norm_scope: str = "scene"
+    attention_shift: str = "vertex"
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: SceneBatch, train: bool) -> Logits:
+        """Logits of a batch; `train` takes the batch's statistics and updates the collection `batch_stats`."""
+        if len(self.widths) != NUM_LEVELS:
+            raise ValueError(f"VMNet: one width for each of {NUM_LEVELS} levels, got {len(self.widths)}: {self.widths}")
+        if batch.features.shape[-1] != self.in_features:
+            raise ValueError(
+                f"VMNet: built for {self.in_features} features a voxel, the batch has {batch.features.shape[-1]}"
+            )
+        voxels = EuclideanBranch(
+            self.num_classes, self.widths, self.axis_name, self.dtype, self.param_dtype, name="euclidean"
+        )(batch, train)
+        vertex_logits = GeodesicBranch(
+            self.num_classes,
+            self.geo_width,
+            self.layer_norm_scope,
+            self.attention_shift,
+            self.axis_name,
+            self.dtype,
+            self.param_dtype,
+            name="geodesic",
+        )(voxels.levels, batch)
+        return Logits(voxels.logits, vertex_logits)
