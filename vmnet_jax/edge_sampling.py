@@ -14,13 +14,13 @@ def keep_probability(degree: np.ndarray, cutoff: int = 4) -> np.ndarray:
     return excess ** (-1 / np.log2(5))
 
 
-def source_rows(table: RingTable) -> np.ndarray:
-    """int32 [V * K + O]: the source of every flat edge id, -1 where there is no edge."""
-    return np.concatenate([table.ring.ravel(), table.overflow_source])
+def all_edges(table: RingTable) -> np.ndarray:
+    """bool [V * K + O]: which flat edge ids are edges. Table of one scene, absent entries -1."""
+    return _sources(table) >= 0
 
 
-def keep_mask(table: RingTable, rng: np.random.Generator | None, cutoff: int = 4) -> np.ndarray:
-    """Which edges take part, by flat edge id: all of them without `rng`, else an independent draw for each direction.
+def keep_mask(table: RingTable, rng: np.random.Generator, cutoff: int = 4) -> np.ndarray:
+    """Draws which edges take part, independently for the two directions, by the degree of the edge's source.
 
     Args:
         table: one-rings of one scene, absent entries -1.
@@ -28,10 +28,13 @@ def keep_mask(table: RingTable, rng: np.random.Generator | None, cutoff: int = 4
         cutoff: degree up to which a source keeps all of its edges.
 
     Returns:
-        bool [V * K + O], False where there is no edge.
+        bool [V * K + O] by flat edge id, False where there is no edge.
     """
-    source = source_rows(table)
-    if rng is None:
-        return source >= 0
+    source = _sources(table)
     probability = np.append(keep_probability(table.degree, cutoff), 0.0).astype(np.float32)
     return rng.random(source.shape, np.float32) < probability[source]
+
+
+def _sources(table: RingTable) -> np.ndarray:
+    """int32 [V * K + O]: the source of every flat edge id, -1 where there is no edge."""
+    return np.concatenate([table.ring.ravel(), table.overflow_source])

@@ -11,7 +11,8 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype, Initializer
 
 from kernels.device.attention import one_ring_attention
-from kernels.device.sparse_conv import strided_conv, submanifold_conv, transposed_conv
+from kernels.device.sparse_conv import submanifold_conv
+from kernels.device.strided_conv import strided_conv, transposed_conv
 from vmnet_jax.scene_batch import MeshGraph
 
 

@@ -1,29 +1,25 @@
-"""Confusion matrices and what is read off them. Matrices of several scenes or devices are added before that."""
+"""Confusion matrices and what is read off them. Matrices of several scenes are added before that."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 
-def confusion(pred: jax.Array, labels: jax.Array, num_classes: int) -> jax.Array:
-    """Counts int32 [K, K] of (predicted, true) class over the labelled rows; for use under jit, on padded arrays.
+def confusion(pred: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts int64 [K, K] of (predicted, true) class over the labelled rows.
 
     Args:
-        pred: int32 [N], predicted class, in 0..K-1.
-        labels: int32 [N], true class; rows with a negative label are left out.
+        pred: int [N], predicted class, in 0..K-1.
+        labels: int [N], true class; rows with a negative label are left out.
         num_classes: K.
+
+    Raises:
+        ValueError: a class is K or more.
     """
+    pred, labels = np.asarray(pred, np.int64), np.asarray(labels, np.int64)
     labelled = labels >= 0
-    cell = jnp.where(labelled, pred * num_classes + labels, 0)
-    counts = jnp.zeros(num_classes**2, jnp.int32).at[cell].add(labelled.astype(jnp.int32))
-    return counts.reshape(num_classes, num_classes)
-
-
-def host_confusion(pred: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """As `confusion`, in int64 and NumPy, for arrays of any length without a compilation for each."""
-    labelled = labels >= 0
-    cell = np.asarray(pred)[labelled].astype(np.int64) * num_classes + np.asarray(labels)[labelled]
-    return np.bincount(cell, minlength=num_classes**2).reshape(num_classes, num_classes)
+    pred, labels = pred[labelled], labels[labelled]
+    if len(labels) and max(pred.max(), labels.max()) >= num_classes:
+        raise ValueError(f"classes up to {max(pred.max(), labels.max())} in a confusion of {num_classes} classes")
+    return np.bincount(pred * num_classes + labels, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def iou_from_confusion(counts: np.ndarray) -> tuple[np.ndarray, float]:

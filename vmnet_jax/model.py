@@ -24,7 +24,6 @@ class VMNet(nn.Module):
 
     Attributes:
         num_classes: K.
-        in_features: F, features of a voxel of level 0.
         widths: channels of the U-Net at levels 0..6.
         geo_width: channels of the mesh branch at every level.
         layer_norm_scope: "scene", or "batch" as in the original program; see `vmnet_jax.layers.GraphLayerNorm`.
@@ -37,7 +36,6 @@ class VMNet(nn.Module):
     """
 
     num_classes: int = 20
-    in_features: int = 3
     widths: tuple[int, ...] = (32, 64, 96, 128, 160, 192, 224)
     geo_width: int = 32
     layer_norm_scope: str = "scene"
@@ -51,10 +49,6 @@ class VMNet(nn.Module):
         """Logits of a batch; `train` takes the batch's statistics and updates the collection `batch_stats`."""
         if len(self.widths) != NUM_LEVELS:
             raise ValueError(f"VMNet: one width for each of {NUM_LEVELS} levels, got {len(self.widths)}: {self.widths}")
-        if batch.features.shape[-1] != self.in_features:
-            raise ValueError(
-                f"VMNet: built for {self.in_features} features a voxel, the batch has {batch.features.shape[-1]}"
-            )
         voxels = EuclideanBranch(
             self.num_classes, self.widths, self.axis_name, self.dtype, self.param_dtype, name="euclidean"
         )(batch, train)
