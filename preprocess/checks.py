@@ -1,0 +1,130 @@
+"""From what a file says to a mesh that the rest of the program can trust."""
+
+import pathlib
+
+import numpy as np
+
+from preprocess.mesh import Mesh, MeshError, RawMesh, vertex_normals
+from preprocess.units import plausibility_notes, to_scene_frame
+from preprocess.weld import weld
+
+
+def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
+    """Checks numbers and indices, triangulates, counts oddities, converts to the scene frame.
+
+    path: for messages only. repair: give non-finite vertices the place of their predecessor and drop their faces,
+    instead of refusing; the vertex count stays, so labels still fit.
+    Raises MeshError for a mesh without vertices or faces, for non-finite numbers and for face indices out of range.
+    """
+    notes = list(raw.notes)
+    if len(raw.vertices) == 0:
+        raise MeshError(path, "the file has no vertices", "Give a mesh with vertices and faces.")
+    _check_indices(path, raw)
+    faces = _triangulated(raw, notes)
+    vertices = raw.vertices
+    broken = ~np.isfinite(vertices).all(axis=1)
+    if broken.any():
+        vertices, faces = _without_broken(path, vertices, faces, broken, repair, notes)
+    if len(faces) == 0:
+        raise MeshError(path, "the file has no faces", "This program needs a mesh; make one of the point cloud first.")
+    vertices = to_scene_frame(vertices, units, up)
+    welded = weld(vertices)
+    surface = welded.inverse[faces]
+    _count_oddities(vertices, faces, surface, len(welded.first), notes)
+    notes += plausibility_notes(vertices, faces, units, up)
+    normals = vertex_normals(vertices[welded.first], surface)[welded.inverse]
+    colors = _colors_to_uint8(path, raw.colors, repair, notes)
+    labels = None if raw.labels is None else raw.labels.astype(np.int32)
+    return Mesh(vertices, faces, colors, normals, labels, notes)
+
+
+def _check_indices(path: pathlib.Path, raw: RawMesh) -> None:
+    """Every face index lies in [0, V)."""
+    wrong = np.flatnonzero((raw.corners < 0) | (raw.corners >= len(raw.vertices)))
+    if len(wrong):
+        face = int(np.searchsorted(np.cumsum(raw.counts), wrong[0], side="right"))
+        value, count = int(raw.corners[wrong[0]]), len(raw.vertices)
+        cause = f"face {face} names vertex {value}, but the vertices are 0 to {count - 1} ({len(wrong)} such indices)"
+        raise MeshError(path, cause, "The file is damaged or was cut; export it again.")
+
+
+def _triangulated(raw: RawMesh, notes: list[str]) -> np.ndarray:
+    """Polygons as fans around their first corner; int32 [F, 3]."""
+    too_small = int((raw.counts < 3).sum())
+    if too_small:
+        notes.append(f"{too_small} faces with fewer than three corners left out")
+    polygons = int((raw.counts > 3).sum())
+    if not too_small and not polygons:
+        return raw.corners.reshape(-1, 3).astype(np.int32)
+    triangles = np.maximum(raw.counts - 2, 0)
+    starts = np.cumsum(raw.counts) - raw.counts
+    apex = np.repeat(starts, triangles)
+    step = np.arange(len(apex)) - np.repeat(np.cumsum(triangles) - triangles, triangles)
+    if polygons:
+        notes.append(f"{polygons} faces with more than three corners split into fans, {len(apex)} triangles in all")
+    return raw.corners[np.stack([apex, apex + step + 1, apex + step + 2], axis=1)].astype(np.int32)
+
+
+def _without_broken(
+    path: pathlib.Path, vertices: np.ndarray, faces: np.ndarray, broken: np.ndarray, repair: bool, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Refuses non-finite vertices, or moves them to a finite neighbour in file order and drops their faces."""
+    rows = np.flatnonzero(broken)
+    cause = f"{len(rows)} of {len(vertices)} vertices are not finite, the first is vertex {rows[0]}"
+    if not repair:
+        raise MeshError(path, cause, "Mend the file, or give --repair to leave out the faces that touch them.")
+    if len(rows) == len(vertices):
+        raise MeshError(path, "no vertex is finite", "Export the file again.")
+    source = np.maximum.accumulate(np.where(broken, -1, np.arange(len(vertices))))
+    source[source < 0] = np.flatnonzero(~broken)[0]
+    keep = ~broken[faces].any(axis=1)
+    notes.append(f"repaired: {cause}; {int((~keep).sum())} faces left out")
+    return vertices[source], faces[keep]
+
+
+def _count_oddities(
+    vertices: np.ndarray, faces: np.ndarray, surface: np.ndarray, positions: int, notes: list[str]
+) -> None:
+    """Counts isolated and duplicate vertices and faces without area; all of them are kept in the file's arrays."""
+    used = np.zeros(len(vertices), bool)
+    used[faces.ravel()] = True
+    counted = {
+        "isolated vertices kept": len(vertices) - int(used.sum()),
+        "vertices at the place of another kept": len(vertices) - positions,
+        "faces with a repeated corner ignored": int(
+            (
+                (surface[:, 0] == surface[:, 1]) | (surface[:, 1] == surface[:, 2]) | (surface[:, 2] == surface[:, 0])
+            ).sum()
+        ),
+    }
+    notes += [f"{count} {what}" for what, count in counted.items() if count]
+
+
+def _colors_to_uint8(
+    path: pathlib.Path, colors: np.ndarray | None, repair: bool, notes: list[str]
+) -> np.ndarray | None:
+    """Colours of any number type as uint8 [V, 3]; the range is told from type and values, and reported."""
+    if colors is None:
+        notes.append("no colours, grey is used")
+        return None
+    if colors.dtype == np.uint8:
+        return colors
+    bad = ~np.isfinite(colors).all(axis=1) | (colors < 0).any(axis=1)
+    if bad.any():
+        cause = f"{int(bad.sum())} vertices have a negative or non-finite colour, the first is {np.argmax(bad)}"
+        if not repair:
+            raise MeshError(path, cause, "Mend the file, or give --repair to make them grey.")
+        notes.append(f"repaired: {cause}; made grey")
+    largest = float(colors[~bad].max(initial=0))
+    if largest <= 1 and colors.dtype.kind == "f":
+        scale, kind = 255.0, "0 to 1"
+    elif largest <= 255:
+        scale, kind = 1.0, "0 to 255"
+    elif largest <= 65535:
+        scale, kind = 255 / 65535, "16 bit"
+    else:
+        cause = f"colours reach {largest:g}, which is none of 0 to 1, 0 to 255 or 16 bit"
+        raise MeshError(path, cause, "Export the colours as bytes.")
+    notes.append(f"colours of type {colors.dtype.name} read as {kind}")
+    scaled = np.where(bad[:, None], 128, np.rint(np.where(bad[:, None], 0, colors) * scale))
+    return scaled.astype(np.uint8)

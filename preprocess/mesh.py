@@ -1,0 +1,74 @@
+"""A checked triangle mesh, what a reader hands over before the checks, and the error both raise."""
+
+import pathlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+class MeshError(ValueError):
+    """A mesh or label file cannot be used: which file, why, and what to do about it."""
+
+    def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):
+        super().__init__(str(file), cause, remedy)
+        self.file, self.cause, self.remedy = str(file), cause, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.cause}. {self.remedy}"
+
+
+@dataclass
+class RawMesh:
+    """What a file says, before any check.
+
+    vertices: float64 [V, 3], file order and file units.
+    corners: int64 [sum(counts)], the vertex indices of all polygons, one polygon after the other.
+    counts: int64 [F], corners of each polygon.
+    colors: [V, 3] in the file's own number type, or None.
+    labels: int64 [V] raw ids, or None.
+    notes: what the reader wants reported.
+    """
+
+    vertices: np.ndarray
+    corners: np.ndarray
+    counts: np.ndarray
+    colors: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Mesh:
+    """A triangle mesh whose vertices keep the order of its file.
+
+    vertices: float64 [V, 3], finite, z up; metres, or the file's own unit if it was read with units="none".
+    faces: int32 [F, 3], indices into vertices.
+    colors: uint8 [V, 3], or None where the file has none.
+    normals: float32 [V, 3], unit length, area weighted over all faces that meet at the vertex's position; zero for a
+        vertex without a face.
+    labels: int32 [V] raw ids of the file, or None.
+    notes: what was found and what was done about it, one sentence each.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray | None
+    normals: np.ndarray
+    labels: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Area-weighted vertex normals.
+
+    vertices: float64 [V, 3]. faces: integer [F, 3], counter-clockwise seen from outside.
+    Returns float32 [V, 3] of unit length; zero where the faces around a vertex cancel or where there is none.
+    """
+    corners = vertices[faces]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat = faces.ravel()
+    sums = np.empty_like(vertices)
+    for axis in range(3):
+        sums[:, axis] = np.bincount(flat, weights=np.repeat(cross[:, axis], 3), minlength=len(vertices))
+    length = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0).astype(np.float32)

@@ -1,0 +1,60 @@
+"""The door for mesh files: PLY, OBJ, OFF, STL and GLB in, a checked Mesh out."""
+
+import hashlib
+import pathlib
+
+import numpy as np
+
+from preprocess.checks import checked_mesh
+from preprocess.formats import read_glb, read_obj, read_off, read_stl
+from preprocess.mesh import Mesh, MeshError
+from preprocess.ply import read_ply, read_ply_labels
+
+READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
+LABELS_SUFFIX = ".labels.ply"
+
+
+def read_mesh(path: str | pathlib.Path, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
+    """Reads and checks a mesh file; vertices keep the file's order.
+
+    units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up.
+    labels: from NAME.labels.ply beside the file if there is one, else from a property `label` of the file itself.
+    repair: accept non-finite vertices (see `checks.checked_mesh`). Raises MeshError; OSError if it cannot be read.
+    """
+    path = pathlib.Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise MeshError(
+            path, f"no reader for the ending {path.suffix!r}", f"Convert it to one of {', '.join(READERS)}."
+        )
+    raw = reader(path, path.read_bytes())
+    beside = labels_path(path)
+    if beside is not None:
+        raw.labels = read_labels(beside)
+        if len(raw.labels) != len(raw.vertices):
+            cause = f"{len(raw.labels)} labels for the {len(raw.vertices)} vertices of {path}"
+            raise MeshError(beside, cause, "Both files must list the same vertices in the same order.")
+    return checked_mesh(path, raw, units, up, repair)
+
+
+def labels_path(path: pathlib.Path) -> pathlib.Path | None:
+    """NAME.labels.ply beside the mesh NAME.*, or None."""
+    beside = path.with_name(path.stem + LABELS_SUFFIX)
+    return beside if beside.is_file() else None
+
+
+def read_labels(path: pathlib.Path) -> np.ndarray:
+    """Raw ids of a NAME.labels.ply, int64 [V]."""
+    labels = read_ply_labels(path, path.read_bytes())
+    if labels is None:
+        raise MeshError(path, "no vertex property `label`", "Write the ids as a vertex property named label.")
+    return labels
+
+
+def source_hash(path: pathlib.Path) -> str:
+    """SHA-256 over the mesh file and its label file, if any."""
+    digest = hashlib.sha256(path.read_bytes())
+    beside = labels_path(path)
+    if beside is not None:
+        digest.update(b"labels" + beside.read_bytes())
+    return digest.hexdigest()
