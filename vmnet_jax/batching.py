@@ -57,8 +57,8 @@ def plan_buckets(batches: list[Sizes], max_buckets: int, margin: float = 1.1) ->
     """At most `max_buckets` buckets, ascending, that hold all the batches seen and `margin` more.
 
     The profile (rows per level) is the mean over the batches; a batch's key is the smallest multiple of the profile
-    that holds it. The largest bucket is margin x the largest key, the others follow downwards by a factor of 1.25 as long as
-    some batch is small enough for them.
+    that holds it. The largest bucket is margin x the largest key, the others follow downwards by a factor of 1.25 as
+    long as some batch is small enough for them.
     """
     if not batches or max_buckets < 1:
         raise ValueError(f"{len(batches)} batches and {max_buckets} buckets: at least one of each is needed")
@@ -143,6 +143,32 @@ def collate(samples: list[Sample], bucket: Sizes) -> SceneBatch:
         ),
         vertex_labels=padding.pad_rows([s.vertex_labels for s in samples], vertex_rows[0], fill=-1),
         num_scenes=len(samples),
+    )
+
+
+def empty_batch(features: int) -> SceneBatch:
+    """A batch of one scene without any row, for shapes: F input channels, one padding row everywhere."""
+
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros(shape, np.int32)
+
+    levels = range(NUM_LEVELS)
+    rings = Rings(zeros(1, 1), zeros(1, 1), zeros(1), zeros(1), zeros(1))
+    return SceneBatch(
+        features=np.zeros((1, features), np.float32),
+        voxel_count=zeros(NUM_LEVELS),
+        neighbours=tuple(zeros(1, 27) for _ in levels),
+        children=tuple(zeros(1, 8) for _ in levels[1:]),
+        slots=tuple(zeros(1) for _ in levels[1:]),
+        voxel_labels=zeros(1) - 1,
+        vertex_count=zeros(NUM_LEVELS),
+        vertex_scene=tuple(zeros(1) + 1 for _ in levels),
+        rings=tuple(rings for _ in levels),
+        keep=tuple(np.zeros(2, bool) for _ in levels),
+        corners=tuple(Trilinear(zeros(1, 8), np.zeros((1, 8), np.float32), zeros(8), zeros(8)) for _ in levels),
+        traces=tuple(Trace(zeros(1), zeros(1), zeros(1)) for _ in levels[1:]),
+        vertex_labels=zeros(1) - 1,
+        num_scenes=1,
     )
 
 

@@ -16,8 +16,8 @@ class AttentionBlock(nn.Module):
 
     Attributes:
         features: number of output channels.
-        layer_norm_scope: see `GraphLayerNorm.scope`.
-        attention_shift: see `TransformerConv.shift`.
+        layer_norm_scope: see `GraphLayerNorm`.
+        attention_shift: see `TransformerConv`.
     """
 
     features: int

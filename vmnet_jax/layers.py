@@ -140,13 +140,13 @@ class GraphLayerNorm(nn.Module):
     After LayerNorm of PyG 1.6.3: the standard deviation is the biased one and eps is added to it, not to the variance.
 
     Attributes:
-        scope: "scene", each scene has its own mean and deviation; "batch", all scenes share one, as in the original
+        layer_norm_scope: "scene", each scene has its own mean and deviation; "batch", all scenes share one, as in the original
             program, where a scene's output depends on the scenes that it is batched with.
         epsilon: added to the standard deviation.
-        axis_name: mapped axis of the devices that share a batch; read for scope "batch" only.
+        axis_name: mapped axis of the devices that share a batch; read for "batch" only.
     """
 
-    scope: str = "scene"
+    layer_norm_scope: str = "scene"
     epsilon: float = 1e-5
     axis_name: str | None = None
     dtype: Dtype | None = None
@@ -158,13 +158,13 @@ class GraphLayerNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (), self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (), self.param_dtype)
         axis = None
-        if self.scope == "scene":
+        if self.layer_norm_scope == "scene":
             member = graph.scene[:, None] == jnp.arange(graph.num_scenes)
-        elif self.scope == "batch":
+        elif self.layer_norm_scope == "batch":
             member = graph.real
             axis = None if self.is_initializing() else self.axis_name
         else:
-            raise ValueError(f"GraphLayerNorm: scope is 'scene' or 'batch', got {self.scope!r}")
+            raise ValueError(f"GraphLayerNorm: layer_norm_scope is 'scene' or 'batch', got {self.layer_norm_scope!r}")
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         entries = jnp.maximum(_psum(member.sum(0), axis) * x.shape[-1], 1).astype(wide.dtype)
         mean = _psum(_group_sums(wide.sum(1), member), axis) / entries
