@@ -1,0 +1,139 @@
+"""Synthetic labelled indoor scans: `python -m preprocess.rooms --output DIR --count N --seed S`.
+
+Each room is NAME.ply (x, y, z, red, green, blue, faces; metres, z up) and NAME.labels.ply (the same vertices with the
+property `label`, NYU40 ids, 0 unlabelled). Room i comes from seed S + i alone, and its kind is that number modulo 8, so
+eight consecutive rooms hold every one of the 20 ScanNet classes at least three times.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import numpy as np
+import plyfile
+import tqdm
+
+from preprocess.fittings import WALL
+from preprocess.mesh import Mesh, vertex_normals
+from preprocess.palettes import FLOORING, PAINT, pick
+from preprocess.room_layout import PLANS, WALL_HEIGHT, Layout, arrange
+from preprocess.scan_noise import grow, hole_mask, keep_pieces, light, place_cameras, seen_from, smooth_noise
+from preprocess.solids import DistanceGrid, Part, box, move_parts, rotation
+from preprocess.surface_nets import surface_nets
+
+FLOOR = 2
+CAMERAS = 9
+
+
+def make_room(seed: int, resolution: float = 0.05) -> Mesh:
+    """One room as a scan: the same seed and resolution give the same mesh.
+
+    seed: any integer >= 0; seed % 8 chooses the kind of room. resolution: spacing of the samples in metres; the edges
+    of the triangles have about this length. Vertices are exact in float32; labels are NYU40 ids, 0 unlabelled.
+    """
+    if seed < 0 or not 0.02 <= resolution <= 0.08:
+        raise ValueError(f"a room wants a seed >= 0 and a resolution of 0.02 to 0.08 m, got {seed} and {resolution}")
+    rng = np.random.default_rng(seed)
+    plan = PLANS[seed % len(PLANS)]
+    layout = arrange(rng, plan)
+    yaw = rng.uniform(0, 2 * np.pi)
+    parts = move_parts(_shell(rng, layout) + layout.parts, yaw, (0, 0, 0))
+    grid = _fill_grid(parts, layout, yaw, resolution)
+    vertices, faces, tags = surface_nets(grid.distance, grid.part)
+    vertices = grid.lower + vertices * grid.step
+    normals = vertex_normals(vertices, faces).astype(np.float64)
+
+    colors = np.array([part.color for part in parts])[tags]
+    colors = light(rng, grid, vertices, normals, colors)
+    labels = np.array([part.label for part in parts], np.int32)[tags]
+    kept = _scanned_faces(rng, grid, layout, yaw, vertices, faces, normals)
+    rough = 0.003 * smooth_noise(rng, vertices, 0.08) + 0.004 * smooth_noise(rng, vertices, 0.4)
+    vertices = vertices + normals * (rough + rng.normal(0, 0.0015, len(vertices)))[:, None]
+    used, kept = np.unique(kept, return_inverse=True)
+    vertices = (vertices[used] - vertices[used].min(0)).astype(np.float32).astype(np.float64)
+    faces = kept.reshape(-1, 3).astype(np.int32)
+    notes = [f"synthetic {plan.name}, seed {seed}"]
+    return Mesh(vertices, faces, colors[used], vertex_normals(vertices, faces), labels[used], notes)
+
+
+def _shell(rng: np.random.Generator, layout: Layout) -> list[Part]:
+    """Floor, often with a rug, and four walls, one of them often in another colour; thick, so nothing lies behind."""
+    width, depth, thick = layout.width, layout.depth, 6.0
+    paint = pick(rng, PAINT)
+    parts = [box(FLOOR, pick(rng, FLOORING), (width / 2, depth / 2, -1.0), (30.0, 30.0, 2.0))]
+    if rng.random() < 0.5:
+        size = rng.uniform(0.4, 0.7, 2) * (width, depth)
+        parts.append(box(FLOOR, pick(rng, FLOORING), (width / 2, depth / 2, -0.98), (*size, 1.99)))
+    for x, y in ((-thick, 0), (width + thick, 0), (0, -thick), (0, depth + thick)):
+        color = pick(rng, PAINT) if rng.random() < 0.25 else paint
+        centre = (x or width / 2, y or depth / 2, 1.0)
+        size = (2 * thick, 30.0, 10.0) if x else (30.0, 2 * thick, 10.0)
+        parts.append(box(WALL, color, centre, size))
+    return parts
+
+
+def _fill_grid(parts: list[Part], layout: Layout, yaw: float, resolution: float) -> DistanceGrid:
+    corners = np.array([[x, y, 0.0] for x in (-0.3, layout.width + 0.3) for y in (-0.3, layout.depth + 0.3)])
+    corners = corners @ rotation(yaw).T
+    lower = np.append(corners[:, :2].min(0), -0.12)
+    upper = np.append(corners[:, :2].max(0), WALL_HEIGHT)
+    grid = DistanceGrid(lower, upper, resolution)
+    for index, part in enumerate(parts):
+        grid.add(part, index)
+    return grid
+
+
+def _scanned_faces(rng, grid, layout, yaw, vertices, faces, normals) -> np.ndarray:
+    """Faces that the scan recorded: seen by a camera, not in a hole, below the uneven upper edge, not a crumb."""
+    turn = rotation(yaw)[:2, :2]
+    room = np.array([layout.width, layout.depth])
+    cameras = place_cameras(rng, grid, lambda rng: turn @ (rng.uniform(0.08, 0.92, 2) * room), CAMERAS)
+    seen = grow(seen_from(grid, vertices, normals, cameras), faces)
+    flat = vertices * (1, 1, 0)
+    edge = WALL_HEIGHT - 0.12 - 0.1 * np.abs(smooth_noise(rng, flat, 0.9)) - 0.03 * np.abs(smooth_noise(rng, flat, 0.1))
+    seen &= vertices[:, 2] < edge
+    seen &= ~hole_mask(rng, vertices, count=40)
+    return keep_pieces(faces[seen[faces].all(1)], len(vertices), smallest=12)
+
+
+def write_room(directory: pathlib.Path, name: str, room: Mesh) -> None:
+    """Writes NAME.ply and NAME.labels.ply into an existing directory."""
+    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
+    vertex = np.empty(len(room.vertices), [*fields, ("red", "u1"), ("green", "u1"), ("blue", "u1")])
+    labelled = np.empty(len(room.vertices), [*fields, ("label", "<u2")])
+    for axis, field in enumerate("xyz"):
+        vertex[field] = labelled[field] = room.vertices[:, axis]
+    for channel, field in enumerate(("red", "green", "blue")):
+        vertex[field] = room.colors[:, channel]
+    labelled["label"] = room.labels
+    face = np.empty(len(room.faces), [("vertex_indices", "<i4", (3,))])
+    face["vertex_indices"] = room.faces
+    face = plyfile.PlyElement.describe(face, "face")
+    vertex = plyfile.PlyElement.describe(vertex, "vertex")
+    plyfile.PlyData([vertex, face], byte_order="<", comments=room.notes).write(directory / f"{name}.ply")
+    vertex = plyfile.PlyElement.describe(labelled, "vertex")
+    plyfile.PlyData([vertex], byte_order="<").write(directory / f"{name}.labels.ply")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m preprocess.rooms", description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder for the PLY files; made if missing")
+    parser.add_argument("--count", type=int, required=True, help="how many rooms")
+    parser.add_argument("--seed", type=int, required=True, help="room i comes from seed + i")
+    parser.add_argument("--resolution", type=float, default=0.05, help="edge length in metres (default 0.05)")
+    parser.add_argument("--prefix", default="room", help="files are PREFIX_0000.ply and so on (default room)")
+    options = parser.parse_args(arguments)
+    if options.count < 1:
+        parser.error(f"--count must be at least 1, got {options.count}")
+    if options.seed < 0 or not 0.02 <= options.resolution <= 0.08:
+        parser.error(f"--seed must be >= 0 and --resolution in 0.02..0.08, got {options.seed}, {options.resolution}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    for index in tqdm.trange(options.count, desc="rooms", unit="room", disable=not sys.stderr.isatty()):
+        room = make_room(options.seed + index, options.resolution)
+        write_room(options.output, f"{options.prefix}_{index:04d}", room)
+    print(f"{options.count} rooms in {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The zero surface of a grid of signed distances as a triangle mesh: naive surface nets (Gibson 1998).
+
+One vertex for each cell whose eight samples differ in sign, at the mean of the crossings of its twelve edges; one quad
+for each grid edge that crosses, split along its shorter diagonal. Compared with marching cubes: the same number of
+triangles, better shaped, and a vertex belongs to one cell, so it takes the label of one sample.
+"""
+
+import numba
+import numpy as np
+
+
+def surface_nets(distance: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Extracts the surface between negative (inside) and other samples.
+
+    distance f32[X,Y,Z], source i32[X,Y,Z] any tag of the samples -> vertices f64[V,3] in grid units, faces i32[F,3]
+    (normals point to the outside), tag i32[V] of the inside sample nearest to the surface in the vertex's cell.
+    """
+    if distance.ndim != 3 or source.shape != distance.shape or min(distance.shape) < 2:
+        raise ValueError(f"surface_nets wants two equal grids of at least 2 samples a side, got {distance.shape}")
+    cells = tuple(n - 1 for n in distance.shape)
+    rows = np.full(cells, -1, np.int32)
+    count = _number_cells(distance, rows)
+    vertices = np.empty((count, 3), np.float64)
+    tags = np.empty(count, np.int32)
+    _place_vertices(distance, source, rows, vertices, tags)
+    faces = np.empty((2 * _count_quads(distance), 3), np.int32)
+    written = _write_faces(distance, rows, vertices, faces)
+    return vertices, faces[:written], tags
+
+
+@numba.njit(cache=True, nogil=True)
+def _number_cells(distance, rows):
+    count = 0
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            for k in range(rows.shape[2]):
+                inside = 0
+                for c in range(8):
+                    inside += distance[i + (c >> 2), j + (c >> 1 & 1), k + (c & 1)] < 0
+                if 0 < inside < 8:
+                    rows[i, j, k] = count
+                    count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _place_vertices(distance, source, rows, vertices, tags):
+    total = np.empty(3, np.float64)
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            for k in range(rows.shape[2]):
+                row = rows[i, j, k]
+                if row < 0:
+                    continue
+                total[:] = 0.0
+                crossings = 0
+                nearest = -np.inf
+                for c in range(8):
+                    x, y, z = c >> 2, c >> 1 & 1, c & 1
+                    here = distance[i + x, j + y, k + z]
+                    if here < 0 and here > nearest:
+                        nearest = here
+                        tags[row] = source[i + x, j + y, k + z]
+                    for axis in range(3):
+                        if (c >> (2 - axis)) & 1:
+                            continue
+                        there = distance[i + x + (axis == 0), j + y + (axis == 1), k + z + (axis == 2)]
+                        if (here < 0) != (there < 0):
+                            total[0] += x
+                            total[1] += y
+                            total[2] += z
+                            total[axis] += here / (here - there)
+                            crossings += 1
+                vertices[row, 0] = i + total[0] / crossings
+                vertices[row, 1] = j + total[1] / crossings
+                vertices[row, 2] = k + total[2] / crossings
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_quads(distance):
+    count = 0
+    for i in range(distance.shape[0]):
+        for j in range(distance.shape[1]):
+            for k in range(distance.shape[2]):
+                inside = distance[i, j, k] < 0
+                if i + 1 < distance.shape[0]:
+                    count += inside != (distance[i + 1, j, k] < 0)
+                if j + 1 < distance.shape[1]:
+                    count += inside != (distance[i, j + 1, k] < 0)
+                if k + 1 < distance.shape[2]:
+                    count += inside != (distance[i, j, k + 1] < 0)
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _squared_length(vertices, a, b):
+    total = 0.0
+    for axis in range(3):
+        total += (vertices[a, axis] - vertices[b, axis]) ** 2
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _write_faces(distance, rows, vertices, faces):
+    written = 0
+    around = np.empty(4, np.int32)
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            for k in range(rows.shape[2]):
+                inside = distance[i, j, k] < 0
+                for axis in range(3):
+                    if inside == (distance[i + (axis == 0), j + (axis == 1), k + (axis == 2)] < 0):
+                        continue
+                    u = (axis == 1, axis == 2, axis == 0)  # the two other axes, cyclic
+                    w = (axis == 2, axis == 0, axis == 1)
+                    if (u[0] or w[0]) * (i == 0) or (u[1] or w[1]) * (j == 0) or (u[2] or w[2]) * (k == 0):
+                        continue
+                    around[0] = rows[i - u[0] - w[0], j - u[1] - w[1], k - u[2] - w[2]]
+                    around[1] = rows[i - w[0], j - w[1], k - w[2]]
+                    around[2] = rows[i, j, k]
+                    around[3] = rows[i - u[0], j - u[1], k - u[2]]
+                    if inside:
+                        around[1], around[3] = around[3], around[1]
+                    first = 0
+                    if _squared_length(vertices, around[0], around[2]) > _squared_length(
+                        vertices, around[1], around[3]
+                    ):
+                        first = 1
+                    for side in range(2):
+                        faces[written, 0] = around[first]
+                        faces[written, 1] = around[(first + 1 + side) % 4]
+                        faces[written, 2] = around[(first + 2 + side) % 4]
+                        written += 1
+    return written
