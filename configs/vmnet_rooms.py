@@ -4,7 +4,8 @@ Aims at no row of the paper; its measure is the mean IoU on unseen rooms against
 height (`make demo` prints both).
 
   python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=40
-  python -m preprocess.scenes --input=runs/demo/rooms/meshes --output=runs/demo/rooms/scenes --cells=0.05,0.1 --voxel_size=0.05
+  python -m preprocess.scenes --input=runs/demo/rooms/meshes --output=runs/demo/rooms/scenes \
+      --cells=0.05,0.1 --voxel_size=0.05
   python -m vmnet_jax.train --config=configs/vmnet_rooms.py --workdir=runs/demo/vmnet
 """
 

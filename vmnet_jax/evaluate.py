@@ -1,0 +1,88 @@
+"""Scores a trained VMNet: python -m vmnet_jax.evaluate --workdir=DIR [--votes=8] [--step=last|best|N]
+
+Every vertex of every scene's file counts once. With N votes each scene is seen in N random placements and the logits
+are summed (the original program uses 8).
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from trainlib import parallel
+from trainlib.flags import run_command
+from vmnet_jax.build import build_model
+from vmnet_jax.data import EvaluationBatches, SceneFolder, read_split
+from vmnet_jax.inference import evaluate_scenes, make_forward
+from vmnet_jax.report import format_summary, summary, write_report
+from vmnet_jax.restore import load_run
+
+
+def evaluate(
+    workdir: str | pathlib.Path,
+    *,
+    step: str | int = "last",
+    votes: int = 1,
+    split: str = "val",
+    scenes: str | None = None,
+    max_buckets: int = 3,
+) -> tuple[dict, np.ndarray]:
+    """Evaluates a run on its validation (or training) scenes and writes `eval/step_S_SPLIT_votes_V/` into the workdir.
+
+    Args:
+      step: "last", "best" or a step's number.
+      votes: 1 for the unaugmented placement, N > 1 for the sum over N random rigid ones.
+      split: "val" or "train", as the run's config defines them, or "all" for every scene of the folder.
+      scenes: folder of preprocessed scenes instead of the config's.
+
+    Returns:
+      the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
+    """
+    run = load_run(workdir, step)
+    config = run.config
+    read = SceneFolder(scenes or config.scenes, config.cache_gib)
+    lists = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
+    names = {"train": lists.train, "val": lists.val, "all": sorted(lists.train + lists.val)}[split]
+    label_names = run.label_map.names
+    batches = EvaluationBatches(
+        read,
+        names,
+        features=tuple(config.features),
+        rotation=config.rotation,
+        max_buckets=max_buckets,
+        seed=config.seed,
+    )
+    forward = make_forward(build_model(config, len(label_names)))
+    variables = parallel.replicate(run.variables)
+    table = evaluate_scenes(forward, variables, batches, read, len(label_names), votes)
+    result = {"step": run.step, "split": split, "votes": votes, "scenes": names, **summary(table, label_names)}
+    write_report(pathlib.Path(workdir) / "eval" / f"step_{run.step}_{split}_votes_{votes}", result, table, label_names)
+    return result, table
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.evaluate", description=__doc__)
+    parser.add_argument("--workdir", required=True, help="folder of the training run")
+    parser.add_argument("--step", default="last", help="last, best, or a step's number")
+    parser.add_argument("--votes", type=int, default=1, help="random placements whose logits are summed; 1: one fixed")
+    parser.add_argument("--split", choices=("val", "train", "all"), default="val")
+    parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the table and where the files lie."""
+    result, _ = evaluate(
+        arguments.workdir,
+        step=arguments.step,
+        votes=arguments.votes,
+        split=arguments.split,
+        scenes=arguments.scenes,
+    )
+    print(format_summary(result))
+    folder = f"step_{result['step']}_{result['split']}_votes_{result['votes']}"
+    print(f"Report and confusion: {pathlib.Path(arguments.workdir) / 'eval' / folder}")
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())

@@ -1,0 +1,77 @@
+"""The results of an evaluation as text, JSON, CSV and a picture."""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vmnet_jax.metrics import accuracy, iou_from_confusion
+
+
+def summary(table: np.ndarray, names: list[str]) -> dict:
+    """Mean IoU, accuracy, and IoU, recall and vertex count by class, of a confusion int64 [K predicted, K true].
+
+    A class that is neither predicted nor present has IoU None and stays out of the mean.
+    """
+    iou = iou_from_confusion(table)
+    true, right = table.sum(0), np.diag(table)
+    return {
+        "mean_iou": float(iou.mean),
+        "accuracy": float(accuracy(table)),
+        "classes": [
+            {
+                "name": name,
+                "iou": None if np.isnan(iou.per_class[k]) else float(iou.per_class[k]),
+                "recall": float(right[k] / true[k]) if true[k] else None,
+                "vertices": int(true[k]),
+            }
+            for k, name in enumerate(names)
+        ],
+    }
+
+
+def format_summary(result: dict) -> str:
+    """The summary as a table for the terminal."""
+    width = max(5, *(len(c["name"]) for c in result["classes"]))
+    lines = [f"{'class':{width}}     IoU  recall   vertices"]
+    for c in result["classes"]:
+        iou, recall = ("    --" if x is None else f"{100 * x:6.1f}" for x in (c["iou"], c["recall"]))
+        lines.append(f"{c['name']:{width}}  {iou}  {recall}  {c['vertices']:9d}")
+    lines.append(f"mean IoU {100 * result['mean_iou']:.1f} %, accuracy {100 * result['accuracy']:.1f} %")
+    return "\n".join(lines)
+
+
+def write_report(folder: pathlib.Path, result: dict, table: np.ndarray, names: list[str]) -> None:
+    """Writes report.json, confusion.csv (rows predicted, columns true) and confusion.png into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(result, indent=1))
+    with open(folder / "confusion.csv", "w", newline="") as f:
+        writer = csv.writer(f)
+        writer.writerow(["predicted \\ true", *names])
+        writer.writerows([name, *row] for name, row in zip(names, table.tolist()))
+    draw_confusion(folder / "confusion.png", table, names)
+
+
+def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> None:
+    """Picture of the confusion, each true class scaled to 100 %; classes that do not occur are left out."""
+    shown = np.flatnonzero(table.sum(0) + table.sum(1))
+    share = 100 * table[np.ix_(shown, shown)] / np.maximum(table.sum(0)[shown], 1)
+    side = max(4.0, 0.42 * len(shown) + 2.2)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    image = axes.imshow(share.T, vmin=0, vmax=100, cmap="Blues")
+    labels = [names[k] for k in shown]
+    axes.set_xticks(range(len(shown)), labels, rotation=90)
+    axes.set_yticks(range(len(shown)), labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(shown) <= 25:
+        for (row, column), value in np.ndenumerate(share.T):
+            if value >= 0.5:
+                color = "white" if value > 55 else "black"
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=color, fontsize=7)
+    figure.colorbar(image, label="% of the true class", shrink=0.8)
+    figure.savefig(path, dpi=120)

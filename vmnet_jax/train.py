@@ -1,0 +1,135 @@
+"""Trains VMNet: python -m vmnet_jax.train --config=configs/NAME.py[:words] --workdir=DIR
+
+The same command resumes an interrupted run, and the resumed run equals the uninterrupted one.
+"""
+
+import contextlib
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from absl import logging
+from ml_collections import ConfigDict
+
+from trainlib import parallel
+from trainlib.cadence import Progress, is_due
+from trainlib.checkpoints import CheckpointStore
+from trainlib.flags import run_main
+from trainlib.metrics_writer import MetricWriter
+from trainlib.prefetch import prefetch
+from trainlib.stop import Stopped, StopRequest
+from trainlib.window import MetricWindow
+from trainlib.workdir import open_workdir
+from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_state
+from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read_split
+from vmnet_jax.inference import evaluate_scenes, make_forward
+from vmnet_jax.metrics import accuracy, iou_from_confusion
+from vmnet_jax.restore import write_inputs
+from vmnet_jax.train_state import TrainState, make_train_step
+
+ADVICE = "Lower config.learning_rate, or look at these scenes with python -m preprocess.check."
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> TrainState:
+    """Trains to `config.num_steps`, resuming from the newest checkpoint of `workdir`; returns the final state."""
+    workdir = pathlib.Path(workdir)
+    with open_workdir(workdir, config), StopRequest() as stop:
+        with stop.busy("reading the scenes"):
+            read = SceneFolder(config.scenes, config.cache_gib)
+            split = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
+            logging.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
+            write_inputs(workdir, read.check(split.train + split.val), read.label_map)
+            batches = _training_batches(config, read, split.train)
+            evaluate = _evaluation(config, read, split.val) if split.val else None
+            state = build_state(config, len(read.label_map.names))
+        with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
+            if store.latest_step() is not None:
+                state, _ = store.restore(state)
+                logging.info("Resuming after step %d", int(state.step))
+            return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
+
+
+def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -> TrainingBatches:
+    batches = TrainingBatches(
+        read,
+        names,
+        batch_size=config.batch_size,
+        devices=parallel.num_devices(),
+        features=tuple(config.features),
+        rotation=config.rotation,
+        edge_cutoff=config.edge_cutoff,
+        max_buckets=config.max_buckets,
+        seed=config.seed,
+    )
+    sizes = "; ".join(f"{b.voxels[0]} voxels, {b.vertices[0]} vertices" for b in batches.buckets)
+    logging.info("%d steps an epoch; buckets: %s", batches.steps_per_epoch, sizes)
+    return batches
+
+
+def _evaluation(config: ConfigDict, read: SceneFolder, names: list[str]) -> Callable[[TrainState], dict[str, float]]:
+    """evaluate(replicated state) -> mean IoU and accuracy over the validation scenes, one pass each."""
+    num_classes = len(read.label_map.names)
+    batches = EvaluationBatches(
+        read, names, features=tuple(config.features), rotation=config.rotation, max_buckets=2, seed=config.seed
+    )
+    forward = make_forward(build_model(config, num_classes))
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        table = evaluate_scenes(forward, variables, batches, read, num_classes)
+        return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
+
+    return evaluate
+
+
+def _train_step(config: ConfigDict, num_classes: int) -> Callable:
+    """The step of one run over all local devices; the old state's memory is reused."""
+    weights = jnp.asarray(config.class_weights, jnp.float32) if len(config.class_weights) else None
+    model = build_model(config, num_classes, parallel.AXIS)
+    step = make_train_step(model, build_optimizer(config), parallel.AXIS, weights)
+    return parallel.pmap_step(step, donate_argnums=(0,))
+
+
+def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classes) -> TrainState:
+    """From `state.step` to the end: train, log, evaluate, save."""
+    train_step, schedule = _train_step(config, num_classes), build_schedule(config)
+    start, total, threads = int(state.step), config.num_steps, config.loader_threads
+    state, window, progress = parallel.replicate(state), MetricWindow(ADVICE), Progress(total, start)
+    writer = MetricWriter(workdir, start)
+    loader = prefetch(batches, start, total, workers=threads, depth=2 * threads)
+    began = time.monotonic()
+    with contextlib.closing(writer), loader:
+        for step, batch in zip(range(start, total), loader):
+            first = step == start
+            with stop.busy("compiling the first step") if first else contextlib.nullcontext():
+                state, metrics = train_step(state, parallel.stack(batch.arrays))
+            window.add(step, f"scenes {', '.join(batch.names)}", jax.tree.map(lambda x: x[0], metrics))
+            done = step + 1
+            if first:
+                logging.info("First step after %.0f s", time.monotonic() - began)
+                began, loader.waited_s = time.monotonic(), 0.0
+            if is_due(done, config.log_every, total):
+                values = {**window.close(), "learning_rate": float(schedule(step))}
+                writer.write(done, values)
+                logging.info("%s  %s", progress.line(done), "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
+            score = None
+            if evaluate and (done == total or is_due(done, config.eval_every, total)):
+                values = evaluate(state)
+                score = values["val/mean_iou"]
+                writer.write(done, values)
+                logging.info("step %d  %s", done, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
+            if is_due(done, config.save_every, total) or score is not None or stop.requested:
+                window.check()
+                store.save(done, parallel.unreplicate(state), score)
+            if stop.requested and done < total:
+                raise Stopped(f"Stopped after step {done}, saved. Run the same command again to continue.")
+        if total - start > 1:
+            share = loader.waited_s / (time.monotonic() - began)
+            logging.info("The devices waited for data %.1f %% of the time", 100 * share)
+    return parallel.unreplicate(state)
+
+
+if __name__ == "__main__":
+    run_main(train_and_evaluate)
