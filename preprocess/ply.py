@@ -11,12 +11,9 @@ from numba import njit
 
 from preprocess.mesh import MeshError, RawMesh
 
-_TYPES = dict(
-    zip(
-        "char uchar short ushort int uint float double int8 uint8 int16 uint16 int32 uint32 float32 float64".split(),
-        "i1 u1 i2 u2 i4 u4 f4 f8".split() * 2,
-    )
-)
+_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
+_TYPES |= {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
+_TYPES |= {"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"}
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _FACE_LISTS = ("vertex_indices", "vertex_index")
 _COLOR_NAMES = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))

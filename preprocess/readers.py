@@ -24,9 +24,7 @@ def read_mesh(path: str | pathlib.Path, units: str = "m", up: str = "z", repair:
     path = pathlib.Path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise MeshError(
-            path, f"no reader for the ending {path.suffix!r}", f"Convert it to one of {', '.join(READERS)}."
-        )
+        raise MeshError(path, f"no reader for the ending {path.suffix!r}", f"Known: {', '.join(READERS)}.")
     raw = reader(path, path.read_bytes())
     beside = labels_path(path)
     if beside is not None:

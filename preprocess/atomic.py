@@ -1,0 +1,47 @@
+"""Files that are either complete under their name or not there at all."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import BinaryIO
+
+TEMPORARY = ".partial"
+
+
+@contextlib.contextmanager
+def atomic_file(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """A new binary file that appears as `path` when the block ends without an error, with all bytes on the disk.
+
+    Until then it lies beside it as .NAME.PID.partial, which an error removes. A full disk raises OSError with the free
+    space in its message.
+    """
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        with open(partial, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            written = partial.stat().st_size if partial.exists() else 0
+            free = shutil.disk_usage(path.parent).free
+            raise OSError(error.errno, f"disk full after {written} bytes, {free} bytes free", str(path)) from None
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    """Makes a rename durable; only POSIX systems can and need to."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,75 @@
+"""A checked mesh in, a complete scene out, all in memory."""
+
+import numpy as np
+
+from kernels.host.hashing import build_hash
+from kernels.host.voxels import build_pyramid, unique_voxels
+from preprocess.hierarchy import LEVELS, HierarchyParams, build_hierarchy, level0_labels
+from preprocess.labels import LabelMap
+from preprocess.mesh import Mesh, MeshError
+from preprocess.scene import Scene
+
+GREY = 128
+MAX_UNKNOWN = 0.99
+
+
+def build_scene(
+    name: str,
+    mesh: Mesh,
+    params: HierarchyParams,
+    label_map: LabelMap | None = None,
+    source_hash: str = "",
+    more_params: dict | None = None,
+) -> Scene:
+    """Builds the hierarchy and the voxels of a mesh.
+
+    label_map: turns the mesh's raw ids into classes; without it, or without ids, the scene has no labels.
+    more_params: what else decides the content, plain JSON values (reading options, ids of the label map).
+    Raises MeshError if (nearly) no labelled vertex has an id of the map.
+    """
+    notes = list(mesh.notes)
+    hierarchy = build_hierarchy(mesh, params)
+    labels = labels_l0 = None
+    if mesh.labels is not None and label_map is not None:
+        labels = _classes(name, mesh.labels, label_map, notes)
+        labels_l0 = level0_labels(
+            params.level0_labels, mesh.vertices, labels, hierarchy.vertices[0], hierarchy.traces[0]
+        )
+    voxels = unique_voxels((mesh.vertices - mesh.vertices.min(axis=0)) / params.voxel_size)
+    has_colors = mesh.colors is not None
+    return Scene(
+        name=name,
+        params={**params.to_dict(), **(more_params or {})},
+        source_hash=source_hash,
+        vertices=mesh.vertices,
+        faces=mesh.faces,
+        colors=mesh.colors if has_colors else np.full(mesh.vertices.shape, GREY, np.uint8),
+        has_colors=has_colors,
+        normals=mesh.normals,
+        labels=labels,
+        level_vertices=hierarchy.vertices,
+        level_faces=hierarchy.faces,
+        rings=hierarchy.rings,
+        traces=hierarchy.traces,
+        labels_l0=labels_l0,
+        voxels=build_pyramid(voxels.coords, LEVELS),
+        voxel_first=voxels.first,
+        voxel_inverse=voxels.inverse,
+        hash=build_hash(voxels.coords),
+        notes=notes,
+        reached=hierarchy.reached,
+    )
+
+
+def _classes(name: str, raw: np.ndarray, label_map: LabelMap, notes: list[str]) -> np.ndarray:
+    """Class indices; ids outside the map are ignored and counted."""
+    classes, unknown = label_map.to_classes(raw)
+    outside, labelled = sum(unknown.values()), int((classes >= 0).sum())
+    if not unknown:
+        return classes
+    listed = ", ".join(str(id_) for id_ in list(unknown)[:8]) + (" ..." if len(unknown) > 8 else "")
+    if outside > MAX_UNKNOWN * (outside + labelled):
+        cause = f"{outside} of {outside + labelled} labelled vertices have ids that the label map lacks: {listed}"
+        raise MeshError(name, cause, "Give the data's own --label_map, or --label_map auto.")
+    notes.append(f"{outside} vertices with {len(unknown)} ids outside the label map ignored: {listed}")
+    return classes
