@@ -28,10 +28,8 @@ class Placement(NamedTuple):
         return np.asarray(points, np.float64) @ self.matrix + self.offset
 
     def apply_to_normals(self, normals: np.ndarray) -> np.ndarray:
-        """Unit normals [V, 3] of the moved surface, float32; a zero normal stays zero."""
+        """Unit normals [V, 3] of the moved surface, float32, still pointing outwards if mirrored; zero stays zero."""
         moved = np.asarray(normals, np.float64) @ np.linalg.inv(self.matrix).T
-        if np.linalg.det(self.matrix) < 0:
-            moved = -moved
         length = np.linalg.norm(moved, axis=1, keepdims=True)
         return (moved / np.maximum(length, 1e-12)).astype(np.float32)
 
