@@ -1,0 +1,129 @@
+"""Vertex clustering: all vertices of a grid cell become one (Rossignac and Borrel 1993, the grid of vcglib)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from kernels.host.faces import checked_mesh, unique_faces
+from kernels.host.morton import morton_order
+
+MAX_CELLS = 2**21
+"""Cells along one axis that a Morton key in int64 can tell apart."""
+
+_WHOLE = 1e-9
+"""A cell count this close below a whole number is that number: an extent of 5 cells has 5, whatever the rounding."""
+
+
+class CoarseMesh(NamedTuple):
+    """A simplified mesh and the way from the finer one to it.
+
+    Attributes:
+      vertices: float64[C, 3] in Morton order.
+      faces: int32[G, 3], none degenerate, none repeated.
+      trace: int32[V] the coarse vertex of every fine vertex; total and surjective.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    trace: np.ndarray
+
+
+def cluster_vertices(vertices: np.ndarray, faces: np.ndarray, cell_size: float) -> CoarseMesh:
+    """Merges the vertices of each grid cell.
+
+    The grid begins one cell below the least corner of the vertices that faces use and ends one cell above the
+    greatest; cells are stretched so that a whole number of them fits. The coarse vertex of a cell is the mean over
+    its vertices, each weighted with the number of its face corners, at least 1: a vertex without faces keeps a
+    coarse vertex. Works anywhere in space: cells are counted, and means taken, from the grid's origin.
+
+    Args:
+      vertices: float64[V, 3] positions, in the unit of `cell_size`.
+      faces: int32[F, 3] rows of `vertices`.
+      cell_size: edge of a cell, > 0.
+
+    Returns:
+      CoarseMesh; its vertices are in Morton order of their cells, its trace is the membership in cells.
+
+    Raises:
+      ValueError: what `checked_mesh` refuses, a cell size that is not positive and finite, more than 2^21 cells along
+        an axis.
+    """
+    vertices, faces = checked_mesh(vertices, faces)
+    if not (np.isfinite(cell_size) and cell_size > 0):
+        raise ValueError(f"cell_size must be positive and finite, got {cell_size}")
+    if len(vertices) == 0:
+        return CoarseMesh(vertices.copy(), faces.copy(), np.zeros(0, np.int32))
+    corners = np.bincount(faces.ravel(), minlength=len(vertices))
+    origin, cell = _grid(vertices if len(faces) == 0 else vertices[corners > 0], float(cell_size))
+    _check_span(vertices, origin, cell)
+
+    cells = np.floor((vertices - origin) / cell).astype(np.int64)
+    cells -= cells.min(axis=0)
+    trace, first = _number_cells(cells, cells.max(axis=0) + 1)
+    order = morton_order(cells[first])
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    trace = rank[trace]
+    means = _weighted_means(vertices, origin, np.maximum(corners, 1), trace, len(order))
+    return CoarseMesh(means, unique_faces(trace[faces], len(order)), trace)
+
+
+def _grid(points: np.ndarray, cell_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Origin and stretched cell edges, float64[3] each."""
+    low = points.min(axis=0)
+    extent = points.max(axis=0) - low + 2 * cell_size
+    return low - cell_size, extent / np.floor(extent / cell_size + _WHOLE)
+
+
+def _check_span(vertices: np.ndarray, origin: np.ndarray, cell: np.ndarray) -> None:
+    span = (vertices.max(axis=0) - vertices.min(axis=0)) / cell + 1
+    if not (span <= MAX_CELLS).all():
+        axis = int(np.argmax(span))
+        raise ValueError(
+            f"cells of {cell[axis]:g} divide the {'xyz'[axis]} axis into {span[axis]:.3g}; at most {MAX_CELLS}"
+        )
+
+
+@njit(cache=True, nogil=True)
+def _number_cells(cells, extent):
+    """Numbers occupied cells in the order of their first vertex: (cell of each vertex, first vertex of each cell)."""
+    count = cells.shape[0]
+    bits = 4
+    while (1 << bits) < 2 * count:
+        bits += 1
+    mask = np.int64((1 << bits) - 1)
+    shift = np.uint64(64 - bits)
+    slot_keys = np.full(1 << bits, np.int64(-1))
+    slot_numbers = np.empty(1 << bits, np.int32)
+    numbers = np.empty(count, np.int32)
+    first = np.empty(count, np.int64)
+    occupied = 0
+    for v in range(count):
+        key = (cells[v, 0] * extent[1] + cells[v, 1]) * extent[2] + cells[v, 2]
+        slot = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+        while slot_keys[slot] != key:
+            if slot_keys[slot] == -1:
+                slot_keys[slot] = key
+                slot_numbers[slot] = occupied
+                first[occupied] = v
+                occupied += 1
+                break
+            slot = (slot + 1) & mask
+        numbers[v] = slot_numbers[slot]
+    return numbers, first[:occupied].copy()
+
+
+@njit(cache=True, nogil=True)
+def _weighted_means(vertices, origin, weights, trace, count):
+    sums = np.zeros((count, 3))
+    totals = np.zeros(count)
+    for v in range(vertices.shape[0]):
+        c = trace[v]
+        totals[c] += weights[v]
+        for axis in range(3):
+            sums[c, axis] += weights[v] * (vertices[v, axis] - origin[axis])
+    for c in range(count):
+        for axis in range(3):
+            sums[c, axis] = origin[axis] + sums[c, axis] / totals[c]
+    return sums

@@ -1,0 +1,194 @@
+"""What a collapse costs: the quadric's error, times penalties for what it would do to the faces around."""
+
+import numpy as np
+from numba import njit
+
+from kernels.host import quadrics as quadric
+
+QUALITY_THRESHOLD = 0.2
+"""Faces whose 2 area / longest edge^2 falls below this make a collapse dearer by the ratio (equilateral: 0.87)."""
+
+WORST_QUALITY = 1e-4
+"""The ratio stops here: at most 2000 times dearer."""
+
+FLIP_COSINE = 0.2
+"""A face whose normal turns by more than this cosine counts as flipped."""
+
+FLIP_PENALTY = 1e6
+"""A flip is dear, never forbidden: every target can be reached."""
+
+LINK_PENALTY = 10.0
+"""For a pair with more common neighbours than common faces: the collapse would pinch the surface."""
+
+_TINY = 1e-30
+"""Added to every error, so that penalties tell collapses without error apart."""
+
+
+@njit(cache=True, nogil=True)
+def error(surface, v, u, optimal):
+    """Error of the collapse v -> u and the place of the merged vertex; never above its price.
+
+    Returns:
+      (error, x, y, z), error > 0.
+    """
+    points = surface.points
+    if optimal:
+        least, x, y, z = quadric.best_place(surface.quadrics, points, v, u)
+        return least + _TINY, x, y, z
+    x, y, z = points[u, 0], points[u, 1], points[u, 2]
+    return max(quadric.evaluate(quadric.load(surface.quadrics, v), x, y, z) + points[u, 3], 0.0) + _TINY, x, y, z
+
+
+@njit(cache=True, nogil=True)
+def least_error(surface, scratch, v, optimal):
+    """The neighbour with which v has the least error, the lowest of equals; (inf, -1) without neighbours."""
+    points, faces, after, mark = surface.points, surface.faces, surface.after, scratch.mark
+    scratch.stamp[0] += 1
+    stamp = scratch.stamp[0]
+    mark[v] = stamp
+    q = quadric.load(surface.quadrics, v)
+    least, partner = np.inf, np.int32(-1)
+    corner = surface.head[v]
+    while corner >= 0:
+        f = corner >> 2
+        for k in range(3):
+            u = faces[f, k]
+            if mark[u] == stamp:
+                continue
+            mark[u] = stamp
+            if optimal:
+                cost = quadric.best_place(surface.quadrics, points, v, u)[0]
+            else:
+                cost = max(quadric.evaluate(q, points[u, 0], points[u, 1], points[u, 2]) + points[u, 3], 0.0)
+            if cost < least or (cost == least and u < partner):
+                least, partner = cost, u
+        corner = after[corner]
+    return least + _TINY, partner
+
+
+@njit(cache=True, nogil=True)
+def _fan(surface, v, u, x, y, z):
+    """The faces of v without u when v moves to (x, y, z).
+
+    Returns:
+      (least squared quality, at most the threshold's; number of flipped faces; number of faces of v that hold u).
+    """
+    points, faces, after = surface.points, surface.faces, surface.after
+    quality, flipped, shared = QUALITY_THRESHOLD * QUALITY_THRESHOLD, 0, 0
+    vx, vy, vz = points[v, 0], points[v, 1], points[v, 2]
+    corner = surface.head[v]
+    while corner >= 0:
+        f, k = corner >> 2, corner & 3
+        k = k + 1 if k < 2 else 0
+        a = faces[f, k]
+        k = k + 1 if k < 2 else 0
+        b = faces[f, k]
+        corner = after[corner]
+        if a == u or b == u:
+            shared += 1
+            continue
+        ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+        ex, ey, ez = points[b, 0] - ax, points[b, 1] - ay, points[b, 2] - az
+        px, py, pz = ax - vx, ay - vy, az - vz
+        qx, qy, qz = ax - x, ay - y, az - z
+        ox, oy, oz = py * ez - pz * ey, pz * ex - px * ez, px * ey - py * ex
+        nx, ny, nz = qy * ez - qz * ey, qz * ex - qx * ez, qx * ey - qy * ex
+        old, new = ox * ox + oy * oy + oz * oz, nx * nx + ny * ny + nz * nz
+        along = ox * nx + oy * ny + oz * nz
+        if old > 0.0 and (along <= 0.0 or along * along < FLIP_COSINE * FLIP_COSINE * old * new):
+            flipped += 1
+        sx, sy, sz = qx + ex, qy + ey, qz + ez
+        longest = max(ex * ex + ey * ey + ez * ez, qx * qx + qy * qy + qz * qz, sx * sx + sy * sy + sz * sz)
+        if new < quality * longest * longest:
+            quality = new / (longest * longest)
+    return quality, flipped, shared
+
+
+@njit(cache=True, nogil=True)
+def _common_neighbours(surface, scratch, v, u):
+    faces, after, mark = surface.faces, surface.after, scratch.mark
+    scratch.stamp[0] += 2
+    seen = scratch.stamp[0]
+    around_v = seen - 1
+    corner = surface.head[v]
+    while corner >= 0:
+        f = corner >> 2
+        for k in range(3):
+            mark[faces[f, k]] = around_v
+        corner = after[corner]
+    mark[v] = seen
+    mark[u] = seen
+    count = 0
+    corner = surface.head[u]
+    while corner >= 0:
+        f = corner >> 2
+        for k in range(3):
+            w = faces[f, k]
+            if mark[w] == around_v:
+                mark[w] = seen
+                count += 1
+        corner = after[corner]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def price(surface, scratch, v, u, optimal):
+    """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
+    cost, x, y, z = error(surface, v, u, optimal)
+    quality, flipped, shared = _fan(surface, v, u, x, y, z)
+    if optimal:
+        other_quality, other_flipped, shared = _fan(surface, u, v, x, y, z)
+        quality = min(quality, other_quality)
+        flipped += other_flipped
+    if quality < QUALITY_THRESHOLD * QUALITY_THRESHOLD:
+        cost *= max(QUALITY_THRESHOLD / max(np.sqrt(quality), WORST_QUALITY), 1.0)
+    if flipped > 0:
+        cost *= FLIP_PENALTY
+    if _common_neighbours(surface, scratch, v, u) > shared:
+        cost *= LINK_PENALTY
+    return cost, x, y, z
+
+
+@njit(cache=True, nogil=True)
+def cheapest(surface, scratch, v, first, enough, optimal):
+    """The neighbour with which the collapse of v has the least price, the lowest of equals.
+
+    Errors bound prices from below, so only neighbours whose error is not above the least price so far are priced.
+
+    Args:
+      first: the neighbour to begin with.
+      enough: `first` is taken at this price or less, without a look at the others.
+
+    Returns:
+      (price, neighbour, x, y, z).
+    """
+    best, x, y, z = price(surface, scratch, v, first, optimal)
+    if best <= enough:
+        return best, first, x, y, z
+    faces, after, mark = surface.faces, surface.after, scratch.mark
+    scratch.stamp[0] += 1
+    stamp = scratch.stamp[0]
+    mark[v] = stamp
+    mark[first] = stamp
+    count = 0
+    corner = surface.head[v]
+    while corner >= 0:
+        f = corner >> 2
+        for k in range(3):
+            u = faces[f, k]
+            if mark[u] != stamp:
+                mark[u] = stamp
+                bound = error(surface, v, u, optimal)[0]
+                if bound <= best:
+                    scratch.partners[count] = u
+                    scratch.prices[count] = bound
+                    count += 1
+        corner = after[corner]
+    partner = first
+    for i in range(count):
+        u = scratch.partners[i]
+        if scratch.prices[i] <= best:
+            cost, ux, uy, uz = price(surface, scratch, v, u, optimal)
+            if cost < best or (cost == best and u < partner):
+                best, partner, x, y, z = cost, u, ux, uy, uz
+    return best, partner, x, y, z

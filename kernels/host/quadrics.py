@@ -1,0 +1,155 @@
+"""Error quadrics: weighted sums of squared distances to planes (Garland and Heckbert 1997).
+
+A quadric is q(p) = p^T A p + 2 b^T p + c, kept as the ten numbers (Axx, Axy, Axz, Ayy, Ayz, Azz, bx, by, bz, c) in
+float64. In an array it is a row; in registers it is a tuple.
+"""
+
+import numpy as np
+from numba import njit
+
+BOUNDARY_WEIGHT = 3.0
+"""A boundary edge adds the plane through it, upright on its face, with this times its squared length."""
+
+POINT_WEIGHT = 3e-5
+"""A face adds its area times this as the squared distance to each of its corners: flat places keep a minimum."""
+
+_SINGULAR = 1e-9
+"""A system with det(A) at or below this times trace(A)^3 is not solved."""
+
+_REACH = 2.0
+"""A minimum further from the middle of the edge than this many of its lengths is not used."""
+
+
+@njit(cache=True, nogil=True)
+def load(quadrics, v):
+    """Row v as a tuple."""
+    return (
+        quadrics[v, 0],
+        quadrics[v, 1],
+        quadrics[v, 2],
+        quadrics[v, 3],
+        quadrics[v, 4],
+        quadrics[v, 5],
+        quadrics[v, 6],
+        quadrics[v, 7],
+        quadrics[v, 8],
+        quadrics[v, 9],
+    )
+
+
+@njit(cache=True, nogil=True)
+def evaluate(q, x, y, z):
+    """q(x, y, z)"""
+    xx, xy, xz, yy, yz, zz, bx, by, bz, c = q
+    along_x = xx * x + 2.0 * (xy * y + xz * z + bx)
+    along_y = yy * y + 2.0 * (yz * z + by)
+    along_z = zz * z + 2.0 * bz
+    return x * along_x + y * along_y + z * along_z + c
+
+
+@njit(cache=True, nogil=True)
+def best_place(quadrics, points, v, u):
+    """Least error of the merged vertex and its place: the minimum, or the best of middle and ends without one.
+
+    Gives the same bits for (v, u) and (u, v) where the minimum exists; the error always agrees.
+
+    Returns:
+      (error, x, y, z), error >= 0.
+    """
+    xx, xy, xz, yy, yz, zz, bx, by, bz, c = load(quadrics, v)
+    xx += quadrics[u, 0]
+    xy += quadrics[u, 1]
+    xz += quadrics[u, 2]
+    yy += quadrics[u, 3]
+    yz += quadrics[u, 4]
+    zz += quadrics[u, 5]
+    bx += quadrics[u, 6]
+    by += quadrics[u, 7]
+    bz += quadrics[u, 8]
+    c += quadrics[u, 9]
+    vx, vy, vz = points[v, 0], points[v, 1], points[v, 2]
+    ux, uy, uz = points[u, 0], points[u, 1], points[u, 2]
+    mx, my, mz = 0.5 * (vx + ux), 0.5 * (vy + uy), 0.5 * (vz + uz)
+
+    # Cramer's rule on A p = -b with the cofactors of the symmetric A.
+    cxx, cxy, cxz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    determinant = xx * cxx + xy * cxy + xz * cxz
+    trace = xx + yy + zz
+    if determinant > _SINGULAR * trace * trace * trace:
+        cyy, cyz, czz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+        scale = -1.0 / determinant
+        x = (cxx * bx + cxy * by + cxz * bz) * scale
+        y = (cxy * bx + cyy * by + cyz * bz) * scale
+        z = (cxz * bx + cyz * by + czz * bz) * scale
+        away = (x - mx) ** 2 + (y - my) ** 2 + (z - mz) ** 2
+        if away <= _REACH * _REACH * ((vx - ux) ** 2 + (vy - uy) ** 2 + (vz - uz) ** 2):
+            return max(bx * x + by * y + bz * z + c, 0.0), x, y, z
+
+    merged = (xx, xy, xz, yy, yz, zz, bx, by, bz, c)
+    at_v, at_u, at_middle = evaluate(merged, vx, vy, vz), evaluate(merged, ux, uy, uz), evaluate(merged, mx, my, mz)
+    if at_middle <= at_v and at_middle <= at_u:
+        return max(at_middle, 0.0), mx, my, mz
+    if at_u <= at_v:
+        return max(at_u, 0.0), ux, uy, uz
+    return max(at_v, 0.0), vx, vy, vz
+
+
+@njit(cache=True, nogil=True)
+def add_plane(quadrics, v, nx, ny, nz, d, weight):
+    """Adds weight * (n . p + d)^2 to row v; n a unit vector."""
+    quadrics[v, 0] += weight * nx * nx
+    quadrics[v, 1] += weight * nx * ny
+    quadrics[v, 2] += weight * nx * nz
+    quadrics[v, 3] += weight * ny * ny
+    quadrics[v, 4] += weight * ny * nz
+    quadrics[v, 5] += weight * nz * nz
+    quadrics[v, 6] += weight * nx * d
+    quadrics[v, 7] += weight * ny * d
+    quadrics[v, 8] += weight * nz * d
+    quadrics[v, 9] += weight * d * d
+
+
+@njit(cache=True, nogil=True)
+def add_point(quadrics, v, x, y, z, weight):
+    """Adds weight * |p - (x, y, z)|^2 to row v."""
+    quadrics[v, 0] += weight
+    quadrics[v, 3] += weight
+    quadrics[v, 5] += weight
+    quadrics[v, 6] -= weight * x
+    quadrics[v, 7] -= weight * y
+    quadrics[v, 8] -= weight * z
+    quadrics[v, 9] += weight * (x * x + y * y + z * z)
+
+
+@njit(cache=True, nogil=True)
+def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
+    """Adds a face to the quadrics of its corners: its plane, their places, and the uprights on its open edges."""
+    ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+    wx, wy, wz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+    nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+    length = np.sqrt(nx * nx + ny * ny + nz * nz)
+    if length == 0.0:
+        return
+    nx, ny, nz = nx / length, ny / length, nz / length
+    d = -(nx * points[a, 0] + ny * points[a, 1] + nz * points[a, 2])
+    area = 0.5 * length
+    for v in (a, b, c):
+        add_plane(quadrics, v, nx, ny, nz, d, area)
+        add_point(quadrics, v, points[v, 0], points[v, 1], points[v, 2], POINT_WEIGHT * area)
+    for v, u, is_open in ((a, b, open_ab), (b, c, open_bc), (c, a, open_ca)):
+        if is_open:
+            _add_upright(quadrics, points, v, u, nx, ny, nz)
+
+
+@njit(cache=True, nogil=True)
+def _add_upright(quadrics, points, v, u, nx, ny, nz):
+    """Adds to both ends of edge (v, u) the plane through it that contains the normal n of its face."""
+    ex, ey, ez = points[u, 0] - points[v, 0], points[u, 1] - points[v, 1], points[u, 2] - points[v, 2]
+    squared = ex * ex + ey * ey + ez * ez
+    if squared == 0.0:
+        return
+    scale = 1.0 / np.sqrt(squared)
+    bx, by, bz = (ny * ez - nz * ey) * scale, (nz * ex - nx * ez) * scale, (nx * ey - ny * ex) * scale
+    d = -(bx * points[v, 0] + by * points[v, 1] + bz * points[v, 2])
+    add_plane(quadrics, v, bx, by, bz, d, BOUNDARY_WEIGHT * squared)
+    add_plane(quadrics, u, bx, by, bz, d, BOUNDARY_WEIGHT * squared)

@@ -1,0 +1,98 @@
+"""Edge collapses in rounds: each takes, in memory order, what is cheaper than a threshold drawn from a sample.
+
+Close to the order of a heap, without one: neighbouring vertices are collapsed one after the other, while they are in
+the cache, and a price is computed only for a vertex whose bare error is under the threshold.
+"""
+
+import numpy as np
+from numba import njit
+
+from kernels.host.collapse import affected, collapse
+from kernels.host.pricing import cheapest, error, least_error
+
+_SAMPLE = 8192
+_SHARE = 0.7
+"""Part of the collapses still to do that a round may take, as a quantile of the costs, ..."""
+
+_LEAST_SHARE = 0.02
+"""... once that is less than this part of the living vertices, a round may take all of it."""
+
+_GREATEST_SHARE = 0.9
+
+
+@njit(cache=True, nogil=True)
+def collapse_in_rounds(surface, scratch, target, optimal):
+    """Collapses until at most `target` faces live.
+
+    Args:
+      surface: changed in place.
+      scratch: work space of the same size.
+      target: number of faces, >= 0.
+      optimal: whether merged vertices move to the best place; they take the place of one of the two otherwise.
+
+    Returns:
+      Number of rounds.
+    """
+    num_vertices, living = surface.head.shape[0], surface.faces.shape[0]
+    costs = np.full(num_vertices, np.inf)
+    partners = np.full(num_vertices, -1, np.int32)
+    for v in range(num_vertices):
+        if surface.head[v] >= 0:
+            costs[v], partners[v] = least_error(surface, scratch, v, optimal)
+    rounds = 0
+    while living > target:
+        rounds += 1
+        threshold = _threshold(costs, living - target)
+        for v in range(num_vertices):
+            if costs[v] > threshold:
+                continue
+            cost, u, x, y, z = cheapest(surface, scratch, v, partners[v], threshold, optimal)
+            if cost > threshold:
+                costs[v] = cost
+                partners[v] = u
+                continue
+            removed = collapse(surface, scratch, v, u, x, y, z)
+            costs[v] = np.inf
+            _renew(surface, scratch, costs, partners, v, u, removed, optimal)
+            living -= removed
+            if living <= target:
+                break
+    return rounds
+
+
+@njit(cache=True, nogil=True)
+def _renew(surface, scratch, costs, partners, v, u, removed, optimal):
+    """Candidates after the collapse v -> u."""
+    neighbours, count = affected(surface, scratch, u, removed)
+    for i in range(count):
+        w = scratch.ring[i]
+        if surface.head[w] < 0:
+            costs[w] = np.inf
+        elif i >= neighbours or partners[w] == v or partners[w] == u:
+            costs[w], partners[w] = least_error(surface, scratch, w, optimal)
+        else:
+            cost = error(surface, w, u, optimal)[0]
+            if cost < costs[w]:
+                costs[w] = cost
+                partners[w] = u
+
+
+@njit(cache=True, nogil=True)
+def _threshold(costs, surplus):
+    """Cost below which about a share of the collapses for `surplus` faces lies; at least the least cost."""
+    living = 0
+    for v in range(costs.shape[0]):
+        living += costs[v] < np.inf
+    stride = max(1, -(-living // _SAMPLE))
+    sample = np.empty(min(living, _SAMPLE))
+    count = seen = 0
+    for v in range(costs.shape[0]):
+        if costs[v] < np.inf:
+            if seen % stride == 0:
+                sample[count] = costs[v]
+                count += 1
+            seen += 1
+    sample = np.sort(sample[:count])
+    needed = 0.5 * surplus / living
+    share = max(min(_SHARE * needed, _GREATEST_SHARE), min(needed, _LEAST_SHARE))
+    return sample[min(int(share * count), count - 1)]
