@@ -1,0 +1,262 @@
+"""The whole network against the stored results of the original program: outputs, intermediate features, losses over
+four steps, gradients and running statistics, in float32 and in float64."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax.traverse_util import flatten_dict
+
+from tests.vmnet_jax.parity_batch import load_formula, parity_batch, read_entries, read_seed, state_dict
+from vmnet_jax.losses import scene_loss
+from vmnet_jax.model import VMNet
+from vmnet_jax.optim import poly_schedule, sgd_dampened
+from vmnet_jax.scene_batch import NUM_LEVELS
+from vmnet_jax.torch_names import TORCH_NAMES, from_state_dict, to_theirs
+
+pytestmark = pytest.mark.parity
+
+FILES = ("vmnet/net_eval.npz", "vmnet/net_train.npz")
+TOP = NUM_LEVELS - 1
+NO_TWIN = 3e-6  # of the array's largest magnitude
+KEY_BIAS_NOISE = 1e-6  # absolute; these gradients are zero but for rounding
+PARTS = {"i": "merge", "geo": "aggregation", "o": "output"}
+
+
+def model(shift: str = "global") -> VMNet:
+    return VMNet(layer_norm_scope="batch", attention_shift=shift)
+
+
+def cast(tree, dtype):
+    """Floating-point leaves in `dtype`, as arrays on the device; call it inside `jax.enable_x64` for float64."""
+    return jax.tree.map(lambda a: jnp.asarray(a, dtype if np.asarray(a).dtype.kind == "f" else None), tree)
+
+
+def precision(dtype):
+    return jax.enable_x64(dtype == np.float64)
+
+
+def assert_near(ours, stored, relative: float, absolute: float = 0.0):
+    """Largest difference at most `relative` of the stored array's largest magnitude, or `absolute`."""
+    stored = np.asarray(stored, np.float64)
+    error = np.abs(np.asarray(ours, np.float64).reshape(stored.shape) - stored).max()
+    limit = max(relative * np.abs(stored).max(), absolute)
+    assert error <= limit, f"largest difference {error:.3g}, allowed {limit:.3g}"
+
+
+def geodesic_path(name: str) -> tuple[str, ...]:
+    """Module that computes a stored intermediate: geo_lin_de5_i, geo_mid_geo, geo_cd_3, ..."""
+    words = name.split("_")[1:]
+    if words[0] == "cd":
+        return ("geodesic", f"level_{words[1]}", "fusion")
+    stage, part = words[-2:]
+    return ("geodesic", f"level_{TOP if stage == 'mid' else stage[2:]}", PARTS[part])
+
+
+def euclidean_path(name: str) -> tuple[str, ...]:
+    """Module that computes x_mid, y_de5, ..."""
+    return ("euclidean", f"encoder_{TOP}" if name == "x_mid" else f"decoder_{name[4:]}")
+
+
+def intermediates(stored) -> dict[str, tuple[str, ...]]:
+    """Paths of the modules by the name of the stored features."""
+    voxels = {n[:-2]: euclidean_path(n[:-2]) for n in stored.keys() if n.endswith("_F")}
+    return voxels | {n: geodesic_path(n) for n in stored.keys() if n.startswith("geo_")}
+
+
+@pytest.fixture(scope="module")
+def weights(fixtures):
+    return state_dict(fixtures / "vmnet")
+
+
+@pytest.fixture(scope="module", params=[(np.float32, "global"), (np.float32, "vertex"), (np.float64, "global")])
+def evaluated(request, open_fixture, weights):
+    """dtype, batch, logits and captured intermediates of the network in evaluation mode."""
+    dtype, shift = request.param
+    stored = open_fixture(FILES[0])
+    wanted = {path for path in intermediates(stored).values()}
+
+    def forward(variables, batch):
+        def chosen(module, method):
+            return method == "__call__" and module.path in wanted
+
+        return model(shift).apply(variables, batch, False, capture_intermediates=chosen, mutable="intermediates")
+
+    with precision(dtype):
+        inputs = parity_batch(stored, dtype)
+        logits, state = jax.jit(forward)(cast(from_state_dict(weights), dtype), cast(inputs.batch, dtype))
+        logits, state = jax.device_get((logits, state))
+    return dtype, inputs, logits, flatten_dict(state["intermediates"])
+
+
+def test_weight_formula(open_fixture, fixtures, weights):
+    stored = open_fixture(FILES[0])
+    names = [str(n) for n in stored["param_names"]]
+    assert set(names) == set(weights)
+    sums = np.array(
+        [[np.sum(weights[n], dtype=np.float64), np.abs(weights[n].astype(np.float64)).sum()] for n in names]
+    )
+    np.testing.assert_allclose(sums[:, 0], stored["param_sum64"], rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(sums[:, 1], stored["param_abs64"], rtol=1e-12)
+
+
+def test_eval_logits(open_fixture, evaluated):
+    dtype, inputs, logits, _ = evaluated
+    stored = open_fixture(FILES[0])
+    rows = inputs.voxel_rows(stored["coords_v"], 0)
+    vertices = len(stored["out_geo"])
+    assert_near(logits.voxel[rows], stored["out_euc"], 0, 1e-5)
+    assert_near(logits.vertex[:vertices], stored["out_geo"], 0, 1e-5)
+    original = logits.vertex[stored["trace_l0"]]
+    assert_near(original, stored["pred_ori"], 0, 1e-5)
+    starts = stored["infer_offsets"]
+    np.testing.assert_array_equal(stored["point_ids"], np.arange(starts[-1]))
+    assert len(original) == starts[-1]
+    if dtype == np.float64:
+        assert_near(np.abs(logits.voxel[rows] - stored["out_euc"]).max(), stored["f32_err_out_euc"], 0.02)
+        assert_near(np.abs(logits.vertex[:vertices] - stored["out_geo"]).max(), stored["f32_err_out_geo"], 0.02)
+
+
+def test_eval_intermediates(open_fixture, evaluated):
+    dtype, inputs, _, captured = evaluated
+    stored = open_fixture(FILES[0])
+    for name, path in intermediates(stored).items():
+        (ours,) = captured[*path, "__call__"]
+        if name.startswith("geo_"):
+            theirs = stored[name]
+            ours = ours[: len(theirs)]
+        else:
+            theirs = stored[f"{name}_F"]
+            level = TOP if name == "x_mid" else int(name[4:])
+            ours = ours[inputs.voxel_rows(stored[f"{name}_C"], level)]
+        assert_near(ours, theirs, NO_TWIN)
+
+
+class Trained(NamedTuple):
+    """Four steps on the stored batch: logits, gradients and running statistics are those of step 0."""
+
+    dtype: type
+    logits: tuple
+    gradients: dict[str, np.ndarray]
+    running: dict[str, np.ndarray]
+    metrics: list[dict]
+    rows: np.ndarray
+
+
+@pytest.fixture(scope="module", params=[np.float32, np.float64])
+def trained(request, open_fixture, weights):
+    dtype, stored = request.param, open_fixture(FILES[1])
+    schedule = poly_schedule(0.01, 10)
+    optimizer = sgd_dampened(schedule)
+
+    @functools.partial(jax.jit, donate_argnums=1)
+    def step(variables, opt_state, batch):
+        def loss_fn(params):
+            logits, updated = model().apply({**variables, "params": params}, batch, True, mutable="batch_stats")
+            loss, metrics = scene_loss(logits, batch)
+            return loss, (metrics, logits, updated)
+
+        (_, (metrics, logits, updated)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(variables["params"])
+        updates, opt_state = optimizer.update(gradients, opt_state, variables["params"])
+        params = optax.apply_updates(variables["params"], updates)
+        return {"params": params, **updated}, opt_state, (metrics, logits, gradients)
+
+    with precision(dtype):
+        inputs = parity_batch(stored, dtype)
+        batch, variables = cast(inputs.batch, dtype), cast(from_state_dict(weights), dtype)
+        opt_state = optimizer.init(variables["params"])
+        history = []
+        for _ in stored["lrs64"]:
+            variables, opt_state, out = step(variables, opt_state, batch)
+            history.append(jax.device_get((out, variables["batch_stats"])))
+        for step_number, rate in enumerate(stored["lrs64"]):
+            np.testing.assert_allclose(schedule(step_number), rate, rtol=1e-6 if dtype == np.float32 else 1e-14)
+    (_, logits, gradients), running = history[0]
+    return Trained(
+        dtype,
+        logits,
+        by_torch_name({"params": gradients}),
+        by_torch_name({"batch_stats": running}),
+        [out[0] for out, _ in history],
+        inputs.voxel_rows(stored["coords_v"], 0),
+    )
+
+
+def by_torch_name(tree) -> dict[str, np.ndarray]:
+    return {TORCH_NAMES[path].name: to_theirs(a, TORCH_NAMES[path]) for path, a in flatten_dict(tree).items()}
+
+
+def test_train_logits_and_losses(open_fixture, trained):
+    stored = open_fixture(FILES[1])
+    assert_near(trained.logits.voxel[trained.rows], stored["out_euc"], NO_TWIN)
+    assert_near(trained.logits.vertex[: len(stored["out_geo"])], stored["out_geo"], NO_TWIN)
+    first = trained.metrics[0]
+    np.testing.assert_allclose(first["voxel_loss"], stored["loss_euc"], rtol=NO_TWIN)
+    np.testing.assert_allclose(first["vertex_loss"], stored["loss_geo"], rtol=NO_TWIN)
+    losses = [m["loss"] for m in trained.metrics]
+    tolerance = 1e-4 if trained.dtype == np.float32 else 1e-8
+    np.testing.assert_allclose(losses, stored["losses_f64run64"], rtol=tolerance)
+    np.testing.assert_allclose(losses, stored["losses64"], rtol=1e-4)
+
+
+def test_train_gradients(open_fixture, fixtures, trained):
+    stored = open_fixture(FILES[1])
+    formula, seed = load_formula(fixtures / "vmnet"), read_seed(fixtures / "vmnet")
+    names = [str(n) for n in stored["grad_names"]]
+    assert set(names) == set(trained.gradients)
+    gradients = [trained.gradients[n].astype(np.float64) for n in names]
+    norms = np.array([np.linalg.norm(g) for g in gradients])
+    probes = np.array([(g * formula.grad_probe(n, g.shape, seed)).sum() for n, g in zip(names, gradients)])
+    tolerance, noise = (2e-4, KEY_BIAS_NOISE) if trained.dtype == np.float32 else (1e-8, 1e-8)
+    key_bias = np.array([n.endswith(".lin_key.bias") for n in names])
+    for norm_name, probe_name, floor in (
+        ("grad_norm_f64run64", "grad_probe_f64run64", 0.0),
+        ("grad_norm64", "grad_probe64", 2e-4),
+    ):
+        limits = max(tolerance, floor) * stored[norm_name]
+        limits[key_bias] = max(noise, KEY_BIAS_NOISE if floor else 0)
+        for ours, theirs in ((norms, stored[norm_name]), (probes, stored[probe_name])):
+            over = np.abs(ours - theirs) / limits
+            print(trained.dtype, norm_name, over[~key_bias].max(), over[key_bias].max())
+            assert over.max() <= 1, f"{names[over.argmax()]}: {over.max():.3g} times the allowed difference"
+
+
+def test_train_stored_gradients(open_fixture, trained):
+    """The tensors stored in full; in float64, their own rounding errors are the ones the original program reports."""
+    stored = open_fixture(FILES[1])
+    errors = dict(zip((str(n) for n in stored["grad_names"]), stored["grad_rel_err_f32"]))
+    for key in (k for k in stored.keys() if k.startswith("grad/")):
+        name, theirs = key.removeprefix("grad/"), stored[key].astype(np.float64)
+        ours = trained.gradients[name].astype(np.float64)
+        error = np.linalg.norm(ours - theirs) / np.linalg.norm(ours)
+        print(trained.dtype, name, error, errors[name])
+        if trained.dtype == np.float64:
+            np.testing.assert_allclose(error, errors[name], rtol=0.05, atol=1e-8, err_msg=name)
+        else:
+            assert error <= 2e-4, name
+
+
+def test_arrays_without_gradient(open_fixture, fixtures, trained):
+    absent = {str(n) for n in open_fixture(FILES[1])["no_grad_names"]}
+    parameters = {e["name"] for e in read_entries(fixtures / "vmnet") if e["kind"] == "parameter"}
+    assert absent == parameters - set(trained.gradients)
+    assert all(".lin_edge." in n for n in absent)
+
+
+def test_running_statistics(open_fixture, trained):
+    stored = open_fixture(FILES[1])
+    names = [str(n) for n in stored["running_names"]]
+    assert set(names) == set(trained.running)
+    sums = [trained.running[n].sum(dtype=np.float64) for n in names]
+    np.testing.assert_allclose(sums, stored["running_sum64"], rtol=1e-5, atol=1e-5)
+    for key in (k for k in stored.keys() if k.startswith("after1/")):
+        assert_near(trained.running[key.removeprefix("after1/")], stored[key], 1e-5)
+
+
+def test_everything_was_compared(open_fixture):
+    for name in FILES:
+        assert not open_fixture(name).unread
