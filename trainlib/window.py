@@ -7,10 +7,10 @@ from trainlib.errors import UserError
 
 
 class MetricWindow:
-    """Collects the metrics of each step; refuses values that are not finite, one step after they were made at the latest.
+    """Collects the metrics of each step and refuses values that are not finite, at the latest one step later.
 
-    A step's metrics may still be computing when they are added: they are waited for when the next step has been started,
-    so that the check never idles the device. Call `check` before a save, so that no bad state is ever written.
+    A step's metrics may still be computing when they are added: they are waited for when the next step has been
+    started, so that the check never idles the device. Call `check` before a save, so that no bad state is written.
     """
 
     def __init__(self, advice: str):

@@ -1,0 +1,54 @@
+"""Command lines without a config: `python -m X --workdir=DIR --votes=8`."""
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+
+from trainlib.devices import device_line, enable_compilation_cache
+from trainlib.errors import UserError
+from trainlib.stop import EXIT_STOPPED, Stopped
+
+_log = logging.getLogger(__name__)
+
+
+def exit_code(call: Callable[[], object], debug: bool) -> int:
+    """Runs `call` and returns the process's exit code: 0 done, 1 error, 2 usage, 75 stopped by a signal.
+
+    Errors that a user can act on (UserError, ValueError, OSError) are printed as their message; `debug` adds the
+    traceback.
+    """
+    try:
+        call()
+    except Stopped as stopped:
+        _log.warning("%s; run the same command again to continue", stopped)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        _log.warning("interrupted; run the same command again to continue")
+        return EXIT_STOPPED
+    except (UserError, ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        hint = "" if debug else "\n(--debug shows where)"
+        print(f"error: {error}{hint}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    return 0
+
+
+def set_up_logging() -> None:
+    """Plain lines on standard error; libraries only speak up for warnings."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name in ("absl", "jax", "orbax"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def run_command(main: Callable[[argparse.Namespace], object], parser: argparse.ArgumentParser) -> None:
+    """Parses the command line, adds `--debug`, calls `main(arguments)` and leaves the process with its exit code."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    arguments = parser.parse_args()
+    set_up_logging()
+    enable_compilation_cache()
+    _log.info("%s", device_line())
+    sys.exit(exit_code(lambda: main(arguments), arguments.debug))

@@ -1,0 +1,169 @@
+"""The command line of the mains: `python -m X --config=configs/x.py:words --config.key=value --workdir=DIR`."""
+
+import logging
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from trainlib.devices import check_platform, device_line, enable_compilation_cache
+from trainlib.errors import UsageError, UserError
+from trainlib.stop import EXIT_STOPPED, Stopped
+
+FLAGS = flags.FLAGS
+
+Main = Callable[[ml_collections.ConfigDict | None, pathlib.Path], Any]
+
+_log = logging.getLogger(__name__)
+
+
+def run_main(main: Main, argv: Sequence[str] | None = None, *, needs_config: bool = True) -> None:
+    """Parses the command line, calls `main(config, workdir)` and leaves the process with one of the exit codes.
+
+    0 done, 1 error, 2 usage, 75 stopped by a signal. Errors that a user can act on (UserError, ValueError, OSError) are
+    printed as their message; `--debug` shows the traceback.
+
+    Args:
+        main: its result is ignored. Flags of its own are defined with absl at the top of its module.
+        argv: program name and arguments, sys.argv if not given.
+        needs_config: False for programs that read the config from the workdir; main gets None if none is given.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    sys.exit(_run(main, argv, needs_config))
+
+
+def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads a config argument such as "simclr,split=2,smoke".
+
+    Args:
+        argument: words parted by commas; None or "" is none.
+        known: name -> default. A word whose default is False is a switch ("smoke" gives True); any other takes a value
+            of the default's type ("split=2"); a tuple is a choice whose first is the default, each a word by itself.
+
+    Returns name -> value for every known name. Raises UsageError for what is not known, with the list of what is.
+    """
+    values = {name: default[0] if isinstance(default, tuple) else default for name, default in known.items()}
+    choices = {word: name for name, default in known.items() if isinstance(default, tuple) for word in default}
+    seen: set[str] = set()
+    for item in filter(None, (argument or "").split(",")):
+        word, equals, text = item.strip().partition("=")
+        name = choices.get(word, word)
+        takes_value = word in known and known[word] is not False and not isinstance(known[word], tuple)
+        if name not in known or (word in known and isinstance(known[word], tuple)) or bool(equals) != takes_value:
+            raise UsageError(f"config argument {item!r} is not known; known: {_known_words(known)}")
+        if name in seen:
+            raise UsageError(f"config argument {item!r} sets {name!r} a second time")
+        seen.add(name)
+        values[name] = _word_value(name, word, text, known[name])
+    return values
+
+
+def allowed_changes() -> tuple[str, ...]:
+    """Keys of `--allow_change`, for open_workdir; none outside `run_main`."""
+    return tuple(FLAGS.allow_change) if "allow_change" in FLAGS and FLAGS.is_parsed() else ()
+
+
+def strict() -> bool:
+    """`--strict`, for CheckpointStore.restore; False outside `run_main`."""
+    return bool(FLAGS.strict) if "strict" in FLAGS and FLAGS.is_parsed() else False
+
+
+def _run(main: Main, argv: list[str], needs_config: bool) -> int:
+    debug = "--debug" in argv
+    try:
+        if not _parse(argv, needs_config):
+            return 0
+        _set_up_logging()
+        config = FLAGS.config
+        enable_compilation_cache()
+        check_platform(config.get("platform", "any") if config is not None else "any")
+        _log.info("%s", device_line())
+        main(config, pathlib.Path(FLAGS.workdir))
+    except Stopped as stopped:
+        _log.warning("%s; run the same command again to continue", stopped)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        _log.warning("interrupted; run the same command again to continue")
+        return EXIT_STOPPED
+    except (UserError, ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, UserError):
+            return error.exit_code
+        if not debug:
+            print("(--debug shows where)", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(argv: list[str], needs_config: bool) -> bool:
+    """Defines the common flags and parses all; False if only help was asked for. Raises UsageError."""
+    config_flags.DEFINE_config_file("config", None, "configs/NAME.py:words; override keys with --config.key=value",
+                                    flag_values=FLAGS, sys_argv=argv)  # fmt: skip
+    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=FLAGS)
+    flags.DEFINE_list("allow_change", [], "config keys that may differ from the run's config.json", flag_values=FLAGS)
+    flags.DEFINE_bool("strict", False, "stop at a damaged checkpoint, do not fall back to an older", flag_values=FLAGS)
+    flags.DEFINE_bool("debug", False, "show tracebacks of errors", flag_values=FLAGS)
+    flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=FLAGS)
+    if {"--help", "-h", "-help"} & set(argv):
+        print(sys.modules["__main__"].__doc__ or "", FLAGS.main_module_help(), FLAGS.module_help(__name__), sep="\n")
+        return False
+    _require_config_file(argv)
+    try:
+        rest = FLAGS(argv)[1:]
+    except (AttributeError, KeyError) as error:
+        raise UsageError(f"the config has no key {error}") from error
+    except (flags.Error, TypeError, ValueError) as error:
+        raise UsageError(f"{error}") from error
+    if rest:
+        raise UsageError(f"arguments not understood: {' '.join(rest)}")
+    if not FLAGS.workdir:
+        raise UsageError("--workdir=DIR is needed")
+    if needs_config and FLAGS.config is None:
+        raise UsageError("--config=configs/NAME.py is needed")
+    return True
+
+
+def _require_config_file(argv: list[str]) -> None:
+    """Raises UsageError if `--config` names no file."""
+    for index, argument in enumerate(argv):
+        flag, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and flag == "config":
+            value = value if equals else "".join(argv[index + 1 : index + 2])
+            path = pathlib.Path(value.split(":", 1)[0])
+            if not path.is_file():
+                raise UsageError(f"there is no config file {path}")
+
+
+def _set_up_logging() -> None:
+    """Plain lines on standard error; libraries only speak up for warnings."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for name in ("absl", "jax", "orbax"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _known_words(known: Mapping[str, Any]) -> str:
+    words = []
+    for name, default in known.items():
+        if isinstance(default, tuple):
+            words.append("|".join(default))
+        else:
+            words.append(name if default is False else f"{name}=<{type(default).__name__}>")
+    return ", ".join(words)
+
+
+def _word_value(name: str, word: str, text: str, default: Any) -> Any:
+    if isinstance(default, tuple):
+        return word
+    if default is False:
+        return True
+    try:
+        return type(default)(text)
+    except ValueError:
+        raise UsageError(f"config argument {name}={text!r} needs a value of type {type(default).__name__}") from None

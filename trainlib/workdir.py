@@ -1,0 +1,165 @@
+"""A run's folder: `config.json`, `lock`, `checkpoints/`, `metrics.jsonl`, event files, `eval/`."""
+
+import fcntl
+import json
+import logging
+import os
+import pathlib
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import ml_collections
+
+from trainlib.errors import UserError
+from trainlib.files import write_atomic
+
+CONFIG_NAME = "config.json"
+LOCK_NAME = "lock"
+
+_log = logging.getLogger(__name__)
+
+
+class Workdir:
+    """An opened and locked run folder; path-like. The lock ends with `close`, with the `with` block or the process."""
+
+    def __init__(self, path: pathlib.Path, lock: int):
+        self.path = path
+        self._lock: int | None = lock
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """Folder for a CheckpointStore."""
+        return self.path / "checkpoints"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def close(self) -> None:
+        """Gives the lock back. May be called again."""
+        if self._lock is not None:
+            os.ftruncate(self._lock, 0)
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "Workdir":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def open_workdir(
+    path: str | os.PathLike, config: ml_collections.ConfigDict, allow_change: Iterable[str] = ()
+) -> Workdir:
+    """Makes or re-opens the folder of a run, locks it and keeps the config in it.
+
+    Args:
+        path: folder; its parents are made too.
+        config: values must be representable in JSON (tuples come back as tuples).
+        allow_change: keys ("a" or "a.b") that may differ from the config that the run began with.
+
+    Raises UserError if the folder cannot be written, another run has it, or the config differs in another key.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = _take_lock(path)
+    except OSError as error:
+        raise UserError(f"cannot write in workdir {path}: {error.strerror}; choose another with --workdir") from error
+    workdir = Workdir(path, lock)
+    try:
+        _keep_config(path, _to_json(config), frozenset(allow_change))
+    except BaseException:
+        workdir.close()
+        raise
+    return workdir
+
+
+def load_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
+    """The config that the run in folder `path` was started with. Raises UserError if there is none."""
+    file = pathlib.Path(path) / CONFIG_NAME
+    if not file.exists():
+        raise UserError(f"{path} is not the workdir of a run: it has no {CONFIG_NAME}")
+    return ml_collections.ConfigDict(_with_tuples(_read_config(file)))
+
+
+def _take_lock(path: pathlib.Path) -> int:
+    """Opens and locks `lock`; the system frees it with the process, so a killed run leaves nothing to clean up."""
+    descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "a process"
+        os.close(descriptor)
+        raise UserError(
+            f"workdir {path} is in use by {holder} (file {LOCK_NAME}); wait for that run, stop it, or choose another "
+            "--workdir"
+        ) from None
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return descriptor
+
+
+def _keep_config(path: pathlib.Path, config: dict[str, Any], allow_change: frozenset[str]) -> None:
+    """Writes config.json if it is new, or if only keys in `allow_change` differ; refuses other differences."""
+    file = path / CONFIG_NAME
+    if file.exists():
+        changes = dict(_differences(_read_config(file), config))
+        if not changes:
+            return
+        refused = [text for key, text in changes.items() if not _is_allowed(key, allow_change)]
+        if refused:
+            raise UserError(
+                f"workdir {path} belongs to a run with another config (before -> now):\n  "
+                + "\n  ".join(refused)
+                + "\nGo on with the config of before, choose another --workdir, or name the keys that may change with "
+                "--allow_change=key,key"
+            )
+        _log.warning("config changed on resume (before -> now):\n  %s", "\n  ".join(changes.values()))
+    try:
+        write_atomic(file, (json.dumps(config, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _is_allowed(key: str, allowed: frozenset[str]) -> bool:
+    return any(key == name or key.startswith(name + ".") for name in allowed)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, "key: before -> now") for every value that differs."""
+    for name in sorted(before.keys() | now.keys()):
+        key = prefix + name
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, key + ".")
+        elif name not in before or name not in now or old != new:
+            old_text = json.dumps(old) if name in before else "(absent)"
+            new_text = json.dumps(new) if name in now else "(absent)"
+            yield key, f"{key}: {old_text} -> {new_text}"
+
+
+def _to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The config as plain JSON values (tuples become lists)."""
+    try:
+        return json.loads(json.dumps(config.to_dict()))
+    except TypeError as error:
+        raise UserError(f"the config has a value that JSON cannot hold: {error}") from error
+
+
+def _read_config(file: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); restore it or choose another --workdir") from error
+
+
+def _with_tuples(value: Any) -> Any:
+    """ConfigDict overrides need tuples, JSON knows lists only."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
