@@ -9,7 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from kernels.device.attention_reference import attention_by_segments, real_edges
+from kernels.device.attention_reference import attention_by_segments
 from kernels.device.blocks import (
     accumulator,
     block_rows,
@@ -19,7 +19,7 @@ from kernels.device.blocks import (
     take_rows,
     zero_last_row,
 )
-from kernels.device.tables import Rings
+from kernels.device.tables import Rings, real_edges
 
 METHODS = ("blocked", "segment_sum")
 SHIFTS = ("vertex", "global")
@@ -155,8 +155,7 @@ def _attend(shift, query, key, value, rings, keep):
 
 
 def _attend_forward(shift, query, key, value, rings, keep):
-    forward = functools.partial(_forward, shift=shift)
-    out, weights = by_platform(forward, None, query, key, value, rings, keep)
+    out, weights = by_platform(_forward, None, query, key, value, rings, keep, shift=shift)
     return out, (query, key, value, rings, keep, weights, out)
 
 

@@ -5,16 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from kernels.device.blocks import accumulator, take_rows
-from kernels.device.tables import Rings
-
-
-def real_edges(rings: Rings, keep: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """Which edges exist and were kept: bool [V, K] and [O]."""
-    absent = rings.ring.shape[0] - 1
-    mask, extra = rings.ring != absent, rings.overflow_target != absent
-    if keep is None:
-        return mask, extra
-    return mask & keep[: mask.size].reshape(mask.shape), extra & keep[mask.size :]
+from kernels.device.tables import Rings, real_edges
 
 
 def attention_by_segments(

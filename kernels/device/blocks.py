@@ -39,17 +39,18 @@ def check_method(method: str | None, known: Sequence[str]) -> None:
         raise ValueError(f"method {method!r} is unknown; known are None (by platform), {', '.join(map(repr, known))}")
 
 
-def by_platform(function: Callable[..., Any], method: str | None, *operands: Any) -> Any:
-    """function(*operands, blocked=...): blocked where `method` says "blocked", or where it is None and the program is
-    compiled for CPU.
+def by_platform(function: Callable[..., Any], method: str | None, *operands: Any, **static: Any) -> Any:
+    """function(*operands, **static, blocked=True or False).
 
+    Blocked where `method` is "blocked", or where it is None and the program is compiled for CPU.
     `lax.platform_dependent` decides at lowering, so that a program placed on the CPU of a GPU machine, or exported for
     another platform, takes the form meant for where it runs; only that form is compiled.
     """
     if method is None:
-        blocked, whole = functools.partial(function, blocked=True), functools.partial(function, blocked=False)
+        blocked = functools.partial(function, **static, blocked=True)
+        whole = functools.partial(function, **static, blocked=False)
         return lax.platform_dependent(*operands, cpu=blocked, default=whole)
-    return function(*operands, blocked=method == "blocked")
+    return function(*operands, **static, blocked=method == "blocked")
 
 
 def block_rows(rows: int, limit: int) -> int:
@@ -65,15 +66,16 @@ def block_rows(rows: int, limit: int) -> int:
     return -(-rows // blocks // 8) * 8 or 8
 
 
-def scan_blocks(body: Callable[..., Any], init: Any, arrays: Any, block: int | None) -> tuple[Any, Any]:
+def scan_blocks(body: Callable[..., Any], init: Any, arrays: Any, block: int | None, fill: Any = 0) -> tuple[Any, Any]:
     """Runs `body(carry, blocks) -> carry, outputs` over blocks of rows.
 
     Args:
       body: gets the carry and `arrays` cut to one block [R, ...]; its outputs have R rows.
       init: first carry.
-      arrays: pytree of arrays that share their row count N. A ragged last block is filled with zeros, so that index 0
-        and zero features are what `body` must tolerate there; output rows beyond N are cut off.
+      arrays: pytree of arrays that share their row count N.
       block: R, or None for one call with all rows and no loop.
+      fill: what the missing rows of a ragged last block hold, one number or a pytree of them like `arrays`. `body` sees
+        those rows; outputs beyond row N are cut off.
 
     Returns:
       the last carry and the outputs [N, ...].
@@ -84,10 +86,11 @@ def scan_blocks(body: Callable[..., Any], init: Any, arrays: Any, block: int | N
     blocks = -(-rows // block)
     missing = blocks * block - rows
 
-    def cut(array: jax.Array) -> jax.Array:
+    def cut(array: jax.Array, value: int) -> jax.Array:
         if missing:
-            array = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+            array = jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1), constant_values=value)
         return array.reshape(blocks, block, *array.shape[1:])
 
-    carry, outputs = lax.scan(body, init, jax.tree.map(cut, arrays))
+    fills = jax.tree.map(lambda _: fill, arrays) if isinstance(fill, int) else fill
+    carry, outputs = lax.scan(body, init, jax.tree.map(cut, arrays, fills))
     return carry, jax.tree.map(lambda out: out.reshape(blocks * block, *out.shape[2:])[:rows], outputs)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels.device.blocks import accumulator, take_rows, zero_last_row
+from kernels.device.segment_sum import gather_segment_sum
 
 
 @jax.jit
@@ -56,11 +57,6 @@ def _check(features: jax.Array, trace: jax.Array, order: jax.Array, sorted_trace
     chex.assert_equal_shape([trace, order, sorted_trace])
 
 
-def _sums(values: jax.Array, sorted_ids: jax.Array, rows: int) -> jax.Array:
-    """Sums of already sorted values, the padding's own sum (the last row) set to zero."""
-    return zero_last_row(jax.ops.segment_sum(values, sorted_ids, rows, indices_are_sorted=True))
-
-
 @jax.custom_vjp
 def _unpool(features, trace, order, sorted_trace):
     del order, sorted_trace
@@ -73,25 +69,25 @@ def _unpool_forward(features, trace, order, sorted_trace):
 
 def _unpool_backward(saved, cotangent):
     rows, order, sorted_trace = saved
-    messages = take_rows(cotangent, order).astype(accumulator(cotangent.dtype))
-    return _sums(messages, sorted_trace, rows).astype(cotangent.dtype), None, None, None
+    total = gather_segment_sum(cotangent, None, order, sorted_trace, rows)
+    return total.astype(cotangent.dtype), None, None, None
 
 
 _unpool.defvjp(_unpool_forward, _unpool_backward)
 
 
 def _inverse_counts(sorted_trace: jax.Array, rows: int, dtype: jnp.dtype) -> jax.Array:
-    """[rows, 1]: one over the number of fine vertices of each coarse one, zero where there is none and in padding."""
-    counts = _sums(jnp.ones(sorted_trace.shape, dtype), sorted_trace, rows)
-    return jnp.where(counts > 0, 1 / jnp.maximum(counts, 1), 0)[:, None]
+    """[rows, 1]: one over the number of fine vertices of each coarse one; one where there is none."""
+    ones = jnp.ones(sorted_trace.shape, dtype)
+    counts = jax.ops.segment_sum(ones, sorted_trace, rows, indices_are_sorted=True)
+    return 1 / jnp.maximum(counts, 1)[:, None]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _mean_pool(num_coarse, features, trace, order, sorted_trace):
     del trace
-    dtype = accumulator(features.dtype)
-    sums = _sums(take_rows(features, order).astype(dtype), sorted_trace, num_coarse)
-    return (sums * _inverse_counts(sorted_trace, num_coarse, dtype)).astype(features.dtype)
+    total = gather_segment_sum(features, None, order, sorted_trace, num_coarse)
+    return (total * _inverse_counts(sorted_trace, num_coarse, total.dtype)).astype(features.dtype)
 
 
 def _mean_pool_forward(num_coarse, features, trace, order, sorted_trace):
@@ -101,7 +97,7 @@ def _mean_pool_forward(num_coarse, features, trace, order, sorted_trace):
 def _mean_pool_backward(num_coarse, saved, cotangent):
     trace, sorted_trace = saved
     scale = _inverse_counts(sorted_trace, num_coarse, accumulator(cotangent.dtype))
-    shares = zero_last_row(cotangent * scale).astype(cotangent.dtype)
+    shares = zero_last_row((cotangent * scale).astype(cotangent.dtype))
     return take_rows(shares, trace), None, None, None
 
 

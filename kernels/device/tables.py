@@ -1,7 +1,4 @@
-"""The index tables that the device kernels read, as pytrees. Built by `kernels.host`, joined and padded there.
-
-All indices are int32. An absent entry is the index of the last row of the array it points into; that row is padding.
-"""
+"""The edges of a mesh as the device kernels read them. Built, joined and padded by `kernels.host`."""
 
 from typing import NamedTuple
 
@@ -27,25 +24,10 @@ class Rings(NamedTuple):
     """int32 [O], flat id of the opposite edge; padding (V-1)*K."""
 
 
-class Trilinear(NamedTuple):
-    """The eight voxels around every vertex."""
-
-    corners: jax.Array
-    """int32 [V, 8], voxel rows, octant 4dx+2dy+dz; absent P-1."""
-    weights: jax.Array
-    """float [V, 8], renormalised over the voxels that exist; absent 0."""
-    order: jax.Array
-    """int32 [V*8], stable argsort of corners.ravel()."""
-    sorted: jax.Array
-    """int32 [V*8], corners.ravel()[order]."""
-
-
-class Trace(NamedTuple):
-    """Which coarse vertex every fine vertex collapsed into."""
-
-    trace: jax.Array
-    """int32 [V_fine], rows of the coarse level; padding V_coarse-1."""
-    order: jax.Array
-    """int32 [V_fine], stable argsort of trace."""
-    sorted: jax.Array
-    """int32 [V_fine], trace[order]."""
+def real_edges(rings: Rings, keep: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    """Which edges exist and are kept (bool [V*K + O] by flat edge id, None keeps all): bool [V, K] and [O]."""
+    absent = rings.ring.shape[0] - 1
+    slots, overflow = rings.ring != absent, rings.overflow_target != absent
+    if keep is None:
+        return slots, overflow
+    return slots & keep[: slots.size].reshape(slots.shape), overflow & keep[slots.size :]

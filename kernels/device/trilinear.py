@@ -14,11 +14,10 @@ from kernels.device.blocks import (
     check_method,
     scan_blocks,
     take_rows,
-    zero_last_row,
 )
+from kernels.device.segment_sum import BLOCK_BYTES, gather_segment_sum
 
 METHODS = ("blocked", "whole", "segment_sum")
-BLOCK_BYTES = 2 << 20
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -84,11 +83,8 @@ def _read_forward(method, features, corners, weights, order, sorted_corners):
 def _read_backward(method, saved, cotangent):
     del method
     rows, weights, order, sorted_corners = saved
-    dtype = accumulator(cotangent.dtype)
-    weight = take_rows(weights.reshape(-1), order).astype(dtype)
-    messages = weight[:, None] * take_rows(cotangent, order // 8).astype(dtype)
-    total = jax.ops.segment_sum(messages, sorted_corners, rows, indices_are_sorted=True)
-    return zero_last_row(total).astype(cotangent.dtype), None, None, None, None
+    total = gather_segment_sum(cotangent, weights.reshape(-1), order, sorted_corners, rows, fan=8)
+    return total.astype(cotangent.dtype), None, None, None, None
 
 
 _read.defvjp(_read_forward, _read_backward)
