@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import pathlib
 import shutil
@@ -45,3 +46,9 @@ def _sync_folder(folder: pathlib.Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def remove_leftovers(path: pathlib.Path) -> None:
+    """Removes partial files that killed processes left for `path`; nobody else may be writing it."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
+        partial.unlink(missing_ok=True)

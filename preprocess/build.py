@@ -11,6 +11,9 @@ from preprocess.scene import Scene
 
 GREY = 128
 MAX_UNKNOWN = 0.99
+"""Share of the labelled vertices whose id the label map may lack."""
+COARSEST, FINEST = 0.002, 0.97
+"""Share of the vertices that level 0 keeps, if the cells fit the mesh."""
 
 
 def build_scene(
@@ -29,6 +32,9 @@ def build_scene(
     """
     notes = list(mesh.notes)
     hierarchy = build_hierarchy(mesh, params)
+    kept = len(hierarchy.vertices[0]) / len(mesh.vertices)
+    if not COARSEST <= kept <= FINEST:
+        notes.append(f"warning: level 0 keeps {100 * kept:.2g} % of the vertices; do the cells fit the mesh's unit?")
     labels = labels_l0 = None
     if mesh.labels is not None and label_map is not None:
         labels = _classes(name, mesh.labels, label_map, notes)

@@ -91,7 +91,8 @@ def build_hierarchy(mesh: Mesh, params: HierarchyParams) -> Hierarchy:
         if level < len(params.cells):
             coarse, done = cluster_vertices(vertices, faces, params.cells[level]), True
         else:
-            coarse = decimate(vertices, faces, round(params.ratio * len(faces)), placement=params.placement)
+            target = max(round(params.ratio * len(faces)), min(len(faces), 1))
+            coarse = decimate(vertices, faces, target, placement=params.placement)
             done = coarse.reached
         vertices, faces = coarse.vertices, coarse.faces
         all_vertices.append(vertices)

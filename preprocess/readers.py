@@ -49,6 +49,14 @@ def read_labels(path: pathlib.Path) -> np.ndarray:
     return labels
 
 
+def read_raw_labels(path: pathlib.Path) -> np.ndarray | None:
+    """Raw ids of a mesh file without reading the mesh: int64 [V], or None if it has none."""
+    beside = labels_path(path)
+    if beside is not None:
+        return read_labels(beside)
+    return read_ply_labels(path, path.read_bytes()) if path.suffix.lower() == ".ply" else None
+
+
 def source_hash(path: pathlib.Path) -> str:
     """SHA-256 over the mesh file and its label file, if any."""
     digest = hashlib.sha256(path.read_bytes())

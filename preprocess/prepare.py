@@ -1,0 +1,91 @@
+"""One scene from its mesh file to its scene file: the task that worker processes run."""
+
+import pathlib
+import time
+from typing import NamedTuple
+
+from preprocess.atomic import remove_leftovers
+from preprocess.build import build_scene
+from preprocess.hierarchy import HierarchyParams
+from preprocess.labels import LabelMap
+from preprocess.mesh import MeshError
+from preprocess.readers import read_mesh, source_hash
+from preprocess.scene import SUFFIX, SceneError, SceneHeader, read_header, write_scene
+
+
+class Reading(NamedTuple):
+    """How mesh files are read: see `readers.read_mesh`. require_colors: refuse meshes without."""
+
+    units: str = "m"
+    up: str = "z"
+    repair: bool = False
+    require_colors: bool = False
+
+
+class Task(NamedTuple):
+    """A scene to prepare. overwrite: even if the file in the output folder is up to date."""
+
+    name: str
+    path: pathlib.Path
+    output: pathlib.Path
+    reading: Reading
+    params: HierarchyParams
+    label_map: LabelMap
+    overwrite: bool
+
+
+class Outcome(NamedTuple):
+    """header: of the scene file, None if the scene failed. built: False if the file was up to date. cause: of a
+    failure, with the file's name and what to do."""
+
+    name: str
+    header: SceneHeader | None
+    built: bool
+    seconds: float
+    cause: str = ""
+
+
+def scene_path(output: pathlib.Path, name: str) -> pathlib.Path:
+    """Where the scene file of a name lies."""
+    return output / f"{name}{SUFFIX}"
+
+
+def prepare(task: Task) -> Outcome:
+    """Builds the scene file unless it is there with the same format, parameters and source; failures are returned."""
+    start = time.perf_counter()
+    try:
+        header, built = _prepare(task)
+        return Outcome(task.name, header, built, time.perf_counter() - start)
+    except (ValueError, OSError, MemoryError) as error:
+        cause = str(error) if isinstance(error, MeshError | OSError) else f"{task.path}: {error or 'out of memory'}"
+        return Outcome(task.name, None, False, time.perf_counter() - start, cause)
+
+
+def _prepare(task: Task) -> tuple[SceneHeader, bool]:
+    target = scene_path(task.output, task.name)
+    digest = source_hash(task.path)
+    more = {
+        "units": task.reading.units,
+        "up": task.reading.up,
+        "repair": task.reading.repair,
+        "label_ids": list(task.label_map.ids),
+    }
+    if not task.overwrite:
+        found = _found(target)
+        if found is not None and found.source_hash == digest and found.params == {**task.params.to_dict(), **more}:
+            return found, False
+    mesh = read_mesh(task.path, task.reading.units, task.reading.up, task.reading.repair)
+    if task.reading.require_colors and mesh.colors is None:
+        raise MeshError(task.path, "the mesh has no colours", "Leave out --require_colors to use grey.")
+    scene = build_scene(task.name, mesh, task.params, task.label_map, digest, more)
+    remove_leftovers(target)
+    write_scene(target, scene)
+    return scene.header(), True
+
+
+def _found(target: pathlib.Path) -> SceneHeader | None:
+    """The header of an existing scene file of this format."""
+    try:
+        return read_header(target)
+    except (FileNotFoundError, SceneError):
+        return None

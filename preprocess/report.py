@@ -1,0 +1,48 @@
+"""What a preprocessing run says at its end."""
+
+import numpy as np
+
+from preprocess.prepare import Outcome
+
+SHOWN = 10
+
+
+def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None:
+    """Prints counts, sizes by level, missed targets, notes and failures. verbose: notes of all scenes."""
+    good = [outcome for outcome in outcomes if outcome.header is not None]
+    failed = [outcome for outcome in outcomes if outcome.header is None]
+    built = [outcome for outcome in good if outcome.built]
+    print(f"{len(built)} built, {len(good) - len(built)} up to date, {len(failed)} failed in {seconds:.1f} s")
+    if built:
+        print(f"{np.median([outcome.seconds for outcome in built]):.2f} s a scene and worker (median)")
+    if good:
+        _print_sizes(good)
+    for outcome in good:
+        missed = [str(level) for level, reached in enumerate(outcome.header.reached) if not reached]
+        if missed:
+            print(f"{outcome.name}: fewer faces could not be reached at level {', '.join(missed)}")
+    colorless = sum(not outcome.header.has_colors for outcome in good)
+    if colorless:
+        print(f"{colorless} of {len(good)} scenes have no colours")
+    noted = [outcome for outcome in good if outcome.header.notes]
+    for outcome in noted if verbose else noted[:SHOWN]:
+        print(f"{outcome.name}: {'; '.join(outcome.header.notes)}")
+    if len(noted) > SHOWN and not verbose:
+        print(f"... notes on {len(noted) - SHOWN} more scenes, shown by --verbose")
+    for outcome in failed:
+        print(f"failed: {outcome.name}: {outcome.cause}")
+
+
+def _print_sizes(good: list[Outcome]) -> None:
+    """Median sizes by level."""
+    print(f"median of {len(good)} scenes: {_median([o.header.sizes['vertices'] for o in good])} vertices")
+    print("level  vertices     faces    voxels")
+    for level in range(len(good[0].header.reached)):
+        columns = [
+            _median([o.header.sizes[kind][level] for o in good]) for kind in ("level_vertices", "level_faces", "voxels")
+        ]
+        print(f"{level:5d}" + "".join(f"{value:10d}" for value in columns))
+
+
+def _median(values: list[int]) -> int:
+    return int(np.median(values))

@@ -1,0 +1,197 @@
+"""Meshes in, scene files out.
+
+  python -m preprocess.scenes --input DIR --output DIR [--split LIST] [--workers N] [--shard I/N]
+
+Reads PLY, OBJ, OFF, STL and GLB files with their labels, builds seven mesh levels, one-ring tables, traces and voxels,
+and writes OUTPUT/NAME.scene.npz and OUTPUT/label_map.csv. A second run does only what is missing or out of date.
+docs/preprocess.md explains formats, units and reports.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from preprocess.atomic import atomic_file
+from preprocess.hierarchy import LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams
+from preprocess.labels import LabelMap, auto_label_map, read_label_map, scannet20, write_label_map
+from preprocess.mesh import MeshError
+from preprocess.pool import WorkerDied, run_in_workers
+from preprocess.prepare import Outcome, Reading, Task, prepare
+from preprocess.readers import read_raw_labels
+from preprocess.report import print_report
+from preprocess.sources import Source, find_sources, read_split, select
+from preprocess.units import METRES, UP_ROTATIONS
+
+DONE, ERROR, STOPPED = 0, 1, 75
+
+
+class _Stopped(BaseException):
+    """SIGTERM or SIGINT: the running scenes are given up, the finished ones are on disk."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0 done, 1 failures, 2 usage (raised), 75 stopped by a signal."""
+    parser = _parser()
+    flags = parser.parse_args(arguments)
+    params = _params(parser, flags)
+    shard, shards = _shard(parser, flags.shard)
+    try:
+        with _stop_on_signals():
+            return _run(flags, params, shard, shards)
+    except (MeshError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    except _Stopped:
+        print("stopped; the finished scenes are kept, the same command goes on from here", file=sys.stderr)
+        return STOPPED
+
+
+def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards: int) -> int:
+    start = time.perf_counter()
+    output = pathlib.Path(flags.output)
+    sources = find_sources(flags.input)
+    names = read_split(flags.split) if flags.split else None
+    chosen, missing = select(sources, names)
+    label_map = _label_map(flags.label_map, sources)
+    output.mkdir(parents=True, exist_ok=True)
+    write_label_map(output / "label_map.csv", label_map)
+    reading = Reading(flags.units, flags.up, flags.repair, flags.require_colors)
+    tasks = [
+        Task(source.name, source.path, output, reading, params, label_map, flags.overwrite)
+        for source in chosen[shard::shards]
+    ]
+    lost = [Outcome(name, None, False, 0.0, f"{name}: no mesh of this name in {flags.input}") for name in missing]
+    outcomes = _all_outcomes(tasks, flags.workers) + (lost if shard == 0 else [])
+    failed = [outcome for outcome in outcomes if outcome.header is None]
+    _write_failed(output / ("failed.json" if shards == 1 else f"failed-{shard}-of-{shards}.json"), failed)
+    print_report(outcomes, time.perf_counter() - start, flags.verbose)
+    return ERROR if failed else DONE
+
+
+def _all_outcomes(tasks: list[Task], workers: int) -> list[Outcome]:
+    """One outcome a task, in the tasks' order, with a progress bar; failures are shown as they happen."""
+    outcomes: dict[int, Outcome] = {}
+    results = run_in_workers(prepare, tasks, min(workers, len(tasks)))
+    with contextlib.closing(results), tqdm(total=len(tasks), unit="scene", disable=not tasks) as bar:
+        for number, result in results:
+            if isinstance(result, WorkerDied):
+                cause = f"{tasks[number].path}: {result}. Try fewer --workers."
+                result = Outcome(tasks[number].name, None, False, 0.0, cause)
+            if result.header is None:
+                bar.write(f"failed: {result.cause}", file=sys.stderr)
+            outcomes[number] = result
+            bar.update()
+    return [outcomes[number] for number in range(len(tasks))]
+
+
+@contextlib.contextmanager
+def _stop_on_signals():
+    """SIGINT and SIGTERM raise _Stopped inside the block."""
+
+    def stop(signum, frame):
+        raise _Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _label_map(choice: str, sources: list[Source]) -> LabelMap:
+    """scannet20, auto, or a CSV file."""
+    if choice == "scannet20":
+        return scannet20()
+    if choice != "auto":
+        return read_label_map(choice)
+    present: set[int] = set()
+    for source in tqdm(sources, unit="scene", desc="reading labels"):
+        with contextlib.suppress(MeshError):  # the scene itself fails on it later, with the same message
+            labels = read_raw_labels(source.path)
+            present.update(() if labels is None else np.unique(labels).tolist())
+    if max(present, default=0) <= 0:
+        raise MeshError(sources[0].path.parent, "no labelled vertex in any mesh", "--label_map auto needs labels.")
+    return auto_label_map(np.array(sorted(present)))
+
+
+def _write_failed(path: pathlib.Path, failed: list[Outcome]) -> None:
+    """[{"name", "cause"}] of the failed scenes; no file if there is none."""
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_file(path) as file:
+        file.write(json.dumps([{"name": f.name, "cause": f.cause} for f in failed], indent=1).encode())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m preprocess.scenes", description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--input", required=True, metavar="DIR", help="folder of meshes, searched recursively")
+    add("--output", required=True, metavar="DIR", help="folder for the scene files")
+    add("--split", metavar="LIST", help="text file of scene names, one a line; default: all meshes of the folder")
+    add("--shard", default="0/1", metavar="I/N", help="every N-th scene from the I-th on, counted from 0")
+    add("--workers", type=_count, default=_cpus(), metavar="N", help="processes (default: one a CPU; 0: this process)")
+    add("--overwrite", action="store_true", help="rebuild scenes that are up to date as well")
+    add(
+        "--units", choices=METRES, default="m", help="unit of the files; angstrom and none keep the numbers as they are"
+    )
+    add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
+    add("--repair", action="store_true", help="keep meshes with NaN or Inf, without the faces that touch them")
+    add("--require_colors", action="store_true", help="refuse meshes without colours instead of using grey")
+    add("--label_map", default="scannet20", metavar="MAP", help="scannet20, auto, or a CSV id,name,red,green,blue")
+    add("--level0_labels", choices=LEVEL0_LABELS, default="nearest", help="how level 0 gets its labels")
+    add("--cells", default="0.02,0.04", metavar="A,B", help="clustering cells, metres (or the unit of --units none)")
+    add("--quadric_levels", type=_count, metavar="N", help=f"levels after the cells (default: up to {LEVELS})")
+    add("--ratio", type=float, default=0.3, help="faces that each quadric level keeps (default 0.3)")
+    add("--placement", choices=PLACEMENTS, default="half_edge", help="where collapsed vertices go")
+    add("--voxel_size", type=float, metavar="A", help="edge of a voxel (default: the first cell)")
+    add("--ring_width", type=_count, default=16, metavar="K", help="slots of the one-ring tables (default 16)")
+    add("--verbose", action="store_true", help="print the notes of all scenes")
+    return parser
+
+
+def _params(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> HierarchyParams:
+    """The hierarchy's parameters; wrong ones are usage errors."""
+    try:
+        cells = tuple(float(cell) for cell in flags.cells.split(",") if cell.strip())
+        quadric_levels = LEVELS - len(cells) if flags.quadric_levels is None else flags.quadric_levels
+        if flags.voxel_size is None and not cells:
+            raise ValueError("without cells give --voxel_size")
+        voxel_size = cells[0] if flags.voxel_size is None else flags.voxel_size
+        return HierarchyParams(
+            cells, quadric_levels, flags.ratio, flags.placement, flags.ring_width, voxel_size, flags.level0_labels
+        )
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _shard(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:
+    first, slash, second = text.partition("/")
+    if not (slash and first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+        parser.error(f"--shard {text}: write I/N with 0 <= I < N, such as 0/4")
+    return int(first), int(second)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
+    return int(text)
+
+
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
