@@ -1,4 +1,4 @@
-"""Fittings of the synthetic rooms: kitchen and bath pieces, and what belongs to a wall (door, window, picture, curtain).
+"""Fittings of the synthetic rooms: kitchen and bath pieces, and what hangs on or sits in a wall.
 
 Frame and labels as in `preprocess.furniture`. Wall pieces have y = 0 on the wall's surface; y < 0 lies in the wall.
 """

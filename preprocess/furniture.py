@@ -54,7 +54,7 @@ def dining_chair(rng: np.random.Generator) -> Item:
 
 def office_chair(rng: np.random.Generator) -> Item:
     """A star foot with five arms, a column, a padded seat and back, often with arm rests."""
-    color, foot = pick(rng, SOFT + ("dark", "dark")), pick(rng, ("dark", "grey", "white"))
+    color, foot = pick(rng, (*SOFT, "dark", "dark")), pick(rng, ("dark", "grey", "white"))
     seat, top, middle = rng.uniform(0.45, 0.52), rng.uniform(0.92, 1.12), 0.32
     start = rng.uniform(0, 2 * np.pi)
     parts = [cylinder(CHAIR, foot, (0, middle, seat / 2), (0.09, 0.09, seat))]

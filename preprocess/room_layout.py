@@ -1,7 +1,7 @@
 """Where things stand in a synthetic room: eight kinds of room, and placement without overlap.
 
 The room is the rectangle [0, W] x [0, D], floor at z = 0. Pieces stand with their back to one of four walls or, tables,
-freely; what they take up is an axis-aligned box, and boxes do not overlap. A room that is too small for its pieces grows.
+freely; what they take up is an axis-aligned box, and boxes do not overlap. A room too small for its pieces grows.
 """
 
 import dataclasses

@@ -14,6 +14,7 @@ import plyfile
 import tqdm
 
 from preprocess.fittings import WALL
+from preprocess.labels import write_labels_ply
 from preprocess.mesh import Mesh, vertex_normals
 from preprocess.palettes import FLOORING, PAINT, pick
 from preprocess.room_layout import PLANS, WALL_HEIGHT, Layout, arrange
@@ -22,7 +23,8 @@ from preprocess.solids import DistanceGrid, Part, box, move_parts, rotation
 from preprocess.surface_nets import surface_nets
 
 FLOOR = 2
-CAMERAS = 9
+CAMERAS = 14
+COLORS = ("red", "green", "blue")
 
 
 def make_room(seed: int, resolution: float = 0.05) -> Mesh:
@@ -92,27 +94,23 @@ def _scanned_faces(rng, grid, layout, yaw, vertices, faces, normals) -> np.ndarr
     flat = vertices * (1, 1, 0)
     edge = WALL_HEIGHT - 0.12 - 0.1 * np.abs(smooth_noise(rng, flat, 0.9)) - 0.03 * np.abs(smooth_noise(rng, flat, 0.1))
     seen &= vertices[:, 2] < edge
-    seen &= ~hole_mask(rng, vertices, count=40)
+    seen &= ~hole_mask(rng, vertices, count=22)
     return keep_pieces(faces[seen[faces].all(1)], len(vertices), smallest=12)
 
 
 def write_room(directory: pathlib.Path, name: str, room: Mesh) -> None:
     """Writes NAME.ply and NAME.labels.ply into an existing directory."""
-    fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
-    vertex = np.empty(len(room.vertices), [*fields, ("red", "u1"), ("green", "u1"), ("blue", "u1")])
-    labelled = np.empty(len(room.vertices), [*fields, ("label", "<u2")])
+    vertex = np.empty(len(room.vertices), [(axis, "<f4") for axis in "xyz"] + [(color, "u1") for color in COLORS])
     for axis, field in enumerate("xyz"):
-        vertex[field] = labelled[field] = room.vertices[:, axis]
-    for channel, field in enumerate(("red", "green", "blue")):
+        vertex[field] = room.vertices[:, axis]
+    for channel, field in enumerate(COLORS):
         vertex[field] = room.colors[:, channel]
-    labelled["label"] = room.labels
     face = np.empty(len(room.faces), [("vertex_indices", "<i4", (3,))])
     face["vertex_indices"] = room.faces
-    face = plyfile.PlyElement.describe(face, "face")
-    vertex = plyfile.PlyElement.describe(vertex, "vertex")
-    plyfile.PlyData([vertex, face], byte_order="<", comments=room.notes).write(directory / f"{name}.ply")
-    vertex = plyfile.PlyElement.describe(labelled, "vertex")
-    plyfile.PlyData([vertex], byte_order="<").write(directory / f"{name}.labels.ply")
+    elements = [plyfile.PlyElement.describe(vertex, "vertex"), plyfile.PlyElement.describe(face, "face")]
+    plyfile.PlyData(elements, byte_order="<", comments=room.notes).write(directory / f"{name}.ply")
+    labels_path = directory / f"{name}.labels.ply"
+    write_labels_ply(labels_path, room.vertices.astype(np.float32), room.faces, room.labels)
 
 
 def main(arguments: list[str] | None = None) -> None:

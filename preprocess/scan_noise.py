@@ -72,7 +72,7 @@ def place_cameras(rng: np.random.Generator, grid: DistanceGrid, inside, count: i
     """Camera positions f64[count,3] at eye height in free air; `inside(rng)` draws a place (x, y) in the room."""
     cameras = []
     for _ in range(2000):
-        place = np.append(inside(rng), rng.uniform(1.3, 1.9))
+        place = np.append(inside(rng), rng.uniform(1.3, 2.0))
         index = tuple(np.rint((place - grid.lower) / grid.step).astype(int))
         if grid.distance[index] > 0.1:
             cameras.append(place)
@@ -82,11 +82,11 @@ def place_cameras(rng: np.random.Generator, grid: DistanceGrid, inside, count: i
 
 
 def hole_mask(rng: np.random.Generator, points: np.ndarray, count: int) -> np.ndarray:
-    """Points that fall into `count` random lumps of 4 to 20 cm, and a few single ones: bool[N]."""
+    """Points that fall into `count` random lumps of 4 to 15 cm, and a few single ones: bool[N]."""
     hit = rng.random(len(points)) < 0.0008
     tree = spatial.cKDTree(points)
     centres = points[rng.integers(len(points), size=count)]
-    for centre, radius in zip(centres, np.clip(rng.gamma(2.0, 0.05, count), 0.04, 0.2)):
+    for centre, radius in zip(centres, np.clip(rng.gamma(2.0, 0.05, count), 0.04, 0.15)):
         near = np.array(tree.query_ball_point(centre, 1.4 * radius), np.int64)
         stretched = np.linalg.norm((points[near] - centre) * rng.uniform(0.7, 1.4, 3), axis=1)
         hit[near[stretched < radius]] = True
@@ -122,8 +122,8 @@ def light(
         direct += np.abs((way * normals).sum(1)) / np.linalg.norm(way, axis=1) / len(lamps)
     probe = (points + 0.15 * normals - grid.lower) / grid.step
     openness = np.clip(ndimage.map_coordinates(grid.distance, probe.T, order=1, mode="nearest") / 0.15, 0.35, 1)
-    ambient = rng.uniform(0.5, 0.75)
-    strength = (ambient + (1.05 - ambient) * direct) * (0.6 + 0.4 * openness) * rng.uniform(0.85, 1.1)
+    ambient = rng.uniform(0.6, 0.8)
+    strength = (ambient + (1.15 - ambient) * direct) * (0.6 + 0.4 * openness) * rng.uniform(0.85, 1.1)
     tint = 1 + rng.normal(0, 0.05, 3)
     blotches = 7.0 * smooth_noise(rng, points, 0.25) + 5.0 * smooth_noise(rng, points, 1.0)
     noisy = colors * tint * strength[:, None] + blotches[:, None] + rng.normal(0, 6.0, colors.shape)

@@ -1,0 +1,165 @@
+"""A still picture of a coloured mesh: several layers of colours side by side from one oblique view, with a legend.
+
+An own z-buffer: which triangle each pixel shows is found once, and every layer is coloured from that.
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numba
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+PANEL = 720  # width of one layer in pixels
+OVERSAMPLING = 2
+BACKGROUND = (250, 250, 248)
+INK = (40, 42, 46)
+LIGHTS = np.array([[-0.35, 0.25, 0.9], [0.75, -0.5, 0.42]])  # directions in view space: right, up, to the viewer
+
+
+def write_picture(
+    path: str | pathlib.Path,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    layers: Mapping[str, np.ndarray],
+    legend: Sequence[tuple[str, tuple[int, int, int], int]] = (),
+    *,
+    azimuth: float | None = None,
+    elevation: float = 52.0,
+) -> None:
+    """Writes a PNG: each layer seen from the same side, in the order of the mapping, and the legend below.
+
+    vertices f64[V,3] (m, z up); faces i32[F,3]; layers: name -> u8[V,3]; legend: (class name, its colour, number of
+    vertices). azimuth, elevation: where the viewer stands, degrees; None looks over a corner of the footprint.
+    Outer walls on the viewer's side are left out. ValueError: no face or no layer.
+    """
+    if not len(faces) or not layers:
+        raise ValueError(f"a picture wants faces and layers, got {len(faces)} faces and {len(layers)} layers")
+    vertices, width = np.asarray(vertices, np.float64), PANEL * OVERSAMPLING
+    outward, side = outer_walls(vertices)
+    view = _view(side + 35.0 if azimuth is None else azimuth, elevation)
+    screen, height = _project(vertices @ view.T, width)
+    is_hidden = outward @ view[2, :2] > 0.15
+    faces = np.ascontiguousarray(faces[~is_hidden[faces].any(1)], np.int32)
+    normals = _face_normals(vertices, faces) @ view.T
+    face, weights = _rasterise(screen, faces, height, width)
+    panels = [_shade(faces, face, weights, normals, colors) for colors in layers.values()]
+    _compose(list(layers), panels, list(legend)).save(path)
+
+
+def outer_walls(vertices: np.ndarray) -> tuple[np.ndarray, float]:
+    """Which vertices make up the outer walls, and how the footprint lies.
+
+    vertices f64[V,3], z up -> outward f32[V,2]: the horizontal unit direction that leaves the scan there, zero for
+    vertices inside or at floor height; and the angle (degrees) of one side of the smallest rectangle around it. Outer
+    wall is what lies within 4 % of the footprint's width of its convex outline; a viewer on that side hides it.
+    """
+    angles = np.arange(0, 360, 3)
+    directions = np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))], axis=1)
+    inwards, nearest = np.full(len(vertices), np.inf), np.zeros(len(vertices), np.intp)
+    support = np.empty(len(angles))
+    for k, direction in enumerate(directions):
+        along = vertices[:, :2] @ direction
+        support[k] = along.max()
+        closer = support[k] - along < inwards
+        inwards[closer], nearest[closer] = (support[k] - along)[closer], k
+    width = support + np.roll(support, len(angles) // 2)
+    area = width * np.roll(width, len(angles) // 4)
+    height = vertices[:, 2] - vertices[:, 2].min()
+    is_wall = (inwards < 0.04 * width.max()) & (height > 0.12 * height.max())
+    return np.where(is_wall[:, None], directions[nearest], 0).astype(np.float32), float(angles[area.argmin()])
+
+
+def _view(azimuth: float, elevation: float) -> np.ndarray:
+    """f64[3,3], rows: right, up and towards the viewer, in the frame of the mesh."""
+    a, e = np.deg2rad(azimuth), np.deg2rad(elevation)
+    back = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    right = np.array([-np.sin(a), np.cos(a), 0.0])
+    return np.stack([right, np.cross(back, right), back])
+
+
+def _project(seen: np.ndarray, width: int) -> tuple[np.ndarray, int]:
+    """View coordinates f64[V,3] to pixels and depth f64[V,3] (larger is nearer), and the height in pixels."""
+    lower, upper = seen.min(0), seen.max(0)
+    margin = 0.03 * width
+    extent = np.maximum(upper - lower, 1e-9)
+    scale = (width - 2 * margin) / max(extent[0], 0.75 * extent[1])
+    height = int(np.ceil(extent[1] * scale + 2 * margin))
+    left = (width - extent[0] * scale) / 2
+    x = left + (seen[:, 0] - lower[0]) * scale
+    y = height - margin - (seen[:, 1] - lower[1]) * scale
+    return np.stack([x, y, seen[:, 2] * scale], axis=1), height
+
+
+def _face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+
+
+@numba.njit(cache=True, nogil=True)
+def _rasterise(screen, faces, height, width):
+    """For each pixel the nearest face (i32[H,W], -1 none) and the weights of its first two corners (f32[H,W,2])."""
+    nearest = np.full((height, width), -np.inf, np.float32)
+    shown = np.full((height, width), -1, np.int32)
+    weights = np.zeros((height, width, 2), np.float32)
+    for f in range(len(faces)):
+        a, b, c = screen[faces[f, 0]], screen[faces[f, 1]], screen[faces[f, 2]]
+        area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
+        if abs(area) < 1e-12:
+            continue
+        first_x = max(int(np.ceil(min(a[0], b[0], c[0]) - 0.5)), 0)
+        last_x = min(int(np.floor(max(a[0], b[0], c[0]) - 0.5)), width - 1)
+        first_y = max(int(np.ceil(min(a[1], b[1], c[1]) - 0.5)), 0)
+        last_y = min(int(np.floor(max(a[1], b[1], c[1]) - 0.5)), height - 1)
+        for row in range(first_y, last_y + 1):
+            y = row + 0.5
+            for column in range(first_x, last_x + 1):
+                x = column + 0.5
+                u = ((b[0] - x) * (c[1] - y) - (c[0] - x) * (b[1] - y)) / area
+                v = ((c[0] - x) * (a[1] - y) - (a[0] - x) * (c[1] - y)) / area
+                if u < 0 or v < 0 or u + v > 1:
+                    continue
+                depth = u * a[2] + v * b[2] + (1 - u - v) * c[2]
+                if depth > nearest[row, column]:
+                    nearest[row, column] = depth
+                    shown[row, column] = f
+                    weights[row, column, 0] = u
+                    weights[row, column, 1] = v
+    return shown, weights
+
+
+def _shade(faces, face, weights, normals, colors) -> Image.Image:
+    """Colours u8[V,3] on the visible pixels, lit from two sides, scaled down to the panel's size."""
+    pixels = np.empty((*face.shape, 3), np.float32)
+    pixels[:] = BACKGROUND
+    hit = face >= 0
+    triangle = faces[face[hit]]
+    u, v = weights[hit].T[:, :, None]
+    color = np.asarray(colors, np.float32)
+    color = u * color[triangle[:, 0]] + v * color[triangle[:, 1]] + (1 - u - v) * color[triangle[:, 2]]
+    lights = LIGHTS / np.linalg.norm(LIGHTS, axis=1, keepdims=True)
+    facing = np.where(normals[:, 2:] < 0, -normals, normals)
+    brightness = 0.48 + np.maximum(facing @ lights.T, 0) @ (0.5, 0.2)
+    pixels[hit] = color * brightness[face[hit], None]
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    return image.resize((face.shape[1] // OVERSAMPLING, face.shape[0] // OVERSAMPLING), Image.Resampling.BOX)
+
+
+def _compose(names: list[str], panels: list[Image.Image], legend) -> Image.Image:
+    """Panels in a row under their names, and the legend in columns below."""
+    title, entry = ImageFont.load_default(22), ImageFont.load_default(17)
+    head, line, column = 44, 28, 240
+    width, height = panels[0].width * len(panels), panels[0].height
+    columns = max(width // column, 1)
+    lines = -(-len(legend) // columns)
+    image = Image.new("RGB", (width, head + height + lines * line + (18 if legend else 0)), BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    for k, (name, panel) in enumerate(zip(names, panels)):
+        image.paste(panel, (k * panel.width, head))
+        draw.text(((k + 0.5) * panel.width, head / 2 + 4), name, INK, title, anchor="mm")
+    for k, (name, color, count) in enumerate(legend):
+        x, y = 24 + (k % columns) * column, head + height + 8 + (k // columns) * line
+        draw.rounded_rectangle((x, y + 3, x + 18, y + 21), 4, tuple(int(c) for c in color), (150, 150, 150))
+        draw.text((x + 27, y + 12), f"{name}  {count:,}", INK, entry, anchor="lm")
+    return image
