@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from kernels.host.collapse import new_scratch, new_surface
 from kernels.host.exact_order import collapse_by_heap
 from kernels.host.faces import checked_mesh, unique_faces
 from kernels.host.morton import AXIS_BITS, morton_order
 from kernels.host.rounds import collapse_in_rounds
+from kernels.host.surface import new_surface
 
 PLACEMENTS = ("half_edge", "optimal")
 ORDERS = ("rounds", "heap")
@@ -82,12 +82,11 @@ def decimate(
     centre, scale = _frame(vertices)
     curve = _curve(vertices)
     surface = new_surface((vertices[curve] - centre) * scale, unique_faces(_rank(curve)[faces], len(vertices)))
-    scratch = new_scratch(len(vertices), len(surface.faces))
     rounds = 0
     if order == "rounds":
-        rounds = collapse_in_rounds(surface, scratch, int(target_faces), placement == "optimal")
+        rounds = collapse_in_rounds(surface, int(target_faces), placement == "optimal")
     else:
-        collapse_by_heap(surface, scratch, int(target_faces), placement == "optimal")
+        collapse_by_heap(surface, int(target_faces), placement == "optimal")
 
     kept, trace_along_curve = _settle(surface.parent)
     coarse = vertices[curve[kept]] if placement == "half_edge" else surface.points[kept, :3] / scale + centre

@@ -6,10 +6,11 @@ from numba import njit
 from kernels.host.collapse import affected, collapse
 from kernels.host.heap import new_heap, remove, set_key
 from kernels.host.pricing import cheapest, error, least_error
+from kernels.host.surface import new_marks
 
 
 @njit(cache=True, nogil=True)
-def collapse_by_heap(surface, scratch, target, optimal):
+def collapse_by_heap(surface, target, optimal):
     """Collapses until at most `target` faces live, always v -> u with the least (price, v, u).
 
     A vertex waits in the heap under its least error, which no price is below, until it comes first; then it is priced,
@@ -17,76 +18,87 @@ def collapse_by_heap(surface, scratch, target, optimal):
 
     Args:
       surface: changed in place.
-      scratch: work space of the same size.
       target: number of faces, >= 0.
       optimal: whether merged vertices move to the best place; they take the place of one of the two otherwise.
 
     Returns:
       int32[C] the vertices v in the order of their collapse.
     """
-    num_vertices, living = surface.head.shape[0], surface.faces.shape[0]
-    errors = np.full(num_vertices, np.inf)
-    nearest = np.full(num_vertices, -1, np.int32)
-    partners = np.full(num_vertices, -1, np.int32)
+    points, quadrics, faces, before, head, parent = surface
+    num_vertices, living = head.shape[0], faces.shape[0]
+    mark, ring, apexes = new_marks(num_vertices), np.empty(num_vertices, np.int32), np.empty(living, np.int32)
+    candidates, bounds = np.empty(num_vertices, np.int32), np.empty(num_vertices)
+    errors, nearest = np.full(num_vertices, np.inf), np.full(num_vertices, np.int32(-1))
+    partners = np.empty(num_vertices, np.int32)
     priced = np.zeros(num_vertices, np.bool_)
     order = np.empty(num_vertices, np.int32)
     count = 0
-    heap = new_heap(num_vertices)
+    ids, keys, places = new_heap(num_vertices)
     for v in range(num_vertices):
-        if surface.head[v] >= 0:
-            errors[v], nearest[v] = least_error(surface, scratch, v, optimal)
-            set_key(heap, v, errors[v])
+        if head[v] >= 0:
+            errors[v], nearest[v] = least_error(points, quadrics, faces, head, mark, v, optimal)
+            set_key(ids, keys, places, v, errors[v])
     while living > target:
-        v = heap.ids[0]
+        v = ids[0]
         if not priced[v]:
-            cost, u, _, _, _ = cheapest(surface, scratch, v, nearest[v], -1.0, optimal)
+            cost, u, _, _, _ = cheapest(
+                points, quadrics, faces, head, mark, candidates, bounds, v, nearest[v], -1.0, optimal
+            )
             priced[v] = True
             partners[v] = u
-            set_key(heap, v, cost)
+            set_key(ids, keys, places, v, cost)
             continue
         u = partners[v]
-        _, x, y, z = error(surface, v, u, optimal)
-        removed = collapse(surface, scratch, v, u, x, y, z)
-        remove(heap, v)
+        _, x, y, z = error(points, quadrics, v, u, optimal)
+        removed = collapse(points, quadrics, faces, before, head, parent, apexes, v, u, x, y, z)
+        remove(ids, keys, places, v)
         order[count] = v
         count += 1
         living -= removed
-        _renew(surface, scratch, errors, nearest, priced, heap, v, u, removed, optimal)
+        neighbours, affected_count = affected(faces, head, mark, apexes, removed, u, ring)
+        around = ring[:affected_count]
+        _renew(points, quadrics, faces, head, mark, errors, nearest, around, neighbours, v, u, optimal)
+        _requeue(faces, head, ids, keys, places, errors, priced, around, optimal)
     return order[:count].copy()
 
 
 @njit(cache=True, nogil=True)
-def _renew(surface, scratch, errors, nearest, priced, heap, v, u, removed, optimal):
-    """Errors and keys after the collapse v -> u."""
-    neighbours, count = affected(surface, scratch, u, removed)
-    for i in range(count):
-        w = scratch.ring[i]
-        if surface.head[w] < 0:
-            remove(heap, w)
+def _renew(points, quadrics, faces, head, mark, errors, nearest, ring, neighbours, v, u, optimal):
+    """Least errors after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
+    for i in range(ring.shape[0]):
+        w = ring[i]
+        if head[w] < 0:
             continue
         if i >= neighbours or nearest[w] == v or nearest[w] == u:
-            errors[w], nearest[w] = least_error(surface, scratch, w, optimal)
+            errors[w], nearest[w] = least_error(points, quadrics, faces, head, mark, w, optimal)
         else:
-            cost = error(surface, w, u, optimal)[0]
+            cost = error(points, quadrics, w, u, optimal)[0]
             if cost < errors[w] or (cost == errors[w] and u < nearest[w]):
                 errors[w], nearest[w] = cost, u
-        priced[w] = False
-        set_key(heap, w, errors[w])
-    if optimal:
-        for i in range(count):
-            _forget_around(surface, errors, priced, heap, scratch.ring[i])
 
 
 @njit(cache=True, nogil=True)
-def _forget_around(surface, errors, priced, heap, w):
-    """Prices of w's neighbours are open again: with the best place they depend on the faces of w."""
-    faces = surface.faces
-    corner = surface.head[w]
-    while corner >= 0:
-        f = corner >> 2
-        for k in range(3):
-            t = faces[f, k]
-            if priced[t]:
-                priced[t] = False
-                set_key(heap, t, errors[t])
-        corner = surface.after[corner]
+def _requeue(faces, head, ids, keys, places, errors, priced, ring, optimal):
+    """Opens the prices that a collapse may have changed.
+
+    These are the prices of the affected vertices, and, with the best place, of all their neighbours: the price of a
+    neighbour depends on the faces of both ends then.
+    """
+    for i in range(ring.shape[0]):
+        w = ring[i]
+        if head[w] < 0:
+            remove(ids, keys, places, w)
+            continue
+        priced[w] = False
+        set_key(ids, keys, places, w, errors[w])
+        if not optimal:
+            continue
+        corner = head[w]
+        while corner >= 0:
+            f = corner >> 2
+            for k in range(3):
+                t = faces[f, k]
+                if priced[t]:
+                    priced[t] = False
+                    set_key(ids, keys, places, t, errors[t])
+            corner = faces[f, 4 + (corner & 3)]

@@ -1,97 +1,73 @@
-"""An indexed 4-ary heap of vertices: the least (key, vertex) first, keys can change."""
+"""An indexed 4-ary heap: the least (key, item) first, keys can change.
 
-from typing import NamedTuple
+Items are 0 .. N-1, each at most once in the heap. Three arrays, changed in place:
+  ids: int32[N + 1] items in heap order, the children of place i at 4 i + 1 to 4 i + 4; the last entry is their number.
+  keys: float64[N] key of each item.
+  places: int32[N] place of each item, -1 outside the heap.
+"""
 
 import numpy as np
 from numba import njit
 
 
-class Heap(NamedTuple):
-    """A heap over the ids 0 .. N-1, none more than once; changed in place.
-
-    Attributes:
-      ids: int32[N] the heap, children of place i at 4 i + 1 .. 4 i + 4.
-      keys: float64[N] key of each id, meaningful while the id is in the heap.
-      places: int32[N] place of each id, -1 outside.
-      size: int64[1].
-    """
-
-    ids: np.ndarray
-    keys: np.ndarray
-    places: np.ndarray
-    size: np.ndarray
-
-
 @njit(cache=True, nogil=True)
 def new_heap(capacity):
-    """An empty heap."""
-    return Heap(
-        np.empty(capacity, np.int32),
-        np.empty(capacity, np.float64),
-        np.full(capacity, -1, np.int32),
-        np.zeros(1, np.int64),
-    )
+    """An empty heap: (ids, keys, places)."""
+    return np.zeros(capacity + 1, np.int32), np.empty(capacity), np.full(capacity, np.int32(-1))
 
 
 @njit(cache=True, nogil=True)
-def set_key(heap, item, key):
-    """Inserts an id, or changes its key."""
-    place = heap.places[item]
-    heap.keys[item] = key
+def set_key(ids, keys, places, item, key):
+    """Inserts an item, or changes its key."""
+    keys[item] = key
+    place = places[item]
     if place < 0:
-        place = heap.size[0]
-        heap.size[0] += 1
-        heap.ids[place] = item
-        heap.places[item] = place
-    _sink(heap, _rise(heap, place))
+        place = ids[-1]
+        ids[-1] += 1
+    _sink(ids, keys, places, item, _rise(ids, keys, places, item, place))
 
 
 @njit(cache=True, nogil=True)
-def remove(heap, item):
-    """Takes an id out; nothing happens if it is not in."""
-    place = heap.places[item]
+def remove(ids, keys, places, item):
+    """Takes an item out; nothing happens if it is not in."""
+    place = places[item]
     if place < 0:
         return
-    heap.places[item] = -1
-    heap.size[0] -= 1
-    last = heap.size[0]
-    if place < last:
-        heap.ids[place] = heap.ids[last]
-        heap.places[heap.ids[place]] = place
-        _sink(heap, _rise(heap, place))
+    places[item] = -1
+    ids[-1] -= 1
+    last = ids[ids[-1]]
+    if last != item:
+        _sink(ids, keys, places, last, _rise(ids, keys, places, last, place))
 
 
 @njit(cache=True, nogil=True)
-def _is_less(heap, a, b):
-    return heap.keys[a] < heap.keys[b] or (heap.keys[a] == heap.keys[b] and a < b)
+def _is_less(keys, a, b):
+    return keys[a] < keys[b] or (keys[a] == keys[b] and a < b)
 
 
 @njit(cache=True, nogil=True)
-def _rise(heap, place):
-    ids, places = heap.ids, heap.places
-    item = ids[place]
+def _rise(ids, keys, places, item, place):
+    """Moves the gap at a place up to where the item may be in it; returns that place."""
     while place > 0:
         above = (place - 1) >> 2
-        if not _is_less(heap, item, ids[above]):
+        if not _is_less(keys, item, ids[above]):
             break
         ids[place] = ids[above]
         places[ids[place]] = place
         place = above
-    ids[place] = item
-    places[item] = place
     return place
 
 
 @njit(cache=True, nogil=True)
-def _sink(heap, place):
-    ids, places, size = heap.ids, heap.places, heap.size[0]
-    item = ids[place]
+def _sink(ids, keys, places, item, place):
+    """Moves the gap down likewise and puts the item in."""
+    size = ids[-1]
     while 4 * place + 1 < size:
         below = 4 * place + 1
         for other in range(below + 1, min(4 * place + 5, size)):
-            if _is_less(heap, ids[other], ids[below]):
+            if _is_less(keys, ids[other], ids[below]):
                 below = other
-        if not _is_less(heap, ids[below], item):
+        if not _is_less(keys, ids[below], item):
             break
         ids[place] = ids[below]
         places[ids[place]] = place

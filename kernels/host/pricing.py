@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from kernels.host import quadrics as quadric
+from kernels.host.surface import next_stamp
 
 QUALITY_THRESHOLD = 0.2
 """Faces whose 2 area / longest edge^2 falls below this make a collapse dearer by the ratio (equilateral: 0.87)."""
@@ -25,30 +26,27 @@ _TINY = 1e-30
 
 
 @njit(cache=True, nogil=True)
-def error(surface, v, u, optimal):
+def error(points, quadrics, v, u, optimal):
     """Error of the collapse v -> u and the place of the merged vertex; never above its price.
 
     Returns:
       (error, x, y, z), error > 0.
     """
-    points = surface.points
     if optimal:
-        least, x, y, z = quadric.best_place(surface.quadrics, points, v, u)
+        least, x, y, z = quadric.best_place(quadrics, points, v, u)
         return least + _TINY, x, y, z
     x, y, z = points[u, 0], points[u, 1], points[u, 2]
-    return max(quadric.evaluate(quadric.load(surface.quadrics, v), x, y, z) + points[u, 3], 0.0) + _TINY, x, y, z
+    return max(quadric.evaluate(quadric.load(quadrics, v), x, y, z) + points[u, 3], 0.0) + _TINY, x, y, z
 
 
 @njit(cache=True, nogil=True)
-def least_error(surface, scratch, v, optimal):
+def least_error(points, quadrics, faces, head, mark, v, optimal):
     """The neighbour with which v has the least error, the lowest of equals; (inf, -1) without neighbours."""
-    points, faces, after, mark = surface.points, surface.faces, surface.after, scratch.mark
-    scratch.stamp[0] += 1
-    stamp = scratch.stamp[0]
+    stamp = next_stamp(mark)
     mark[v] = stamp
-    q = quadric.load(surface.quadrics, v)
+    q = quadric.load(quadrics, v)
     least, partner = np.inf, np.int32(-1)
-    corner = surface.head[v]
+    corner = head[v]
     while corner >= 0:
         f = corner >> 2
         for k in range(3):
@@ -57,33 +55,32 @@ def least_error(surface, scratch, v, optimal):
                 continue
             mark[u] = stamp
             if optimal:
-                cost = quadric.best_place(surface.quadrics, points, v, u)[0]
+                cost = quadric.best_place(quadrics, points, v, u)[0]
             else:
                 cost = max(quadric.evaluate(q, points[u, 0], points[u, 1], points[u, 2]) + points[u, 3], 0.0)
             if cost < least or (cost == least and u < partner):
                 least, partner = cost, u
-        corner = after[corner]
+        corner = faces[f, 4 + (corner & 3)]
     return least + _TINY, partner
 
 
 @njit(cache=True, nogil=True)
-def _fan(surface, v, u, x, y, z):
+def _fan(points, faces, head, v, u, x, y, z):
     """The faces of v without u when v moves to (x, y, z).
 
     Returns:
       (least squared quality, at most the threshold's; number of flipped faces; number of faces of v that hold u).
     """
-    points, faces, after = surface.points, surface.faces, surface.after
     quality, flipped, shared = QUALITY_THRESHOLD * QUALITY_THRESHOLD, 0, 0
     vx, vy, vz = points[v, 0], points[v, 1], points[v, 2]
-    corner = surface.head[v]
+    corner = head[v]
     while corner >= 0:
         f, k = corner >> 2, corner & 3
         k = k + 1 if k < 2 else 0
         a = faces[f, k]
         k = k + 1 if k < 2 else 0
         b = faces[f, k]
-        corner = after[corner]
+        corner = faces[f, 4 + (corner & 3)]
         if a == u or b == u:
             shared += 1
             continue
@@ -105,21 +102,19 @@ def _fan(surface, v, u, x, y, z):
 
 
 @njit(cache=True, nogil=True)
-def _common_neighbours(surface, scratch, v, u):
-    faces, after, mark = surface.faces, surface.after, scratch.mark
-    scratch.stamp[0] += 2
-    seen = scratch.stamp[0]
-    around_v = seen - 1
-    corner = surface.head[v]
+def _common_neighbours(faces, head, mark, v, u):
+    around_v = next_stamp(mark)
+    seen = next_stamp(mark)
+    corner = head[v]
     while corner >= 0:
         f = corner >> 2
         for k in range(3):
             mark[faces[f, k]] = around_v
-        corner = after[corner]
+        corner = faces[f, 4 + (corner & 3)]
     mark[v] = seen
     mark[u] = seen
     count = 0
-    corner = surface.head[u]
+    corner = head[u]
     while corner >= 0:
         f = corner >> 2
         for k in range(3):
@@ -127,30 +122,30 @@ def _common_neighbours(surface, scratch, v, u):
             if mark[w] == around_v:
                 mark[w] = seen
                 count += 1
-        corner = after[corner]
+        corner = faces[f, 4 + (corner & 3)]
     return count
 
 
 @njit(cache=True, nogil=True)
-def price(surface, scratch, v, u, optimal):
+def price(points, quadrics, faces, head, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
-    cost, x, y, z = error(surface, v, u, optimal)
-    quality, flipped, shared = _fan(surface, v, u, x, y, z)
+    cost, x, y, z = error(points, quadrics, v, u, optimal)
+    quality, flipped, shared = _fan(points, faces, head, v, u, x, y, z)
     if optimal:
-        other_quality, other_flipped, shared = _fan(surface, u, v, x, y, z)
+        other_quality, other_flipped, shared = _fan(points, faces, head, u, v, x, y, z)
         quality = min(quality, other_quality)
         flipped += other_flipped
     if quality < QUALITY_THRESHOLD * QUALITY_THRESHOLD:
         cost *= max(QUALITY_THRESHOLD / max(np.sqrt(quality), WORST_QUALITY), 1.0)
     if flipped > 0:
         cost *= FLIP_PENALTY
-    if _common_neighbours(surface, scratch, v, u) > shared:
+    if _common_neighbours(faces, head, mark, v, u) > shared:
         cost *= LINK_PENALTY
     return cost, x, y, z
 
 
 @njit(cache=True, nogil=True)
-def cheapest(surface, scratch, v, first, enough, optimal):
+def cheapest(points, quadrics, faces, head, mark, candidates, bounds, v, first, enough, optimal):
     """The neighbour with which the collapse of v has the least price, the lowest of equals.
 
     Errors bound prices from below, so only neighbours whose error is not above the least price so far are priced.
@@ -162,33 +157,31 @@ def cheapest(surface, scratch, v, first, enough, optimal):
     Returns:
       (price, neighbour, x, y, z).
     """
-    best, x, y, z = price(surface, scratch, v, first, optimal)
+    best, x, y, z = price(points, quadrics, faces, head, mark, v, first, optimal)
     if best <= enough:
         return best, first, x, y, z
-    faces, after, mark = surface.faces, surface.after, scratch.mark
-    scratch.stamp[0] += 1
-    stamp = scratch.stamp[0]
+    stamp = next_stamp(mark)
     mark[v] = stamp
     mark[first] = stamp
     count = 0
-    corner = surface.head[v]
+    corner = head[v]
     while corner >= 0:
         f = corner >> 2
         for k in range(3):
             u = faces[f, k]
             if mark[u] != stamp:
                 mark[u] = stamp
-                bound = error(surface, v, u, optimal)[0]
+                bound = error(points, quadrics, v, u, optimal)[0]
                 if bound <= best:
-                    scratch.partners[count] = u
-                    scratch.prices[count] = bound
+                    candidates[count] = u
+                    bounds[count] = bound
                     count += 1
-        corner = after[corner]
+        corner = faces[f, 4 + (corner & 3)]
     partner = first
     for i in range(count):
-        u = scratch.partners[i]
-        if scratch.prices[i] <= best:
-            cost, ux, uy, uz = price(surface, scratch, v, u, optimal)
+        u = candidates[i]
+        if bounds[i] <= best:
+            cost, ux, uy, uz = price(points, quadrics, faces, head, mark, v, u, optimal)
             if cost < best or (cost == best and u < partner):
                 best, partner, x, y, z = cost, u, ux, uy, uz
     return best, partner, x, y, z

@@ -9,6 +9,7 @@ from numba import njit
 
 from kernels.host.collapse import affected, collapse
 from kernels.host.pricing import cheapest, error, least_error
+from kernels.host.surface import new_marks
 
 _SAMPLE = 8192
 _SHARE = 0.7
@@ -21,24 +22,25 @@ _GREATEST_SHARE = 0.9
 
 
 @njit(cache=True, nogil=True)
-def collapse_in_rounds(surface, scratch, target, optimal):
+def collapse_in_rounds(surface, target, optimal):
     """Collapses until at most `target` faces live.
 
     Args:
       surface: changed in place.
-      scratch: work space of the same size.
       target: number of faces, >= 0.
       optimal: whether merged vertices move to the best place; they take the place of one of the two otherwise.
 
     Returns:
       Number of rounds.
     """
-    num_vertices, living = surface.head.shape[0], surface.faces.shape[0]
-    costs = np.full(num_vertices, np.inf)
-    partners = np.full(num_vertices, -1, np.int32)
+    points, quadrics, faces, before, head, parent = surface
+    num_vertices, living = head.shape[0], faces.shape[0]
+    mark, ring, apexes = new_marks(num_vertices), np.empty(num_vertices, np.int32), np.empty(living, np.int32)
+    candidates, bounds = np.empty(num_vertices, np.int32), np.empty(num_vertices)
+    costs, partners = np.full(num_vertices, np.inf), np.full(num_vertices, np.int32(-1))
     for v in range(num_vertices):
-        if surface.head[v] >= 0:
-            costs[v], partners[v] = least_error(surface, scratch, v, optimal)
+        if head[v] >= 0:
+            costs[v], partners[v] = least_error(points, quadrics, faces, head, mark, v, optimal)
     rounds = 0
     while living > target:
         rounds += 1
@@ -46,14 +48,17 @@ def collapse_in_rounds(surface, scratch, target, optimal):
         for v in range(num_vertices):
             if costs[v] > threshold:
                 continue
-            cost, u, x, y, z = cheapest(surface, scratch, v, partners[v], threshold, optimal)
+            cost, u, x, y, z = cheapest(
+                points, quadrics, faces, head, mark, candidates, bounds, v, partners[v], threshold, optimal
+            )
             if cost > threshold:
                 costs[v] = cost
                 partners[v] = u
                 continue
-            removed = collapse(surface, scratch, v, u, x, y, z)
+            removed = collapse(points, quadrics, faces, before, head, parent, apexes, v, u, x, y, z)
             costs[v] = np.inf
-            _renew(surface, scratch, costs, partners, v, u, removed, optimal)
+            neighbours, count = affected(faces, head, mark, apexes, removed, u, ring)
+            _renew(points, quadrics, faces, head, mark, costs, partners, ring[:count], neighbours, v, u, optimal)
             living -= removed
             if living <= target:
                 break
@@ -61,17 +66,16 @@ def collapse_in_rounds(surface, scratch, target, optimal):
 
 
 @njit(cache=True, nogil=True)
-def _renew(surface, scratch, costs, partners, v, u, removed, optimal):
-    """Candidates after the collapse v -> u."""
-    neighbours, count = affected(surface, scratch, u, removed)
-    for i in range(count):
-        w = scratch.ring[i]
-        if surface.head[w] < 0:
+def _renew(points, quadrics, faces, head, mark, costs, partners, ring, neighbours, v, u, optimal):
+    """Candidates after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
+    for i in range(ring.shape[0]):
+        w = ring[i]
+        if head[w] < 0:
             costs[w] = np.inf
         elif i >= neighbours or partners[w] == v or partners[w] == u:
-            costs[w], partners[w] = least_error(surface, scratch, w, optimal)
+            costs[w], partners[w] = least_error(points, quadrics, faces, head, mark, w, optimal)
         else:
-            cost = error(surface, w, u, optimal)[0]
+            cost = error(points, quadrics, w, u, optimal)[0]
             if cost < costs[w]:
                 costs[w] = cost
                 partners[w] = u
