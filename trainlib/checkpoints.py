@@ -5,10 +5,12 @@ whole checkpoints only. Arrays are kept as the host sees them, without their dev
 """
 
 import contextlib
+import errno
 import logging
 import math
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,15 +21,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from trainlib.errors import CheckpointError
 from trainlib.files import sync
-from trainlib.manifest import CheckpointError, DamagedCheckpoint, read_manifest, verify, write_manifest
+from trainlib.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest
+from trainlib.named_arrays import NamedArrays, fill, named_arrays, require_finite
 
 _STATE = "state"
-_NEW, _OLD = ".new-", ".old-"
+_STEP = re.compile("0|[1-9][0-9]*")
+_HIDDEN = ".part-"
 _SPACE_MARGIN = 16 * 2**20
-_LONGEST_TABLE = 30
 
-_Path = tuple[str, ...]
 _log = logging.getLogger(__name__)
 
 
@@ -52,8 +55,7 @@ class CheckpointStore:
         """Steps that have a folder, ascending; whether it is whole shows when it is read."""
         if not self.directory.is_dir():
             return []
-        names = [path.name for path in self.directory.iterdir() if path.is_dir()]
-        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+        return sorted(int(path.name) for path in self.directory.iterdir() if _STEP.fullmatch(path.name))
 
     def latest_step(self) -> int | None:
         """The newest step, None if there is none."""
@@ -65,9 +67,10 @@ class CheckpointStore:
 
     def check_space(self, state: Any) -> None:
         """Removes what a killed run has left and raises CheckpointError if a save of `state` would not fit."""
-        with self._failures("the first save"):
+        arrays = named_arrays(state)
+        with self._failures("a save"):
             self._clean()
-            self._require_space(_named_arrays(state))
+            self._require_space(arrays)
 
     def save(self, step: int, state: Any, metric: float | None = None, *, retry_later: bool = False) -> bool:
         """Keeps `state` as step `step`, and drops steps that are no longer wanted.
@@ -86,8 +89,8 @@ class CheckpointStore:
         """
         if metric is not None and not math.isfinite(metric):
             raise CheckpointError(f"step {step} not saved: its validation figure is {metric}")
-        arrays = _named_arrays(state)
-        _require_finite(step, arrays)
+        arrays = named_arrays(state)
+        require_finite(f"step {step} not saved", arrays)
         try:
             with self._failures(f"the save of step {step}"):
                 self._clean()
@@ -106,8 +109,8 @@ class CheckpointStore:
 
         Args:
             target: tree whose leaves have the expected shape and dtype (arrays, `jax.ShapeDtypeStruct`, numbers).
-            step: "last", "best" or a number. A damaged checkpoint is passed over with a warning ("last": for the next
-                older one, "best": for the next best one); a step named by its number must be whole.
+            step: "last", "best" or a number (digits will do). A damaged checkpoint is passed over with a warning
+                ("last": for the next older one, "best": for the next best one); one named by its number is not.
             strict: raise instead of passing over.
 
         Returns the tree, its leaves NumPy arrays (Python numbers stay such), and the step it is from.
@@ -115,11 +118,7 @@ class CheckpointStore:
         differ: nothing is cast, nothing left out.
         """
         tree, found = self.read(step, strict=strict)
-        stored = traverse_util.flatten_dict(tree)
-        expected = jax.tree_util.tree_flatten_with_path(target)
-        _require_fit(self.directory / str(found), stored, expected[0])
-        leaves = [_like(leaf, stored[_names(path)]) for path, leaf in expected[0]]
-        return jax.tree.unflatten(expected[1], leaves), found
+        return fill(target, traverse_util.flatten_dict(tree), f"the checkpoint {self.directory / str(found)}"), found
 
     def read(self, step: int | str = "last", *, strict: bool = False) -> tuple[dict[str, Any], int]:
         """All that a checkpoint holds, as nested dicts of NumPy arrays, and its step; `restore` without a target."""
@@ -130,7 +129,7 @@ class CheckpointStore:
                 verify(folder)
                 tree = self._orbax.restore(folder / _STATE)
             except DamagedCheckpoint as error:
-                if strict or not isinstance(step, str):
+                if strict or step not in ("last", "best"):
                     raise DamagedCheckpoint(f"checkpoint of step {candidate} is damaged: {error}") from error
                 skipped.append(f"checkpoint of step {candidate} is damaged and passed over: {error}")
                 continue
@@ -161,9 +160,9 @@ class CheckpointStore:
             return sorted(self.steps(), reverse=True)
         if step == "best":
             return self._by_metric()
-        if isinstance(step, str):
-            raise ValueError(f"a step is 'last', 'best' or a number, not {step!r}")
-        return [step] if step in self.steps() else []
+        if not str(step).isdigit():
+            raise CheckpointError(f"a step is last, best or a number, not {step!r}")
+        return [int(step)] if int(step) in self.steps() else []
 
     def _by_metric(self) -> list[int]:
         """Steps that have a figure, the best first."""
@@ -191,26 +190,36 @@ class CheckpointStore:
             free = shutil.disk_usage(_existing(self.directory)).free / 2**20
             raise CheckpointError(f"{what} in {self.directory} failed ({free:.0f} MiB are free): {error}") from error
 
-    def _require_space(self, arrays: dict[_Path, np.ndarray]) -> None:
-        """Reserves the bytes of a save for a moment, which meets quotas and limits too, not the free space alone."""
-        needed = sum(array.nbytes for array in arrays.values()) + _SPACE_MARGIN
+    def _require_space(self, arrays: NamedArrays) -> None:
+        """Raises OSError; besides the free space, quotas and limits count, so the bytes are reserved for a moment."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        needed = sum(array.nbytes for array in arrays.values()) + _SPACE_MARGIN
+        text = f"{needed / 2**20:.0f} MiB are needed"
+        if shutil.disk_usage(self.directory).free < needed:
+            raise OSError(errno.ENOSPC, f"{text}: {os.strerror(errno.ENOSPC)}")
+        if not hasattr(os, "posix_fallocate"):  # macOS
+            return
         try:
             with tempfile.TemporaryFile(dir=self.directory) as file:
                 os.posix_fallocate(file.fileno(), 0, needed)
         except OSError as error:
-            raise OSError(error.errno, f"{needed / 2**20:.0f} MiB are needed: {error.strerror}") from error
+            raise OSError(error.errno, f"{text}: {error.strerror}") from error
 
-    def _write(self, step: int, arrays: dict[_Path, np.ndarray], metric: float | None) -> None:
-        new, final, old = (self.directory / f"{prefix}{step}" for prefix in (_NEW, "", _OLD))
+    def _write(self, step: int, arrays: NamedArrays, metric: float | None) -> None:
+        new = self.directory / f"{_HIDDEN}{step}"
         new.mkdir(parents=True)
         self._orbax.save(new / _STATE, traverse_util.unflatten_dict(arrays))
         write_manifest(new, step, metric)
-        if final.exists():
-            final.rename(old)
-        new.rename(final)
+        if step in self.steps():
+            self._remove(step)
+        new.rename(self.directory / str(step))
         sync(self.directory)
-        shutil.rmtree(old, ignore_errors=True)
+
+    def _remove(self, step: int) -> None:
+        """Hides the folder first, so that a kill leaves no half of it under its name."""
+        doomed = self.directory / f"{_HIDDEN}removed-{step}"
+        (self.directory / str(step)).rename(doomed)
+        shutil.rmtree(doomed)
 
     def _drop_unwanted(self, step: int) -> None:
         """Keeps the newest steps up to `step` and the best of them."""
@@ -222,70 +231,14 @@ class CheckpointStore:
                 continue
             if other > step:
                 _log.warning("checkpoint of step %d dropped: the run went back to before it", other)
-            doomed = self.directory / f"{_NEW}{other}"
-            (self.directory / str(other)).rename(doomed)
-            shutil.rmtree(doomed)
+            self._remove(other)
 
     def _clean(self) -> None:
-        """Ends what a kill has interrupted: half-written and half-removed folders go, a set-aside one comes back."""
-        if not self.directory.is_dir():
-            return
-        for path in list(self.directory.iterdir()):
-            if path.name.startswith(_OLD):
-                final = self.directory / path.name.removeprefix(_OLD)
-                if not final.exists():
-                    path.rename(final)
-                    continue
-            if path.name.startswith((_NEW, _OLD)):
-                shutil.rmtree(path)
+        """Removes half-written and half-removed folders; only the run that writes here may do so."""
+        for path in self.directory.glob(f"{_HIDDEN}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:
     """The closest folder above that exists."""
     return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def _names(path: tuple[Any, ...]) -> _Path:
-    """A leaf's place in a tree: ("params", "conv", "kernel")."""
-    return tuple(jax.tree_util.keystr((entry,), simple=True) for entry in path)
-
-
-def _named_arrays(state: Any) -> dict[_Path, np.ndarray]:
-    """Leaves of a tree by place, on the host."""
-    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    arrays = {_names(path): np.asarray(leaf) for path, leaf in leaves}
-    if len(arrays) != len(leaves) or () in arrays:
-        raise ValueError("every leaf of a checkpointed state needs a name of its own")
-    return arrays
-
-
-def _require_finite(step: int, arrays: dict[_Path, np.ndarray]) -> None:
-    for names, array in arrays.items():
-        if jax.numpy.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
-            count = int((~np.isfinite(array)).sum())
-            raise CheckpointError(f"step {step} not saved: {'/'.join(names)} has {count} values that are NaN or Inf")
-
-
-def _signature(leaf: Any) -> str:
-    """dtype and shape, as in "float32[3, 4]"."""
-    array = leaf if hasattr(leaf, "dtype") and hasattr(leaf, "shape") else np.asarray(leaf)
-    return f"{np.dtype(array.dtype)}[{', '.join(map(str, array.shape))}]"
-
-
-def _require_fit(folder: pathlib.Path, stored: dict[_Path, np.ndarray], expected: list[tuple[Any, Any]]) -> None:
-    """Raises CheckpointError with a table of the differences between a checkpoint and the state of the program."""
-    wanted = {_names(path): _signature(leaf) for path, leaf in expected}
-    rows = []
-    for names in sorted(stored.keys() | wanted.keys()):
-        found = _signature(stored[names]) if names in stored else "(absent)"
-        want = wanted.get(names, "(absent)")
-        if found != want:
-            rows.append(f"  {'/'.join(names)}: {found}, expected {want}")
-    if rows:
-        more = [f"  and {len(rows) - _LONGEST_TABLE} more"] if len(rows) > _LONGEST_TABLE else []
-        table = "\n".join(rows[:_LONGEST_TABLE] + more)
-        raise CheckpointError(f"the checkpoint in {folder} does not fit this config's state:\n{table}")
-
-
-def _like(leaf: Any, array: np.ndarray) -> Any:
-    return array if hasattr(leaf, "shape") else type(leaf)(array.item())

@@ -30,15 +30,18 @@ def exit_code(call: Callable[[], object], debug: bool) -> int:
     except (UserError, ValueError, OSError) as error:
         if debug:
             traceback.print_exc()
-        hint = "" if debug else "\n(--debug shows where)"
-        print(f"error: {error}{hint}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, UserError):
+            return error.exit_code
+        if not debug:
+            print("(--debug shows where)", file=sys.stderr)
+        return 1
     return 0
 
 
 def set_up_logging() -> None:
     """Plain lines on standard error; libraries only speak up for warnings."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for name in ("absl", "jax", "orbax"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -11,3 +11,7 @@ class UsageError(UserError):
     """The command line itself is wrong."""
 
     exit_code = 2
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be written, found, read or used."""

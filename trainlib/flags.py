@@ -3,7 +3,6 @@
 import logging
 import pathlib
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from trainlib.command import exit_code, set_up_logging
 from trainlib.devices import check_platform, device_line, enable_compilation_cache
-from trainlib.errors import UsageError, UserError
-from trainlib.stop import EXIT_STOPPED, Stopped
+from trainlib.errors import UsageError
 
 FLAGS = flags.FLAGS
 
@@ -25,8 +24,7 @@ _log = logging.getLogger(__name__)
 def run_main(main: Main, argv: Sequence[str] | None = None, *, needs_config: bool = True) -> None:
     """Parses the command line, calls `main(config, workdir)` and leaves the process with one of the exit codes.
 
-    0 done, 1 error, 2 usage, 75 stopped by a signal. Errors that a user can act on (UserError, ValueError, OSError) are
-    printed as their message; `--debug` shows the traceback.
+    The exit codes and the treatment of errors are those of `command.exit_code`.
 
     Args:
         main: its result is ignored. Flags of its own are defined with absl at the top of its module.
@@ -34,7 +32,7 @@ def run_main(main: Main, argv: Sequence[str] | None = None, *, needs_config: boo
         needs_config: False for programs that read the config from the workdir; main gets None if none is given.
     """
     argv = list(sys.argv if argv is None else argv)
-    sys.exit(_run(main, argv, needs_config))
+    sys.exit(exit_code(lambda: _run(main, argv, needs_config), "--debug" in argv))
 
 
 def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,33 +71,15 @@ def strict() -> bool:
     return bool(FLAGS.strict) if "strict" in FLAGS and FLAGS.is_parsed() else False
 
 
-def _run(main: Main, argv: list[str], needs_config: bool) -> int:
-    debug = "--debug" in argv
-    try:
-        if not _parse(argv, needs_config):
-            return 0
-        _set_up_logging()
-        config = FLAGS.config
-        enable_compilation_cache()
-        check_platform(config.get("platform", "any") if config is not None else "any")
-        _log.info("%s", device_line())
-        main(config, pathlib.Path(FLAGS.workdir))
-    except Stopped as stopped:
-        _log.warning("%s; run the same command again to continue", stopped)
-        return EXIT_STOPPED
-    except KeyboardInterrupt:
-        _log.warning("interrupted; run the same command again to continue")
-        return EXIT_STOPPED
-    except (UserError, ValueError, OSError) as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, UserError):
-            return error.exit_code
-        if not debug:
-            print("(--debug shows where)", file=sys.stderr)
-        return 1
-    return 0
+def _run(main: Main, argv: list[str], needs_config: bool) -> None:
+    if not _parse(argv, needs_config):
+        return
+    set_up_logging()
+    config = FLAGS.config
+    enable_compilation_cache()
+    check_platform(config.get("platform", "any") if config is not None else "any")
+    _log.info("%s", device_line())
+    main(config, pathlib.Path(FLAGS.workdir))
 
 
 def _parse(argv: list[str], needs_config: bool) -> bool:
@@ -139,13 +119,6 @@ def _require_config_file(argv: list[str]) -> None:
             path = pathlib.Path(value.split(":", 1)[0])
             if not path.is_file():
                 raise UsageError(f"there is no config file {path}")
-
-
-def _set_up_logging() -> None:
-    """Plain lines on standard error; libraries only speak up for warnings."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for name in ("absl", "jax", "orbax"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _known_words(known: Mapping[str, Any]) -> str:

@@ -6,14 +6,10 @@ import json
 import os
 import pathlib
 
-from trainlib.errors import UserError
+from trainlib.errors import CheckpointError
 from trainlib.files import sync, write_atomic
 
 MANIFEST_NAME = "manifest.json"
-
-
-class CheckpointError(UserError):
-    """A checkpoint cannot be written, found, read or used."""
 
 
 class DamagedCheckpoint(CheckpointError):

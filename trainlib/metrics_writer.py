@@ -70,9 +70,11 @@ def _records(path: pathlib.Path) -> list[tuple[dict[str, float], bytes]]:
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            records.append((json.loads(line), line))
-        except ValueError as error:
-            raise UserError(f"{path}, line {number} is not JSON ({error}): repair or remove the file") from error
+            record = json.loads(line)
+            int(record["step"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}, line {number} is no record of a step: repair or remove the file") from error
+        records.append((record, line))
     return records
 
 
