@@ -1,16 +1,15 @@
-"""Readers for OBJ, OFF, STL and GLB. Each takes a path (for messages) and the file's bytes and returns a RawMesh."""
+"""Readers for OBJ, OFF and STL. Each takes a path (for messages) and the file's bytes and returns a RawMesh."""
 
-import io
-import json
 import pathlib
-import struct
+import re
 
 import numpy as np
-import trimesh
 
 from preprocess.mesh import MeshError, RawMesh
 
 _EXPORT_AGAIN = "Export it again, or convert it to PLY."
+_STL_HEADER = 84
+_STL_TRIANGLE = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
 def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -77,81 +76,22 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
 
 
 def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
-    """Binary or ASCII STL: three vertices per triangle, in corner order; equal corners are welded later."""
-    if len(content) == 0:
-        raise MeshError(path, "the file is empty", _EXPORT_AGAIN)
-    ascii_file = content[:6].lower().startswith(b"solid") and b"facet" in content[:2000].lower()
-    if not ascii_file:
-        declared = struct.unpack_from("<I", content, 80)[0] if len(content) >= 84 else 0
-        if len(content) < 84 + 50 * max(declared, 1):
-            cause = f"a binary STL with {declared} triangles has {84 + 50 * declared} bytes, this file {len(content)}"
+    """Binary or ASCII STL: three vertices a triangle, in corner order; equal corners are welded later."""
+    declared = int.from_bytes(content[80:84], "little")
+    size = _STL_HEADER + declared * _STL_TRIANGLE.itemsize
+    if content[:5].lower() == b"solid" and len(content) != size:
+        numbers = re.findall(rb"^\s*vertex\s+(\S+)\s+(\S+)\s+(\S+)\s*$", content, re.MULTILINE)
+        try:
+            vertices = np.array(numbers, dtype=np.bytes_).astype(np.float64).reshape(-1, 3)
+        except ValueError as error:
+            raise MeshError(path, f"a `vertex` line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
+        if len(vertices) % 3 or len(vertices) != 3 * content.count(b"endfacet"):
+            cause = f"{len(vertices)} vertex lines for {content.count(b'endfacet')} triangles"
+            raise MeshError(path, cause, "The file was cut off; copy or export it again.")
+    else:
+        if len(content) < max(size, _STL_HEADER + 1):
+            cause = f"a binary STL with {declared} triangles has {size} bytes, this file {len(content)}"
             raise MeshError(path, cause, "The file was cut off or is no STL; copy or export it again.")
-    try:
-        mesh = trimesh.load_mesh(io.BytesIO(content), file_type="stl_ascii" if ascii_file else "stl", process=False)
-    except (ValueError, KeyError, IndexError) as error:
-        raise MeshError(path, f"not a readable STL ({error})", _EXPORT_AGAIN) from None
-    return RawMesh(*_arrays(mesh))
-
-
-def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
-    """Binary glTF 2.0: the triangle meshes of all nodes, node transforms applied, in the order of the scene graph.
-
-    Colours come from vertex colours or, where the mesh has an image texture, from the image at each vertex.
-    """
-    if content[:4] != b"glTF" or len(content) < 20:
-        raise MeshError(path, f"not a GLB: begins with {content[:40].decode('latin-1')!r}", _EXPORT_AGAIN)
-    length, json_length = struct.unpack_from("<I", content, 8)[0], struct.unpack_from("<I", content, 12)[0]
-    if length > len(content) or json_length > len(content) - 20:
-        cause = f"the header declares {max(length, json_length + 20)} bytes, the file has {len(content)}"
-        raise MeshError(path, cause, "The file was cut off; copy it again.")
-    try:
-        required = json.loads(content[20 : 20 + json_length]).get("extensionsRequired", [])
-        if "KHR_draco_mesh_compression" in required:
-            raise MeshError(path, "Draco-compressed meshes are not read", "Export it without compression.")
-        scene = trimesh.load_scene(io.BytesIO(content), file_type="glb", process=False)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        if isinstance(error, MeshError):
-            raise
-        raise MeshError(path, f"not a readable GLB ({type(error).__name__}: {error})", _EXPORT_AGAIN) from None
-    return _joined(scene)
-
-
-def _joined(scene: trimesh.Scene) -> RawMesh:
-    """All triangle meshes of a scene in one, colours grey for the parts that have none."""
-    vertices, corners, colors, total = [], [], [], 0
-    for node in scene.graph.nodes_geometry:
-        transform, name = scene.graph[node]
-        mesh = scene.geometry[name]
-        if not isinstance(mesh, trimesh.Trimesh):
-            continue
-        mesh = mesh.copy().apply_transform(transform)
-        part, part_corners, _ = _arrays(mesh)
-        vertices.append(part)
-        corners.append(part_corners + total)
-        colors.append(_vertex_colors(mesh))
-        total += len(part)
-    notes = ["glTF is y up by its standard: give --up y unless it was exported otherwise"]
-    if not vertices:
-        return RawMesh(np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, np.int64), notes=notes)
-    joined_colors = None
-    if any(part is not None for part in colors):
-        grey = [np.full((len(v), 3), 128, np.uint8) if c is None else c for v, c in zip(vertices, colors)]
-        joined_colors = np.concatenate(grey)
-    flat = np.concatenate(corners)
-    return RawMesh(np.concatenate(vertices), flat, np.full(len(flat) // 3, 3, np.int64), joined_colors, notes=notes)
-
-
-def _arrays(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """vertices, flat corners and corner counts of a trimesh."""
-    faces = np.asarray(mesh.faces, np.int64)
-    return np.asarray(mesh.vertices, np.float64), faces.reshape(-1), np.full(len(faces), 3, np.int64)
-
-
-def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:
-    """uint8 [V, 3] of a trimesh, or None."""
-    visual = mesh.visual
-    if visual.kind == "texture" and visual.uv is not None:
-        visual = visual.to_color()
-    if visual.kind != "vertex":
-        return None
-    return np.asarray(visual.vertex_colors, np.uint8)[:, :3]
+        triangles = np.frombuffer(content, _STL_TRIANGLE, declared, _STL_HEADER)
+        vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)
+    return RawMesh(vertices, np.arange(len(vertices)), np.full(len(vertices) // 3, 3, np.int64))

@@ -127,12 +127,17 @@ def write_label_map(path: str | pathlib.Path, label_map: LabelMap) -> None:
 
 
 def write_labels_ply(
-    path: str | pathlib.Path, vertices: np.ndarray, faces: np.ndarray, ids: np.ndarray, colors: np.ndarray | None = None
+    path: str | pathlib.Path,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    ids: np.ndarray,
+    colors: np.ndarray | None = None,
+    probability: np.ndarray | None = None,
 ) -> None:
-    """Writes a NAME.labels.ply (binary little-endian), atomically.
+    """Writes a mesh with labels (binary little-endian PLY), atomically.
 
     vertices: float32 or float64 [V, 3]. faces: integer [F, 3]. ids: integer [V], 0 to 65535, written as uint16
-    property `label`. colors: uint8 [V, 3] or None.
+    property `label`. colors: uint8 [V, 3]. probability: [V], written as float32 property `probability`.
     """
     vertices, faces, ids = np.asarray(vertices), np.asarray(faces), np.asarray(ids)
     if ids.shape != (len(vertices),):
@@ -140,21 +145,20 @@ def write_labels_ply(
     if len(ids) and (ids.min() < 0 or ids.max() > 65535):
         raise ValueError(f"labels must lie between 0 and 65535, these reach from {ids.min()} to {ids.max()}")
     number = "<f4" if vertices.dtype == np.float32 else "<f8"
-    fields = [(axis, number) for axis in "xyz"]
+    columns = [(name, number, vertices[:, axis]) for axis, name in enumerate("xyz")]
     if colors is not None:
-        fields += [(name, "u1") for name in ("red", "green", "blue")]
-    rows = np.zeros(len(vertices), [*fields, ("label", "<u2")])
-    for axis, name in enumerate("xyz"):
-        rows[name] = vertices[:, axis]
-    if colors is not None:
-        for channel, name in enumerate(("red", "green", "blue")):
-            rows[name] = colors[:, channel]
-    rows["label"] = ids
-    triangles = np.zeros(len(faces), [("count", "u1"), ("corners", "<i4", (3,))])
+        columns += [(name, "u1", colors[:, channel]) for channel, name in enumerate(("red", "green", "blue"))]
+    columns.append(("label", "<u2", ids))
+    if probability is not None:
+        columns.append(("probability", "<f4", probability))
+    rows = np.empty(len(vertices), [(name, type_) for name, type_, _ in columns])
+    for name, _, values in columns:
+        rows[name] = values
+    triangles = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", (3,))])
     triangles["count"], triangles["corners"] = 3, faces
     types = {"<f4": "float", "<f8": "double", "u1": "uchar", "<u2": "ushort"}
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
-    lines += [f"property {types[type_]} {name}" for name, type_ in [*fields, ("label", "<u2")]]
+    lines += [f"property {types[type_]} {name}" for name, type_, _ in columns]
     lines += [f"element face {len(triangles)}", "property list uchar int vertex_indices", "end_header", ""]
     with atomic_file(pathlib.Path(path)) as file:
         file.write("\n".join(lines).encode())

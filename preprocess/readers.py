@@ -6,11 +6,18 @@ import pathlib
 import numpy as np
 
 from preprocess.checks import checked_mesh
-from preprocess.formats import read_glb, read_obj, read_off, read_stl
-from preprocess.mesh import Mesh, MeshError
+from preprocess.formats import read_obj, read_off, read_stl
+from preprocess.mesh import Mesh, MeshError, RawMesh
 from preprocess.ply import read_ply, read_ply_labels
 
-READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
+
+def _read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
+    from preprocess.glb import read_glb  # its library takes a second to import, longer than most scenes take
+
+    return read_glb(path, content)
+
+
+READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": _read_glb}
 LABELS_SUFFIX = ".labels.ply"
 
 
@@ -26,6 +33,8 @@ def read_mesh(path: str | pathlib.Path, units: str = "m", up: str = "z", repair:
     if reader is None:
         raise MeshError(path, f"no reader for the ending {path.suffix!r}", f"Known: {', '.join(READERS)}.")
     raw = reader(path, path.read_bytes())
+    if path.suffix.lower() == ".glb" and up == "z":
+        raw.notes.append("warning: glTF is y up by its standard; give --up y unless it was exported otherwise")
     beside = labels_path(path)
     if beside is not None:
         raw.labels = read_labels(beside)
@@ -33,6 +42,26 @@ def read_mesh(path: str | pathlib.Path, units: str = "m", up: str = "z", repair:
             cause = f"{len(raw.labels)} labels for the {len(raw.vertices)} vertices of {path}"
             raise MeshError(beside, cause, "Both files must list the same vertices in the same order.")
     return checked_mesh(path, raw, units, up, repair)
+
+
+def find_meshes(path: str | pathlib.Path) -> list[pathlib.Path]:
+    """The mesh file itself, or all meshes under a folder in the order of their paths; NAME.labels.ply files are none.
+
+    Raises MeshError if there is no such file or folder, or no mesh in it.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise MeshError(path, "there is no such file or folder", "Look for a misspelling.")
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in READERS and not file.name.endswith(LABELS_SUFFIX) and file.is_file()
+    )
+    if not found:
+        raise MeshError(path, "no mesh found", f"Files that are read: {', '.join('*' + e for e in READERS)}.")
+    return found
 
 
 def labels_path(path: pathlib.Path) -> pathlib.Path | None:

@@ -4,7 +4,7 @@ import pathlib
 from typing import NamedTuple
 
 from preprocess.mesh import MeshError
-from preprocess.readers import LABELS_SUFFIX, READERS
+from preprocess.readers import find_meshes
 
 SCANNET_SUFFIX = "_vh_clean_2"
 
@@ -17,19 +17,12 @@ class Source(NamedTuple):
 
 
 def find_sources(folder: str | pathlib.Path) -> list[Source]:
-    """All meshes under a folder, by name. NAME.labels.ply files are labels, not meshes.
+    """All meshes under a folder (or the one mesh file that is given), by name.
 
     In a folder with *_vh_clean_2.ply files (ScanNet's layout) only those count, and the scene's name is what comes
     before. Raises MeshError if the folder is missing or empty, or if two meshes have the same name.
     """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise MeshError(folder, "there is no such folder", "Give the folder of the meshes as --input.")
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in READERS and not path.name.endswith(LABELS_SUFFIX) and path.is_file()
-    )
+    paths = find_meshes(folder)
     scannet_folders = {path.parent for path in paths if path.stem.endswith(SCANNET_SUFFIX)}
     named: dict[str, pathlib.Path] = {}
     for path in paths:
@@ -39,8 +32,6 @@ def find_sources(folder: str | pathlib.Path) -> list[Source]:
         if name in named:
             raise MeshError(path, f"the name {name} is also that of {named[name]}", "Rename one of the two.")
         named[name] = path
-    if not named:
-        raise MeshError(folder, "no mesh found", f"Files that are read: {', '.join('*' + e for e in READERS)}.")
     return [Source(name, named[name]) for name in sorted(named)]
 
 

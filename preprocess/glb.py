@@ -1,0 +1,74 @@
+"""Binary glTF 2.0, by way of trimesh."""
+
+import io
+import json
+import pathlib
+
+import numpy as np
+import trimesh
+
+from preprocess.mesh import MeshError, RawMesh
+
+_EXPORT_AGAIN = "Export it again, or convert it to PLY."
+_GREY = 128
+
+
+def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
+    """The triangle meshes of all nodes, node transforms applied, in the order of the scene graph.
+
+    A vertex has the colour of the base texture at its place, else its own, else that of the material; parts without
+    any are grey if another part has one. Raises MeshError.
+    """
+    if content[:4] != b"glTF" or len(content) < 20:
+        raise MeshError(path, f"not a GLB: begins with {content[:40].decode('latin-1')!r}", _EXPORT_AGAIN)
+    length, json_length = int.from_bytes(content[8:12], "little"), int.from_bytes(content[12:16], "little")
+    if max(length, json_length + 20) > len(content):
+        cause = f"the header declares {max(length, json_length + 20)} bytes, the file has {len(content)}"
+        raise MeshError(path, cause, "The file was cut off; copy it again.")
+    try:
+        required = json.loads(content[20 : 20 + json_length]).get("extensionsRequired", [])
+        draco = "KHR_draco_mesh_compression" in required
+        scene = None if draco else trimesh.load_scene(io.BytesIO(content), file_type="glb", process=False)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise MeshError(path, f"not a readable GLB ({type(error).__name__}: {error})", _EXPORT_AGAIN) from None
+    if draco:
+        raise MeshError(path, "Draco-compressed meshes are not read", "Export it without compression.")
+    return _joined(scene)
+
+
+def _joined(scene: trimesh.Scene) -> RawMesh:
+    """All triangle meshes of a scene in one."""
+    parts = []
+    for node in scene.graph.nodes_geometry:
+        transform, name = scene.graph[node]
+        if isinstance(scene.geometry[name], trimesh.Trimesh):
+            parts.append(scene.geometry[name].copy().apply_transform(transform))
+    if not parts:
+        return RawMesh(np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    starts = np.cumsum([0] + [len(part.vertices) for part in parts])
+    vertices = np.concatenate([np.asarray(part.vertices, np.float64) for part in parts])
+    corners = np.concatenate([np.asarray(part.faces, np.int64).ravel() + start for part, start in zip(parts, starts)])
+    colors = [_vertex_colors(part) for part in parts]
+    joined = None
+    if any(color is not None for color in colors):
+        grey = [np.full(part.vertices.shape, _GREY, np.uint8) if c is None else c for part, c in zip(parts, colors)]
+        joined = np.concatenate(grey)
+    return RawMesh(vertices, corners, np.full(len(corners) // 3, 3, np.int64), joined)
+
+
+def _vertex_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:
+    """uint8 [V, 3], or None."""
+    visual = mesh.visual
+    if visual.kind == "vertex":
+        rgba = visual.vertex_colors
+    elif visual.kind != "texture":
+        return None
+    elif visual.uv is not None and getattr(visual.material, "baseColorTexture", None) is not None:
+        rgba = visual.to_color().vertex_colors
+    elif "color" in visual.vertex_attributes:
+        rgba = trimesh.visual.color.to_rgba(visual.vertex_attributes["color"])
+    elif getattr(visual.material, "baseColorFactor", None) is not None:
+        rgba = np.tile(visual.material.main_color, (len(mesh.vertices), 1))
+    else:
+        return None
+    return np.asarray(rgba, np.uint8)[:, :3]
