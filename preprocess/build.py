@@ -41,7 +41,7 @@ def build_scene(
         labels_l0 = level0_labels(
             params.level0_labels, mesh.vertices, labels, hierarchy.vertices[0], hierarchy.traces[0]
         )
-    voxels = unique_voxels((mesh.vertices - mesh.vertices.min(axis=0)) / params.voxel_size)
+    voxels = unique_voxels((mesh.vertices - mesh.vertices.min(axis=0)) * (1 / params.voxel_size))
     has_colors = mesh.colors is not None
     return Scene(
         name=name,

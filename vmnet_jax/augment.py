@@ -1,6 +1,6 @@
 """Random placement of a scene in the voxel grid: jitter, flip, rotation, scale, translation, colour shift.
 
-Points are row vectors, `v @ matrix + offset`, in voxel units. The training placement follows the original program:
+Points are row vectors, `(v - origin) @ matrix + offset`, in voxel units. The training placement follows the original program:
 a random linear map near the identity, a sign on its first entry only, the voxel scale, then a rotation; the translation
 puts the scene at a random place inside a cube of `GRID_EXTENT` voxels. Evaluation draws a mirror, a rotation and a
 translation only.
@@ -19,13 +19,14 @@ ROTATIONS = ("z", "so3")
 class Placement(NamedTuple):
     """Where one scene goes and how its colours move."""
 
-    matrix: np.ndarray  # float64 [3, 3], metres to voxel units, applied from the right
+    origin: np.ndarray  # float64 [3], subtracted first, which keeps scenes far from the origin precise
+    matrix: np.ndarray  # float64 [3, 3], the scene's unit to voxel units, applied from the right
     offset: np.ndarray  # float64 [3], voxel units
     color_shift: np.ndarray  # float32 [3], added to colours in [-1, 1]
 
     def apply(self, points: np.ndarray) -> np.ndarray:
         """float64 [V, 3] in the scene's unit -> float64 [V, 3] in voxel units."""
-        return np.asarray(points, np.float64) @ self.matrix + self.offset
+        return (np.asarray(points, np.float64) - self.origin) @ self.matrix + self.offset
 
     def apply_to_normals(self, normals: np.ndarray) -> np.ndarray:
         """Unit normals [V, 3] of the moved surface, float32, still pointing outwards if mirrored; zero stays zero."""
@@ -82,8 +83,9 @@ def _rotation(rng: np.random.Generator, kind: str) -> np.ndarray:
 
 
 def _place(points: np.ndarray, matrix: np.ndarray, shift: np.ndarray, rng: np.random.Generator) -> Placement:
-    moved = np.asarray(points, np.float64) @ matrix
-    return Placement(matrix, random_offset(moved, rng.random(3), rng.random(3)), shift.astype(np.float32))
+    origin = np.asarray(points, np.float64).min(0)
+    offset = random_offset((points - origin) @ matrix, rng.random(3), rng.random(3))
+    return Placement(origin, matrix, offset, shift.astype(np.float32))
 
 
 def training_placement(
@@ -105,5 +107,5 @@ def evaluation_placement(
 
 def fixed_placement(points: np.ndarray, voxel_size: float) -> Placement:
     """The unaugmented placement: minimum at the origin, no rotation."""
-    matrix = np.eye(3) / voxel_size
-    return Placement(matrix, -np.asarray(points, np.float64).min(0) / voxel_size, np.zeros(3, np.float32))
+    origin = np.asarray(points, np.float64).min(0)
+    return Placement(origin, np.eye(3) * (1 / voxel_size), np.zeros(3), np.zeros(3, np.float32))

@@ -15,7 +15,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from preprocess.labels import read_label_map
 from preprocess.scene import Scene
-from trainlib.flags import run_command
+from trainlib.command import run_command
 from trainlib.workdir import load_config
 from vmnet_jax.data import SceneFolder, read_split
 from vmnet_jax.metrics import confusion

@@ -21,7 +21,6 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
         raise UserError(f"config.dtype is {config.dtype!r}, known are {', '.join(DTYPES)}")
     return VMNet(
         num_classes=num_classes,
-        in_features=feature_width(tuple(config.features)),
         widths=tuple(config.widths),
         geo_width=config.geo_width,
         layer_norm_scope=config.layer_norm_scope,

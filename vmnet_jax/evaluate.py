@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 from trainlib import parallel
-from trainlib.flags import run_command
+from trainlib.command import run_command
 from vmnet_jax.build import build_model
 from vmnet_jax.data import EvaluationBatches, SceneFolder, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward

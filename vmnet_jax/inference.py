@@ -24,7 +24,7 @@ class SceneScores(NamedTuple):
 
 
 def make_forward(model: VMNet) -> Callable:
-    """forward(variables, batch) -> vertex logits [devices, V_0, K]; variables and batch carry the leading device axis."""
+    """forward(variables, batch) -> vertex logits [devices, V_0, K]; both arguments carry the leading device axis."""
 
     def forward(variables: dict, batch):
         return model.apply(variables, batch, train=False).vertex
@@ -33,7 +33,7 @@ def make_forward(model: VMNet) -> Callable:
 
 
 def file_vertex_scores(scene: Scene, level0_logits: np.ndarray) -> np.ndarray:
-    """Logits [V_0, K] (padding rows allowed) -> [V, K] for the vertices of the scene's file, through the first trace."""
+    """Logits [V_0, K] (padding rows allowed) -> [V, K] for the vertices of the file, along the first trace."""
     return level0_logits[scene.traces[0]]
 
 

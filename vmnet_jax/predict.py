@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.hierarchy import build_scene
+from preprocess.build import build_scene
 from preprocess.labels import LabelMap, write_labels_ply
 from preprocess.mesh import Mesh
 from preprocess.readers import find_meshes, read_mesh
 from trainlib import parallel
-from trainlib.flags import run_command
+from trainlib.command import run_command
 from vmnet_jax.build import build_model
 from vmnet_jax.data import EvaluationBatches
 from vmnet_jax.inference import make_forward, scene_scores
@@ -82,7 +82,7 @@ def confidence_colors(probability: np.ndarray) -> np.ndarray:
 
 
 def write_prediction(output: pathlib.Path, name: str, mesh: Mesh, prediction: Prediction, label_map: LabelMap) -> None:
-    """Writes NAME.ply, NAME.labels.ply, NAME.html and NAME.png; ground truth and errors too where the mesh has labels."""
+    """Writes NAME.ply, NAME.labels.ply, NAME.html and NAME.png, with ground truth and errors where there are labels."""
     output.mkdir(parents=True, exist_ok=True)
     palette = np.asarray(label_map.colors, np.uint8)
     predicted = palette[prediction.classes]

@@ -16,15 +16,15 @@ def summary(table: np.ndarray, names: list[str]) -> dict:
 
     A class that is neither predicted nor present has IoU None and stays out of the mean.
     """
-    iou = iou_from_confusion(table)
+    iou, mean_iou = iou_from_confusion(table)
     true, right = table.sum(0), np.diag(table)
     return {
-        "mean_iou": float(iou.mean),
-        "accuracy": float(accuracy(table)),
+        "mean_iou": mean_iou,
+        "accuracy": accuracy(table),
         "classes": [
             {
                 "name": name,
-                "iou": None if np.isnan(iou.per_class[k]) else float(iou.per_class[k]),
+                "iou": None if np.isnan(iou[k]) else float(iou[k]),
                 "recall": float(right[k] / true[k]) if true[k] else None,
                 "vertices": int(true[k]),
             }

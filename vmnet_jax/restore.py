@@ -57,6 +57,6 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     params = HierarchyParams.from_dict(json.loads((workdir / PREPROCESSING).read_text()))
     target = jax.eval_shape(lambda: build_state(config, len(label_map.names)))
     with CheckpointStore(workdir / "checkpoints") as store:
-        state, found = store.restore(target, step)
+        state, found = store.restore(target, int(step) if str(step).isdigit() else step)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     return TrainedRun(config, label_map, params, variables, found)

@@ -4,19 +4,19 @@ The same command resumes an interrupted run, and the resumed run equals the unin
 """
 
 import contextlib
+import logging
 import pathlib
 import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from absl import logging
 from ml_collections import ConfigDict
 
 from trainlib import parallel
 from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
-from trainlib.flags import run_main
+from trainlib.flags import allowed_changes, run_main, strict
 from trainlib.metrics_writer import MetricWriter
 from trainlib.prefetch import prefetch
 from trainlib.stop import Stopped, StopRequest
@@ -29,25 +29,28 @@ from vmnet_jax.metrics import accuracy, iou_from_confusion
 from vmnet_jax.restore import write_inputs
 from vmnet_jax.train_state import TrainState, make_train_step
 
+_log = logging.getLogger(__name__)
+
 ADVICE = "Lower config.learning_rate, or look at these scenes with python -m preprocess.check."
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> TrainState:
     """Trains to `config.num_steps`, resuming from the newest checkpoint of `workdir`; returns the final state."""
     workdir = pathlib.Path(workdir)
-    with open_workdir(workdir, config), StopRequest() as stop:
+    with open_workdir(workdir, config, allowed_changes()), StopRequest() as stop:
         with stop.busy("reading the scenes"):
             read = SceneFolder(config.scenes, config.cache_gib)
             split = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
-            logging.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
+            _log.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
             write_inputs(workdir, read.check(split.train + split.val), read.label_map)
             batches = _training_batches(config, read, split.train)
             evaluate = _evaluation(config, read, split.val) if split.val else None
             state = build_state(config, len(read.label_map.names))
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
+            store.check_space(state)
             if store.latest_step() is not None:
-                state, _ = store.restore(state)
-                logging.info("Resuming after step %d", int(state.step))
+                state, _ = store.restore(state, strict=strict())
+                _log.info("Resuming after step %d", int(state.step))
             return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
 
 
@@ -64,7 +67,7 @@ def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -
         seed=config.seed,
     )
     sizes = "; ".join(f"{b.voxels[0]} voxels, {b.vertices[0]} vertices" for b in batches.buckets)
-    logging.info("%d steps an epoch; buckets: %s", batches.steps_per_epoch, sizes)
+    _log.info("%d steps an epoch; buckets: %s", batches.steps_per_epoch, sizes)
     return batches
 
 
@@ -97,10 +100,11 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
     train_step, schedule = _train_step(config, num_classes), build_schedule(config)
     start, total, threads = int(state.step), config.num_steps, config.loader_threads
     state, window, progress = parallel.replicate(state), MetricWindow(ADVICE), Progress(total, start)
-    writer = MetricWriter(workdir, start)
-    loader = prefetch(batches, start, total, workers=threads, depth=2 * threads)
     began = time.monotonic()
-    with contextlib.closing(writer), loader:
+    with (
+        MetricWriter(workdir, start) as writer,
+        prefetch(batches, start, total, workers=threads, depth=2 * threads) as loader,
+    ):
         for step, batch in zip(range(start, total), loader):
             first = step == start
             with stop.busy("compiling the first step") if first else contextlib.nullcontext():
@@ -108,26 +112,27 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
             window.add(step, f"scenes {', '.join(batch.names)}", jax.tree.map(lambda x: x[0], metrics))
             done = step + 1
             if first:
-                logging.info("First step after %.0f s", time.monotonic() - began)
+                _log.info("First step after %.0f s", time.monotonic() - began)
                 began, loader.waited_s = time.monotonic(), 0.0
             if is_due(done, config.log_every, total):
                 values = {**window.close(), "learning_rate": float(schedule(step))}
                 writer.write(done, values)
-                logging.info("%s  %s", progress.line(done), "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
+                _log.info("%s  %s", progress.line(done), "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
             score = None
             if evaluate and (done == total or is_due(done, config.eval_every, total)):
                 values = evaluate(state)
                 score = values["val/mean_iou"]
                 writer.write(done, values)
-                logging.info("step %d  %s", done, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
+                _log.info("step %d  %s", done, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
             if is_due(done, config.save_every, total) or score is not None or stop.requested:
                 window.check()
-                store.save(done, parallel.unreplicate(state), score)
+                later = done < total and not stop.requested
+                store.save(done, parallel.unreplicate(state), score, retry_later=later)
             if stop.requested and done < total:
-                raise Stopped(f"Stopped after step {done}, saved. Run the same command again to continue.")
+                raise Stopped(f"stopped after step {done}, which is saved")
         if total - start > 1:
             share = loader.waited_s / (time.monotonic() - began)
-            logging.info("The devices waited for data %.1f %% of the time", 100 * share)
+            _log.info("The devices waited for data %.1f %% of the time", 100 * share)
     return parallel.unreplicate(state)
 
 

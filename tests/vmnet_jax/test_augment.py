@@ -5,7 +5,7 @@ import pytest
 
 from vmnet_jax import augment
 
-POINTS = np.random.default_rng(0).uniform(-3, 2, (500, 3)) + [1000.0, -500.0, 3.0]
+POINTS = np.random.default_rng(0).uniform(-3, 2, (500, 3)) + np.array([1000.0, -500.0, 3.0])
 
 
 @pytest.mark.parametrize("rotation", augment.ROTATIONS)

@@ -22,7 +22,7 @@ def placement_of(stored, scene: int) -> augment.Placement:
     moved = stored[key + "vertices_ori"].astype(np.float64) @ matrix
     extent = int(stored["full_scale"])
     offset = augment.random_offset(moved, stored[key + "r164"], stored[key + "r264"], extent)
-    return augment.Placement(matrix, offset, stored[key + "color_shift"])
+    return augment.Placement(np.zeros(3), matrix, offset, stored[key + "color_shift"])
 
 
 @pytest.mark.parametrize("scene", [0, 1])
