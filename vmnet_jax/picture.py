@@ -147,19 +147,22 @@ def _shade(faces, face, weights, normals, colors) -> Image.Image:
 
 
 def _compose(names: list[str], panels: list[Image.Image], legend) -> Image.Image:
-    """Panels in a row under their names, and the legend in columns below."""
+    """Panels under their names, up to three in a row, and the legend in columns below."""
     title, entry = ImageFont.load_default(22), ImageFont.load_default(17)
     head, line, column = 44, 28, 240
-    width, height = panels[0].width * len(panels), panels[0].height
+    across = min(len(panels), 3)
+    panel_width, panel_height = panels[0].width, panels[0].height + head
+    width, top = panel_width * across, panel_height * -(-len(panels) // across)
     columns = max(width // column, 1)
     lines = -(-len(legend) // columns)
-    image = Image.new("RGB", (width, head + height + lines * line + (18 if legend else 0)), BACKGROUND)
+    image = Image.new("RGB", (width, top + lines * line + (18 if legend else 0)), BACKGROUND)
     draw = ImageDraw.Draw(image)
     for k, (name, panel) in enumerate(zip(names, panels)):
-        image.paste(panel, (k * panel.width, head))
-        draw.text(((k + 0.5) * panel.width, head / 2 + 4), name, INK, title, anchor="mm")
+        x, y = k % across * panel_width, k // across * panel_height
+        image.paste(panel, (x, y + head))
+        draw.text((x + panel_width / 2, y + head / 2 + 4), name, INK, title, anchor="mm")
     for k, (name, color, count) in enumerate(legend):
-        x, y = 24 + (k % columns) * column, head + height + 8 + (k // columns) * line
+        x, y = 24 + (k % columns) * column, top + 8 + (k // columns) * line
         draw.rounded_rectangle((x, y + 3, x + 18, y + 21), 4, tuple(int(c) for c in color), (150, 150, 150))
         draw.text((x + 27, y + 12), f"{name}  {count:,}", INK, entry, anchor="lm")
     return image
