@@ -72,6 +72,21 @@ def build_hash(coords: np.ndarray) -> VoxelHash:
     return VoxelHash(keys, rows, origin, extent)
 
 
+def count_cells(table: VoxelHash) -> int:
+    """Number of cells that a hash holds.
+
+    Raises:
+        ValueError: no hash that `build_hash` could have made, judged by types, lengths and the number of free entries.
+    """
+    size, count = len(table.keys), int(np.count_nonzero(table.rows >= 0))
+    types = [array.dtype for array in table] == [np.int64, np.int32, np.int64, np.int64]
+    lengths = [array.shape for array in table] == [(size,), (size,), (3,), (3,)]
+    if not types or not lengths or size < _SMALLEST_TABLE or size & (size - 1) or 2 * count > size:
+        shapes = [f"{array.dtype} {array.shape}" for array in table]
+        raise ValueError(f"not a hash of cells: {count} rows in keys, rows, origin, extent of {', '.join(shapes)}")
+    return count
+
+
 def lookup(table: VoxelHash, coords: np.ndarray) -> np.ndarray:
     """Row of each cell.
 
@@ -83,8 +98,9 @@ def lookup(table: VoxelHash, coords: np.ndarray) -> np.ndarray:
         int32 [N], -1 for a cell that the hash does not hold.
 
     Raises:
-        ValueError, TypeError: a wrong shape or type.
+        ValueError, TypeError: a wrong shape or type, or as `count_cells`.
     """
+    count_cells(table)
     cells = as_cells(coords)
     found = np.empty(len(cells), np.int32)
     _lookup(cells, *table, found)
@@ -102,8 +118,9 @@ def lookup_octants(table: VoxelHash, bases: np.ndarray) -> np.ndarray:
         int32 [N, 8], column 4dx + 2dy + dz, -1 for a cell that the hash does not hold.
 
     Raises:
-        ValueError, TypeError: a wrong shape or type.
+        ValueError, TypeError: a wrong shape or type, or as `count_cells`.
     """
+    count_cells(table)
     cells = as_cells(bases)
     found = np.empty((len(cells), 8), np.int32)
     _lookup_octants(cells, *table, found)
@@ -129,11 +146,9 @@ def neighbour_table(coords: np.ndarray, hash: VoxelHash | None = None) -> np.nda
     cells = as_cells(coords)
     if hash is None:
         hash = build_hash(cells)
-    count = np.count_nonzero(hash.rows >= 0)
-    if count != len(cells):
-        raise ValueError(f"the hash holds {count} cells, coords {len(cells)}")
-    found = np.empty(len(cells), np.int32)
-    _lookup(cells, *hash, found)
+    if count_cells(hash) != len(cells):
+        raise ValueError(f"the hash holds {count_cells(hash)} cells, coords {len(cells)}")
+    found = lookup(hash, cells)
     strangers = np.flatnonzero(found != np.arange(len(cells)))
     if len(strangers):
         row = strangers[0]

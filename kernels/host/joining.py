@@ -124,6 +124,8 @@ def _join(
 ) -> np.ndarray:
     if len(tables) != len(scenes):
         raise ValueError(f"{len(tables)} tables, but counts of {len(scenes)} scenes")
+    if sum(map(len, tables)) > shape[0]:
+        raise ValueError(f"tables of {sum(map(len, tables))} rows do not fit {shape[0]}")
     joined = np.empty(shape, np.int32)
     row, lowest = 0, -1 if absent_allowed else 0
     for scene, table in enumerate(tables):

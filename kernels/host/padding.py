@@ -172,6 +172,8 @@ def join_rings(tables: Sequence[RingTable], vertex_rows: int, overflow_rows: int
     if len(widths) != 1:
         raise ValueError(f"ring tables must have one width, got {sorted(widths)}")
     width = widths.pop()
+    for scene, table in enumerate(tables):
+        _check_lengths(scene, table)
     counts, entry_counts = [len(t.ring) for t in tables], [len(t.overflow_target) for t in tables]
     starts = row_starts("vertex rows", counts, vertex_rows)
     entry_starts = row_starts("overflow rows", entry_counts, overflow_rows, spare=0)
@@ -217,3 +219,14 @@ def join_traces(
     starts = row_starts("coarser vertex rows", coarse_counts, coarse_rows)
     joined = join_indices(traces, (fine_rows,), coarse_counts, starts, coarse_rows - 1, absent_allowed=False)
     return TraceTable(joined, *argsort_rows(joined, coarse_rows))
+
+
+def _check_lengths(scene: int, table: RingTable) -> None:
+    """ValueError unless the arrays of a ring table fit together."""
+    vertices, entries = len(table.ring), len(table.overflow_target)
+    lengths = [len(table.reverse), len(table.degree), len(table.overflow_source), len(table.overflow_reverse)]
+    if lengths != [vertices, vertices, entries, entries]:
+        raise ValueError(
+            f"scene {scene}: rings of {vertices} vertices and {entries} overflow entries, but reverse, degree, "
+            f"overflow_source and overflow_reverse of {lengths}"
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from kernels.host.hashing import VoxelHash, build_hash, lookup_octants
+from kernels.host.hashing import VoxelHash, build_hash, count_cells, lookup_octants
 
 _LARGEST = 2.0**62
 
@@ -46,8 +46,8 @@ def trilinear_table(
         raise ValueError(f"level must be in 0..31, got {level}")
     if hash is None:
         hash = build_hash(coords)
-    elif np.count_nonzero(hash.rows >= 0) != len(coords):
-        raise ValueError(f"the hash holds {np.count_nonzero(hash.rows >= 0)} voxels, coords {len(coords)}")
+    elif count_cells(hash) != len(coords):
+        raise ValueError(f"the hash holds {count_cells(hash)} voxels, coords {len(coords)}")
     scaled = np.multiply(points, 0.5**level, dtype=np.float64)
     bases = np.empty(scaled.shape, np.int64)
     wrong = _floor(scaled, _LARGEST, bases)

@@ -39,7 +39,7 @@ class VoxelPyramid(NamedTuple):
     """Tables of L voxel levels, level l in units of 2**l; see docs/layout.md for the columns.
 
     Attributes:
-        coords: L x int32 [P_l, 3], in Morton order.
+        coords: L x int32 [P_l, 3], in Morton order from level 1 on; level 0 as given.
         neighbours: L x int32 [P_l, 27], -1 absent.
         children: (L - 1) x int32 [P_{l+1}, 8], rows of level l, -1 absent.
         slots: (L - 1) x int32 [P_l], `row of the parent in level l+1 * 8 + octant`.
@@ -96,7 +96,7 @@ def downsample(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ValueError: wrong shape, a cell that occurs twice or beyond int32, or an extent beyond 2**21 cells.
         TypeError: coordinates that are not integers.
     """
-    cells = as_int32_cells(coords)
+    cells = _as_int32_cells(coords)
     parents = cells >> 1
     codes = morton_codes(parents)
     order = argsort_codes(codes)
@@ -113,23 +113,20 @@ def build_pyramid(coords: np.ndarray, levels: int = 7) -> VoxelPyramid:
     """All tables of a scene's voxels.
 
     Args:
-        coords: integer [P, 3], distinct voxels that fit int32, in Morton order (as `unique_voxels` gives them).
+        coords: integer [P, 3], distinct voxels that fit int32. Rows keep their order; Morton order, as `unique_voxels`
+            gives it, is the fast one.
         levels: L >= 1; level 0 is `coords`, level l + 1 its parents.
 
     Returns:
         VoxelPyramid.
 
     Raises:
-        ValueError: fewer than one level, coords not in Morton order, or as `neighbour_table`.
+        ValueError: fewer than one level, or as `neighbour_table` and `downsample`.
         TypeError: coordinates that are not integers.
     """
     if levels < 1:
         raise ValueError(f"a pyramid has at least 1 level, got {levels}")
-    level_coords = [as_int32_cells(coords)]
-    codes = morton_codes(level_coords[0])
-    descents = np.flatnonzero(codes[1:] < codes[:-1])
-    if len(descents):
-        raise ValueError(f"coords are not in Morton order: row {descents[0] + 1} belongs before row {descents[0]}")
+    level_coords = [_as_int32_cells(coords)]
     neighbours, children, slots = [neighbour_table(level_coords[0])], [], []
     for _ in range(levels - 1):
         coarse, level_children, level_slots = downsample(level_coords[-1])
@@ -140,7 +137,7 @@ def build_pyramid(coords: np.ndarray, levels: int = 7) -> VoxelPyramid:
     return VoxelPyramid(tuple(level_coords), tuple(neighbours), tuple(children), tuple(slots))
 
 
-def as_int32_cells(coords: np.ndarray) -> np.ndarray:
+def _as_int32_cells(coords: np.ndarray) -> np.ndarray:
     """Checked contiguous int32 [P, 3] of integer cells."""
     cells = as_cells(coords)
     if len(cells):
