@@ -18,12 +18,12 @@ _LONGEST_TABLE = 30
 def named_arrays(tree: Any) -> NamedArrays:
     """The leaves of a tree (arrays of one host, Python numbers) by their place; arrays may share the leaves' memory.
 
-    Raises ValueError if two leaves have the same place, TypeError for JAX's typed random keys.
+    Raises ValueError for a tree that is a bare leaf, TypeError for JAX's typed random keys.
     """
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     arrays = {_names(path): _host_array(path, leaf) for path, leaf in leaves}
-    if len(arrays) != len(leaves) or () in arrays:
-        raise ValueError("every leaf of a checkpointed state needs a name of its own")
+    if () in arrays:
+        raise ValueError("a state needs names: give a dict or a dataclass of arrays, not a bare array")
     return arrays
 
 
