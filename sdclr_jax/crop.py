@@ -1,0 +1,142 @@
+"""Crops and Pillow's antialiased resampling on the device: two small matrix products per image."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class Box(NamedTuple):
+    """A crop in whole pixels: int32 scalars, possibly traced."""
+
+    top: jax.Array | int
+    left: jax.Array | int
+    height: jax.Array | int
+    width: jax.Array | int
+
+
+def bicubic_kernel(x: jax.Array) -> jax.Array:
+    """Keys' cubic with a = -0.5 (Pillow's BICUBIC), support 2."""
+    x = jnp.abs(x)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return jnp.where(x < 1, near, jnp.where(x < 2, far, 0))
+
+
+def bilinear_kernel(x: jax.Array) -> jax.Array:
+    """The triangle, support 1."""
+    return jnp.maximum(1 - jnp.abs(x), 0)
+
+
+KERNELS = {"bicubic": bicubic_kernel, "bilinear": bilinear_kernel}
+
+
+def resample_weights(start: jax.Array | int, length: jax.Array | int, size: int, out: int, method: str) -> jax.Array:
+    """Weights that resample the pixels start .. start + length of an axis to `out` pixels (Pillow's Resample.c).
+
+    The kernel is widened by the reduction (antialiasing) and cut off at the crop's borders.
+
+    Args:
+      start, length: the crop on this axis, possibly traced.
+      size: length of the whole axis.
+      out: output pixels.
+      method: "bicubic" or "bilinear".
+
+    Returns:
+      float32 [out, size], rows of sum 1, zero outside the crop.
+    """
+    scale = jnp.asarray(length, jnp.float32) / out
+    centres = (jnp.arange(out, dtype=jnp.float32) + 0.5) * scale
+    pixels = jnp.arange(size) - start
+    distance = (pixels.astype(jnp.float32) + 0.5 - centres[:, None]) / jnp.maximum(scale, 1)
+    weights = jnp.where((pixels >= 0) & (pixels < length), KERNELS[method](distance), 0)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _to_uint8(x: jax.Array) -> jax.Array:
+    return jnp.clip(jnp.floor(x + 0.5), 0, 255).astype(jnp.uint8)
+
+
+def resized_crop(image: jax.Array, box: Box, size: tuple[int, int], method: str = "bicubic") -> jax.Array:
+    """Crop, then resize: along the rows first, then the columns, rounded to uint8 after each as in Pillow.
+
+    Args:
+      image: uint8 [H, W, C].
+      box: the crop, inside the image (not checked), possibly traced.
+      size: output (height, width).
+      method: "bicubic" or "bilinear".
+
+    Returns:
+      uint8 [*size, C]; exactly the crop where the sizes agree.
+    """
+    height, width, _ = image.shape
+    across = resample_weights(box.left, box.width, width, size[1], method)
+    down = resample_weights(box.top, box.height, height, size[0], method)
+    exact = {"precision": lax.Precision.HIGHEST}
+    rows = _to_uint8(jnp.einsum("ow,hwc->hoc", across, image.astype(jnp.float32), **exact))
+    return _to_uint8(jnp.einsum("oh,hwc->owc", down, rows.astype(jnp.float32), **exact))
+
+
+def random_box(rng: jax.Array, height: int, width: int, area: tuple[float, float], ratio: tuple[float, float]) -> Box:
+    """The crop of torchvision's RandomResizedCrop: ten tries, then the largest centred crop within the ratios.
+
+    Args:
+      rng: jax key.
+      height, width: of the image.
+      area: range of the crop's share of the image, uniform.
+      ratio: range of width / height, log-uniform.
+    """
+    uniform = jax.random.uniform(rng, (22,), jnp.float32)
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    areas = height * width * (area[0] + (area[1] - area[0]) * uniform[:10])
+    ratios = jnp.exp(low + (high - low) * uniform[10:20])
+    widths = jnp.round(jnp.sqrt(areas * ratios)).astype(jnp.int32)
+    heights = jnp.round(jnp.sqrt(areas / ratios)).astype(jnp.int32)
+    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
+    first = jnp.argmax(fits)
+    crop_height, crop_width = heights[first], widths[first]
+    top = (uniform[20] * (height - crop_height + 1)).astype(jnp.int32)
+    left = (uniform[21] * (width - crop_width + 1)).astype(jnp.int32)
+    central = central_box(height, width, ratio)
+    return Box(*(jnp.where(fits.any(), a, b) for a, b in zip(Box(top, left, crop_height, crop_width), central)))
+
+
+def central_box(height: int, width: int, ratio: tuple[float, float]) -> Box:
+    """The largest centred crop whose width / height lies within `ratio`; Python ints."""
+    crop_height, crop_width = height, width
+    if width / height < ratio[0]:
+        crop_height = round(width / ratio[0])
+    elif width / height > ratio[1]:
+        crop_width = round(height * ratio[1])
+    return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
+
+
+def padded_crop(image: jax.Array, top: jax.Array | int, left: jax.Array | int, padding: int) -> jax.Array:
+    """A crop of the image's own size out of the image with `padding` zero pixels around it.
+
+    Args:
+      image: uint8 [H, W, C].
+      top, left: in the padded image, 0 .. 2 padding, possibly traced.
+      padding: pixels on each side.
+    """
+    padded = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
+    return lax.dynamic_slice(padded, (top, left, 0), image.shape)
+
+
+def resize_and_center_crop(image: jax.Array, shorter: int, size: int) -> jax.Array:
+    """Resize the shorter side to `shorter` (bilinear, antialiased), then the central `size` x `size` pixels.
+
+    Args:
+      image: uint8 [H, W, C].
+      shorter: at least `size`.
+      size: output side.
+    """
+    height, width, _ = image.shape
+    if shorter < size:
+        raise ValueError(f"a central crop of {size} does not fit into a shorter side of {shorter}")
+    target = (shorter, int(shorter * width / height)) if height <= width else (int(shorter * height / width), shorter)
+    resized = resized_crop(image, Box(0, 0, height, width), target, "bilinear")
+    top, left = (round((length - size) / 2) for length in target)
+    return resized[top : top + size, left : left + size]
