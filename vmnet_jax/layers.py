@@ -114,24 +114,29 @@ class MaskedBatchNorm(nn.Module):
         real = (jnp.arange(x.shape[0]) < count)[:, None]
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if train:
-            mean, var, total = self._moments(wide, real, count)
+            shift, mean, var, total = self._moments(wide, real, count)
             if not self.is_initializing():
                 unbiased = var * (total / jnp.maximum(total - 1, 1)).astype(var.dtype)
-                running_mean.value += self.momentum * (mean - running_mean.value)
+                running_mean.value += self.momentum * (shift + mean - running_mean.value)
                 running_var.value += self.momentum * (unbiased - running_var.value)
         else:
-            mean, var = running_mean.value, running_var.value
-        y = (wide - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
+            shift, mean, var = running_mean.value, 0, running_var.value
+        y = (wide - shift - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
         return jnp.where(real, y, 0).astype(self.dtype or y.dtype)
 
-    def _moments(self, x: jax.Array, real: jax.Array, count: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Mean [C], biased variance [C] and number of real rows over all devices, in two passes."""
+    def _moments(self, x: jax.Array, real: jax.Array, count: jax.Array):
+        """(shift, mean, var [C], total []) over all devices: the moments of x - shift, biased, and the real rows.
+
+        The shift is the mean up to rounding, and a constant to the derivative; the mean of what is left is exact to
+        the last digits and var does not cancel.
+        """
         axis = None if self.is_initializing() else self.axis_name
         total = _psum(count, axis)
         rows = jnp.maximum(total, 1).astype(x.dtype)
-        mean = _psum(jnp.where(real, x, 0).sum(0), axis) / rows
-        var = _psum(jnp.square(jnp.where(real, x - mean, 0)).sum(0), axis) / rows
-        return mean, var, total
+        shift = jax.lax.stop_gradient(_psum(jnp.where(real, x, 0).sum(0), axis) / rows)
+        rest = jnp.where(real, x - shift, 0)
+        mean, square = _psum(jnp.stack([rest.sum(0), jnp.square(rest).sum(0)]), axis) / rows
+        return shift, mean, square - jnp.square(mean), total
 
 
 class GraphLayerNorm(nn.Module):
@@ -167,10 +172,12 @@ class GraphLayerNorm(nn.Module):
             raise ValueError(f"GraphLayerNorm: layer_norm_scope is 'scene' or 'batch', got {self.layer_norm_scope!r}")
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         entries = jnp.maximum(_psum(member.sum(0), axis) * x.shape[-1], 1).astype(wide.dtype)
-        mean = _psum(_group_sums(wide.sum(1), member), axis) / entries
-        centred = jnp.where(graph.real, wide - _to_rows(mean, member), 0)
-        std = _sqrt(_psum(_group_sums(jnp.square(centred).sum(1), member), axis) / entries)
-        y = centred * _to_rows(scale / (std + self.epsilon), member) + bias
+        shift = jax.lax.stop_gradient(_psum(_group_sums(wide.sum(1), member), axis) / entries)
+        rest = jnp.where(graph.real, wide - _to_rows(shift, member), 0)
+        sums = _group_sums(rest.sum(1), member), _group_sums(jnp.square(rest).sum(1), member)
+        mean, square = _psum(jnp.stack(sums), axis) / entries
+        std = _sqrt(square - jnp.square(mean))
+        y = (rest - _to_rows(mean, member)) * _to_rows(scale / (std + self.epsilon), member) + bias
         return jnp.where(graph.real, y, 0).astype(self.dtype or y.dtype)
 
 
