@@ -1,4 +1,6 @@
-"""Joined tables against loops over scenes and entries, and against themselves with more padding."""
+"""Joined tables against loops over scenes and entries, with little and with more padding."""
+
+import functools
 
 import numpy as np
 import pytest
@@ -20,10 +22,11 @@ from kernels.host.voxels import build_pyramid, unique_voxels
 WIDTH = 3
 
 
-def make_scenes(counts):
-    """Small scenes with real tables: two voxel levels, corners, rings with overflow, traces."""
+@functools.cache
+def make_scenes():
+    """Small scenes with real tables (two voxel levels, corners, rings with overflow, traces), one of them empty."""
     scenes = []
-    for seed, count in enumerate(counts):
+    for seed, count in enumerate([30, 1, 0, 45]):
         rng = np.random.default_rng(seed)
         points = rng.normal(0, 2, (count, 3))
         pyramid = build_pyramid(unique_voxels(points).coords, levels=2)
@@ -49,11 +52,8 @@ def make_scenes(counts):
     return scenes
 
 
-SCENES = make_scenes([30, 1, 0, 45])
-
-
 def column(name):
-    return [scene[name] for scene in SCENES]
+    return [scene[name] for scene in make_scenes()]
 
 
 def total(name):
@@ -165,7 +165,7 @@ def test_rings(spare):
 def test_no_scenes_and_scenes_of_nothing():
     assert join_neighbours([], 2).tolist() == [[1] * 27] * 2
     assert join_traces([], [], 2, 3).trace.tolist() == [2, 2]
-    empty = SCENES[2]["rings"]
+    empty = make_scenes()[2]["rings"]
     joined = join_rings([empty], 2, 0)
     assert joined.ring.tolist() == [[1] * WIDTH] * 2
     assert joined.overflow_reverse.shape == (0,)
@@ -202,7 +202,7 @@ def test_entries_outside_their_scene_are_named():
         join_traces([np.array([4, 0, -1], np.int32)], [5], 4, 6)
     with pytest.raises(ValueError, match="scene 0, row 0: entry -2 is outside"):
         join_children([np.full((1, 8), -2, np.int32)], [4], 5, 2)
-    rings = SCENES[0]["rings"]
+    rings = make_scenes()[0]["rings"]
     reverse = rings.reverse.copy()
     reverse[3, 0] = limit = rings.ring.size + len(rings.overflow_target)
     with pytest.raises(ValueError, match=f"scene 0, row 3: entry {limit} is outside the {limit}"):
@@ -210,7 +210,7 @@ def test_entries_outside_their_scene_are_named():
 
 
 def test_tables_that_do_not_fit_together_are_named():
-    rings = SCENES[0]["rings"]
+    rings = make_scenes()[0]["rings"]
     with pytest.raises(ValueError, match=r"one width, got \[3, 4\]"):
         join_rings([rings, ring_table(rings_from_edges(np.array([0]), np.array([1]), 2), 4)], 99, 99)
     with pytest.raises(ValueError, match="scene 0: rings of 30 vertices"):
@@ -220,7 +220,7 @@ def test_tables_that_do_not_fit_together_are_named():
     with pytest.raises(ValueError, match="1 tables, but counts of 2 scenes"):
         join_slots([np.zeros(1, np.int32)], [1, 1], 9, 9)
     with pytest.raises(ValueError, match=r"corners of \[30\] vertices, weights of \[1\]"):
-        join_corners([SCENES[0]["corners"]], [SCENES[1]["weights"]], [30], 99, 99)
+        join_corners([make_scenes()[0]["corners"]], [make_scenes()[1]["weights"]], [30], 99, 99)
     with pytest.raises(ValueError, match="exceed int32"):
         join_slots([np.zeros(1, np.int32)], [1], 2, 2**29)
 
