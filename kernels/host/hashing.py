@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from kernels.host.morton import AXIS_BITS, as_cells, cell_bounds
+from kernels.host.morton import as_cells, cell_bounds
 
-MAX_EXTENT = (1 << AXIS_BITS) - 2
+_KEY_BITS = 21  # kept here: the cache of compiled kernels notices changes of this file only
+MAX_EXTENT = (1 << _KEY_BITS) - 2
 """Cells along an axis that a hash can hold: 21 bits less the two empty layers."""
 
 _EMPTY = -1
-_X = 1 << 2 * AXIS_BITS
-_Y = 1 << AXIS_BITS
+_X = 1 << 2 * _KEY_BITS
+_Y = 1 << _KEY_BITS
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 _SMALLEST_TABLE = 16
 _FORWARD_KEYS = np.array([(k // 9 - 1) + (k // 3 % 3 - 1) * _Y + (k % 3 - 1) * _X for k in range(14, 27)], np.int64)
@@ -166,7 +167,7 @@ def _pack(cells, row, origin):
     x = cells[row, 0] - origin[0] + 1
     y = cells[row, 1] - origin[1] + 1
     z = cells[row, 2] - origin[2] + 1
-    return x << 2 * AXIS_BITS | y << AXIS_BITS | z
+    return x << 2 * _KEY_BITS | y << _KEY_BITS | z
 
 
 @njit(cache=True, nogil=True)
