@@ -49,7 +49,7 @@ def kitchen(rng: np.random.Generator) -> Item:
     dark = shade(color, 0.55)
     parts = [
         box(CABINET, color, (0, depth / 2 - 0.02, top / 2), (width, depth - 0.04, top)),
-        box(CABINET, dark, (0, depth - 0.02, 0.03), (width, 0.14, 0.12), carve=True),
+        box(CABINET, dark, (0, depth - 0.02, 0.07), (width, 0.14, 0.1), carve=True),
     ]
     for k in range(doors):
         x = ((k + 0.5) / doors - 0.5) * width
@@ -144,9 +144,9 @@ def door(rng: np.random.Generator) -> Item:
         leaf.append(box(DOOR, shade(color, 0.45), (width - 0.12, y, height / 2), (0.18, 0.07, 0.06)))
     ajar = rng.uniform(0.5, 1.3) if rng.random() < 0.3 else 0.0
     if ajar:
-        parts.insert(0, box(WALL, (45, 42, 40), (0, 0, height / 2), (width, 0.3, height), carve=True))
+        parts.insert(0, box(WALL, (45, 42, 40), (0, 0, height / 2 + 0.02), (width, 0.3, height), carve=True))
     else:
-        parts.insert(0, box(DOOR, color, (0, 0, height / 2), (width, 0.06, height), carve=True))
+        parts.insert(0, box(DOOR, color, (0, 0, height / 2 + 0.02), (width, 0.06, height), carve=True))
         leaf = [part.moved(0.0, (0, -0.03, 0)) for part in leaf]
     for part in leaf:
         if side > 0:

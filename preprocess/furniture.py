@@ -269,7 +269,7 @@ def cabinet(rng: np.random.Generator, tall: bool | None = None) -> Item:
     parts = [
         box(CABINET, color, (0, depth / 2, height / 2), (width, depth, height)),
         box(CABINET, color, (0, depth / 2 + 0.015, height - 0.03), (width + 0.05, depth + 0.05, 0.06)),
-        box(CABINET, dark, (0, depth, 0.03), (width - 0.1, 0.12, 0.1), carve=True),
+        box(CABINET, dark, (0, depth, 0.07), (width - 0.1, 0.12, 0.1), carve=True),
     ]
     for k in range(1, columns):
         x = (k / columns - 0.5) * width

@@ -80,7 +80,6 @@ PLANS = (
         (3.4, 3.2),
         (furniture.desk, furniture.desk, furniture.bookshelf, furniture.sofa, wardrobe, furniture.chair),
         (coffee_table,),
-        windows=2,
     ),
     Plan(
         "bed and bath",
@@ -171,8 +170,8 @@ def arrange(rng: np.random.Generator, plan: Plan) -> Layout:
     width, depth = np.asarray(plan.sides) + rng.uniform(0, 0.4, 2)
     pieces = [make(rng) for make in plan.at_wall]
     free = [make(rng) for make in plan.free]
-    for attempt in range(60):
-        grown = 0.1 * (attempt // 3)
+    for attempt in range(100):
+        grown = 0.1 * (attempt // 5)
         layout = Layout(rng, width + grown, depth + grown)
         if _fill(layout, plan, pieces, free):
             _scatter(layout)

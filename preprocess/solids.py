@@ -100,12 +100,9 @@ class DistanceGrid:
         if (last <= first).any():
             return
         rounding = min(part.rounding, float(half.min()) * 0.95)
-        wave = np.asarray(part.wave, np.float64)
-        start = self.lower - part.centre
-        _write_part(
-            self.distance, self.part, first, last, start, self.step, part.shape, part.axes, half, rounding, wave,
-            part.carve, index,
-        )  # fmt: skip
+        shape = (part.shape, part.axes, half, rounding, np.asarray(part.wave, np.float64))
+        place = (first, last, self.lower - part.centre, self.step)
+        _write_part(self.distance, self.part, place, shape, part.carve, index)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -145,9 +142,9 @@ def _part_distance(shape, x, y, z, half, rounding, wave):
 
 
 @numba.njit(cache=True, nogil=True)
-def _write_part(
-    distance, part, first, last, start, step, shape, axes, half, rounding, wave, carve, index
-):  # fmt: skip
+def _write_part(distance, part, place, solid, carve, index):
+    first, last, start, step = place
+    shape, axes, half, rounding, wave = solid
     for i in range(first[0], last[0]):
         dx = start[0] + step * i
         for j in range(first[1], last[1]):

@@ -101,6 +101,20 @@ def _squared_length(vertices, a, b):
 
 
 @numba.njit(cache=True, nogil=True)
+def _cells_around(rows, i, j, k, axis, around):
+    """Vertices of the four cells around the grid edge that leaves (i, j, k) along axis; False at the grid's border."""
+    u = (axis == 1, axis == 2, axis == 0)  # the two other axes, in the order that the winding needs
+    w = (axis == 2, axis == 0, axis == 1)
+    if (i == 0 and axis != 0) or (j == 0 and axis != 1) or (k == 0 and axis != 2):
+        return False
+    around[0] = rows[i - u[0] - w[0], j - u[1] - w[1], k - u[2] - w[2]]
+    around[1] = rows[i - w[0], j - w[1], k - w[2]]
+    around[2] = rows[i, j, k]
+    around[3] = rows[i - u[0], j - u[1], k - u[2]]
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
 def _write_faces(distance, rows, vertices, faces):
     written = 0
     around = np.empty(4, np.int32)
@@ -109,23 +123,13 @@ def _write_faces(distance, rows, vertices, faces):
             for k in range(rows.shape[2]):
                 inside = distance[i, j, k] < 0
                 for axis in range(3):
-                    if inside == (distance[i + (axis == 0), j + (axis == 1), k + (axis == 2)] < 0):
+                    there = distance[i + (axis == 0), j + (axis == 1), k + (axis == 2)] < 0
+                    if inside == there or not _cells_around(rows, i, j, k, axis, around):
                         continue
-                    u = (axis == 1, axis == 2, axis == 0)  # the two other axes, cyclic
-                    w = (axis == 2, axis == 0, axis == 1)
-                    if (u[0] or w[0]) * (i == 0) or (u[1] or w[1]) * (j == 0) or (u[2] or w[2]) * (k == 0):
-                        continue
-                    around[0] = rows[i - u[0] - w[0], j - u[1] - w[1], k - u[2] - w[2]]
-                    around[1] = rows[i - w[0], j - w[1], k - w[2]]
-                    around[2] = rows[i, j, k]
-                    around[3] = rows[i - u[0], j - u[1], k - u[2]]
                     if inside:
                         around[1], around[3] = around[3], around[1]
-                    first = 0
-                    if _squared_length(vertices, around[0], around[2]) > _squared_length(
-                        vertices, around[1], around[3]
-                    ):
-                        first = 1
+                    diagonal = _squared_length(vertices, around[0], around[2])
+                    first = int(diagonal > _squared_length(vertices, around[1], around[3]))
                     for side in range(2):
                         faces[written, 0] = around[first]
                         faces[written, 1] = around[(first + 1 + side) % 4]

@@ -22,7 +22,7 @@ def bumpy_room(n=40):
     quads = np.stack([a[:-1, :-1], a[1:, :-1], a[1:, 1:], a[:-1, 1:]], axis=-1).reshape(-1, 4)
     faces = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]])
     is_wall = np.repeat([False, True], n * n)
-    vertices = np.concatenate([floor, wall]) + (100.0, -50.0, 7.0)
+    vertices = np.concatenate([floor, wall]) + np.array([100.0, -50.0, 7.0])
     faces = np.concatenate([faces, faces[:, ::-1] + n * n]).astype(np.int32)
     return vertices, faces, np.where(is_wall[:, None], LEGEND[0][1], LEGEND[1][1]).astype(np.uint8)
 
@@ -45,9 +45,9 @@ def test_page_is_self_contained_and_holds_the_data(tmp_path, room):
     page.write_page(tmp_path / "a.html", "<b>5 & 6</b>", vertices, faces, {"in": noise, "out": classes}, LEGEND)
     text, meta, blocks = blocks_of(tmp_path / "a.html")
     assert not re.search(r"https?:|//\w+\.|@import|<link[^>]*href=\"(?!data:)|\bsrc=|fetch\(|XMLHttpRequest", text)
-    assert "@TITLE@" not in text and "@META@" not in text and "@DATA@" not in text
-    assert "<b>5" not in text and "&lt;b&gt;5 &amp; 6&lt;/b&gt;" in text
-    assert meta["layers"] == ["in", "out"] and meta["notice"] == ""
+    assert not re.search("@[A-Z]+@|<b>5", text)
+    assert "&lt;b&gt;5 &amp; 6&lt;/b&gt;" in text
+    assert (meta["layers"], meta["notice"]) == (["in", "out"], "")
     assert [(c["name"], tuple(c["color"]), c["count"]) for c in meta["legend"]] == LEGEND
     positions = np.frombuffer(blocks["vertices"], "<f4").reshape(-1, 3)
     np.testing.assert_allclose(positions + np.array(meta["centre"]), vertices, rtol=0, atol=1e-6)
@@ -98,7 +98,7 @@ def test_picture_shows_every_layer_and_the_legend(tmp_path, room):
     assert green.mean() > 0.2
     assert np.flatnonzero(red.any(1)).mean() < np.flatnonzero(green.any(1)).mean()  # the far wall is above the floor
     assert np.abs(left - right).max(2).mean() > 10
-    assert len(np.unique(left.reshape(-1, 3), axis=0)) > 100  # shading
+    assert len(np.unique(left.reshape(-1, 3), axis=0)) > 40  # shading
     assert (pixels[-46:].reshape(-1, 3) == LEGEND[0][1]).all(1).any()
 
 
@@ -132,7 +132,7 @@ def test_empty_input_is_refused(tmp_path, room, write):
     vertices, faces, classes = room
     with pytest.raises(ValueError, match="0 faces and 1 layers"):
         write(tmp_path / "a", "t", vertices, faces[:0], {"x": classes})
-    with pytest.raises(ValueError, match="3042 faces|0 layers"):
+    with pytest.raises(ValueError, match=r"6084 faces and 0 layers"):
         write(tmp_path / "a", "t", vertices, faces, {})
     assert not (tmp_path / "a").exists()
 
