@@ -8,10 +8,11 @@ from kernels.host.rings import RingTable
 def keep_probability(degree: np.ndarray, cutoff: int = 4) -> np.ndarray:
     """Probability float64 [V] with which each edge of a vertex of the given degree int [V] is kept.
 
-    1 up to the cutoff, then `(degree + 1 - cutoff) ** (-1 / log2(5))` (the original program's rule).
+    1 up to the cutoff, then `(degree + 1 - cutoff) ** (-1 / log2(cutoff + 1))`, which is a half at twice the cutoff
+    (the original program's rule).
     """
     excess = np.maximum(np.asarray(degree, np.float64) + 1 - cutoff, 1)
-    return excess ** (-1 / np.log2(5))
+    return excess ** (-1 / np.log2(cutoff + 1))
 
 
 def all_edges(table: RingTable) -> np.ndarray:

@@ -126,10 +126,9 @@ def from_state_dict(state: Mapping[str, np.ndarray]) -> dict:
 
 
 def to_state_dict(variables: Mapping) -> dict[str, np.ndarray]:
-    """Arrays by state_dict name from {"params", "batch_stats"}, with zeros for the entries that ours lacks.
+    """Arrays by state_dict name from {"params", "batch_stats"}, or from {"params": gradient} those of a gradient.
 
-    Also for a gradient: {"params": gradient} gives the entries of the parameters.
+    The entries that ours lacks are absent: the original loads the result with strict=False.
     """
     flat = flatten_dict(dict(variables))
-    state = {TORCH_NAMES[path].name: to_theirs(array, TORCH_NAMES[path]) for path, array in flat.items()}
-    return state
+    return {TORCH_NAMES[path].name: to_theirs(array, TORCH_NAMES[path]) for path, array in flat.items()}
