@@ -8,12 +8,13 @@ from preprocess.hierarchy import LEVELS, HierarchyParams, build_hierarchy, level
 from preprocess.labels import LabelMap
 from preprocess.mesh import Mesh, MeshError
 from preprocess.scene import Scene
+from preprocess.weld import weld
 
 GREY = 128
 MAX_UNKNOWN = 0.99
 """Share of the labelled vertices whose id the label map may lack."""
 COARSEST, FINEST = 0.002, 0.97
-"""Share of the vertices that level 0 keeps, if the cells fit the mesh."""
+"""Share of the distinct vertices that level 0 keeps, if the cells fit the mesh."""
 
 
 def build_scene(
@@ -32,9 +33,9 @@ def build_scene(
     """
     notes = list(mesh.notes)
     hierarchy = build_hierarchy(mesh, params)
-    kept = len(hierarchy.vertices[0]) / len(mesh.vertices)
-    if not COARSEST <= kept <= FINEST:
-        notes.append(f"warning: level 0 keeps {100 * kept:.2g} % of the vertices; do the cells fit the mesh's unit?")
+    positions, kept = len(weld(mesh.vertices).first), len(hierarchy.vertices[0])
+    if not COARSEST <= kept / positions <= FINEST:
+        notes.append(f"warning: level 0 has {kept} vertices, the mesh {positions}; do the cells fit the mesh's unit?")
     labels = labels_l0 = None
     if mesh.labels is not None and label_map is not None:
         labels = _classes(name, mesh.labels, label_map, notes)

@@ -32,7 +32,7 @@ def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
         raise MeshError(path, f"`v` lines with {sorted(widths)} numbers", _EXPORT_AGAIN)
     counts = np.array([len(words) for words in face_lines], np.int64)
     try:
-        table = np.array(vertex_lines, dtype=np.bytes_).astype(np.float64).reshape(len(vertex_lines), -1)
+        table = _number_table(vertex_lines)
         flat = [int(word.split(b"/", 1)[0]) for words in face_lines for word in words]
     except ValueError as error:
         raise MeshError(path, f"a `v` or `f` line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
@@ -41,7 +41,7 @@ def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
     corners[np.array(flat, np.int64) == 0] = -1
     colors = table[:, -3:] if widths & {6, 7} else None
     notes = ["materials and textures are not read from OBJ"] if textured and colors is None else []
-    return RawMesh(table[:, :3].copy() if widths else np.zeros((0, 3)), corners, counts, colors, notes=notes)
+    return RawMesh(table[:, :3].copy(), corners, counts, colors, notes=notes)
 
 
 def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -63,7 +63,7 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
     if len(widths) > 1 or not widths <= {3, 6, 7}:
         raise MeshError(path, f"vertex lines with {sorted(widths)} numbers", _EXPORT_AGAIN)
     try:
-        table = np.array(vertex_lines, dtype=np.bytes_).astype(np.float64).reshape(num_vertices, -1)
+        table = _number_table(vertex_lines)
         counts = np.array([int(words[0]) for words in face_lines], np.int64)
         flat = [int(word) for words in face_lines for word in words[1 : 1 + int(words[0])]]
     except ValueError as error:
@@ -71,8 +71,7 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
     if len(flat) != counts.sum():
         raise MeshError(path, "a face line that is shorter than its corner count", _EXPORT_AGAIN)
     colors = table[:, 3:6] if widths & {6, 7} else None
-    vertices = table[:, :3].copy() if widths else np.zeros((0, 3))
-    return RawMesh(vertices, np.array(flat, np.int64), counts, colors)
+    return RawMesh(table[:, :3].copy(), np.array(flat, np.int64), counts, colors)
 
 
 def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -82,11 +81,12 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
     if content[:5].lower() == b"solid" and len(content) != size:
         numbers = re.findall(rb"^\s*vertex\s+(\S+)\s+(\S+)\s+(\S+)\s*$", content, re.MULTILINE)
         try:
-            vertices = np.array(numbers, dtype=np.bytes_).astype(np.float64).reshape(-1, 3)
+            vertices = _number_table(numbers)
         except ValueError as error:
             raise MeshError(path, f"a `vertex` line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
-        if len(vertices) % 3 or len(vertices) != 3 * content.count(b"endfacet"):
-            cause = f"{len(vertices)} vertex lines for {content.count(b'endfacet')} triangles"
+        facets = content.count(b"endfacet")
+        if len(vertices) != 3 * facets or b"endsolid" not in content:
+            cause = f"{len(vertices)} vertex lines for {facets} closed facets, or no endsolid"
             raise MeshError(path, cause, "The file was cut off; copy or export it again.")
     else:
         if len(content) < max(size, _STL_HEADER + 1):
@@ -95,3 +95,8 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
         triangles = np.frombuffer(content, _STL_TRIANGLE, declared, _STL_HEADER)
         vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)
     return RawMesh(vertices, np.arange(len(vertices)), np.full(len(vertices) // 3, 3, np.int64))
+
+
+def _number_table(lines: list) -> np.ndarray:
+    """Lines of equally many words, as bytes, to float64 [lines, words]; no lines give [0, 3]. Raises ValueError."""
+    return np.array(lines, dtype=np.bytes_).astype(np.float64) if lines else np.zeros((0, 3))

@@ -109,7 +109,7 @@ def level0_labels(
 ) -> np.ndarray:
     """Labels of the level-0 vertices from those of the file's vertices.
 
-    rule: "nearest": label of the nearest file vertex (the lowest row of those at the same place); "majority": the most
+    rule: "nearest": label of the nearest file vertex (the lowest row of those at one place); "majority": the most
     frequent class among the file vertices that trace to it, the lowest on a tie, -1 only if there is no other.
     vertices: float64 [V, 3]. labels: int32 [V] classes, -1 ignored. level0_vertices: float64 [V_0, 3].
     trace: int32 [V]. Returns int32 [V_0].

@@ -20,7 +20,7 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
     for outcome in good:
         missed = [str(level) for level, reached in enumerate(outcome.header.reached) if not reached]
         if missed:
-            print(f"{outcome.name}: fewer faces could not be reached at level {', '.join(missed)}")
+            print(f"{outcome.name}: the quadric target was not reached at level {', '.join(missed)}")
     colorless = sum(not outcome.header.has_colors for outcome in good)
     if colorless:
         print(f"{colorless} of {len(good)} scenes have no colours")

@@ -56,8 +56,8 @@ class Scene:
     level_vertices: 7 x float64 [V_l, 3]. level_faces: 7 x int32 [F_l, 3]. rings: 7 x RingTable.
     traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l.
     labels_l0: int32 [V_0] or None.
-    voxels: the pyramid of floor((vertices - vertices.min(0)) / voxel_size). voxel_first: int32 [P_0], the lowest file
-    vertex in a voxel. voxel_inverse: int32 [V], the voxel of a file vertex. hash: of the level-0 voxels.
+    voxels: the pyramid of floor((vertices - vertices.min(0)) * (1 / voxel_size)). hash: of its level 0.
+    voxel_first: int32 [P_0], the lowest file vertex in a voxel. voxel_inverse: int32 [V], the voxel of a file vertex.
     """
 
     name: str
@@ -157,14 +157,19 @@ def read_header(path: str | pathlib.Path) -> SceneHeader:
     return _read(pathlib.Path(path), header_only=True)[1]
 
 
+_ZIP_MAGIC = b"PK"
 _MAKE_AGAIN = "Run python -m preprocess.scenes again; it rebuilds files that are damaged or out of date."
 
 
 def _read(path: pathlib.Path, header_only: bool) -> tuple[dict[str, np.ndarray], SceneHeader]:
     """All arrays, or the header alone."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or "header" not in file:
+        with open(path, "rb") as stream:
+            if stream.read(2) != _ZIP_MAGIC:
+                raise SceneError(path, "not a scene file", _MAKE_AGAIN)
+            stream.seek(0)
+            file = np.load(stream, allow_pickle=False)
+            if "header" not in file:
                 raise SceneError(path, "not a scene file", _MAKE_AGAIN)
             content = json.loads(file["header"].tobytes())
             if content.get("version") != FORMAT_VERSION:
