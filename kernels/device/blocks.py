@@ -14,7 +14,7 @@ COLUMN_BYTES = 7 << 20
 
 def take_rows(array: jax.Array, index: jax.Array) -> jax.Array:
     """array[index] along axis 0. The tables promise indices in range: nothing is clamped, wrapped or checked."""
-    return array.at[index].get(mode="promise_in_bounds")
+    return jnp.asarray(array).at[index].get(mode="promise_in_bounds")
 
 
 def zero_last_row(array: jax.Array) -> jax.Array:

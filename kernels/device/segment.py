@@ -1,7 +1,7 @@
 """Moments per scene of a batch, as graph LayerNorm needs them.
 
-The number of scenes is small, so sums per scene and the way back are products with a one-hot matrix [V, B]: no scatter
-in either direction, and plain autodiff applies, forward and reverse.
+The number of scenes is small, so sums per scene and the way back select by a mask [V, B]: no scatter in either
+direction, and plain autodiff applies, forward and reverse.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,6 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from kernels.device.blocks import accumulator
 
@@ -23,18 +22,20 @@ class Moments(NamedTuple):
     """[B], biased: divided by the number of entries."""
 
 
-def _one_hot(segments: jax.Array, num_segments: int, dtype: jnp.dtype) -> jax.Array:
-    return (segments[:, None] == jnp.arange(num_segments)).astype(dtype)
+def _members(segments: jax.Array, num_segments: int) -> jax.Array:
+    """bool [V, B]; rows of padding belong to no segment."""
+    return segments[:, None] == jnp.arange(num_segments)
 
 
-def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.dot(a, b, precision=lax.Precision.HIGHEST)
+def _sums(values: jax.Array, member: jax.Array) -> jax.Array:
+    """values [V] -> their sums [B]. Selecting, not multiplying: a NaN stays in its segment."""
+    return jnp.where(member, values[:, None], 0).sum(axis=0)
 
 
 def expand_segments(values: jax.Array, segments: jax.Array) -> jax.Array:
     """values [B], segments int32 [V] -> values[segments] [V], zero in rows whose segment is B (padding)."""
     chex.assert_rank([values, segments], 1)
-    return _dot(_one_hot(segments, values.shape[0], values.dtype), values)
+    return jnp.where(_members(segments, values.shape[0]), values, 0).sum(axis=1)
 
 
 def segment_moments(features: jax.Array, segments: jax.Array, num_segments: int) -> Moments:
@@ -47,11 +48,11 @@ def segment_moments(features: jax.Array, segments: jax.Array, num_segments: int)
     """
     chex.assert_shape([features, segments], [(segments.shape[0], None), (None,)])
     values = features.astype(accumulator(features.dtype))
-    member = _one_hot(segments, num_segments, values.dtype)
-    entries = jnp.maximum(member.sum(axis=0) * values.shape[1], 1)
-    mean = _dot(values.sum(axis=1), member) / entries
-    centred = values - _dot(member, mean)[:, None]
-    return Moments(mean, _dot(jnp.square(centred).sum(axis=1), member) / entries)
+    member = _members(segments, num_segments)
+    entries = jnp.maximum(member.sum(axis=0) * values.shape[1], 1).astype(values.dtype)
+    mean = _sums(values.sum(axis=1), member) / entries
+    centred = values - expand_segments(mean, segments)[:, None]
+    return Moments(mean, _sums(jnp.square(centred).sum(axis=1), member) / entries)
 
 
 def standardize_segments(features: jax.Array, segments: jax.Array, num_segments: int, eps: float = 1e-5) -> jax.Array:

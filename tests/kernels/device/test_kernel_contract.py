@@ -90,6 +90,22 @@ def test_the_search_for_scatters_finds_one(case):
     assert ("scatter-add", False) in found
 
 
+@pytest.mark.parametrize("name", ["submanifold_conv", "attention_global"])
+def test_the_platform_of_lowering_chooses_the_form(case, name):
+    """One program, lowered for CPU with loops over blocks and for a GPU without any."""
+    problem = case(name)
+
+    def run(inputs, cotangent):
+        out, pull = jax.vjp(problem.apply, *inputs)
+        return out, *pull(cotangent)
+
+    with jax.enable_x64(True):
+        traced = jax.jit(run).trace(problem.inputs, problem.cotangent)
+        loops = [traced.lower(lowering_platforms=(p,)).as_text().count("stablehlo.while") for p in ("cpu", "cuda")]
+    assert loops[0] > 0
+    assert loops[1] == 0
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_repeated_runs_give_the_same_bytes(case, name):
     problem = case(name)
