@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from kernels.host.faces import checked_mesh, unique_faces
+from kernels.host.faces import box, checked_mesh, unique_faces
 from kernels.host.morton import morton_order
 
 MAX_CELLS = 2**21
@@ -71,13 +71,14 @@ def cluster_vertices(vertices: np.ndarray, faces: np.ndarray, cell_size: float) 
 
 def _grid(points: np.ndarray, cell_size: float) -> tuple[np.ndarray, np.ndarray]:
     """Origin and stretched cell edges, float64[3] each."""
-    low = points.min(axis=0)
-    extent = points.max(axis=0) - low + 2 * cell_size
+    low, high = box(points)
+    extent = high - low + 2 * cell_size
     return low - cell_size, extent / np.floor(extent / cell_size + _WHOLE)
 
 
 def _check_span(vertices: np.ndarray, origin: np.ndarray, cell: np.ndarray) -> None:
-    span = (vertices.max(axis=0) - vertices.min(axis=0)) / cell + 1
+    low, high = box(vertices)
+    span = (high - low) / cell + 1
     if not (span <= MAX_CELLS).all():
         axis = int(np.argmax(span))
         raise ValueError(

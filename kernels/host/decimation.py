@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from kernels.host.exact_order import collapse_by_heap
-from kernels.host.faces import checked_mesh, unique_faces
+from kernels.host.faces import box, checked_mesh, unique_faces
 from kernels.host.morton import AXIS_BITS, morton_order
 from kernels.host.rounds import collapse_in_rounds
 from kernels.host.surface import new_surface
@@ -84,9 +84,9 @@ def decimate(
     surface = new_surface((vertices[curve] - centre) * scale, unique_faces(_rank(curve)[faces], len(vertices)))
     rounds = 0
     if order == "rounds":
-        rounds = collapse_in_rounds(surface, int(target_faces), placement == "optimal")
+        rounds = collapse_in_rounds(*surface, int(target_faces), placement == "optimal")
     else:
-        collapse_by_heap(surface, int(target_faces), placement == "optimal")
+        collapse_by_heap(*surface, int(target_faces), placement == "optimal")
 
     kept, trace_along_curve = _settle(surface.parent)
     coarse = vertices[curve[kept]] if placement == "half_edge" else surface.points[kept, :3] / scale + centre
@@ -108,7 +108,7 @@ def _frame(vertices: np.ndarray) -> tuple[np.ndarray, float]:
     """
     if len(vertices) == 0:
         return np.zeros(3), 1.0
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    low, high = box(vertices)
     extent = float(np.max(high * 0.5 - low * 0.5)) * 2
     if extent >= 2.0**_GREATEST_EXPONENT:
         raise ValueError(f"the mesh extends over {extent:.3g}, more than 2^{_GREATEST_EXPONENT}")
@@ -120,10 +120,10 @@ def _curve(points: np.ndarray) -> np.ndarray:
     """int64[N] permutation of float64[N, 3] points into Morton order, 2^21 steps on the longest side of their box."""
     if len(points) == 0:
         return np.zeros(0, np.int64)
-    low = points.min(axis=0)
-    extent = (points.max(axis=0) - low).max()
-    steps = 2**AXIS_BITS - 1
-    return morton_order(((points - low) * (steps / extent) if extent > 0 else points * 0).astype(np.int64))
+    low, high = box(points)
+    extent = (high - low).max()
+    steps = (2**AXIS_BITS - 1) / extent if extent > 0 else 0.0
+    return morton_order(((points - low) * steps).astype(np.int64))
 
 
 def _rank(permutation: np.ndarray) -> np.ndarray:

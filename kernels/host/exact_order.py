@@ -9,22 +9,21 @@ from kernels.host.pricing import cheapest, error, least_error
 from kernels.host.surface import new_marks
 
 
-@njit(cache=True, nogil=True)
-def collapse_by_heap(surface, target, optimal):
+@njit(cache=True, nogil=True, error_model="numpy")
+def collapse_by_heap(points, quadrics, faces, before, head, parent, target, optimal):
     """Collapses until at most `target` faces live, always v -> u with the least (price, v, u).
 
     A vertex waits in the heap under its least error, which no price is below, until it comes first; then it is priced,
     and waits under its price until a collapse nearby may have changed it.
 
     Args:
-      surface: changed in place.
+      points, quadrics, faces, before, head, parent: a `Surface`, changed in place.
       target: number of faces, >= 0.
       optimal: whether merged vertices move to the best place; they take the place of one of the two otherwise.
 
     Returns:
       int32[C] the vertices v in the order of their collapse.
     """
-    points, quadrics, faces, before, head, parent = surface
     num_vertices, living = head.shape[0], faces.shape[0]
     mark, ring, apexes = new_marks(num_vertices), np.empty(num_vertices, np.int32), np.empty(living, np.int32)
     candidates, bounds = np.empty(num_vertices, np.int32), np.empty(num_vertices)
@@ -62,7 +61,7 @@ def collapse_by_heap(surface, target, optimal):
     return order[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _renew(points, quadrics, faces, head, mark, errors, nearest, ring, neighbours, v, u, optimal):
     """Least errors after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
     for i in range(ring.shape[0]):
@@ -77,7 +76,7 @@ def _renew(points, quadrics, faces, head, mark, errors, nearest, ring, neighbour
                 errors[w], nearest[w] = cost, u
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _requeue(faces, head, ids, keys, places, errors, priced, ring, optimal):
     """Opens the prices that a collapse may have changed.
 

@@ -61,6 +61,20 @@ def unique_faces(faces: np.ndarray, num_vertices: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
+def box(points):
+    """Least and greatest coordinates, float64[2, 3], of at least one point, float64[N, 3]."""
+    bounds = np.empty((2, 3))
+    for axis in range(3):
+        low = high = points[0, axis]
+        for i in range(1, points.shape[0]):
+            low = min(low, points[i, axis])
+            high = max(high, points[i, axis])
+        bounds[0, axis] = low
+        bounds[1, axis] = high
+    return bounds
+
+
+@njit(cache=True, nogil=True)
 def _sort_bucket(keys, start, stop):
     if stop - start > _SHORT:
         keys[start:stop].sort()

@@ -42,7 +42,8 @@ def remove(ids, keys, places, item):
 
 @njit(cache=True, nogil=True)
 def _is_less(keys, a, b):
-    return keys[a] < keys[b] or (keys[a] == keys[b] and a < b)
+    key_a, key_b = keys[a], keys[b]
+    return key_a < key_b or (key_a == key_b and a < b)
 
 
 @njit(cache=True, nogil=True)

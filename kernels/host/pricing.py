@@ -25,7 +25,7 @@ _TINY = 1e-30
 """Added to every error, so that penalties tell collapses without error apart."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def error(points, quadrics, v, u, optimal):
     """Error of the collapse v -> u and the place of the merged vertex; never above its price.
 
@@ -33,13 +33,14 @@ def error(points, quadrics, v, u, optimal):
       (error, x, y, z), error > 0.
     """
     if optimal:
-        least, x, y, z = quadric.best_place(quadrics, points, v, u)
-        return least + _TINY, x, y, z
-    x, y, z = points[u, 0], points[u, 1], points[u, 2]
-    return max(quadric.evaluate(quadric.load(quadrics, v), x, y, z) + points[u, 3], 0.0) + _TINY, x, y, z
+        cost, x, y, z = quadric.best_place(quadrics, points, v, u)
+    else:
+        x, y, z = points[u, 0], points[u, 1], points[u, 2]
+        cost = max(quadric.evaluate(quadric.load(quadrics, v), x, y, z) + points[u, 3], 0.0)
+    return cost + _TINY, x, y, z
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def least_error(points, quadrics, faces, head, mark, v, optimal):
     """The neighbour with which v has the least error, the lowest of equals; (inf, -1) without neighbours."""
     stamp = next_stamp(mark)
@@ -64,7 +65,7 @@ def least_error(points, quadrics, faces, head, mark, v, optimal):
     return least + _TINY, partner
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fan(points, faces, head, v, u, x, y, z):
     """The faces of v without u when v moves to (x, y, z).
 
@@ -101,7 +102,7 @@ def _fan(points, faces, head, v, u, x, y, z):
     return quality, flipped, shared
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _common_neighbours(faces, head, mark, v, u):
     around_v = next_stamp(mark)
     seen = next_stamp(mark)
@@ -126,7 +127,7 @@ def _common_neighbours(faces, head, mark, v, u):
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def price(points, quadrics, faces, head, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
     cost, x, y, z = error(points, quadrics, v, u, optimal)
@@ -144,7 +145,7 @@ def price(points, quadrics, faces, head, mark, v, u, optimal):
     return cost, x, y, z
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def cheapest(points, quadrics, faces, head, mark, candidates, bounds, v, first, enough, optimal):
     """The neighbour with which the collapse of v has the least price, the lowest of equals.
 
@@ -158,13 +159,11 @@ def cheapest(points, quadrics, faces, head, mark, candidates, bounds, v, first, 
       (price, neighbour, x, y, z).
     """
     best, x, y, z = price(points, quadrics, faces, head, mark, v, first, optimal)
-    if best <= enough:
-        return best, first, x, y, z
     stamp = next_stamp(mark)
     mark[v] = stamp
     mark[first] = stamp
     count = 0
-    corner = head[v]
+    corner = head[v] if best > enough else np.int32(-1)
     while corner >= 0:
         f = corner >> 2
         for k in range(3):

@@ -21,19 +21,18 @@ _LEAST_SHARE = 0.02
 _GREATEST_SHARE = 0.9
 
 
-@njit(cache=True, nogil=True)
-def collapse_in_rounds(surface, target, optimal):
+@njit(cache=True, nogil=True, error_model="numpy")
+def collapse_in_rounds(points, quadrics, faces, before, head, parent, target, optimal):
     """Collapses until at most `target` faces live.
 
     Args:
-      surface: changed in place.
+      points, quadrics, faces, before, head, parent: a `Surface`, changed in place.
       target: number of faces, >= 0.
       optimal: whether merged vertices move to the best place; they take the place of one of the two otherwise.
 
     Returns:
       Number of rounds.
     """
-    points, quadrics, faces, before, head, parent = surface
     num_vertices, living = head.shape[0], faces.shape[0]
     mark, ring, apexes = new_marks(num_vertices), np.empty(num_vertices, np.int32), np.empty(living, np.int32)
     candidates, bounds = np.empty(num_vertices, np.int32), np.empty(num_vertices)
@@ -65,7 +64,7 @@ def collapse_in_rounds(surface, target, optimal):
     return rounds
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _renew(points, quadrics, faces, head, mark, costs, partners, ring, neighbours, v, u, optimal):
     """Candidates after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
     for i in range(ring.shape[0]):
@@ -81,7 +80,7 @@ def _renew(points, quadrics, faces, head, mark, costs, partners, ring, neighbour
                 partners[w] = u
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _threshold(costs, surplus):
     """Cost below which about a share of the collapses for `surplus` faces lies; at least the least cost."""
     living = 0

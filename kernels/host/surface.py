@@ -2,7 +2,8 @@
 
 The corner of face f at its k-th vertex, k < 3, has the number 4 f + k. The corners at one vertex form a doubly linked
 list, so that a face leaves the list of a vertex with very many faces as fast as any other. The kernels take the arrays
-one by one: Numba counts references to arrays inside tuples at every call.
+one by one: Numba counts the references to arrays inside a tuple at every call, and its cache of a kernel that takes a
+class cannot be read once the class has moved.
 """
 
 from typing import NamedTuple
@@ -34,9 +35,13 @@ class Surface(NamedTuple):
     parent: np.ndarray
 
 
-@njit(cache=True, nogil=True)
-def new_surface(positions, triangles):
+def new_surface(positions: np.ndarray, triangles: np.ndarray) -> Surface:
     """Surface of float64[V, 3] positions and int32[F, 3] faces without degenerate or repeated ones."""
+    return Surface(*_new_surface(positions, triangles))
+
+
+@njit(cache=True, nogil=True)
+def _new_surface(positions, triangles):
     num_vertices, num_faces = positions.shape[0], triangles.shape[0]
     points = np.zeros((num_vertices, 4))
     points[:, :3] = positions
@@ -60,18 +65,18 @@ def new_surface(positions, triangles):
     for v in range(num_vertices):
         points[v, 3] = quadric.evaluate(quadric.load(quadrics, v), points[v, 0], points[v, 1], points[v, 2])
     parent = np.arange(num_vertices).astype(np.int32)
-    return Surface(points, quadrics, faces, before, head, parent)
+    return points, quadrics, faces, before, head, parent
 
 
 @njit(cache=True, nogil=True)
 def link(faces, before, head, v, corner):
     """Puts a corner at the head of v's list."""
     first = head[v]
+    head[v] = corner
     faces[corner >> 2, 4 + (corner & 3)] = first
-    before[corner] = -1
     if first >= 0:
         before[first] = corner
-    head[v] = corner
+    before[corner] = -1
 
 
 @njit(cache=True, nogil=True)
@@ -80,10 +85,11 @@ def unlink(faces, before, head, v, corner):
     previous, following = before[corner], faces[corner >> 2, 4 + (corner & 3)]
     if previous >= 0:
         faces[previous >> 2, 4 + (previous & 3)] = following
-    else:
-        head[v] = following
     if following >= 0:
         before[following] = previous
+    head[v] = following if head[v] == corner else head[v]
+    before[corner] = -1
+    faces[corner >> 2, 4 + (corner & 3)] = -1
 
 
 @njit(cache=True, nogil=True)
