@@ -1,12 +1,13 @@
 """Fittings of the synthetic rooms: kitchen and bath pieces, and what hangs on or sits in a wall.
 
-Frame and labels as in `preprocess.furniture`. Wall pieces have y = 0 on the wall's surface; y < 0 lies in the wall.
+Frame and labels as in `preprocess.seats`. Wall pieces have y = 0 on the wall's surface; y < 0 lies in the wall.
 """
 
 import numpy as np
 
-from preprocess.furniture import CABINET, CLUTTER, Item, things_on
+from preprocess.furniture import CABINET, things_on
 from preprocess.palettes import ANYTHING, CERAMIC, HARD, SOFT, pick, shade
+from preprocess.seats import CLUTTER, Item
 from preprocess.solids import Part, box, cylinder, ellipsoid, sheet
 
 WALL, DOOR, WINDOW, PICTURE, COUNTER, CURTAIN = 1, 8, 9, 11, 12, 16

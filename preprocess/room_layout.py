@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from preprocess import fittings, furniture
-from preprocess.furniture import CLUTTER, Item
+from preprocess import fittings, furniture, seats
 from preprocess.palettes import ANYTHING, pick
+from preprocess.seats import CLUTTER, Item
 from preprocess.solids import Part, box, ellipsoid, move_parts
 
 WALL_HEIGHT = 2.25
@@ -51,7 +51,7 @@ PLANS = (
     Plan(
         "bathroom",
         (2.9, 2.7),
-        (fittings.bathtub, fittings.toilet, fittings.sink, sideboard, furniture.other, furniture.dining_chair),
+        (fittings.bathtub, fittings.toilet, fittings.sink, sideboard, furniture.other, seats.dining_chair),
         curtains=False,
         pictures=1,
     ),
@@ -65,7 +65,7 @@ PLANS = (
     Plan(
         "living room",
         (3.4, 3.2),
-        (furniture.sofa, furniture.bookshelf, sideboard, furniture.desk, furniture.armchair, furniture.other),
+        (seats.sofa, furniture.bookshelf, sideboard, furniture.desk, seats.armchair, furniture.other),
         (coffee_table,),
         pictures=3,
     ),
@@ -78,18 +78,18 @@ PLANS = (
     Plan(
         "office",
         (3.4, 3.2),
-        (furniture.desk, furniture.desk, furniture.bookshelf, furniture.sofa, wardrobe, furniture.chair),
+        (furniture.desk, furniture.desk, furniture.bookshelf, seats.sofa, wardrobe, seats.chair),
         (coffee_table,),
     ),
     Plan(
         "bed and bath",
         (3.4, 3.2),
-        (fittings.bathtub, furniture.bed, fittings.toilet, fittings.sink, wardrobe, furniture.chair),
+        (fittings.bathtub, furniture.bed, fittings.toilet, fittings.sink, wardrobe, seats.chair),
     ),
     Plan(
         "flat",
         (3.7, 3.4),
-        (fittings.bathtub, furniture.sofa, fittings.kitchen, fittings.refrigerator, fittings.toilet, furniture.chair),
+        (fittings.bathtub, seats.sofa, fittings.kitchen, fittings.refrigerator, fittings.toilet, seats.chair),
         (coffee_table,),
     ),
 )
