@@ -13,14 +13,17 @@ TEMPORARY = ".partial"
 
 
 @contextlib.contextmanager
-def atomic_file(path: pathlib.Path) -> Iterator[BinaryIO]:
+def atomic_file(path: pathlib.Path, size: int = 0) -> Iterator[BinaryIO]:
     """A new binary file that appears as `path` when the block ends without an error, with all bytes on the disk.
 
-    Until then it lies beside it as .NAME.PID.partial, which an error removes. A full disk raises OSError with the free
-    space in its message.
+    Until then it lies beside it as .NAME.PID.partial, which an error removes. size: bytes that it will take, if known.
+    A full disk raises OSError with the needed and the free space.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise _disk_full(path, size, free)
     try:
         with open(partial, "w+b") as file:
             yield file
@@ -30,12 +33,15 @@ def atomic_file(path: pathlib.Path) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            written = partial.stat().st_size if partial.exists() else 0
-            free = shutil.disk_usage(path.parent).free
-            raise OSError(error.errno, f"disk full after {written} bytes, {free} bytes free", str(path)) from None
+            raise _disk_full(path, max(size, partial.stat().st_size if partial.exists() else 1), free) from None
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _disk_full(path: pathlib.Path, needed: int, free: int) -> OSError:
+    message = f"disk full: {needed} bytes needed, {free} free; make room and run the same command again"
+    return OSError(errno.ENOSPC, message, str(path))
 
 
 def _sync_folder(folder: pathlib.Path) -> None:

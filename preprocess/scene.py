@@ -113,7 +113,7 @@ def write_scene(path: str | pathlib.Path, scene: Scene) -> None:
     for name, levels in scene.voxels._asdict().items():
         arrays |= {f"voxels.{name}.{level}": array for level, array in enumerate(levels)}
     arrays |= {f"hash.{name}": np.asarray(array) for name, array in scene.hash._asdict().items()}
-    with atomic_file(pathlib.Path(path)) as file:
+    with atomic_file(pathlib.Path(path), sum(array.nbytes for array in arrays.values())) as file:
         np.savez(file, **arrays)
 
 

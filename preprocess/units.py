@@ -5,20 +5,21 @@ import numpy as np
 # Metres per unit; None keeps the file's numbers as they are, for things that are not rooms.
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "foot": 0.3048, "angstrom": None, "none": None}
 
-# Rotations that bring the named up axis to +z: row r of the matrix is the file's axis that becomes axis r.
+# Rotations that bring the named up axis to +z: for each new axis the file's axis and its sign.
 UP_ROTATIONS = {
-    "z": np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]]),
-    "-z": np.array([[1, 0, 0], [0, -1, 0], [0, 0, -1]]),
-    "y": np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "-y": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]),
-    "x": np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]]),
-    "-x": np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]),
+    "z": ((0, 1), (1, 1), (2, 1)),
+    "-z": ((0, 1), (1, -1), (2, -1)),
+    "y": ((0, 1), (2, -1), (1, 1)),
+    "-y": ((0, 1), (2, 1), (1, -1)),
+    "x": ((2, -1), (1, 1), (0, 1)),
+    "-x": ((2, 1), (1, 1), (0, -1)),
 }
 
 # A scan of a room, a flat or a building floor has a bounding-box diagonal between these, in metres.
 SMALLEST_SCAN, LARGEST_SCAN = 0.2, 200.0
 # Share of the surface that has to face an axis, and its lead over z, before that axis is suggested as up.
 LEVEL_COSINE, LEVEL_SHARE, LEVEL_LEAD = 0.95, 0.15, 2.0
+SAMPLED_FACES = 20_000
 
 
 def to_scene_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
@@ -31,7 +32,7 @@ def to_scene_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
     if up not in UP_ROTATIONS:
         raise ValueError(f"unknown up axis {up!r}; known: {', '.join(UP_ROTATIONS)}")
     scale = METRES[units] or 1.0
-    return vertices @ UP_ROTATIONS[up].T * scale
+    return np.stack([vertices[:, axis] * (sign * scale) for axis, sign in UP_ROTATIONS[up]], axis=1)
 
 
 def plausibility_notes(vertices: np.ndarray, faces: np.ndarray, units: str, up: str) -> list[str]:
@@ -56,7 +57,7 @@ def plausibility_notes(vertices: np.ndarray, faces: np.ndarray, units: str, up: 
 
 def _suggested_up(vertices: np.ndarray, faces: np.ndarray) -> str | None:
     """The signed axis that floors and table tops face, if it clearly is not z."""
-    corners = vertices[faces]
+    corners = vertices[faces[:: len(faces) // SAMPLED_FACES + 1]]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(cross, axis=1)
     total = area.sum()

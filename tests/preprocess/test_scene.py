@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import time
 import zipfile
 
@@ -139,15 +140,19 @@ def test_other_files(tmp_path):
         read_scene(tmp_path / "nowhere.npz")
 
 
-def test_an_interrupted_write_leaves_the_old_file(path, scene, monkeypatch):
+def test_a_full_disk_leaves_the_old_file(path, scene, monkeypatch):
     before = path.read_bytes()
 
     def fail(file, **arrays):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", fail)
-    with pytest.raises(OSError, match=r"disk full after 4 bytes, \d+ bytes free.*ball\.scene\.npz"):
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", fail)
+        with pytest.raises(OSError, match=r"disk full: \d+ bytes needed, \d+ free.*ball\.scene\.npz"):
+            write_scene(path, scene)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 1000))
+    with pytest.raises(OSError, match=r"disk full: \d+ bytes needed, 1000 free"):
         write_scene(path, scene)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
