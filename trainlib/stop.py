@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -19,6 +20,7 @@ EXIT_STOPPED = 75
 _EXIT_ABORTED = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _CLOSE = 0
+_ECHO_S = 0.2  # `timeout` signals its child and then the group: the same signal twice
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class StopRequest:
         self._guard = threading.Lock()
         self._requested = False
         self._busy: str | None = None
-        self._handled = 0
+        self._handled: float | None = None
 
     @property
     def requested(self) -> bool:
@@ -88,24 +90,26 @@ class StopRequest:
 
     def _watch(self) -> None:
         """The thread: answers each signal that arrives in the pipe."""
-        seen = 0
+        first = None
         while True:
             number = os.read(self._read_end, 1)[0]
             if number == _CLOSE:
                 return
             if number not in _SIGNALS:
                 continue
-            seen += 1
-            if seen > 1:
-                _leave(_EXIT_ABORTED, "second signal: left at once, nothing saved since the last checkpoint")
-            self._request(number)
+            if first is None:
+                first = time.monotonic()
+                self._request(number)
+            else:
+                _leave_on_second(first)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Runs in the main thread; makes up for bytes that an event loop with a pipe of its own has taken."""
-        self._handled += 1
-        if self._handled > 1:
-            _leave(_EXIT_ABORTED, "second signal: left at once, nothing saved since the last checkpoint")
-        self._requested = True
+        if self._handled is None:
+            self._handled = time.monotonic()
+            self._requested = True
+        else:
+            _leave_on_second(self._handled)
 
     def _request(self, number: int) -> None:
         with self._guard:
@@ -115,6 +119,12 @@ class StopRequest:
         if busy is not None:
             _leave(EXIT_STOPPED, f"{name} during {busy}: stopped, run the same command again to continue")
         _log.warning("%s: will save and stop after the running step; a second signal stops at once", name)
+
+
+def _leave_on_second(first: float) -> None:
+    """Ends the process, unless the first signal (at that monotonic time) has only just come."""
+    if time.monotonic() - first > _ECHO_S:
+        _leave(_EXIT_ABORTED, "second signal: left at once, nothing saved since the last checkpoint")
 
 
 def _leave(status: int, message: str) -> None:

@@ -54,6 +54,16 @@ def test_a_loop_ends_its_step_and_saves_once(number):
     assert "will save and stop" in err
 
 
+def test_the_same_signal_twice_in_a_moment_counts_once():
+    run = start(LOOP)
+    for _ in range(3):  # as `timeout` does
+        run.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    out, _ = run.communicate(timeout=20)
+    assert run.returncode == EXIT_STOPPED
+    assert out.startswith("saved")
+
+
 @SIGNALS
 def test_busy_work_in_c_ends_within_moments(number):
     run = start(f"with stop.busy('compiling'):\n    {IN_C}")
@@ -69,7 +79,7 @@ def test_busy_work_in_c_ends_within_moments(number):
 def test_a_second_signal_ends_at_once_wherever_it_is(body):
     run = start(body)
     run.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    time.sleep(0.5)
     assert run.poll() is None
     began = time.monotonic()
     run.send_signal(signal.SIGINT)
