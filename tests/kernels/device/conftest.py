@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from kernels.device import gather_gemm
 from kernels.device.attention import one_ring_attention
 from kernels.device.pooling import mean_pool, unpool
 from kernels.device.sparse_conv import submanifold_conv
@@ -94,7 +95,7 @@ def _conv_case(name: str, padding: int) -> Case:
     coords = np.argwhere(rng.random((7, 7, 7)) < 0.5)
     rng.shuffle(coords)
     count, rows = len(coords), len(coords) + padding
-    cin, cout = 96, 128
+    cin, cout = 6, 10
     fine, kernel, fine_cotangent = (rng.normal(size=s) for s in ((count, cin), (27, cin, cout), (count, cout)))
     if name == "submanifold_conv":
         apply = functools.partial(submanifold_conv, neighbours=neighbour_table(coords, rows))
@@ -162,6 +163,14 @@ def make_case(name: str, padding: int = 13) -> Case:
     if name.startswith("attention"):
         return _attention_case(name.split("_")[1], padding)
     return _mesh_case(name, padding)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_blocks():
+    """Blocks of the convolutions so small that problems of a hundred rows have several, the last one ragged."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gather_gemm, "COLUMN_BYTES", 1 << 14)
+        yield
 
 
 @pytest.fixture(scope="session")

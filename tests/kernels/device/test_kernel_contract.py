@@ -90,7 +90,7 @@ def test_the_search_for_scatters_finds_one(case):
     assert ("scatter-add", False) in found
 
 
-@pytest.mark.parametrize("name", ["submanifold_conv", "attention_global"])
+@pytest.mark.parametrize("name", [*CONVOLUTIONS, "attention_global", "trilinear_read_out"])
 def test_the_platform_of_lowering_chooses_the_form(case, name):
     """One program, lowered for CPU with loops over blocks and for a GPU without any."""
     problem = case(name)
