@@ -16,12 +16,12 @@ from trainlib.errors import UsageError
 
 FLAGS = flags.FLAGS
 
-Main = Callable[[ml_collections.ConfigDict | None, pathlib.Path], Any]
+Main = Callable[[ml_collections.ConfigDict, pathlib.Path], Any]
 
 _log = logging.getLogger(__name__)
 
 
-def run_main(main: Main, argv: Sequence[str] | None = None, *, needs_config: bool = True) -> None:
+def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
     """Parses the command line, calls `main(config, workdir)` and leaves the process with one of the exit codes.
 
     The exit codes and the treatment of errors are those of `command.exit_code`.
@@ -29,10 +29,9 @@ def run_main(main: Main, argv: Sequence[str] | None = None, *, needs_config: boo
     Args:
         main: its result is ignored. Flags of its own are defined with absl at the top of its module.
         argv: program name and arguments, sys.argv if not given.
-        needs_config: False for programs that read the config from the workdir; main gets None if none is given.
     """
     argv = list(sys.argv if argv is None else argv)
-    sys.exit(exit_code(lambda: _run(main, argv, needs_config), "--debug" in argv))
+    sys.exit(exit_code(lambda: _run(main, argv), "--debug" in argv))
 
 
 def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,21 +70,21 @@ def strict() -> bool:
     return bool(FLAGS.strict) if "strict" in FLAGS and FLAGS.is_parsed() else False
 
 
-def _run(main: Main, argv: list[str], needs_config: bool) -> None:
-    if not _parse(argv, needs_config):
+def _run(main: Main, argv: list[str]) -> None:
+    if not _parse(argv):
         return
     set_up_logging()
     config = FLAGS.config
     enable_compilation_cache()
-    check_platform(config.get("platform", "any") if config is not None else "any")
+    check_platform(config.get("platform", "any"))
     _log.info("%s", device_line())
     main(config, pathlib.Path(FLAGS.workdir))
 
 
-def _parse(argv: list[str], needs_config: bool) -> bool:
+def _parse(argv: list[str]) -> bool:
     """Defines the common flags and parses all; False if only help was asked for. Raises UsageError."""
-    config_flags.DEFINE_config_file("config", None, "configs/NAME.py:words; override keys with --config.key=value",
-                                    flag_values=FLAGS, sys_argv=argv)  # fmt: skip
+    about = "configs/NAME.py:words; override keys with --config.key=value"
+    config_flags.DEFINE_config_file("config", None, about, flag_values=FLAGS, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=FLAGS)
     flags.DEFINE_list("allow_change", [], "config keys that may differ from the run's config.json", flag_values=FLAGS)
     flags.DEFINE_bool("strict", False, "stop at a damaged checkpoint, do not fall back to an older", flag_values=FLAGS)
@@ -105,7 +104,7 @@ def _parse(argv: list[str], needs_config: bool) -> bool:
         raise UsageError(f"arguments not understood: {' '.join(rest)}")
     if not FLAGS.workdir:
         raise UsageError("--workdir=DIR is needed")
-    if needs_config and FLAGS.config is None:
+    if FLAGS.config is None:
         raise UsageError("--config=configs/NAME.py is needed")
     return True
 

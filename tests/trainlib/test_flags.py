@@ -62,13 +62,13 @@ def program(monkeypatch, tmp_path, capsys):
     config_file = tmp_path / "experiment.py"
     config_file.write_text(CONFIG)
 
-    def run(main, *arguments, config=f"{config_file}", needs_config=True):
+    def run(main, *arguments, config=f"{config_file}"):
         monkeypatch.setattr(flags, "FLAGS", absl_flags.FlagValues())
         monkeypatch.setattr(command, "set_up_logging", lambda: None)
         monkeypatch.setattr(flags, "set_up_logging", lambda: None)
         given = [f"--config={config}"] if config else []
         with pytest.raises(SystemExit) as left:
-            flags.run_main(main, ["program", *given, *arguments], needs_config=needs_config)
+            flags.run_main(main, ["program", *given, *arguments])
         return left.value.code, capsys.readouterr().err
 
     run.config_file = config_file
@@ -122,12 +122,6 @@ def test_a_wrong_config_argument_is_2(program):
     assert (code, error) == (2, "error: there is no config file configs/none.py\n")
     code, error = program(never, "--workdir=w", config=None)
     assert (code, error) == (2, "error: --config=configs/NAME.py is needed\n")
-
-
-def test_a_program_that_reads_the_workdirs_config_needs_none(program):
-    seen = []
-    code, _ = program(lambda config, workdir: seen.append(config), "--workdir=w", config=None, needs_config=False)
-    assert (code, seen) == (0, [None])
 
 
 def test_31_another_platform_is_refused_before_main(program):
