@@ -1,9 +1,9 @@
 """Random placement of a scene in the voxel grid: jitter, flip, rotation, scale, translation, colour shift.
 
-Points are row vectors, `(v - origin) @ matrix + offset`, in voxel units. The training placement follows the original program:
-a random linear map near the identity, a sign on its first entry only, the voxel scale, then a rotation; the translation
-puts the scene at a random place inside a cube of `GRID_EXTENT` voxels. Evaluation draws a mirror, a rotation and a
-translation only.
+Points are row vectors, `(v - origin) @ matrix + offset`, in voxel units. The training placement follows the original
+program: a random linear map near the identity, a sign on its first entry only, the voxel scale, then a rotation; the
+translation puts the scene at a random place inside a cube of `GRID_EXTENT` voxels. Evaluation draws a mirror, a rotation
+and a translation only.
 """
 
 from typing import NamedTuple

@@ -84,13 +84,13 @@ def confidence_colors(probability: np.ndarray) -> np.ndarray:
 def write_prediction(output: pathlib.Path, name: str, mesh: Mesh, prediction: Prediction, label_map: LabelMap) -> None:
     """Writes NAME.ply, NAME.labels.ply, NAME.html and NAME.png, with ground truth and errors where there are labels."""
     output.mkdir(parents=True, exist_ok=True)
-    palette = np.asarray(label_map.colors, np.uint8)
+    palette, ids = np.asarray(label_map.colors, np.uint8), prediction.ids(label_map)
     predicted = palette[prediction.classes]
     layers = {"prediction": predicted}
     if mesh.colors is not None:
         layers = {"input colour": mesh.colors, **layers}
     if mesh.labels is not None:
-        truth = label_map.to_classes(mesh.labels).classes
+        truth, _ = label_map.to_classes(mesh.labels)
         layers["ground truth"] = np.where(truth[:, None] >= 0, palette[truth], 90).astype(np.uint8)
         wrong = (truth >= 0) & (truth != prediction.classes)
         layers["errors"] = np.where(wrong[:, None], [210, 40, 40], [200, 200, 200]).astype(np.uint8)
@@ -99,8 +99,8 @@ def write_prediction(output: pathlib.Path, name: str, mesh: Mesh, prediction: Pr
     legend = [
         (label_map.names[k], tuple(palette[k].tolist()), int(counts[k])) for k in np.argsort(-counts) if counts[k]
     ]
-    write_labels_ply(output / f"{name}.ply", mesh, prediction.ids(label_map), predicted, prediction.probability)
-    write_labels_ply(output / f"{name}.labels.ply", mesh, prediction.ids(label_map))
+    write_labels_ply(output / f"{name}.ply", mesh.vertices, mesh.faces, ids, predicted, prediction.probability)
+    write_labels_ply(output / f"{name}.labels.ply", mesh.vertices, mesh.faces, ids)
     write_page(output / f"{name}.html", name, mesh.vertices, mesh.faces, layers, legend)
     write_picture(output / f"{name}.png", mesh.vertices, mesh.faces, layers, legend)
 

@@ -1,0 +1,176 @@
+"""The mains on small scenes: resume equals uninterrupted, compilations, evaluation and prediction agree."""
+
+import importlib.util
+import json
+import pathlib
+
+import jax
+import numpy as np
+import plyfile
+import pytest
+
+from preprocess.mesh import Mesh
+from trainlib.errors import UserError
+from trainlib.stop import Stopped
+from vmnet_jax import train
+from vmnet_jax.evaluate import evaluate
+from vmnet_jax.predict import load, write_prediction
+from vmnet_jax.train_state import make_train_step
+
+ROOT = pathlib.Path(__file__).parents[2]
+STEPS = 6
+
+
+def load_config(name: str, words: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(words)
+
+
+@pytest.fixture(scope="module")
+def config(scene_folder):
+    config = load_config("vmnet_meshes", "smoke")
+    config.scenes = str(scene_folder)
+    config.batch_size = jax.local_device_count()
+    config.num_steps = STEPS
+    config.save_every = 3
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    """(workdir, final state, shapes for which the step was traced) of an uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("run")
+    traced = []
+
+    def make_counting_step(*arguments):
+        step = make_train_step(*arguments)
+
+        def counting(state, batch):
+            traced.append(batch.features.shape)
+            return step(state, batch)
+
+        return counting
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "make_train_step", make_counting_step)
+        state = train.train_and_evaluate(config, workdir)
+    return workdir, state, traced
+
+
+def test_one_compilation_of_the_step_a_bucket(finished, config):
+    traced = finished[2]
+    assert 1 <= len(traced) == len(set(traced)) <= config.max_buckets
+
+
+def test_the_run_left_what_evaluation_needs(finished):
+    workdir, state, _ = finished
+    assert int(state.step) == STEPS
+    present = {p.name for p in workdir.iterdir()}
+    assert {"config.json", "checkpoints", "metrics.jsonl", "label_map.csv", "preprocessing.json"} <= present
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, STEPS + 1))
+    assert all(np.isfinite(line["gradient_norm"]) for line in lines if "loss" in line)
+    assert 0 <= lines[-1]["val/mean_iou"] <= 1
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(finished, config, tmp_path, monkeypatch):
+    """Stopped after step 3 as by a signal, then run again: every array of the final state is the same."""
+    real = train.StopRequest
+
+    class StopAfterThree(real):
+        asked = 0
+
+        @property
+        def requested(self):
+            self.asked += 1
+            return self.asked > 4
+
+    monkeypatch.setattr(train, "StopRequest", StopAfterThree)
+    with pytest.raises(Stopped):
+        train.train_and_evaluate(config, tmp_path)
+    monkeypatch.setattr(train, "StopRequest", real)
+    kept = sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+    assert 0 < kept[-1] < STEPS
+    resumed = train.train_and_evaluate(config, tmp_path)
+    for a, b in zip(jax.tree.leaves(finished[1]), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    drop_time = lambda path: [  # noqa: E731
+        {k: v for k, v in json.loads(line).items() if k != "time"} for line in path.read_text().splitlines()
+    ]
+    assert drop_time(tmp_path / "metrics.jsonl") == drop_time(finished[0] / "metrics.jsonl")
+
+
+def test_a_finished_run_is_not_trained_further(finished, config):
+    again = train.train_and_evaluate(config, finished[0])
+    np.testing.assert_array_equal(again.step, finished[1].step)
+
+
+def test_evaluation_counts_every_labelled_vertex_and_predict_agrees(finished, scenes):
+    workdir = finished[0]
+    result, table = evaluate(workdir)
+    seen = [scene for scene in scenes if scene.name in result["scenes"]]
+    assert table.sum() == sum((s.labels >= 0).sum() for s in seen) > 0
+    assert [c["name"] for c in result["classes"]] == ["low", "middle", "high"]
+    report = workdir / "eval" / f"step_{STEPS}_val_votes_1"
+    assert {p.name for p in report.iterdir()} == {"report.json", "confusion.csv", "confusion.png"}
+    own = np.zeros((3, 3), np.int64)
+    for scene in seen:
+        classes = load(workdir).predict(mesh_of(scene)).classes
+        labelled = scene.labels >= 0
+        np.add.at(own, (classes[labelled], scene.labels[labelled]), 1)
+    np.testing.assert_array_equal(own, table)
+
+
+def test_votes_change_the_answers_but_not_the_count(finished):
+    _, one = evaluate(finished[0], votes=1)
+    _, three = evaluate(finished[0], votes=3)
+    assert one.sum() == three.sum()
+    assert not np.array_equal(one, three)
+
+
+def test_predictions_follow_a_permutation_of_the_vertices(finished, scenes):
+    predictor = load(finished[0])
+    mesh = mesh_of(scenes[1])
+    order = np.random.default_rng(0).permutation(len(mesh.vertices))
+    rank = np.argsort(order)
+    moved = Mesh(mesh.vertices[order], rank[mesh.faces].astype(np.int32), mesh.colors[order], mesh.normals[order])
+    first, second = predictor.predict(mesh), predictor.predict(moved)
+    same = (second.classes == first.classes[order]).mean()
+    assert same > 0.9, "a voxel takes the colour of its first vertex, so a few labels may differ"
+
+
+def test_prediction_files_have_the_vertices_in_order(finished, scenes, tmp_path):
+    predictor = load(finished[0], "best")
+    mesh = mesh_of(scenes[1])
+    prediction = predictor.predict(mesh)
+    write_prediction(tmp_path, "sheet", mesh, prediction, predictor.label_map)
+    assert {p.name for p in tmp_path.iterdir()} == {"sheet.ply", "sheet.labels.ply", "sheet.html", "sheet.png"}
+    labels = plyfile.PlyData.read(tmp_path / "sheet.labels.ply")["vertex"]
+    np.testing.assert_array_equal(labels["label"], np.array([3, 7, 9])[prediction.classes])
+    np.testing.assert_allclose(np.stack([labels[a] for a in "xyz"], 1), mesh.vertices)
+    colored = plyfile.PlyData.read(tmp_path / "sheet.ply")["vertex"]
+    np.testing.assert_allclose(colored["probability"], prediction.probability)
+    assert ((prediction.probability >= 1 / 3) & (prediction.probability <= 1)).all()
+
+
+def test_a_changed_config_is_refused_and_named(finished, config):
+    other = config.copy_and_resolve_references()
+    other.learning_rate = 0.2
+    with pytest.raises(UserError, match="learning_rate"):
+        train.train_and_evaluate(other, finished[0])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(finished, config, tmp_path, monkeypatch):
+    def broken(*_):
+        return lambda state, batch: (state, {"loss": np.full(jax.local_device_count(), np.nan)})
+
+    monkeypatch.setattr(train, "_train_step", broken)
+    with pytest.raises(UserError, match=r"step 0: loss is nan with scenes sheet_\d"):
+        train.train_and_evaluate(config, tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def mesh_of(scene) -> Mesh:
+    return Mesh(scene.vertices, scene.faces, scene.colors, scene.normals)
