@@ -24,6 +24,7 @@ def warmup_cosine(
     warmup, total = warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
 
     def rate(step: jax.Array | int) -> jax.Array:
+        step = jnp.asarray(step).astype(float)
         progress = jnp.clip((step - warmup) / max(total - warmup, 1), 0, 1)
         cosine = min_lr + (base_lr - min_lr) * (1 + jnp.cos(jnp.pi * progress)) / 2
         return jnp.where(step < warmup, base_lr * step / max(warmup, 1), cosine)
