@@ -3,7 +3,8 @@
 Aims at no row of the paper; its measure is the mean IoU on unseen rooms against a logistic regression on colour and
 height (`make demo` prints both).
 
-  python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=40
+  python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=48 --seed=0 --prefix=train
+  python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=8 --seed=1000 --prefix=val
   python -m preprocess.scenes --input=runs/demo/rooms/meshes --output=runs/demo/rooms/scenes \
       --cells=0.05,0.1 --voxel_size=0.05
   python -m vmnet_jax.train --config=configs/vmnet_rooms.py --workdir=runs/demo/vmnet
@@ -21,8 +22,8 @@ def get_config(words: str = "") -> ConfigDict:
     config.platform = "any"
 
     config.scenes = "runs/demo/rooms/scenes"
-    config.train_list = ""
-    config.val_list = ""
+    config.train_list = "runs/demo/rooms/meshes/train.txt"
+    config.val_list = "runs/demo/rooms/meshes/val.txt"
     config.val_fraction = 0.2
     config.features = ("rgb",)
     config.rotation = "z"

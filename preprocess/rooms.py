@@ -2,7 +2,7 @@
 
 Each room is NAME.ply (x, y, z, red, green, blue, faces; metres, z up) and NAME.labels.ply (the same vertices with the
 property `label`, NYU40 ids, 0 unlabelled). Room i comes from seed S + i alone, and its kind is that number modulo 8, so
-eight consecutive rooms hold every one of the 20 ScanNet classes at least three times.
+eight consecutive rooms hold every one of the 20 ScanNet classes at least three times. PREFIX.txt lists the names.
 """
 
 import argparse
@@ -130,7 +130,9 @@ def main(arguments: list[str] | None = None) -> None:
     for index in tqdm.trange(options.count, desc="rooms", unit="room", disable=not sys.stderr.isatty()):
         room = make_room(options.seed + index, options.resolution)
         write_room(options.output, f"{options.prefix}_{index:04d}", room)
-    print(f"{options.count} rooms in {options.output}")
+    names = [f"{options.prefix}_{index:04d}" for index in range(options.count)]
+    (options.output / f"{options.prefix}.txt").write_text("\n".join(names) + "\n")
+    print(f"{options.count} rooms in {options.output}, listed in {options.output / options.prefix}.txt")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,15 @@ def to_scene_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
     return np.stack([vertices[:, axis] * (sign * scale) for axis, sign in UP_ROTATIONS[up]], axis=1)
 
 
+def to_file_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
+    """The inverse of `to_scene_frame`: scene coordinates float64 [V, 3] back to those of the file."""
+    scale = METRES[units] or 1.0
+    back = np.empty_like(vertices)
+    for column, (axis, sign) in enumerate(UP_ROTATIONS[up]):
+        back[:, axis] = vertices[:, column] / (sign * scale)
+    return back
+
+
 def plausibility_notes(vertices: np.ndarray, faces: np.ndarray, units: str, up: str) -> list[str]:
     """Warnings about a scan that is much too large or small, or that seems to lie on its side.
 

@@ -2,8 +2,8 @@
 
 Points are row vectors, `(v - origin) @ matrix + offset`, in voxel units. The training placement follows the original
 program: a random linear map near the identity, a sign on its first entry only, the voxel scale, then a rotation; the
-translation puts the scene at a random place inside a cube of `GRID_EXTENT` voxels. Evaluation draws a mirror, a rotation
-and a translation only.
+translation puts the scene at a random place inside a cube of `GRID_EXTENT` voxels. Evaluation draws a mirror, a
+rotation and a translation only.
 """
 
 from typing import NamedTuple

@@ -11,6 +11,7 @@ import numpy as np
 
 from trainlib import parallel
 from trainlib.command import run_command
+from trainlib.devices import check_platform
 from vmnet_jax.build import build_model
 from vmnet_jax.data import EvaluationBatches, SceneFolder, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward
@@ -40,6 +41,7 @@ def evaluate(
     """
     run = load_run(workdir, step)
     config = run.config
+    check_platform(config.platform)
     read = SceneFolder(scenes or config.scenes, config.cache_gib)
     lists = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
     names = {"train": lists.train, "val": lists.val, "all": sorted(lists.train + lists.val)}[split]

@@ -24,6 +24,7 @@ class TrainedRun(NamedTuple):
     config: ConfigDict
     label_map: LabelMap
     preprocessing: HierarchyParams
+    units: str  # of the training meshes
     variables: dict  # {"params", "batch_stats"}
     step: int
 
@@ -54,9 +55,10 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
                 f"{workdir}: no {name}; this is no workdir of python -m vmnet_jax.train, or it never started"
             )
     label_map = read_label_map(workdir / LABEL_MAP)
-    params = HierarchyParams.from_dict(json.loads((workdir / PREPROCESSING).read_text()))
+    params = json.loads((workdir / PREPROCESSING).read_text())
     target = jax.eval_shape(lambda: build_state(config, len(label_map.names)))
     with CheckpointStore(workdir / "checkpoints") as store:
-        state, found = store.restore(target, int(step) if str(step).isdigit() else step)
+        state, found = store.restore(target, step)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return TrainedRun(config, label_map, params, variables, found)
+    hierarchy = HierarchyParams.from_dict(params)
+    return TrainedRun(config, label_map, hierarchy, params.get("units", "m"), variables, found)

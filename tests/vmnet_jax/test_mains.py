@@ -14,7 +14,8 @@ from trainlib.errors import UserError
 from trainlib.stop import Stopped
 from vmnet_jax import train
 from vmnet_jax.evaluate import evaluate
-from vmnet_jax.predict import load, write_prediction
+from vmnet_jax.predict import load
+from vmnet_jax.prediction_files import write_prediction
 from vmnet_jax.train_state import make_train_step
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -145,11 +146,12 @@ def test_prediction_files_have_the_vertices_in_order(finished, scenes, tmp_path)
     predictor = load(finished[0], "best")
     mesh = mesh_of(scenes[1])
     prediction = predictor.predict(mesh)
-    write_prediction(tmp_path, "sheet", mesh, prediction, predictor.label_map)
+    write_prediction(tmp_path / "sheet", mesh, prediction, predictor.label_map, "mm", "y")
     assert {p.name for p in tmp_path.iterdir()} == {"sheet.ply", "sheet.labels.ply", "sheet.html", "sheet.png"}
     labels = plyfile.PlyData.read(tmp_path / "sheet.labels.ply")["vertex"]
     np.testing.assert_array_equal(labels["label"], np.array([3, 7, 9])[prediction.classes])
-    np.testing.assert_allclose(np.stack([labels[a] for a in "xyz"], 1), mesh.vertices)
+    in_file = mesh.vertices[:, [0, 2, 1]] * [1000, 1000, -1000]
+    np.testing.assert_allclose(np.stack([labels[a] for a in "xyz"], 1), in_file)
     colored = plyfile.PlyData.read(tmp_path / "sheet.ply")["vertex"]
     np.testing.assert_allclose(colored["probability"], prediction.probability)
     assert ((prediction.probability >= 1 / 3) & (prediction.probability <= 1)).all()
