@@ -8,6 +8,9 @@ from preprocess.mesh import Mesh, MeshError, RawMesh, vertex_normals
 from preprocess.units import plausibility_notes, to_scene_frame
 from preprocess.weld import weld
 
+LARGEST = 1e12
+"""Coordinates beyond this are garbage, and their areas would leave float64."""
+
 
 def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
     """Checks numbers and indices, triangulates, counts oddities, converts to the scene frame.
@@ -22,7 +25,7 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
     _check_indices(path, raw)
     faces = _triangulated(raw, notes)
     vertices = raw.vertices
-    broken = ~np.isfinite(vertices).all(axis=1)
+    broken = ~(np.abs(vertices) <= LARGEST).all(axis=1)
     if broken.any():
         vertices, faces = _without_broken(path, vertices, faces, broken, repair, notes)
     if len(faces) == 0:
@@ -34,7 +37,7 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
     notes += plausibility_notes(vertices, faces, units, up)
     normals = vertex_normals(vertices[welded.first], surface)[welded.inverse]
     colors = _colors_to_uint8(path, raw.colors, repair, notes)
-    labels = None if raw.labels is None else raw.labels.astype(np.int32)
+    labels = None if raw.labels is None else np.clip(raw.labels, -(2**31), 2**31 - 1).astype(np.int32)
     return Mesh(vertices, faces, colors, normals, labels, notes)
 
 
@@ -70,11 +73,11 @@ def _without_broken(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Refuses non-finite vertices, or moves them to a finite neighbour in file order and drops their faces."""
     rows = np.flatnonzero(broken)
-    cause = f"{len(rows)} of {len(vertices)} vertices are not finite, the first is vertex {rows[0]}"
+    cause = f"{len(rows)} of {len(vertices)} vertices are not finite or beyond {LARGEST:g}, the first is {rows[0]}"
     if not repair:
         raise MeshError(path, cause, "Mend the file, or give --repair to leave out the faces that touch them.")
     if len(rows) == len(vertices):
-        raise MeshError(path, "no vertex is finite", "Export the file again.")
+        raise MeshError(path, f"no vertex is finite and below {LARGEST:g}", "Export the file again.")
     source = np.maximum.accumulate(np.where(broken, -1, np.arange(len(vertices))))
     source[source < 0] = np.flatnonzero(~broken)[0]
     keep = ~broken[faces].any(axis=1)

@@ -93,7 +93,8 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
             cause = f"a binary STL with {declared} triangles has {size} bytes, this file {len(content)}"
             raise MeshError(path, cause, "The file was cut off or is no STL; copy or export it again.")
         triangles = np.frombuffer(content, _STL_TRIANGLE, declared, _STL_HEADER)
-        vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
+            vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)
     return RawMesh(vertices, np.arange(len(vertices)), np.full(len(vertices) // 3, 3, np.int64))
 
 

@@ -11,6 +11,8 @@ from preprocess.mesh import MeshError, RawMesh
 
 _EXPORT_AGAIN = "Export it again, or convert it to PLY."
 _GREY = 128
+_TRIMESH_ERRORS = (ValueError, LookupError, TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
+"""What trimesh raises on damaged files."""
 
 
 def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -26,14 +28,12 @@ def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
         cause = f"the header declares {max(length, json_length + 20)} bytes, the file has {len(content)}"
         raise MeshError(path, cause, "The file was cut off; copy it again.")
     try:
-        required = json.loads(content[20 : 20 + json_length]).get("extensionsRequired", [])
-        draco = "KHR_draco_mesh_compression" in required
-        scene = None if draco else trimesh.load_scene(io.BytesIO(content), file_type="glb", process=False)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        if "KHR_draco_mesh_compression" in json.loads(content[20 : 20 + json_length]).get("extensionsRequired", []):
+            raise NotImplementedError("Draco compression is not read")
+        with np.errstate(all="ignore"):
+            return _joined(trimesh.load_scene(io.BytesIO(content), file_type="glb", process=False))
+    except _TRIMESH_ERRORS as error:
         raise MeshError(path, f"not a readable GLB ({type(error).__name__}: {error})", _EXPORT_AGAIN) from None
-    if draco:
-        raise MeshError(path, "Draco-compressed meshes are not read", "Export it without compression.")
-    return _joined(scene)
 
 
 def _joined(scene: trimesh.Scene) -> RawMesh:
@@ -41,8 +41,12 @@ def _joined(scene: trimesh.Scene) -> RawMesh:
     parts = []
     for node in scene.graph.nodes_geometry:
         transform, name = scene.graph[node]
-        if isinstance(scene.geometry[name], trimesh.Trimesh):
-            parts.append(scene.geometry[name].copy().apply_transform(transform))
+        mesh = scene.geometry[name]
+        if not isinstance(mesh, trimesh.Trimesh):
+            continue
+        if mesh.vertices.shape[1:] != (3,) or mesh.faces.shape[1:] != (3,):
+            raise ValueError(f"mesh {name} has vertices {mesh.vertices.shape} and faces {mesh.faces.shape}")
+        parts.append(mesh.copy().apply_transform(transform))
     if not parts:
         return RawMesh(np.zeros((0, 3)), np.zeros(0, np.int64), np.zeros(0, np.int64))
     starts = np.cumsum([0] + [len(part.vertices) for part in parts])

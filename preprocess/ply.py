@@ -56,20 +56,19 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     without faces gives no polygons. Raises MeshError.
     """
     elements = _read_elements(path, content, ("vertex", "face"))
-    vertex = elements.get("vertex", {})
+    vertex = {name: values for name, values in elements.get("vertex", {}).items() if not isinstance(values, tuple)}
     missing = [name for name in "xyz" if name not in vertex]
     if missing:
         raise MeshError(path, f"no vertex property {', '.join(missing)}", _WRITE_AGAIN)
-    vertices = np.stack([vertex[name].astype(np.float64) for name in "xyz"], axis=1)
+    with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
+        vertices = np.stack([vertex[name].astype(np.float64) for name in "xyz"], axis=1)
     names = next((names for names in _COLOR_NAMES if all(name in vertex for name in names)), None)
     colors = None if names is None else np.stack([vertex[name] for name in names], axis=1)
-    face = elements.get("face", {})
-    lists = next((face[name] for name in _FACE_LISTS if name in face), None)
-    if lists is None:
-        corners, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    else:
-        corners, counts = lists
-    return RawMesh(vertices, corners.astype(np.int64), counts, colors, _label(path, vertex))
+    corners, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for name, values in elements.get("face", {}).items():
+        if name in _FACE_LISTS and isinstance(values, tuple):
+            corners, counts = _integers(path, name, values[0]), values[1]
+    return RawMesh(vertices, corners, counts, colors, _label(path, vertex))
 
 
 def read_ply_labels(path: pathlib.Path, content: bytes) -> np.ndarray | None:
@@ -77,13 +76,19 @@ def read_ply_labels(path: pathlib.Path, content: bytes) -> np.ndarray | None:
     return _label(path, _read_elements(path, content, ("vertex",)).get("vertex", {}))
 
 
-def _label(path: pathlib.Path, vertex: dict[str, np.ndarray]) -> np.ndarray | None:
-    """Whole numbers of the property `label`, whatever type it was written in."""
+def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
+    """The property `label`, whatever number type it was written in."""
     values = vertex.get("label")
-    if values is None:
-        return None
-    if not (np.isfinite(values).all() and (np.rint(values) == values).all() and (np.abs(values) < 2.0**31).all()):
-        raise MeshError(path, "the property `label` is not all 32-bit integers", "Write the ids as integers.")
+    return None if values is None or isinstance(values, tuple) else _integers(path, "label", values)
+
+
+def _integers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
+    """The values of a property as int64, if that is what they are and 32 bits hold them."""
+    with np.errstate(invalid="ignore"):
+        fits = (np.rint(values) == values) & (np.abs(values) < 2.0**32)
+    if not fits.all():
+        cause = f"the property `{name}` is no 32-bit integer in row {np.argmin(fits)}"
+        raise MeshError(path, cause, "Write it with an integer type.")
     return values.astype(np.int64)
 
 
@@ -115,6 +120,9 @@ def parse_header(path: pathlib.Path, content: bytes) -> Header:
             raise MeshError(path, f"line {number} of the PLY header is {line!r}", _WRITE_AGAIN)
     if byte_order is None:
         raise MeshError(path, "the PLY header has no format line", _WRITE_AGAIN)
+    for names in ([e.name for e in elements], *([p.name for p in e.properties] for e in elements)):
+        if len(set(names)) < len(names):
+            raise MeshError(path, f"the PLY header has a name twice: {', '.join(names)}", _WRITE_AGAIN)
     return Header(byte_order, elements, len(content) if stop < 0 else stop + len(newline))
 
 

@@ -124,6 +124,10 @@ def test_a_list_longer_than_the_file(tmp_path):
         (b"ply\nelement vertex 0\nend_header\n", "no format line"),
         (b"ply\nformat ascii 1.0\nelement vertex x\nend_header\n", "line 3 of the PLY header is 'element vertex x'"),
         (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty list float int x\nend_header\n", "line 4"),
+        (
+            b"ply\nformat ascii 1.0\nelement vertex 1\nproperty int x\nproperty int x\nend_header\n1 1",
+            "a name twice: x, x",
+        ),
         (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1", "no vertex property y, z"),
         (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\none\n", "no number"),
     ],
@@ -137,7 +141,7 @@ def test_labels_must_be_integers(tmp_path):
     rows = np.array([(0, 0, 0, 1.5)], [("x", "f4"), ("y", "f4"), ("z", "f4"), ("label", "f4")])
     path = tmp_path / "a.ply"
     plyfile.PlyData([plyfile.PlyElement.describe(rows, "vertex")]).write(path)
-    with pytest.raises(MeshError, match="not all 32-bit integers"):
+    with pytest.raises(MeshError, match="`label` is no 32-bit integer in row 0"):
         read_ply_labels(path, path.read_bytes())
 
 

@@ -116,6 +116,7 @@ def damaged() -> dict:
     glb = trimesh.Scene([trimesh.Trimesh(POINTS, FACES, process=False)]).export(file_type="glb")
     stl = trimesh.Trimesh(POINTS, FACES, process=False).export(file_type="stl")
     ascii_stl = trimesh.Trimesh(POINTS, FACES, process=False).export(file_type="stl_ascii").encode()
+    draco = b'{"extensionsRequired":["KHR_draco_mesh_compression"]}'
     return {
         "missing.xyz": (b"", "no reader for the ending '.xyz'"),
         "words.obj": (b"v 0 0 zero\n", "no list of numbers"),
@@ -133,6 +134,7 @@ def damaged() -> dict:
         "cut_ascii.stl": (ascii_stl[: len(ascii_stl) // 2], "or no endsolid"),
         "html.glb": (b"<html>" * 9, "not a GLB: begins with '<html>"),
         "cut.glb": (glb[:-1], f"the header declares {len(glb)} bytes, the file has {len(glb) - 1}"),
+        "draco.glb": (glb[:12] + len(draco).to_bytes(4, "little") + b"JSON" + draco + glb[20:], "Draco"),
         "garbled.glb": (glb[:20] + b"#" + glb[21:], "not a readable GLB"),
     }
 
@@ -184,3 +186,38 @@ def test_find_meshes(tmp_path):
         find_meshes(tmp_path / "empty")
     with pytest.raises(MeshError, match="no such file or folder"):
         find_meshes(pathlib.Path("nowhere"))
+
+
+def intact(write_ply, folder) -> dict[str, bytes]:
+    """A file of every kind."""
+    pyramid = trimesh.Trimesh(POINTS, FACES, process=False)
+    polygons = [*FACES.tolist(), [0, 1, 2, 3]]
+    colors, labels = np.full((5, 3), 0.5, np.float32), np.arange(5)
+    files = {f"{kind}.stl": pyramid.export(file_type=kind) for kind in ("stl", "stl_ascii")}
+    files |= {"a.obj": obj_text(True), "a.off": off_text(), "a.glb": trimesh.Scene([pyramid]).export(file_type="glb")}
+    for name, text, order in (("text.ply", True, "<"), ("little.ply", False, "<"), ("big.ply", False, ">")):
+        files[name] = write_ply(folder / name, POINTS, polygons, labels, colors, text, order).read_bytes()
+    return {name: content if isinstance(content, bytes) else content.encode() for name, content in files.items()}
+
+
+def test_any_damage_is_a_mesh_error_or_a_mesh(tmp_path, write_ply):
+    rng = np.random.default_rng(0)
+    files = intact(write_ply, tmp_path)
+    refused = 0
+    for round_ in range(400):
+        name = sorted(files)[round_ % len(files)]
+        content = bytearray(files[name])
+        place, length = int(rng.integers(len(content))), int(rng.integers(1, 30))
+        patch = [b"", rng.bytes(length), bytes(content[:length]), b"9", b" -"][rng.integers(5)]
+        content[place : place + int(rng.integers(2)) * length] = patch
+        path = tmp_path / f"damaged{pathlib.Path(name).suffix}"
+        path.write_bytes(content)
+        try:
+            mesh = read_mesh(path, repair=True)
+        except MeshError:
+            refused += 1
+        else:
+            assert np.isfinite(mesh.vertices).all()
+            assert mesh.faces.min() >= 0
+            assert mesh.faces.max() < len(mesh.vertices) == len(mesh.normals)
+    assert 50 < refused < 350
