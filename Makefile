@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+ROOMS := runs/demo/rooms
 
 .PHONY: demo test lint bench lock
 
@@ -15,7 +16,13 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python -m vmnet_jax.demo --output=runs/demo
+	$(BIN)/python -m preprocess.rooms --output=$(ROOMS)/meshes --count=48 --seed=0 --prefix=train
+	$(BIN)/python -m preprocess.rooms --output=$(ROOMS)/meshes --count=8 --seed=1000 --prefix=val
+	$(BIN)/python -m preprocess.scenes --input=$(ROOMS)/meshes --output=$(ROOMS)/scenes --cells=0.05,0.1 --voxel_size=0.05
+	$(BIN)/python -m vmnet_jax.train --config=configs/vmnet_rooms.py --workdir=runs/demo/vmnet
+	$(BIN)/python -m vmnet_jax.evaluate --workdir=runs/demo/vmnet
+	$(BIN)/python -m vmnet_jax.baseline --workdir=runs/demo/vmnet
+	$(BIN)/python -m vmnet_jax.predict --workdir=runs/demo/vmnet --mesh=$(ROOMS)/meshes/val_0000.ply --output=runs/demo/predicted
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
