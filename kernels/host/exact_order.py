@@ -57,7 +57,7 @@ def collapse_by_heap(points, quadrics, faces, before, head, parent, target, opti
         neighbours, affected_count = affected(faces, head, mark, apexes, removed, u, ring)
         around = ring[:affected_count]
         _renew(points, quadrics, faces, head, mark, errors, nearest, around, neighbours, v, u, optimal)
-        _requeue(faces, head, ids, keys, places, errors, priced, around, optimal)
+        _requeue(points, quadrics, faces, head, ids, keys, places, errors, priced, around, optimal)
     return order[:count].copy()
 
 
@@ -77,11 +77,11 @@ def _renew(points, quadrics, faces, head, mark, errors, nearest, ring, neighbour
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _requeue(faces, head, ids, keys, places, errors, priced, ring, optimal):
+def _requeue(points, quadrics, faces, head, ids, keys, places, errors, priced, ring, optimal):
     """Opens the prices that a collapse may have changed.
 
-    These are the prices of the affected vertices, and, with the best place, of all their neighbours: the price of a
-    neighbour depends on the faces of both ends then.
+    These are the prices of the affected vertices and, with the best place, of their neighbours: the price of a pair
+    depends on the faces of both ends then. It matters where the pair's error, a lower bound, is not above the price.
     """
     for i in range(ring.shape[0]):
         w = ring[i]
@@ -97,7 +97,7 @@ def _requeue(faces, head, ids, keys, places, errors, priced, ring, optimal):
             f = corner >> 2
             for k in range(3):
                 t = faces[f, k]
-                if priced[t]:
+                if priced[t] and error(points, quadrics, t, w, optimal)[0] <= keys[t]:
                     priced[t] = False
                     set_key(ids, keys, places, t, errors[t])
             corner = faces[f, 4 + (corner & 3)]

@@ -1,7 +1,9 @@
 """Edge collapses in rounds: each takes, in memory order, what is cheaper than a threshold drawn from a sample.
 
 Close to the order of a heap, without one: neighbouring vertices are collapsed one after the other, while they are in
-the cache, and a price is computed only for a vertex whose bare error is under the threshold.
+the cache, and a price is computed only for a vertex whose bare error is under the threshold. Where the merged vertex
+takes the place of one of the two, v -> u waits while u itself may go for less. The vertex with the least price of all
+never waits, so each round that collapses nothing puts more vertices under their price, and the rounds end.
 """
 
 import numpy as np
@@ -50,7 +52,7 @@ def collapse_in_rounds(points, quadrics, faces, before, head, parent, target, op
             cost, u, x, y, z = cheapest(
                 points, quadrics, faces, head, mark, candidates, bounds, v, partners[v], threshold, optimal
             )
-            if cost > threshold:
+            if cost > threshold or (not optimal and cost > costs[u]):
                 costs[v] = cost
                 partners[v] = u
                 continue
