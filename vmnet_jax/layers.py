@@ -114,9 +114,9 @@ class MaskedBatchNorm(nn.Module):
         real = (jnp.arange(x.shape[0]) < count)[:, None]
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if train:
-            shift, mean, var, total = self._moments(wide, real, count)
+            shift, mean, var, rows = self._moments(wide, real, count)
             if not self.is_initializing():
-                unbiased = var * (total / jnp.maximum(total - 1, 1)).astype(var.dtype)
+                unbiased = var * rows / jnp.maximum(rows - 1, 1)
                 running_mean.value += self.momentum * (shift + mean - running_mean.value)
                 running_var.value += self.momentum * (unbiased - running_var.value)
         else:
@@ -125,18 +125,17 @@ class MaskedBatchNorm(nn.Module):
         return jnp.where(real, y, 0).astype(self.dtype or y.dtype)
 
     def _moments(self, x: jax.Array, real: jax.Array, count: jax.Array):
-        """(shift, mean, var [C], total []) over all devices: the moments of x - shift, biased, and the real rows.
+        """(shift, mean, var [C], rows []) over all devices: the moments of x - shift, biased, and the real rows.
 
         The shift is the mean up to rounding, and a constant to the derivative; the mean of what is left is exact to
         the last digits and var does not cancel.
         """
         axis = None if self.is_initializing() else self.axis_name
-        total = _psum(count, axis)
-        rows = jnp.maximum(total, 1).astype(x.dtype)
+        rows = jnp.maximum(_psum(count, axis), 1).astype(x.dtype)
         shift = jax.lax.stop_gradient(_psum(jnp.where(real, x, 0).sum(0), axis) / rows)
         rest = jnp.where(real, x - shift, 0)
         mean, square = _psum(jnp.stack([rest.sum(0), jnp.square(rest).sum(0)]), axis) / rows
-        return shift, mean, square - jnp.square(mean), total
+        return shift, mean, square - jnp.square(mean), rows
 
 
 class GraphLayerNorm(nn.Module):
@@ -145,8 +144,8 @@ class GraphLayerNorm(nn.Module):
     After LayerNorm of PyG 1.6.3: the standard deviation is the biased one and eps is added to it, not to the variance.
 
     Attributes:
-        layer_norm_scope: "scene", each scene has its own mean and deviation; "batch", all scenes share one, as in the original
-            program, where a scene's output depends on the scenes that it is batched with.
+        layer_norm_scope: "scene", each scene has its own mean and deviation; "batch", all scenes share one, as in the
+            original program, where a scene's output depends on the scenes that it is batched with.
         epsilon: added to the standard deviation.
         axis_name: mapped axis of the devices that share a batch; read for "batch" only.
     """

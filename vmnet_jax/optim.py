@@ -12,7 +12,8 @@ def poly_schedule(learning_rate: float, max_iterations: int, power: float = 0.9)
     period = max_iterations + 1
 
     def schedule(step):
-        return learning_rate * (jnp.maximum(period - step, 0) / period) ** power
+        remaining = jnp.maximum(period - step, 0).astype(jnp.result_type(float))
+        return learning_rate * (remaining / period) ** power
 
     return schedule
 

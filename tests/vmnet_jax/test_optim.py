@@ -46,3 +46,9 @@ def test_schedule_ends():
     assert schedule(80_001) == 0
     assert schedule(90_000) == 0
     assert schedule(40_000) == pytest.approx(0.1 * (1 - 40_000 / 80_001) ** 0.9)
+
+
+def test_schedule_of_a_counter_has_the_precision_that_is_enabled():
+    with jax.enable_x64(True):
+        rate = poly_schedule(0.1, 10)(jnp.int32(3))
+    np.testing.assert_allclose(rate, 0.1 * (1 - 3 / 11) ** 0.9, rtol=1e-14)
