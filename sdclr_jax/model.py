@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from sdclr_jax.heads import ProjectionHead
-from sdclr_jax.norm import DENSE, BranchNorm, Pass
+from sdclr_jax.norm import DENSE, BranchNorm, Pass, per_row
 from sdclr_jax.resnet import resnet18, resnet34, resnet50
 from sdclr_jax.resnet_s import resnet32_s
 
@@ -68,8 +68,10 @@ class ContrastiveNet(nn.Module):
           images: float [N, H, W, 3], RGB in [0, 1].
           branch: `norm.DENSE` or `norm.PRUNED`.
           train: whether BatchNorm uses the batch (and updates `batch_stats`, which must then be mutable).
-          rows: bool [N], false for padding images; None when all are real.
+          rows: bool [N], false for padding images, whose pixels are not read; None when all are real.
         """
+        if rows is not None:
+            images = jnp.where(per_row(rows, images.ndim), images, 0)
         run = Pass(branch, train, rows)
         features = self.backbone(images, run)
         return Embedding(features, self.head(features, run))

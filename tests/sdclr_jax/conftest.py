@@ -11,6 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sdclr_jax.heads import ProjectionHead
+from sdclr_jax.model import ContrastiveNet
+from sdclr_jax.norm import BranchNorm
+from sdclr_jax.resnet_s import NarrowResNet
 from sdclr_jax.torch_names import from_state_dict, named_arrays
 
 
@@ -52,6 +56,21 @@ def network_weights(formula):
         return from_state_dict(state, like)
 
     return rebuild
+
+
+class TinyNet(ContrastiveNet):
+    """A `ContrastiveNet` on a ResNet of eight layers, quick to compile."""
+
+    def setup(self):
+        norm = functools.partial(BranchNorm, self.num_bn_sets, self.prune_bn_updates, axis_name=self.axis_name)
+        self.backbone = NarrowResNet(1, norm, self.dtype)
+        self.head = ProjectionHead(self.head_layers, self.projection_size, norm, self.dtype)
+
+
+@pytest.fixture(scope="session")
+def tiny_net():
+    """tiny_net(**attributes of ContrastiveNet) -> a small network of the same interface; D is 16."""
+    return functools.partial(TinyNet, projection_size=16)
 
 
 def as_double(tree):
