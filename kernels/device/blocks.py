@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from kernels.cpu_ffi.support import obstacle
+
 COLUMN_BYTES = 7 << 20
 """Gathered bytes per block on CPU: what stays in the last-level cache beside its matrix product."""
 
@@ -39,17 +41,34 @@ def check_method(method: str | None, known: Sequence[str]) -> None:
         raise ValueError(f"method {method!r} is unknown; known are None (by platform), {', '.join(map(repr, known))}")
 
 
-def by_platform(function: Callable[..., Any], method: str | None, *operands: Any, **static: Any) -> Any:
-    """function(*operands, **static, blocked=True or False).
+def by_platform(
+    function: Callable[..., Any],
+    method: str | None,
+    *operands: Any,
+    numba: Callable[..., Any] | None = None,
+    **static: Any,
+) -> Any:
+    """function(*operands, **static, blocked=True or False), or numba(*operands, **static), which does the same.
 
-    Blocked where `method` is "blocked", or where it is None and the program is compiled for CPU.
+    With `method` None the program takes, where it is compiled for CPU, the Numba kernel if there is one that can be
+    used here and for these types, otherwise the blocked form; elsewhere it takes the form that is not blocked.
     `lax.platform_dependent` decides at lowering, so that a program placed on the CPU of a GPU machine, or exported for
     another platform, takes the form meant for where it runs; only that form is compiled.
+
+    Raises:
+      ValueError: `method` is "numba" and the kernel cannot be used; the message says why.
     """
+    if method == "numba":
+        if reason := obstacle(operands):
+            raise ValueError(f'method "numba" cannot be used: {reason}')
+        return numba(*operands, **static)
     if method is None:
         blocked = functools.partial(function, **static, blocked=True)
         whole = functools.partial(function, **static, blocked=False)
-        return lax.platform_dependent(*operands, cpu=blocked, default=whole)
+        usable = numba is not None and obstacle(operands) is None
+        return lax.platform_dependent(
+            *operands, cpu=functools.partial(numba, **static) if usable else blocked, default=whole
+        )
     return function(*operands, **static, blocked=method == "blocked")
 
 

@@ -56,10 +56,12 @@ def gather_gemm_outer(
 ) -> tuple[jax.Array, jax.Array]:
     """(gather_gemm(source, kernel, table), gather_outer(rows, source, table)) from one gather.
 
-    rows [N, A], source [M, B], kernel [T, B, A], table int32 [N, T]; returns [N, A] and [T, A, B].
+    rows [N, A], source [M, B], kernel [T, B, A], table int32 [N, T]; returns [N, A] and [T, A, B]. Whatever the last
+    row of `source` holds counts as zero.
     """
     taps, width, out = kernel.shape
     matrix = kernel.reshape(taps * width, out)
+    source = zero_last_row(source)
 
     def body(total, block):
         row, index = block
@@ -71,15 +73,30 @@ def gather_gemm_outer(
     return product, total.reshape(-1, taps, width).transpose(1, 0, 2)
 
 
-def slot_gemm(source: jax.Array, kernel: jax.Array, slots: jax.Array) -> jax.Array:
+def slot_gemm(source: jax.Array, kernel: jax.Array, slots: jax.Array, *, blocked: bool) -> jax.Array:
     """out[p] = source[slots[p] // T] @ kernel[slots[p] % T].
 
     source [Q, A], kernel [T, A, B], slots int32 [P]; returns [P, B]. All T products of a row are made at once, then
-    each slot takes its own.
+    each slot takes its own, `blocked` or not.
     """
+    del blocked
     taps, width, out = kernel.shape
     products = matmul(source, kernel.transpose(1, 0, 2).reshape(width, taps * out)).astype(source.dtype)
     return take_rows(products.reshape(-1, out), slots)
+
+
+def slot_gemm_outer(
+    source: jax.Array, rows: jax.Array, kernel: jax.Array, slots: jax.Array, table: jax.Array, *, blocked: bool
+) -> tuple[jax.Array, jax.Array]:
+    """(slot_gemm(source, kernel, slots), gather_outer(source, rows, table)).
+
+    source [Q, B], rows [P, A], kernel [T, B, A], slots int32 [P], table int32 [Q, T]; returns [P, A] and [T, B, A].
+    Whatever rows of `source` hold for which the table has no entry counts as zero.
+    """
+    used = (table != rows.shape[0] - 1).any(axis=1, keepdims=True)
+    source = jnp.where(used, source, 0)
+    product = slot_gemm(source, kernel, slots, blocked=blocked)
+    return product, gather_outer(source, rows, table, blocked=blocked)
 
 
 def segment_gemm(source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.Array:

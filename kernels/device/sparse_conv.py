@@ -6,10 +6,11 @@ import functools
 import chex
 import jax
 
-from kernels.device.blocks import by_platform, check_method, zero_last_row
+from kernels.cpu_ffi import gather_gemm as on_cpu
+from kernels.device.blocks import by_platform, check_method
 from kernels.device.gather_gemm import gather_gemm, gather_gemm_outer, segment_gemm
 
-METHODS = ("blocked", "whole", "segment_sum")
+METHODS = ("numba", "blocked", "whole", "segment_sum")
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -24,15 +25,16 @@ def submanifold_conv(
         dtype of `features`; its gradient has its own dtype.
       neighbours: int32 [P, 27], row of the voxel at offset k, absent P-1. Trusted: indices must be in range and
         neighbours[neighbours[p, k], 26-k] == p wherever the neighbour exists.
-      method: "blocked" (im2col over blocks of rows), "whole" (im2col at once), "segment_sum" (the plain reference), or
-        None: blocked on CPU, whole elsewhere.
+      method: "numba" (compiled by Numba; float32 on CPU), "blocked" (im2col over blocks of rows), "whole" (im2col at
+        once), "segment_sum" (the plain reference), or None: numba where possible and else blocked on CPU, whole
+        elsewhere.
 
     Returns:
       [P, Cout] in the dtype of `features`, padding rows zero. The fast methods have a custom reverse-mode derivative
       without scatters (no forward mode); a cotangent's padding rows are ignored.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method.
+      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     rows, width = features.shape
@@ -45,7 +47,8 @@ def submanifold_conv(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(method: str | None, features: jax.Array, kernel: jax.Array, neighbours: jax.Array) -> jax.Array:
-    return by_platform(gather_gemm, method, features, kernel.astype(features.dtype), neighbours)
+    weights = kernel.astype(features.dtype)
+    return by_platform(gather_gemm, method, features, weights, neighbours, numba=on_cpu.gather_gemm)
 
 
 def _conv_forward(method, features, kernel, neighbours):
@@ -57,8 +60,8 @@ def _conv_backward(method, saved, cotangent):
     dW[26-k] = sum_p x[p]^T G[p, k]."""
     features, kernel, neighbours = saved
     mirrored = kernel[::-1].transpose(0, 2, 1).astype(features.dtype)
-    cotangent = zero_last_row(cotangent)
-    dx, dw = by_platform(gather_gemm_outer, method, features, cotangent, mirrored, neighbours)
+    operands = features, cotangent, mirrored, neighbours
+    dx, dw = by_platform(gather_gemm_outer, method, *operands, numba=on_cpu.gather_gemm_outer)
     return dx, dw[::-1].astype(kernel.dtype), None
 
 

@@ -10,8 +10,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from kernels.cpu_ffi import gather_gemm as on_cpu
 from kernels.device.blocks import accumulator, by_platform, check_method, take_rows, zero_last_row
-from kernels.device.gather_gemm import gather_gemm, gather_gemm_outer, gather_outer, segment_gemm, slot_gemm
+from kernels.device.gather_gemm import gather_gemm, gather_gemm_outer, segment_gemm, slot_gemm, slot_gemm_outer
 from kernels.device.sparse_conv import METHODS
 
 
@@ -72,7 +73,8 @@ def transposed_conv(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _down(method, features, kernel, children, slots):
     del slots
-    return by_platform(gather_gemm, method, features, kernel.astype(features.dtype), children)
+    weights = kernel.astype(features.dtype)
+    return by_platform(gather_gemm, method, features, weights, children, numba=on_cpu.gather_gemm)
 
 
 def _down_forward(method, features, kernel, children, slots):
@@ -82,10 +84,9 @@ def _down_forward(method, features, kernel, children, slots):
 def _down_backward(method, saved, cotangent):
     """dx[p] = gy[parent] kernel[octant]^T; dW[k] = sum_q x[children[q, k]]^T gy[q]."""
     features, kernel, children, slots = saved
-    real = (children != features.shape[0] - 1).any(axis=1, keepdims=True)
-    cotangent = jnp.where(real, cotangent, 0)
-    dx = slot_gemm(cotangent, kernel.transpose(0, 2, 1).astype(features.dtype), slots)
-    dw = by_platform(gather_outer, method, cotangent, features, children)
+    turned = kernel.transpose(0, 2, 1).astype(features.dtype)
+    operands = cotangent, features, turned, slots, children
+    dx, dw = by_platform(slot_gemm_outer, method, *operands, numba=on_cpu.slot_gemm_outer)
     return dx, dw.transpose(0, 2, 1).astype(kernel.dtype), None, None
 
 
@@ -94,8 +95,8 @@ _down.defvjp(_down_forward, _down_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _up(method, features, kernel, children, slots):
-    del method, children
-    return slot_gemm(features, kernel.astype(features.dtype), slots)
+    del children
+    return by_platform(slot_gemm, method, features, kernel.astype(features.dtype), slots, numba=on_cpu.slot_gemm)
 
 
 def _up_forward(method, features, kernel, children, slots):
@@ -106,7 +107,8 @@ def _up_backward(method, saved, cotangent):
     """With G[q, k] = gy[children[q, k]]: dx[q] = sum_k G[q, k] kernel[k]^T and dW[k] = sum_q x[q]^T G[q, k]."""
     features, kernel, children = saved
     turned = kernel.transpose(0, 2, 1).astype(features.dtype)
-    dx, dw = by_platform(gather_gemm_outer, method, features, zero_last_row(cotangent), turned, children)
+    operands = features, cotangent, turned, children
+    dx, dw = by_platform(gather_gemm_outer, method, *operands, numba=on_cpu.gather_gemm_outer)
     return dx, dw.astype(kernel.dtype), None, None
 
 

@@ -1,0 +1,95 @@
+"""The products of `kernels.device.gather_gemm` through the Numba kernels: the same arguments and results, float32 and
+int32 only, on CPU. An absent entry, the last row of the source or anything beyond it, adds nothing.
+"""
+
+import functools
+from types import ModuleType
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+MIN_ITEMS = 32
+"""Where there are fewer tiles, columns or taps are shared out as well."""
+PART_ROWS = 4096
+MAX_PARTS = 16
+"""Rows per partial sum of the outer product, and the largest number of those."""
+
+
+@functools.cache
+def _kernels() -> ModuleType:
+    """Compiles and registers on first use; half a second when Numba's cache is warm."""
+    from kernels.cpu_ffi import sparse_conv
+
+    return sparse_conv
+
+
+def _call(name: str, shape: tuple[int, ...], operands: tuple[jax.Array, ...], items: int, *plan: int) -> jax.Array:
+    from kernels.cpu_ffi.sharing import KERNELS, PREFIX
+
+    result = jax.ShapeDtypeStruct(shape, jnp.float32)
+    numbers = np.array((KERNELS.index(name), items, *plan), np.int64)
+    return jax.ffi.ffi_call(PREFIX + name, result, vmap_method="sequential")(*operands, plan=numbers)
+
+
+def _whole_vectors(array: jax.Array) -> jax.Array:
+    """`array` with zero columns up to a multiple of the vector width."""
+    missing = -array.shape[-1] % _kernels().LANES
+    return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
+
+
+def _multiply(name: str, source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.Array:
+    chex.assert_type([source, kernel, table], [jnp.float32, jnp.float32, jnp.int32])
+    kernels = _kernels()
+    by_slots = name == "slot_gemm"
+    rows, width = table.shape[0], kernel.shape[2]
+    kernel = _whole_vectors(kernel)
+    columns = kernel.shape[2]
+    tiles = -(-rows // (kernels.SLOT_TILE if by_slots else kernels.TILE))
+    step = columns
+    while tiles * -(-columns // step) < MIN_ITEMS and step > 2 * kernels.LANES:
+        step = -(-step // (4 * kernels.LANES)) * 2 * kernels.LANES
+    groups = -(-columns // step)
+    out = _call(name, (rows, columns), (source, kernel, table), tiles * groups, int(by_slots), groups, step)
+    return out[:, :width]
+
+
+def gather_gemm(source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.Array:
+    """out[n] = sum_t source[table[n, t]] @ kernel[t]; source [M, A], kernel [T, A, B], table [N, T] -> [N, B]."""
+    chex.assert_shape([source, kernel, table], [(None, kernel.shape[1]), (table.shape[1], None, None), (None, None)])
+    return _multiply("gather_gemm", source, kernel, table)
+
+
+def slot_gemm(source: jax.Array, kernel: jax.Array, slots: jax.Array) -> jax.Array:
+    """out[p] = source[slots[p] // 8] @ kernel[slots[p] % 8]; source [Q, A], kernel [8, A, B], slots [P] -> [P, B]."""
+    chex.assert_shape([source, kernel, slots], [(None, kernel.shape[1]), (8, None, None), (None,)])
+    return _multiply("slot_gemm", source, kernel, slots)
+
+
+def gather_outer(rows: jax.Array, source: jax.Array, table: jax.Array) -> jax.Array:
+    """out[t] = sum_n rows[n]^T source[table[n, t]]; rows [N, A], source [M, B], table [N, T] -> [T, A, B]."""
+    chex.assert_shape([rows, source, table], [(table.shape[0], None), (None, None), (None, None)])
+    chex.assert_type([rows, source, table], [jnp.float32, jnp.float32, jnp.int32])
+    width = source.shape[1]
+    source = _whole_vectors(source)
+    count, taps = table.shape
+    parts = min(max(count // PART_ROWS, 1), MAX_PARTS)
+    groups = min(taps, -(-MIN_ITEMS // parts))
+    shape = (parts, taps, rows.shape[1], source.shape[1])
+    out = _call("gather_outer", shape, (rows, source, table), parts * groups, parts, groups)
+    return out.sum(axis=0)[..., :width]
+
+
+def gather_gemm_outer(
+    rows: jax.Array, source: jax.Array, kernel: jax.Array, table: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(gather_gemm(source, kernel, table), gather_outer(rows, source, table))."""
+    return gather_gemm(source, kernel, table), gather_outer(rows, source, table)
+
+
+def slot_gemm_outer(
+    source: jax.Array, rows: jax.Array, kernel: jax.Array, slots: jax.Array, table: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(slot_gemm(source, kernel, slots), gather_outer(source, rows, table))."""
+    return slot_gemm(source, kernel, slots), gather_outer(source, rows, table)
