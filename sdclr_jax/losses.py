@@ -39,8 +39,8 @@ def nt_xent(
     n = features1.shape[0]
     rows = jnp.ones(n, bool) if rows is None else rows
     chex.assert_shape(rows, (n,))
-    dtype = jnp.promote_types(features1.dtype, jnp.float32)
-    z = l2_normalize(jnp.stack([features1, features2]).astype(dtype))
+    z = jnp.stack([features1, features2])
+    z = l2_normalize(z.astype(jnp.promote_types(z.dtype, jnp.float32)))
     columns, column_rows, first = z, rows, 0
     if axis_name is not None:
         columns = lax.all_gather(z, axis_name, axis=1, tiled=True)

@@ -112,8 +112,9 @@ def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction:
       fraction: expected pruned share, magnitude and random together.
       random_fraction: the random part of it, at most `fraction`.
     """
+    total = sum(leaf.size for leaf in prunable_leaves(params).values())
+    probability = random_probability(total, fraction, random_fraction)
     masks = traverse_util.flatten_dict(magnitude_masks(params, fraction - random_fraction))
-    probability = random_probability(sum(mask.size for mask in masks.values()), fraction, random_fraction)
     keys = jax.random.split(rng, len(masks))
     return traverse_util.unflatten_dict(
         {
