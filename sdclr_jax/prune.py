@@ -54,12 +54,12 @@ def kth_smallest_magnitude(leaves: list[jax.Array], k: int) -> jax.Array:
     dtype = jnp.result_type(*leaves)
     width = jnp.finfo(dtype).bits
     unsigned = jnp.dtype(f"uint{width}")
-    patterns = [lax.bitcast_convert_type(jnp.abs(leaf).astype(dtype), unsigned) for leaf in leaves]
+    magnitudes = jnp.concatenate([jnp.abs(leaf).astype(dtype).ravel() for leaf in leaves])
+    patterns = lax.bitcast_convert_type(magnitudes, unsigned)
 
     def add_bit(i: jax.Array, threshold: jax.Array) -> jax.Array:
         candidate = threshold | (unsigned.type(1) << (width - 2 - i).astype(unsigned))
-        smaller = sum((bits < candidate).sum(dtype=jnp.int32) for bits in patterns)
-        return jnp.where(smaller <= k, candidate, threshold)
+        return jnp.where((patterns < candidate).sum(dtype=jnp.int32) <= k, candidate, threshold)
 
     pattern = lax.fori_loop(jnp.int32(0), jnp.int32(width - 1), add_bit, jnp.zeros((), unsigned))
     return lax.bitcast_convert_type(pattern, dtype)
