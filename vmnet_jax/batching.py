@@ -53,27 +53,27 @@ def _round_up(rows: float) -> int:
     return int(-(-rows // step) * step)
 
 
-def plan_buckets(batches: list[Sizes], max_buckets: int, margin: float = 1.1) -> list[Sizes]:
+def plan_buckets(batches: list[Sizes], max_buckets: int, margin: float = 1.05) -> list[Sizes]:
     """At most `max_buckets` buckets, ascending, that hold all the batches seen and `margin` more.
 
-    The profile (rows per level) is the mean over the batches; a batch's key is the smallest multiple of the profile
-    that holds it. The largest bucket is margin x the largest key, the others follow downwards by a factor of 1.25 as
-    long as some batch is small enough for them.
+    A batch's key is its size at level 0, voxels or vertices, relative to the mean batch, whichever is larger: level 0 is
+    what a step costs. The largest bucket holds every batch, the others those with keys smaller by factors of 1.25, as
+    long as there are any; all levels have room for `margin` times the most rows seen, and a few more.
     """
     if not batches or max_buckets < 1:
         raise ValueError(f"{len(batches)} batches and {max_buckets} buckets: at least one of each is needed")
     rows = np.array([b.voxels + b.vertices for b in batches], np.float64)
-    profile = rows.mean(0)
-    keys = (rows / profile).max(1)
     overflow = np.array([b.overflow for b in batches]).max(0)
-    multiples = [keys.max() * margin]
-    while len(multiples) < max_buckets and multiples[-1] / STEP >= keys.min():
-        multiples.append(multiples[-1] / STEP)
-    return [_bucket(profile * m, overflow) for m in reversed(multiples)]
+    finest = rows[:, [0, NUM_LEVELS]]
+    keys = (finest / finest.mean(0)).max(1)
+    limits = [keys.max()]
+    while len(limits) < max_buckets and limits[-1] / STEP >= keys.min():
+        limits.append(limits[-1] / STEP)
+    return [_bucket(margin * rows[keys <= limit].max(0), overflow) for limit in reversed(limits)]
 
 
 def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
-    padded = [_round_up(r + 1) for r in rows]
+    padded = [_round_up(r + 2 * np.sqrt(r) + 1) for r in rows]
     spare = tuple(_round_up(1.25 * o + 1) for o in overflow)
     return Sizes(tuple(padded[:NUM_LEVELS]), tuple(padded[NUM_LEVELS:]), spare)
 

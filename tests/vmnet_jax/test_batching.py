@@ -103,7 +103,7 @@ def random_sizes(rng, count):
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_buckets_hold_all_batches_and_are_few(count):
-    sizes = random_sizes(np.random.default_rng(1), 60)
+    sizes = random_sizes(np.random.default_rng(1), 400)
     buckets = batching.plan_buckets(sizes, count)
     assert len(buckets) <= count
     chosen = [batching.choose_bucket(s, buckets) for s in sizes]
