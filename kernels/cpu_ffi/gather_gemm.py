@@ -2,13 +2,11 @@
 int32 only, on CPU. An absent entry, the last row of the source or anything beyond it, adds nothing.
 """
 
-import functools
-from types import ModuleType
-
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from kernels.cpu_ffi.calls import call, compiled, whole_vectors
 
 MIN_ITEMS = 32
 """Where there are fewer tiles, columns or taps are shared out as well."""
@@ -17,41 +15,19 @@ MAX_PARTS = 16
 """Rows per partial sum of the outer product, and the largest number of those."""
 
 
-@functools.cache
-def _kernels() -> ModuleType:
-    """Compiles and registers on first use; half a second when Numba's cache is warm."""
-    from kernels.cpu_ffi import sparse_conv
-
-    return sparse_conv
-
-
-def _call(name: str, shape: tuple[int, ...], operands: tuple[jax.Array, ...], items: int, *plan: int) -> jax.Array:
-    from kernels.cpu_ffi.sharing import KERNELS, PREFIX
-
-    result = jax.ShapeDtypeStruct(shape, jnp.float32)
-    numbers = np.array((KERNELS.index(name), items, *plan), np.int64)
-    return jax.ffi.ffi_call(PREFIX + name, result, vmap_method="sequential")(*operands, plan=numbers)
-
-
-def _whole_vectors(array: jax.Array) -> jax.Array:
-    """`array` with zero columns up to a multiple of the vector width."""
-    missing = -array.shape[-1] % _kernels().LANES
-    return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
-
-
 def _multiply(name: str, source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.Array:
     chex.assert_type([source, kernel, table], [jnp.float32, jnp.float32, jnp.int32])
-    kernels = _kernels()
+    kernels = compiled().sparse_conv
     by_slots = name == "slot_gemm"
     rows, width = table.shape[0], kernel.shape[2]
-    kernel = _whole_vectors(kernel)
-    columns = kernel.shape[2]
+    kernel = whole_vectors(kernel)
+    columns, lanes = kernel.shape[2], compiled().LANES
     tiles = -(-rows // (kernels.SLOT_TILE if by_slots else kernels.TILE))
     step = columns
-    while tiles * -(-columns // step) < MIN_ITEMS and step > 2 * kernels.LANES:
-        step = -(-step // (4 * kernels.LANES)) * 2 * kernels.LANES
+    while tiles * -(-columns // step) < MIN_ITEMS and step > 2 * lanes:
+        step = -(-step // (4 * lanes)) * 2 * lanes
     groups = -(-columns // step)
-    out = _call(name, (rows, columns), (source, kernel, table), tiles * groups, int(by_slots), groups, step)
+    (out,) = call(name, [(rows, columns)], (source, kernel, table), tiles * groups, int(by_slots), groups, step)
     return out[:, :width]
 
 
@@ -72,12 +48,12 @@ def gather_outer(rows: jax.Array, source: jax.Array, table: jax.Array) -> jax.Ar
     chex.assert_shape([rows, source, table], [(table.shape[0], None), (None, None), (None, None)])
     chex.assert_type([rows, source, table], [jnp.float32, jnp.float32, jnp.int32])
     width = source.shape[1]
-    source = _whole_vectors(source)
+    source = whole_vectors(source)
     count, taps = table.shape
     parts = min(max(count // PART_ROWS, 1), MAX_PARTS)
     groups = min(taps, -(-MIN_ITEMS // parts))
     shape = (parts, taps, rows.shape[1], source.shape[1])
-    out = _call("gather_outer", shape, (rows, source, table), parts * groups, parts, groups)
+    (out,) = call("gather_outer", [shape], (rows, source, table), parts * groups, parts, groups)
     return out.sum(axis=0)[..., :width]
 
 

@@ -45,6 +45,16 @@ def load_index(typing_context, address):
 
 
 @intrinsic
+def load_flag(typing_context, address):
+    """The byte at `address`: 0 or 1 for a bool."""
+
+    def emit(context, builder, signature, args):
+        return builder.zext(builder.load(pointer(builder, args[0], I8), typ=I8), I64)
+
+    return int64(int64), emit
+
+
+@intrinsic
 def store(typing_context, address, value):
     """Writes the int64 `value` to `address`."""
 

@@ -148,6 +148,30 @@ def _outer_block(rows: int, vectors: int) -> Callable:
     return block
 
 
+@intrinsic
+def store_dot(typing_context, out, a, b, vectors):
+    """Writes to the float32 at `out` the dot product of two rows of `vectors` * LANES numbers."""
+
+    def emit(context, builder, signature, args):
+        out, a, b, vectors = args
+
+        def body(i, carried):
+            offset = builder.mul(i, I64(4 * LANES))
+            left, right = load_vector(builder, builder.add(a, offset)), load_vector(builder, builder.add(b, offset))
+            return [multiply_add(builder, left, right, carried[0])]
+
+        (lanes,) = counted_loop(builder, vectors, [ZERO], body)
+        half = LANES // 2
+        while half:  # halves are added until one number is left
+            turned = ir.Constant(ir.VectorType(I32, LANES), [(lane + half) % LANES for lane in range(LANES)])
+            lanes = builder.fadd(lanes, builder.shuffle_vector(lanes, ZERO, turned))
+            half //= 2
+        builder.store(builder.extract_element(lanes, I32(0)), pointer(builder, out, FLOAT))
+        return I64(0)
+
+    return int64(int64, int64, int64, int64), emit
+
+
 def row_products(vectors: int) -> Callable:
     """A Numba function: target += source @ weights for all listed pairs, widest blocks first.
 
@@ -197,3 +221,52 @@ def outer_products(vectors: int) -> Callable:
             by_1(pairs, lefts, rights, 4 * c, right_column, out + stride * c, stride)
 
     return products
+
+
+row_products_1, row_products_2, row_products_3 = (row_products(vectors) for vectors in (1, 2, 3))
+outer_products_1, outer_products_2, outer_products_3 = (outer_products(vectors) for vectors in (1, 2, 3))
+outer_row_1, outer_row_2, outer_row_4 = (_outer_block(1, vectors) for vectors in (1, 2, 4))
+
+
+@njit(error_model="numpy")
+def multiply_columns(pairs, sources, targets, first, last, weights, stride, depth):
+    """Columns first..last (whole vectors) of target += source @ weights for the listed pairs."""
+    c = first
+    if (last - first) % (3 * LANES) == 0:
+        while c < last:
+            row_products_3(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
+            c += 3 * LANES
+    while c + 2 * LANES <= last:
+        row_products_2(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
+        c += 2 * LANES
+    if c < last:
+        row_products_1(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
+
+
+@njit(error_model="numpy")
+def outer_columns(pairs, lefts, rights, out, width, columns):
+    """out [width, columns] += left^T right over the listed pairs, whole vectors of columns."""
+    c = 0
+    if columns % (3 * LANES) == 0:
+        while c < columns:
+            outer_products_3(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+            c += 3 * LANES
+    while c + 2 * LANES <= columns:
+        outer_products_2(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+        c += 2 * LANES
+    if c < columns:
+        outer_products_1(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+
+
+@njit(error_model="numpy")
+def add_weighted(count, weights, rows, out, columns):
+    """out [columns] += sum of the listed weights times the listed rows, whole vectors of columns."""
+    c = 0
+    while c + 4 * LANES <= columns:
+        outer_row_4(count, weights, rows, 0, 4 * c, out + 4 * c, 0)
+        c += 4 * LANES
+    if c + 2 * LANES <= columns:
+        outer_row_2(count, weights, rows, 0, 4 * c, out + 4 * c, 0)
+        c += 2 * LANES
+    if c < columns:
+        outer_row_1(count, weights, rows, 0, 4 * c, out + 4 * c, 0)

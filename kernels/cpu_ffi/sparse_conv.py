@@ -9,16 +9,13 @@ from numba import njit
 from kernels.cpu_ffi.caching import cached_cfunc
 from kernels.cpu_ffi.frame import data, dimension, plan, result
 from kernels.cpu_ffi.intrinsics import fill_zero, load_index, prefetch, stack, store
-from kernels.cpu_ffi.micro_kernels import LANES, outer_products, row_products
-from kernels.cpu_ffi.sharing import register
+from kernels.cpu_ffi.micro_kernels import multiply_columns, outer_columns
 
 TILE = 128
 """Rows of the result per item of `gather_gemm`; they stay in the first-level cache."""
 SLOT_TILE = 512
 """The same for `slot_gemm`, where only one of eight rows meets a matrix."""
 
-row_products_1, row_products_2, row_products_3 = (row_products(vectors) for vectors in (1, 2, 3))
-outer_products_1, outer_products_2, outer_products_3 = (outer_products(vectors) for vectors in (1, 2, 3))
 first_list, second_list = stack(8 * SLOT_TILE), stack(8 * SLOT_TILE)
 
 
@@ -60,36 +57,6 @@ def list_octant(slots, octant, rows, absent, source, source_bytes, target, targe
         store(targets + 8 * pairs, target + row * target_bytes)
         pairs += (slot & 7 == octant) & (slot >> 3 < absent)
     return pairs
-
-
-@njit(error_model="numpy")
-def multiply_columns(pairs, sources, targets, first, last, weights, stride, depth):
-    """Columns first..last (whole vectors) of target += source @ weights for the listed pairs."""
-    c = first
-    if (last - first) % (3 * LANES) == 0:
-        while c < last:
-            row_products_3(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
-            c += 3 * LANES
-    while c + 2 * LANES <= last:
-        row_products_2(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
-        c += 2 * LANES
-    if c < last:
-        row_products_1(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
-
-
-@njit(error_model="numpy")
-def outer_columns(pairs, lefts, rights, out, width, columns):
-    """out [width, columns] += left^T right over the listed pairs, whole vectors of columns."""
-    c = 0
-    if columns % (3 * LANES) == 0:
-        while c < columns:
-            outer_products_3(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
-            c += 3 * LANES
-    while c + 2 * LANES <= columns:
-        outer_products_2(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
-        c += 2 * LANES
-    if c < columns:
-        outer_products_1(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
 
 
 @njit(error_model="numpy")
@@ -155,8 +122,3 @@ def sum_outer(frame, item):
             if pairs > 0:
                 outer_columns(pairs, lefts, rights, out + 4 * tap * width * columns, width, columns)
     return 0
-
-
-register("gather_gemm", multiply)
-register("slot_gemm", multiply)
-register("gather_outer", sum_outer)

@@ -51,6 +51,6 @@ def obstacle(operands: Any) -> str | None:
         known = (jnp.float32, jnp.int32, jnp.bool_)
         if array.dtype not in known:
             return f"they take float32 and int32, not {array.dtype}"
-        if array.size == 0 and jnp.issubdtype(array.dtype, jnp.floating):
-            return f"they take no empty arrays such as {array.shape}"
+        if array.size == 0 and array.ndim > 1:
+            return f"they take no empty matrices, such as {array.shape}"
     return machine_obstacle()

@@ -3,28 +3,20 @@ TransformerConv, without its linear layers)."""
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from kernels.cpu_ffi import edges as on_cpu
 from kernels.device.attention_reference import attention_by_segments
-from kernels.device.blocks import (
-    accumulator,
-    block_rows,
-    by_platform,
-    check_method,
-    scan_blocks,
-    take_rows,
-    zero_last_row,
-)
+from kernels.device.blocks import by_platform, check_method, take_rows, zero_last_row
+from kernels.device.edges import Edges, add_by_target, edge_dots, edge_sums
 from kernels.device.tables import Rings, real_edges
 
-METHODS = ("blocked", "segment_sum")
+METHODS = ("numba", "blocked", "segment_sum")
 SHIFTS = ("vertex", "global")
-BLOCK_ROWS = {True: 512, False: 16384}
-"""Rows per block on CPU and elsewhere: [rows, K, D] gathered values at a time."""
 LOG_TINY = math.log(1e-16)
 
 
@@ -51,14 +43,16 @@ def one_ring_attention(
       shift: what is subtracted before exp. "vertex": the maximum over the edges into i. "global": the maximum M over
         all edges, and 1e-16 added to the denominator; alphas of vertices whose scores lie more than about 30 below M
         then shrink, and the gradient flows through M too, shared among ties.
-      method: "blocked", "segment_sum" (the plain reference) or None: blocked.
+      method: "numba" (compiled by Numba; float32 on CPU), "blocked", "segment_sum" (the plain reference) or None: numba
+        where possible, else blocked.
 
     Returns:
-      [V, Dv] in the dtype of `value`; zero for a vertex without edges and in padding rows. The gradient of the blocked
-      form gathers along `rings.reverse`, reverse mode only.
+      [V, Dv] in the dtype of `value`; zero for a vertex without edges and in padding rows. The gradient of the fast
+      forms gathers along `rings.reverse`, reverse mode only.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown shift or method.
+      AssertionError: shapes do not fit. ValueError: unknown shift or method, or "numba" where it is
+      not possible.
     """
     check_method(method, METHODS)
     if shift not in SHIFTS:
@@ -72,44 +66,21 @@ def one_ring_attention(
         chex.assert_shape(keep, (rows * slots + edges,))
     if method == "segment_sum":
         return attention_by_segments(query, key, value, rings, keep, shift)
-    return _attend(shift, query, key, value, rings, keep)
+    return _attend(shift, method, query, key, value, rings, keep)
 
 
 class _Weights(NamedTuple):
-    """What the softmax leaves for the backward pass; slots [V, K] and overflow [O] of every field lie apart."""
+    """What the softmax leaves for the backward pass."""
 
-    alpha: tuple[jax.Array, jax.Array]
+    alpha: Edges
     leak: jax.Array | None
     """[V], share of the denominator that is the added 1e-16; None for shift="vertex"."""
-    top: tuple[jax.Array, jax.Array] | None
+    top: Edges | None
     """Each edge's share in the global maximum: 1 / (number of ties) or 0; None for shift="vertex"."""
 
 
-def _scan_rows(body: Any, arrays: Any, blocked: bool) -> Any:
-    rows = jax.tree.leaves(arrays)[0].shape[0]
-    block = block_rows(rows, BLOCK_ROWS[blocked])
-    return scan_blocks(lambda carry, parts: (carry, body(*parts)), None, arrays, block)[1]
-
-
-def _add(total: jax.Array, rings: Rings, update: jax.Array) -> jax.Array:
-    """total [V, ...] + the sums per target of `update` [O, ...], which is sorted by target."""
-    at = total.at[rings.overflow_target]
-    return at.add(update, indices_are_sorted=True, mode="promise_in_bounds")
-
-
-def _scores(query: jax.Array, key: jax.Array, rings: Rings, blocked: bool) -> tuple[jax.Array, jax.Array]:
-    dtype = accumulator(query.dtype)
-    query = query * jnp.asarray(query.shape[1] ** -0.5, dtype)
-
-    def body(target, index):
-        return jnp.einsum("nd,nkd->nk", target, take_rows(key, index).astype(dtype))
-
-    targets, sources = take_rows(query, rings.overflow_target), take_rows(key, rings.overflow_source)
-    return _scan_rows(body, (query, rings.ring), blocked), jnp.sum(targets * sources.astype(dtype), axis=1)
-
-
-def _softmax(scores: tuple[jax.Array, jax.Array], rings: Rings, keep: jax.Array | None, shift: str) -> _Weights:
-    mask, extra_mask = real_edges(rings, keep)
+def _softmax(scores: Edges, real: Edges, rings: Rings, shift: str) -> _Weights:
+    mask, extra_mask = real
     slot = jnp.where(mask, scores[0], -jnp.inf)
     extra = jnp.where(extra_mask, scores[1], -jnp.inf)
     peak = slot.max(axis=1).at[rings.overflow_target]
@@ -118,7 +89,7 @@ def _softmax(scores: tuple[jax.Array, jax.Array], rings: Rings, keep: jax.Array 
     base = jnp.where(some, peak, 0)
     slot_exp = jnp.exp(slot - base[:, None])
     extra_exp = jnp.exp(extra - take_rows(base, rings.overflow_target))
-    total = _add(slot_exp.sum(axis=1), rings, extra_exp)
+    total = add_by_target(slot_exp.sum(axis=1), rings, extra_exp)
     leak = top = None
     if shift == "global":
         highest = peak.max()
@@ -133,92 +104,57 @@ def _softmax(scores: tuple[jax.Array, jax.Array], rings: Rings, keep: jax.Array 
     return _Weights((slot_exp * scale[:, None], extra_exp * take_rows(scale, rings.overflow_target)), leak, top)
 
 
-def _gather_sum(weights: tuple[jax.Array, jax.Array], source: jax.Array, rings: Rings, blocked: bool) -> jax.Array:
-    """sum over the edges of each vertex of weight times source[neighbour], in the accumulator's dtype."""
-    dtype = accumulator(source.dtype)
-
-    def body(weight, index):
-        return jnp.einsum("nk,nkd->nd", weight, take_rows(source, index).astype(dtype))
-
-    total = _scan_rows(body, (weights[0], rings.ring), blocked)
-    return _add(total, rings, weights[1][:, None] * take_rows(source, rings.overflow_source).astype(dtype))
+def _dots(method: str | None, targets: jax.Array, sources: jax.Array, real: Edges, rings: Rings) -> Edges:
+    return by_platform(edge_dots, method, targets, sources, real, rings, numba=on_cpu.edge_dots)
 
 
-def _forward(query, key, value, rings, keep, *, shift, blocked):
-    weights = _softmax(_scores(query, key, rings, blocked), rings, keep, shift)
-    return _gather_sum(weights.alpha, value, rings, blocked).astype(value.dtype), weights
+def _sums(method: str | None, weights: Edges, sources: jax.Array, rings: Rings, opposite: bool = False) -> jax.Array:
+    return by_platform(edge_sums, method, weights, sources, rings, numba=on_cpu.edge_sums, opposite=opposite)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attend(shift, query, key, value, rings, keep):
-    return _attend_forward(shift, query, key, value, rings, keep)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _attend(shift, method, query, key, value, rings, keep):
+    return _attend_forward(shift, method, query, key, value, rings, keep)[0]
 
 
-def _attend_forward(shift, query, key, value, rings, keep):
-    out, weights = by_platform(_forward, None, query, key, value, rings, keep, shift=shift)
+def _attend_forward(shift, method, query, key, value, rings, keep):
+    real = real_edges(rings, keep)
+    scale = query.shape[1] ** -0.5
+    scores = jax.tree.map(lambda dots: dots * scale, _dots(method, query, key, real, rings))
+    weights = _softmax(scores, real, rings, shift)
+    out = _sums(method, weights.alpha, value, rings).astype(value.dtype)
     return out, (query, key, value, rings, keep, weights, out)
 
 
-def _attend_backward(shift, saved, cotangent):
-    del shift
-    query, key, value, rings, keep, weights, out = saved
-    grads = by_platform(_backward, None, query, key, value, rings, keep, weights, out, zero_last_row(cotangent))
-    return *grads, None, None
-
-
-def _backward(query, key, value, rings, keep, weights, out, cotangent, *, blocked):
+def _attend_backward(shift, method, saved, cotangent):
     """With g = d loss / d y: d alpha = g[i] . value[j]; d score = alpha (d alpha - g[i] . y[i]).
 
     The sums at the sources run over the same rings: a source's outgoing edges are the opposite ones of its incoming
-    edges, so their alpha and d score are gathered by `reverse`.
+    edges, so their alpha and d score are read along `reverse`.
     """
-    score_grads, dq = _target_grads(query, key, value, rings, keep, weights, out, cotangent, blocked)
-    dtype = score_grads[0].dtype
-    pairs = jnp.stack([_flat(weights.alpha), _flat(score_grads)], axis=1)
-
-    def body(reverse, index):
-        opposite = take_rows(pairs, reverse)
-        dk = jnp.einsum("nk,nkd->nd", opposite[..., 1], take_rows(query, index).astype(dtype))
-        return dk, jnp.einsum("nk,nkd->nd", opposite[..., 0], take_rows(cotangent, index).astype(dtype))
-
-    dk, dv = _scan_rows(body, (rings.reverse, rings.ring), blocked)
-    opposite = take_rows(pairs, rings.overflow_reverse)
-    dk = _add(dk, rings, opposite[:, 1:] * take_rows(query, rings.overflow_source).astype(dtype))
-    dv = _add(dv, rings, opposite[:, :1] * take_rows(cotangent, rings.overflow_source).astype(dtype))
+    del shift
+    query, key, value, rings, keep, weights, out = saved
+    cotangent = zero_last_row(cotangent)
+    grads = _score_grads(method, value, rings, keep, weights, out, cotangent)
     scale = query.shape[1] ** -0.5
-    return (dq * scale).astype(query.dtype), (dk * scale).astype(key.dtype), dv.astype(value.dtype)
+    dq = _sums(method, grads, key, rings) * scale
+    dk = _sums(method, grads, query, rings, opposite=True) * scale
+    dv = _sums(method, weights.alpha, cotangent, rings, opposite=True)
+    return dq.astype(query.dtype), dk.astype(key.dtype), dv.astype(value.dtype), None, None
 
 
-def _target_grads(query, key, value, rings, keep, weights, out, cotangent, blocked):
-    """d score of every edge (slots, overflow), and the unscaled gradient of the query."""
+def _score_grads(method, value, rings, keep, weights, out, cotangent) -> Edges:
+    """d loss / d score of every edge."""
     dtype = weights.alpha[0].dtype
-    mask, extra_mask = real_edges(rings, keep)
+    real = real_edges(rings, keep)
     delta = jnp.sum(cotangent.astype(dtype) * out.astype(dtype), axis=1)
-    peak_grad = None if weights.leak is None else -jnp.sum(jnp.where(weights.leak > 0, delta * weights.leak, 0))
-
-    def score_grad(alpha, alpha_grad, delta, mask, top):
-        grad = alpha * (alpha_grad - delta)
-        if top is not None:
-            grad = grad + peak_grad * top
-        return jnp.where(mask, grad, 0)
-
-    top, extra_top = weights.top or (None, None)
-
-    def body(cot, delta, alpha, mask, index, top):
-        alpha_grad = jnp.einsum("nd,nkd->nk", cot.astype(dtype), take_rows(value, index).astype(dtype))
-        grad = score_grad(alpha, alpha_grad, delta[:, None], mask, top)
-        return grad, jnp.einsum("nk,nkd->nd", grad, take_rows(key, index).astype(dtype))
-
-    slots, dq = _scan_rows(body, (cotangent, delta, weights.alpha[0], mask, rings.ring, top), blocked)
-    target, source = rings.overflow_target, rings.overflow_source
-    products = take_rows(cotangent, target).astype(dtype) * take_rows(value, source).astype(dtype)
-    extra = score_grad(weights.alpha[1], products.sum(axis=1), take_rows(delta, target), extra_mask, extra_top)
-    return (slots, extra), _add(dq, rings, extra[:, None] * take_rows(key, source).astype(dtype))
-
-
-def _flat(parts: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Slots [V, K] and overflow [O] as one array by flat edge id."""
-    return jnp.concatenate([parts[0].reshape(-1), parts[1]])
+    slot_grad, extra_grad = _dots(method, cotangent, value, real, rings)
+    slots = weights.alpha[0] * (slot_grad - delta[:, None])
+    extra = weights.alpha[1] * (extra_grad - take_rows(delta, rings.overflow_target))
+    if weights.top is not None:
+        peak_grad = -jnp.sum(jnp.where(weights.leak > 0, delta * weights.leak, 0))
+        slots, extra = slots + peak_grad * weights.top[0], extra + peak_grad * weights.top[1]
+    return jnp.where(real[0], slots, 0), jnp.where(real[1], extra, 0)
 
 
 _attend.defvjp(_attend_forward, _attend_backward)
