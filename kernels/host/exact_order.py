@@ -38,7 +38,7 @@ def collapse_by_heap(points, quadrics, faces, before, head, parent, target, opti
             errors[v], nearest[v] = least_error(points, quadrics, faces, head, mark, v, optimal)
             set_key(ids, keys, places, v, errors[v])
     while living > target:
-        v = ids[0]
+        v = np.int64(ids[0])
         if not priced[v]:
             cost, u, _, _, _ = cheapest(
                 points, quadrics, faces, head, mark, candidates, bounds, v, nearest[v], -1.0, optimal
@@ -65,7 +65,7 @@ def collapse_by_heap(points, quadrics, faces, before, head, parent, target, opti
 def _renew(points, quadrics, faces, head, mark, errors, nearest, ring, neighbours, v, u, optimal):
     """Least errors after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
     for i in range(ring.shape[0]):
-        w = ring[i]
+        w = np.int64(ring[i])
         if head[w] < 0:
             continue
         if i >= neighbours or nearest[w] == v or nearest[w] == u:
@@ -84,7 +84,7 @@ def _requeue(points, quadrics, faces, head, ids, keys, places, errors, priced, r
     depends on the faces of both ends then. It matters where the pair's error, a lower bound, is not above the price.
     """
     for i in range(ring.shape[0]):
-        w = ring[i]
+        w = np.int64(ring[i])
         if head[w] < 0:
             remove(ids, keys, places, w)
             continue
@@ -96,7 +96,7 @@ def _requeue(points, quadrics, faces, head, ids, keys, places, errors, priced, r
         while corner >= 0:
             f = corner >> 2
             for k in range(3):
-                t = faces[f, k]
+                t = np.int64(faces[f, k])
                 if priced[t] and error(points, quadrics, t, w, optimal)[0] <= keys[t]:
                     priced[t] = False
                     set_key(ids, keys, places, t, errors[t])

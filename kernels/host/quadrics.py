@@ -47,7 +47,7 @@ def evaluate(q, x, y, z):
     return x * along_x + y * along_y + z * along_z + c
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def best_place(quadrics, points, v, u):
     """Least error of the merged vertex and its place: the minimum, or the best of middle and ends without one.
 

@@ -70,7 +70,7 @@ def collapse_in_rounds(points, quadrics, faces, before, head, parent, target, op
 def _renew(points, quadrics, faces, head, mark, costs, partners, ring, neighbours, v, u, optimal):
     """Candidates after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
     for i in range(ring.shape[0]):
-        w = ring[i]
+        w = np.int64(ring[i])
         if head[w] < 0:
             costs[w] = np.inf
         elif i >= neighbours or partners[w] == v or partners[w] == u:
