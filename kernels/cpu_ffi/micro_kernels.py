@@ -26,6 +26,8 @@ WIDEST_OUTER = (8, 8, 8) if FEATURES.get("avx512f") else (8, 6, 4)
 FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+WIDE = ir.VectorType(ir.DoubleType(), LANES)
+WIDE_ZERO = ir.Constant(WIDE, [0.0] * LANES)
 
 
 def load_vector(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
@@ -48,8 +50,9 @@ def load_spread(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
 
 
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-    function = external(builder, f"llvm.fmuladd.v{LANES}f32", VECTOR, VECTOR, VECTOR, VECTOR)
-    return builder.call(function, [a, b, c])
+    """a * b + c for vectors of float32 or float64."""
+    name = f"llvm.fmuladd.v{LANES}f{32 if a.type == VECTOR else 64}"
+    return builder.call(external(builder, name, a.type, a.type, a.type, a.type), [a, b, c])
 
 
 def counted_loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
@@ -150,23 +153,26 @@ def _outer_block(rows: int, vectors: int) -> Callable:
 
 @intrinsic
 def store_dot(typing_context, out, a, b, vectors):
-    """Writes to the float32 at `out` the dot product of two rows of `vectors` * LANES numbers."""
+    """Writes to the float32 at `out` the dot product of two rows of `vectors` * LANES numbers, summed in float64: an
+    error in a softmax's large scores comes back as a relative error of its weights."""
 
     def emit(context, builder, signature, args):
         out, a, b, vectors = args
 
         def body(i, carried):
             offset = builder.mul(i, I64(4 * LANES))
-            left, right = load_vector(builder, builder.add(a, offset)), load_vector(builder, builder.add(b, offset))
+            pair = (load_vector(builder, builder.add(row, offset)) for row in (a, b))
+            left, right = (builder.fpext(vector, WIDE) for vector in pair)
             return [multiply_add(builder, left, right, carried[0])]
 
-        (lanes,) = counted_loop(builder, vectors, [ZERO], body)
+        (lanes,) = counted_loop(builder, vectors, [WIDE_ZERO], body)
         half = LANES // 2
         while half:  # halves are added until one number is left
             turned = ir.Constant(ir.VectorType(I32, LANES), [(lane + half) % LANES for lane in range(LANES)])
-            lanes = builder.fadd(lanes, builder.shuffle_vector(lanes, ZERO, turned))
+            lanes = builder.fadd(lanes, builder.shuffle_vector(lanes, WIDE_ZERO, turned))
             half //= 2
-        builder.store(builder.extract_element(lanes, I32(0)), pointer(builder, out, FLOAT))
+        total = builder.fptrunc(builder.extract_element(lanes, I32(0)), FLOAT)
+        builder.store(total, pointer(builder, out, FLOAT))
         return I64(0)
 
     return int64(int64, int64, int64, int64), emit

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from kernels.cpu_ffi import edges as on_cpu
 from kernels.device.attention_reference import attention_by_segments
-from kernels.device.blocks import by_platform, check_method, take_rows, zero_last_row
+from kernels.device.blocks import accumulator, by_platform, check_method, take_rows, zero_last_row
 from kernels.device.edges import Edges, add_by_target, edge_dots, edge_sums
 from kernels.device.tables import Rings, real_edges
 
@@ -119,8 +119,8 @@ def _attend(shift, method, query, key, value, rings, keep):
 
 def _attend_forward(shift, method, query, key, value, rings, keep):
     real = real_edges(rings, keep)
-    scale = query.shape[1] ** -0.5
-    scores = jax.tree.map(lambda dots: dots * scale, _dots(method, query, key, real, rings))
+    scaled = query * jnp.asarray(query.shape[1] ** -0.5, accumulator(query.dtype))
+    scores = _dots(method, scaled, key, real, rings)
     weights = _softmax(scores, real, rings, shift)
     out = _sums(method, weights.alpha, value, rings).astype(value.dtype)
     return out, (query, key, value, rings, keep, weights, out)

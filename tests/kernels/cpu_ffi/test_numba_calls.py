@@ -1,0 +1,190 @@
+"""How the Numba kernels are called: chosen or not, from threads, on several devices, with the same bytes every time."""
+
+import concurrent.futures
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from kernels.cpu_ffi import support
+from kernels.device.attention import one_ring_attention
+from kernels.device.sparse_conv import submanifold_conv
+from kernels.device.strided_conv import strided_conv, transposed_conv
+from kernels.device.tables import Rings
+
+needs_kernels = pytest.mark.skipif(support.machine_obstacle() is not None, reason=str(support.machine_obstacle()))
+TARGET = "kernels_cpu_"
+ROWS, CIN, COUT = 9001, 8, 24
+
+
+def make_conv(cout=COUT):
+    """Features, weights and a table that mirrors itself: voxels in a row along x, with gaps; dW is a sum of two parts.
+
+    Which form is taken is part of a function's trace, and traces are kept by shape: a test that changes the choice has
+    a width of its own.
+    """
+    rng = np.random.default_rng(1)
+    present = rng.random(ROWS + 1) < 0.8
+    present[[0, -2, -1]] = False
+    row = np.arange(ROWS)
+    table = np.full((ROWS, 27), ROWS - 1, np.int32)
+    for tap, step in ((12, -1), (13, 0), (14, 1)):
+        table[:, tap] = np.where(present[row] & present[row + step], row + step, ROWS - 1)
+    x = rng.normal(size=(ROWS, CIN)).astype(np.float32) * present[:ROWS, None]
+    return x, rng.normal(size=(27, CIN, cout)).astype(np.float32), table
+
+
+def value_and_grads(x, kernel, table, method=None):
+    out, pull = jax.vjp(lambda x, w: submanifold_conv(x, w, table, method=method), x, kernel)
+    return out, *pull(out)
+
+
+def checksum(arrays):
+    return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
+
+
+def lowered(function, *arguments, platform="cpu"):
+    return jax.jit(function).trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+
+
+@needs_kernels
+def test_the_kernels_are_chosen_on_cpu_only():
+    assert TARGET in lowered(value_and_grads, *make_conv())
+    assert TARGET not in lowered(value_and_grads, *make_conv(), platform="cuda")
+    assert "stablehlo.while" not in lowered(value_and_grads, *make_conv())
+
+
+@needs_kernels
+def test_every_operation_takes_them():
+    x, kernel, _ = make_conv()
+    children, slots = np.zeros((8, 8), np.int32), np.zeros(ROWS, np.int32)
+    table = np.zeros((ROWS, 4), np.int32)
+    rings = Rings(table, table, *[np.zeros(2, np.int32)] * 3)
+    for text in (
+        lowered(lambda x: strided_conv(x, kernel[:8], children, slots), x),
+        lowered(lambda x: transposed_conv(x, kernel[:8], children, slots), x[:8]),
+        lowered(lambda x: one_ring_attention(x, x, x, rings), x),
+    ):
+        assert TARGET in text
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_other_types_take_the_xla_form(dtype):
+    x, kernel, table = make_conv()
+    with jax.enable_x64(True):
+        x = jax.numpy.asarray(x, dtype)
+        assert TARGET not in lowered(value_and_grads, x, kernel, table)
+        with pytest.raises(ValueError, match=dtype):
+            submanifold_conv(x, kernel, table, method="numba")
+
+
+def test_tables_of_64_bits_take_the_xla_form():
+    x, kernel, table = make_conv()
+    with jax.enable_x64(True):
+        assert TARGET not in lowered(value_and_grads, x, kernel, table.astype(np.int64))
+
+
+def test_the_switch_turns_them_off(monkeypatch):
+    monkeypatch.setenv("KERNELS_CPU", "xla")
+    assert TARGET not in lowered(value_and_grads, *make_conv(25))
+    with pytest.raises(ValueError, match="KERNELS_CPU=xla"):
+        submanifold_conv(*make_conv(25), method="numba")
+
+
+@pytest.fixture
+def forget_the_machine():
+    support.machine_obstacle.cache_clear()
+    yield
+    support.machine_obstacle.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message", "width"),
+    [
+        ("ffi_version", lambda: (0, 4), "(0, 4)", 26),
+        ("ffi_version", lambda: None, "None", 28),
+        ("MACHINES", (("system", "processor"),), "processor", 30),
+    ],
+)
+def test_another_machine_or_jaxlib_is_told_once(monkeypatch, caplog, forget_the_machine, name, value, message, width):
+    monkeypatch.setattr(support, name, value)
+    with caplog.at_level(logging.WARNING):
+        for cout in (width, width + 1):
+            assert TARGET not in lowered(value_and_grads, *make_conv(cout))
+    assert len(caplog.records) == 1
+    assert message in caplog.text
+
+
+def test_the_header_of_jaxlib_names_a_version():
+    major, minor = support.ffi_version()
+    assert (major, minor) >= (0, 1)
+
+
+@needs_kernels
+def test_the_layout_is_that_of_the_supported_version():
+    from kernels.cpu_ffi import frame
+
+    assert frame.VERSION == support.LAYOUT
+
+
+@needs_kernels
+def test_threads_get_what_one_thread_gets():
+    """Four threads call two jitted functions at once, many times."""
+    arguments = make_conv()
+    forward, both = jax.jit(submanifold_conv), jax.jit(value_and_grads)
+    want = checksum([forward(*arguments)]), checksum(both(*arguments))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        jobs = [
+            pool.submit(lambda i=i: checksum([forward(*arguments)] if i % 2 else both(*arguments))) for i in range(40)
+        ]
+        got = [job.result() for job in jobs]
+    assert got == [want[0] if i % 2 else want[1] for i in range(40)]
+
+
+@needs_kernels
+@pytest.mark.parametrize("mapped", ["pmap", "shard_map"])
+def test_four_devices_get_what_one_gets(mapped):
+    x, kernel, table = make_conv()
+    scales = np.array([1, -2, 0.5, 3], np.float32)
+    xs = scales[:, None, None] * x
+    want = [checksum(jax.jit(value_and_grads)(one, kernel, table)) for one in xs]
+    if mapped == "pmap":
+        run = jax.pmap(value_and_grads, in_axes=(0, None, None))
+    else:
+        spec = jax.sharding.PartitionSpec
+        mesh = jax.make_mesh((4,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+
+        def body(x, kernel, table):
+            return jax.tree.map(lambda a: a[None], value_and_grads(x[0], kernel, table))
+
+        run = jax.jit(
+            jax.shard_map(body, mesh=mesh, in_specs=(spec("d"), spec(), spec()), out_specs=spec("d"), check_vma=False)
+        )
+    for _ in range(3):
+        outputs = run(xs, kernel, table)
+        assert [checksum([part[i] for part in outputs]) for i in range(4)] == want
+
+
+ON_ONE_CPU = """
+import os, runpy, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax
+tests = runpy.run_path(sys.argv[1])
+assert "kernels_cpu_" in tests["lowered"](tests["value_and_grads"], *tests["make_conv"]())
+print(tests["checksum"](jax.jit(tests["value_and_grads"])(*tests["make_conv"]())))
+"""
+
+
+@needs_kernels
+def test_one_cpu_and_several_make_the_same_bytes():
+    here = {checksum(jax.jit(value_and_grads)(*make_conv())) for _ in range(5)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "XLA_FLAGS": ""}
+    command = [sys.executable, "-c", ON_ONE_CPU, __file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {done.stdout.strip()} == here
