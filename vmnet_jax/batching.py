@@ -53,28 +53,47 @@ def _round_up(rows: float) -> int:
     return int(-(-rows // step) * step)
 
 
-def plan_buckets(batches: list[Sizes], max_buckets: int, margin: float = 1.05) -> list[Sizes]:
-    """At most `max_buckets` buckets, ascending, that hold all the batches seen and `margin` more.
+def largest_batch(scenes: list[Sizes], batch_size: int, voxel_growth: float) -> Sizes:
+    """Rows that no batch of `batch_size` scenes exceeds: at every level the sum over the largest scenes.
 
-    A batch's key is its size at level 0, voxels or vertices, relative to the mean batch, whichever is larger: level 0 is
-    what a step costs. The largest bucket holds every batch, the others those with keys smaller by factors of 1.25, as
-    long as there are any; all levels have room for `margin` times the most rows seen, and a few more.
+    That holds as long as no placement needs more than `voxel_growth` times the voxels of the unaugmented one. Where
+    there are fewer scenes than `batch_size`, they are counted again.
+    """
+
+    def top(part: str, growth: float) -> tuple[int, ...]:
+        rows = np.sort([getattr(s, part) for s in scenes], axis=0)[::-1]
+        rows = np.resize(rows[:batch_size], (batch_size, rows.shape[1]))
+        return tuple(int(np.ceil(n)) for n in growth * rows.sum(0))
+
+    return Sizes(top("voxels", voxel_growth), top("vertices", 1.0), top("overflow", 1.0))
+
+
+def plan_buckets(batches: list[Sizes], max_buckets: int, largest: Sizes | None = None) -> list[Sizes]:
+    """At most `max_buckets` buckets, ascending; the last one holds every batch seen and `largest`.
+
+    A batch's key is its size at level 0, voxels or vertices, relative to the mean batch, whichever is larger: level 0
+    is what a step costs. The buckets below the last hold the batches seen whose keys are smaller by factors of 1.25, as
+    long as there are any, with room for a few rows more at all levels.
     """
     if not batches or max_buckets < 1:
         raise ValueError(f"{len(batches)} batches and {max_buckets} buckets: at least one of each is needed")
-    rows = np.array([b.voxels + b.vertices for b in batches], np.float64)
-    overflow = np.array([b.overflow for b in batches]).max(0)
+    seen = [*batches, largest] if largest else batches
+    rows = np.array([b.voxels + b.vertices for b in seen], np.float64)
+    overflow = np.array([b.overflow for b in seen]).max(0)
     finest = rows[:, [0, NUM_LEVELS]]
-    keys = (finest / finest.mean(0)).max(1)
+    keys = (finest / finest[: len(batches)].mean(0)).max(1)
     limits = [keys.max()]
-    while len(limits) < max_buckets and limits[-1] / STEP >= keys.min():
-        limits.append(limits[-1] / STEP)
-    return [_bucket(margin * rows[keys <= limit].max(0), overflow) for limit in reversed(limits)]
+    limit = keys[: len(batches)].max() if largest else limits[0] / STEP
+    while len(limits) < max_buckets and limit >= keys.min():
+        if limit < 0.95 * limits[-1]:
+            limits.append(limit)
+        limit /= STEP
+    return [_bucket(rows[keys <= limit].max(0), overflow) for limit in reversed(limits)]
 
 
 def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
-    padded = [_round_up(r + 2 * np.sqrt(r) + 1) for r in rows]
-    spare = tuple(_round_up(1.25 * o + 1) for o in overflow)
+    padded = [_round_up(1.03 * r + 2 * np.sqrt(r) + 1) for r in rows]
+    spare = tuple(_round_up(o + 1) for o in overflow)
     return Sizes(tuple(padded[:NUM_LEVELS]), tuple(padded[NUM_LEVELS:]), spare)
 
 

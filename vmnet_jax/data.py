@@ -16,13 +16,23 @@ from preprocess.labels import LabelMap, read_label_map
 from preprocess.scene import Scene, read_scene
 from trainlib.errors import UserError
 from vmnet_jax import augment
-from vmnet_jax.batching import DoesNotFit, Sizes, add_sizes, choose_bucket, collate, plan_buckets, sample_sizes
+from vmnet_jax.batching import (
+    DoesNotFit,
+    Sizes,
+    add_sizes,
+    choose_bucket,
+    collate,
+    largest_batch,
+    plan_buckets,
+    sample_sizes,
+)
 from vmnet_jax.sample import Sample, make_sample
 from vmnet_jax.scene_batch import SceneBatch
 
 SUFFIX = ".scene.npz"
 PLACEMENT, EDGES, VOTE = 0, 1, 2  # uses of an example's random numbers
 REDRAWS = 8
+VOXEL_GROWTH = 1.1  # of a training placement that always fits; larger ones are drawn again where they do not
 
 
 class Split(NamedTuple):
@@ -132,7 +142,8 @@ class TrainingBatches:
         self.steps_per_epoch = max(1, len(names) // batch_size)
         survey = range(min(self.steps_per_epoch, max(2, 48 // batch_size)))
         parts = [part for step in survey for part in self._device_sizes(step)]
-        self.buckets = plan_buckets(parts, max_buckets)
+        whole = [sample_sizes(read(name)) for name in names]
+        self.buckets = plan_buckets(parts, max_buckets, largest_batch(whole, batch_size // devices, VOXEL_GROWTH))
 
     def members(self, step: int) -> list[tuple[int, int]]:
         """(epoch, scene index) of each scene of a batch; an epoch's incomplete last batch is left out."""

@@ -117,6 +117,17 @@ def test_buckets_hold_all_batches_and_are_few(count):
         assert used > alone, "more buckets waste less padding"
 
 
+def test_no_batch_exceeds_the_largest(scenes):
+    sizes = [batching.sample_sizes(s) for s in scenes]
+    largest = batching.largest_batch(sizes, 2, 1.0)
+    buckets = batching.plan_buckets(sizes[:1], 2, largest)
+    for a in sizes:
+        for b in sizes:
+            batching.choose_bucket(batching.add_sizes([a, b]), buckets)
+    assert largest.vertices[0] == sum(sorted(s.vertices[0] for s in sizes)[-2:])
+    assert batching.largest_batch(sizes[:1], 3, 2.0).voxels[0] == 6 * sizes[0].voxels[0]
+
+
 def test_a_batch_that_is_too_large_is_named(samples, joined):
     _, bucket = joined
     sizes = batching.add_sizes([batching.sample_sizes(s) for s in samples] * 2)
