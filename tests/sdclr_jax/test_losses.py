@@ -7,7 +7,6 @@ import pytest
 
 from sdclr_jax.losses import l2_normalize, nt_xent, nt_xent_interleaved, temperature_schedule
 
-
 value_and_grad = jax.jit(jax.value_and_grad(lambda z, temperature, rows=None: nt_xent(*z, temperature, rows)))
 
 
