@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)
 	$(BIN)/python -m preprocess.rooms --output=$(ROOMS)/meshes --count=48 --seed=0 --prefix=train
 	$(BIN)/python -m preprocess.rooms --output=$(ROOMS)/meshes --count=8 --seed=1000 --prefix=val
-	$(BIN)/python -m preprocess.scenes --input=$(ROOMS)/meshes --output=$(ROOMS)/scenes --cells=0.05,0.1 --voxel_size=0.05
+	$(BIN)/python -m preprocess.scenes --input=$(ROOMS)/meshes --output=$(ROOMS)/scenes --cells=0.08,0.16 --voxel_size=0.08
 	$(BIN)/python -m vmnet_jax.train --config=configs/vmnet_rooms.py --workdir=runs/demo/vmnet
 	$(BIN)/python -m vmnet_jax.evaluate --workdir=runs/demo/vmnet
 	$(BIN)/python -m vmnet_jax.baseline --workdir=runs/demo/vmnet

@@ -1,4 +1,4 @@
-"""The demo: synthetic rooms at 5 cm, full-width network, a few minutes on two CPU cores.
+"""The demo: synthetic rooms at 8 cm, full-width network, a few minutes on two CPU cores.
 
 Aims at no row of the paper; its measure is the mean IoU on unseen rooms against a logistic regression on colour and
 height (`make demo` prints both).
@@ -6,7 +6,7 @@ height (`make demo` prints both).
   python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=48 --seed=0 --prefix=train
   python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=8 --seed=1000 --prefix=val
   python -m preprocess.scenes --input=runs/demo/rooms/meshes --output=runs/demo/rooms/scenes \
-      --cells=0.05,0.1 --voxel_size=0.05
+      --cells=0.08,0.16 --voxel_size=0.08
   python -m vmnet_jax.train --config=configs/vmnet_rooms.py --workdir=runs/demo/vmnet
 """
 
@@ -30,7 +30,7 @@ def get_config(words: str = "") -> ConfigDict:
     config.edge_cutoff = 4
 
     config.batch_size = 2
-    config.max_buckets = 2
+    config.max_buckets = 1
     config.loader_threads = 2
     config.cache_gib = 4.0
 
@@ -40,16 +40,16 @@ def get_config(words: str = "") -> ConfigDict:
     config.attention_shift = "vertex"
     config.dtype = "float32"
 
-    config.num_steps = 300
+    config.num_steps = 700
     config.learning_rate = 0.1
     config.momentum = 0.9
     config.dampening = 0.1
     config.weight_decay = 1e-4
     config.class_weights = ()
 
-    config.log_every = 10
+    config.log_every = 20
     config.eval_every = 0
-    config.save_every = 100
+    config.save_every = 200
     config.keep_checkpoints = 2
 
     if given["smoke"]:
