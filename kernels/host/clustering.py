@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from kernels.host.faces import box, checked_mesh, unique_faces
+from kernels.host.jit import compiled
 from kernels.host.morton import morton_order
 
 MAX_CELLS = 2**21
@@ -86,7 +86,7 @@ def _check_span(vertices: np.ndarray, origin: np.ndarray, cell: np.ndarray) -> N
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _number_cells(cells, extent):
     """Numbers occupied cells in the order of their first vertex: (cell of each vertex, first vertex of each cell)."""
     count = cells.shape[0]
@@ -115,7 +115,7 @@ def _number_cells(cells, extent):
     return numbers, first[:occupied].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weighted_means(vertices, origin, weights, trace, count):
     sums = np.zeros((count, 3))
     totals = np.zeros(count)

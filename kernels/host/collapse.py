@@ -1,12 +1,11 @@
 """One edge collapse, and what it touches. The arrays are those of `kernels.host.surface.Surface`."""
 
-from numba import njit
-
 from kernels.host import quadrics as quadric
+from kernels.host.jit import compiled
 from kernels.host.surface import link, next_stamp, unlink
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def collapse(points, quadrics, faces, before, head, parent, apexes, v, u, x, y, z):
     """Moves v into u and u to (x, y, z); faces that held both go.
 
@@ -50,14 +49,14 @@ def collapse(points, quadrics, faces, before, head, parent, apexes, v, u, x, y, 
     return removed
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _absorb(quadrics, parent, v, u):
     parent[v] = u
     for j in range(10):
         quadrics[u, j] += quadrics[v, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def affected(faces, head, mark, apexes, removed, u, ring):
     """Vertices whose candidates a collapse into u may have changed.
 

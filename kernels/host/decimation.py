@@ -4,10 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from kernels.host.exact_order import collapse_by_heap
 from kernels.host.faces import box, checked_mesh, unique_faces
+from kernels.host.jit import compiled
 from kernels.host.morton import AXIS_BITS, morton_order
 from kernels.host.rounds import collapse_in_rounds
 from kernels.host.surface import new_surface
@@ -133,7 +133,7 @@ def _rank(permutation: np.ndarray) -> np.ndarray:
     return rank
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _settle(parent):
     """Living vertices int64[C], and for every vertex the number of the one that it ended in, int32[V]."""
     num_vertices = parent.shape[0]

@@ -1,15 +1,15 @@
 """Edge collapses in the order of their price, the cheapest first: the reference for every faster order."""
 
 import numpy as np
-from numba import njit
 
 from kernels.host.collapse import affected, collapse
 from kernels.host.heap import new_heap, remove, set_key
+from kernels.host.jit import compiled
 from kernels.host.pricing import cheapest, error, least_error
 from kernels.host.surface import new_marks
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def collapse_by_heap(points, quadrics, faces, before, head, parent, target, optimal):
     """Collapses until at most `target` faces live, always v -> u with the least (price, v, u).
 
@@ -61,7 +61,7 @@ def collapse_by_heap(points, quadrics, faces, before, head, parent, target, opti
     return order[:count].copy()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _renew(points, quadrics, faces, head, mark, errors, nearest, ring, neighbours, v, u, optimal):
     """Least errors after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
     for i in range(ring.shape[0]):
@@ -76,7 +76,7 @@ def _renew(points, quadrics, faces, head, mark, errors, nearest, ring, neighbour
                 errors[w], nearest[w] = cost, u
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _requeue(points, quadrics, faces, head, ids, keys, places, errors, priced, ring, optimal):
     """Opens the prices that a collapse may have changed.
 

@@ -1,7 +1,8 @@
 """Triangle lists: the checks at the library's doors, and the canonical form without degenerate or repeated faces."""
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 MAX_FACES = 2**29 - 1
 """Four corner slots a face must be countable in int32."""
@@ -60,7 +61,7 @@ def unique_faces(faces: np.ndarray, num_vertices: int) -> np.ndarray:
     return _unique_faces(faces, num_vertices)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def box(points):
     """Least and greatest coordinates, float64[2, 3], of at least one point, float64[N, 3]."""
     bounds = np.empty((2, 3))
@@ -74,7 +75,7 @@ def box(points):
     return bounds
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sort_bucket(keys, start, stop):
     if stop - start > _SHORT:
         keys[start:stop].sort()
@@ -88,7 +89,7 @@ def _sort_bucket(keys, start, stop):
         keys[j + 1] = key
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bucket_keys(faces, num_vertices):
     """Faces as keys (middle, highest, orientation) in buckets by their lowest vertex."""
     starts = np.zeros(num_vertices + 1, np.int64)
@@ -114,7 +115,7 @@ def _bucket_keys(faces, num_vertices):
     return starts, keys
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _unique_faces(faces, num_vertices):
     starts, keys = _bucket_keys(faces, num_vertices)
     unique = np.empty((keys.shape[0], 3), np.int32)

@@ -8,8 +8,8 @@ of two of entries, at most half of them taken (linear probing and the multiplica
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from kernels.host.morton import as_cells, cell_bounds
 
 _KEY_BITS = 21  # kept here: the cache of compiled kernels notices changes of this file only
@@ -161,7 +161,7 @@ def neighbour_table(coords: np.ndarray, hash: VoxelHash | None = None) -> np.nda
     return neighbours
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pack(cells, row, origin):
     """Key of a cell within the extent or in the empty layer around it."""
     x = cells[row, 0] - origin[0] + 1
@@ -170,7 +170,7 @@ def _pack(cells, row, origin):
     return x << 2 * _KEY_BITS | y << _KEY_BITS | z
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _home_shift(size):
     """Right shift that leaves log2(size) bits of a 64-bit product."""
     shift = 64
@@ -180,13 +180,13 @@ def _home_shift(size):
     return np.uint64(shift)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _home(key, shift):
     """First entry to try."""
     return np.int64(np.uint64(key) * _GOLDEN >> shift)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _find(keys, rows, shift, key):
     """Row of a key, -1 if absent; free entries hold row -1, so that one exit serves both (three times faster)."""
     mask = keys.shape[0] - 1
@@ -196,7 +196,7 @@ def _find(keys, rows, shift, key):
     return rows[entry]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _insert(cells, origin, keys, rows):
     """Fills the table; returns the rows of the first pair of equal cells, or (-1, -1)."""
     shift = _home_shift(keys.shape[0])
@@ -212,7 +212,7 @@ def _insert(cells, origin, keys, rows):
     return -1, -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _within(cells, row, origin, extent):
     """Whether a cell lies in the extent or one layer around it. Differences wrap, so compare them unsigned."""
     inside = True
@@ -221,7 +221,7 @@ def _within(cells, row, origin, extent):
     return inside
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lookup(cells, keys, rows, origin, extent, found):
     shift = _home_shift(keys.shape[0])
     for row in range(cells.shape[0]):
@@ -231,7 +231,7 @@ def _lookup(cells, keys, rows, origin, extent, found):
             found[row] = -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lookup_octants(bases, keys, rows, origin, extent, found):
     shift = _home_shift(keys.shape[0])
     for row in range(bases.shape[0]):
@@ -247,7 +247,7 @@ def _lookup_octants(bases, keys, rows, origin, extent, found):
             found[row, :] = -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill_neighbours(cells, keys, rows, origin, neighbours):
     shift = _home_shift(keys.shape[0])
     for row in range(cells.shape[0]):

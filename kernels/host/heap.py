@@ -7,16 +7,17 @@ Items are 0 .. N-1, each at most once in the heap. Three arrays, changed in plac
 """
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_heap(capacity):
     """An empty heap: (ids, keys, places)."""
     return np.zeros(capacity + 1, np.int32), np.empty(capacity), np.full(capacity, np.int32(-1))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def set_key(ids, keys, places, item, key):
     """Inserts an item, or changes its key."""
     keys[item] = key
@@ -27,7 +28,7 @@ def set_key(ids, keys, places, item, key):
     _sink(ids, keys, places, item, _rise(ids, keys, places, item, place))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def remove(ids, keys, places, item):
     """Takes an item out; nothing happens if it is not in."""
     place = places[item]
@@ -40,13 +41,13 @@ def remove(ids, keys, places, item):
         _sink(ids, keys, places, last, _rise(ids, keys, places, last, place))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _is_less(keys, a, b):
     key_a, key_b = keys[a], keys[b]
     return key_a < key_b or (key_a == key_b and a < b)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rise(ids, keys, places, item, place):
     """Moves the gap at a place up to where the item may be in it; returns that place."""
     while place > 0:
@@ -59,7 +60,7 @@ def _rise(ids, keys, places, item, place):
     return place
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sink(ids, keys, places, item, place):
     """Moves the gap down likewise and puts the item in."""
     size = ids[-1]

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 INT32_MAX = 2**31 - 1
 
@@ -143,7 +144,7 @@ def _join(
     return joined
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _renumber(values, split, limit, lowest, shift, shift_above, fill, out):
     """Shifts values below `split` by one amount, those above by another; returns whether an entry is out of range."""
     wrong = False
@@ -155,7 +156,7 @@ def _renumber(values, split, limit, lowest, shift, shift_above, fill, out):
     return wrong
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _counting_sort(keys, starts, order, sorted_keys):
     """Fills order and sorted_keys; returns the first entry outside the rows, or -1."""
     num_rows = starts.shape[0] - 1

@@ -5,7 +5,8 @@ the octant 4dx + 2dy + dz of the cell inside its parent (G. M. Morton, 1966).
 """
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 AXIS_BITS = 21
 """Bits of one coordinate inside a 63-bit code, counted from the origin of the cells."""
@@ -109,7 +110,7 @@ def _origin(axis: int, low: int, high: int) -> int:
     return origin
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bounds(cells, bounds):
     for axis in range(3):
         low = high = cells[0, axis]
@@ -120,7 +121,7 @@ def _bounds(cells, bounds):
         bounds[1, axis] = high
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _spread(value):
     """Moves bit b of a 21-bit value to bit 3b."""
     value = (value | value << 32) & 0x1F00000000FFFF
@@ -130,7 +131,7 @@ def _spread(value):
     return (value | value << 2) & 0x1249249249249249
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _interleave(cells, origin, codes):
     for row in range(cells.shape[0]):
         x = _spread(cells[row, 0] - origin[0])
@@ -139,7 +140,7 @@ def _interleave(cells, origin, codes):
         codes[row] = x << 2 | y << 1 | z
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _varying_bits(keys):
     """The bits in which keys differ, and whether they ascend already."""
     varying = np.int64(0)
@@ -150,7 +151,7 @@ def _varying_bits(keys):
     return varying, ascending
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _sort_by_digit(keys, order, shift, sorted_keys, sorted_order):
     """One stable counting sort by the digit at bit `shift`, keys and their rows together."""
     starts = np.zeros(_DIGIT_MASK + 2, np.int64)

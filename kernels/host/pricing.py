@@ -5,9 +5,9 @@ references to every array in sight, a fifth of the whole time.
 """
 
 import numpy as np
-from numba import njit
 
 from kernels.host import quadrics as quadric
+from kernels.host.jit import compiled
 from kernels.host.surface import next_stamp
 
 QUALITY_THRESHOLD = 0.2
@@ -29,7 +29,7 @@ _TINY = 1e-30
 """Added to every error, so that penalties tell collapses without error apart."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def error(points, quadrics, v, u, optimal):
     """Error of the collapse v -> u and the place of the merged vertex; never above its price.
 
@@ -44,7 +44,7 @@ def error(points, quadrics, v, u, optimal):
     return cost + _TINY, x, y, z
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def least_error(points, quadrics, faces, head, mark, v, optimal):
     """The neighbour with which v has the least error, the lowest of equals; (inf, -1) without neighbours."""
     stamp = next_stamp(mark)
@@ -69,7 +69,7 @@ def least_error(points, quadrics, faces, head, mark, v, optimal):
     return least + _TINY, partner
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def _fan(points, faces, head, v, u, x, y, z):
     """The faces of v without u when v moves to (x, y, z).
 
@@ -106,7 +106,7 @@ def _fan(points, faces, head, v, u, x, y, z):
     return quality, flipped, shared
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def _common_neighbours(faces, head, mark, v, u):
     around_v = next_stamp(mark)
     seen = next_stamp(mark)
@@ -131,7 +131,7 @@ def _common_neighbours(faces, head, mark, v, u):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def price(points, quadrics, faces, head, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
     cost, x, y, z = error(points, quadrics, v, u, optimal)
@@ -149,7 +149,7 @@ def price(points, quadrics, faces, head, mark, v, u, optimal):
     return cost, x, y, z
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def cheapest(points, quadrics, faces, head, mark, candidates, bounds, v, first, enough, optimal):
     """The neighbour with which the collapse of v has the least price, the lowest of equals.
 
@@ -177,7 +177,7 @@ def cheapest(points, quadrics, faces, head, mark, candidates, bounds, v, first, 
     return best, partner, x, y, z
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def _rivals(points, quadrics, faces, head, mark, candidates, bounds, v, first, best, optimal):
     """Appends the neighbours of v whose error is not above `best`, with their errors, to `first`; returns the count."""
     stamp = next_stamp(mark)

@@ -5,7 +5,8 @@ float64. In an array it is a row; in registers it is a tuple.
 """
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 BOUNDARY_WEIGHT = 3.0
 """A boundary edge adds the plane through it, upright on its face, with this times its squared length."""
@@ -20,7 +21,7 @@ _REACH = 2.0
 """A minimum further from the middle of the edge than this many of its lengths is not used."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def load(quadrics, v):
     """Row v as a tuple."""
     return (
@@ -37,7 +38,7 @@ def load(quadrics, v):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def evaluate(q, x, y, z):
     """q(x, y, z)"""
     xx, xy, xz, yy, yz, zz, bx, by, bz, c = q
@@ -47,7 +48,7 @@ def evaluate(q, x, y, z):
     return x * along_x + y * along_y + z * along_z + c
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def best_place(quadrics, points, v, u):
     """Least error of the merged vertex and its place: the minimum, or the best of middle and ends without one.
 
@@ -94,7 +95,7 @@ def best_place(quadrics, points, v, u):
     return max(at_v, 0.0), vx, vy, vz
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def add_plane(quadrics, v, nx, ny, nz, d, weight):
     """Adds weight * (n . p + d)^2 to row v; n a unit vector."""
     quadrics[v, 0] += weight * nx * nx
@@ -109,7 +110,7 @@ def add_plane(quadrics, v, nx, ny, nz, d, weight):
     quadrics[v, 9] += weight * d * d
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def add_point(quadrics, v, x, y, z, weight):
     """Adds weight * |p - (x, y, z)|^2 to row v."""
     quadrics[v, 0] += weight
@@ -121,7 +122,7 @@ def add_point(quadrics, v, x, y, z, weight):
     quadrics[v, 9] += weight * (x * x + y * y + z * z)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
     """Adds a face to the quadrics of its corners: its plane, their places, and the uprights on its open edges."""
     ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
@@ -141,7 +142,7 @@ def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
             _add_upright(quadrics, points, v, u, nx, ny, nz)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _add_upright(quadrics, points, v, u, nx, ny, nz):
     """Adds to both ends of edge (v, u) the plane through it that contains the normal n of its face."""
     ex, ey, ez = points[u, 0] - points[v, 0], points[u, 1] - points[v, 1], points[u, 2] - points[v, 2]

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 _INT32_MAX = 2**31 - 1
 
@@ -168,7 +169,7 @@ def _close(targets: np.ndarray, sources: np.ndarray, num_vertices: int) -> RingC
     return RingCSR(offsets, neighbours)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _collect_partners(targets, sources, starts, ends, partners):
     """Bucket sort of both directions of every edge by its first end; loops are left out."""
     for edge in range(targets.shape[0]):
@@ -187,7 +188,7 @@ def _collect_partners(targets, sources, starts, ends, partners):
             ends[other] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _transpose(starts, partners, ends, rows):
     """Rows in ascending order without repeats; `ends` becomes the end of each row."""
     for vertex in range(ends.shape[0]):
@@ -201,7 +202,7 @@ def _transpose(starts, partners, ends, rows):
                 ends[partner] = end + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _compact(starts, rows, offsets, neighbours):
     for vertex in range(offsets.shape[0] - 1):
         shift = starts[vertex] - offsets[vertex]
@@ -209,7 +210,7 @@ def _compact(starts, rows, offsets, neighbours):
             neighbours[place] = rows[place + shift]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill_table(offsets, neighbours, overflow_starts, ring, reverse, target, source, back):
     """Fills all outputs; returns the first vertex whose row has no counterpart, or -1.
 

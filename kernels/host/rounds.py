@@ -7,9 +7,9 @@ never waits, so each round that collapses nothing puts more vertices under their
 """
 
 import numpy as np
-from numba import njit
 
 from kernels.host.collapse import affected, collapse
+from kernels.host.jit import compiled
 from kernels.host.pricing import cheapest, error, least_error
 from kernels.host.surface import new_marks
 
@@ -23,7 +23,7 @@ _LEAST_SHARE = 0.02
 _GREATEST_SHARE = 0.9
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def collapse_in_rounds(points, quadrics, faces, before, head, parent, target, optimal):
     """Collapses until at most `target` faces live.
 
@@ -66,7 +66,7 @@ def collapse_in_rounds(points, quadrics, faces, before, head, parent, target, op
     return rounds
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _renew(points, quadrics, faces, head, mark, costs, partners, ring, neighbours, v, u, optimal):
     """Candidates after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
     for i in range(ring.shape[0]):
@@ -82,7 +82,7 @@ def _renew(points, quadrics, faces, head, mark, costs, partners, ring, neighbour
                 partners[w] = u
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _threshold(costs, surplus):
     """Cost below which about a share of the collapses for `surplus` faces lies; at least the least cost."""
     living = 0

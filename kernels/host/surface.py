@@ -9,9 +9,9 @@ class cannot be read once the class has moved.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from kernels.host import quadrics as quadric
+from kernels.host.jit import compiled
 
 
 class Surface(NamedTuple):
@@ -40,7 +40,7 @@ def new_surface(positions: np.ndarray, triangles: np.ndarray) -> Surface:
     return Surface(*_new_surface(positions, triangles))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _new_surface(positions, triangles):
     num_vertices, num_faces = positions.shape[0], triangles.shape[0]
     points = np.zeros((num_vertices, 4))
@@ -68,7 +68,7 @@ def _new_surface(positions, triangles):
     return points, quadrics, faces, before, head, parent
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def link(faces, before, head, v, corner):
     """Puts a corner at the head of v's list."""
     first = head[v]
@@ -79,7 +79,7 @@ def link(faces, before, head, v, corner):
     before[corner] = -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unlink(faces, before, head, v, corner):
     """Takes a corner out of v's list."""
     previous, following = before[corner], faces[corner >> 2, 4 + (corner & 3)]
@@ -92,20 +92,20 @@ def unlink(faces, before, head, v, corner):
     faces[corner >> 2, 4 + (corner & 3)] = -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_marks(num_vertices):
     """int64[V + 1]: the stamp of the last visit of each vertex; the last entry is the latest stamp given out."""
     return np.zeros(num_vertices + 1, np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def next_stamp(mark):
     """A stamp that no vertex bears."""
     mark[-1] += 1
     return mark[-1]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _is_open(faces, head, degree, v, u):
     """Whether one face alone has the edge (v, u)."""
     if degree[u] < degree[v]:

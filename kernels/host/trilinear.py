@@ -1,9 +1,9 @@
 """The eight voxels around a point and their trilinear weights."""
 
 import numpy as np
-from numba import njit
 
 from kernels.host.hashing import VoxelHash, build_hash, count_cells, lookup_octants
+from kernels.host.jit import compiled
 
 _LARGEST = 2.0**62
 
@@ -59,7 +59,7 @@ def trilinear_table(
     return corners, weights
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _floor(points, largest, bases):
     """Floors points to int64; returns the first row that cannot be, or -1."""
     for row in range(points.shape[0]):
@@ -71,7 +71,7 @@ def _floor(points, largest, bases):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill_weights(points, bases, corners, weights):
     products = np.empty(8, np.float64)
     for row in range(points.shape[0]):

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from kernels.host.hashing import VoxelHash, build_hash, lookup, neighbour_table
+from kernels.host.jit import compiled
 from kernels.host.morton import argsort_codes, as_cells, morton_codes
 
 __all__ = [
@@ -147,7 +147,7 @@ def _as_int32_cells(coords: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(coords, np.int32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _floor(points, cells):
     """Floors points to int32; returns the first row that cannot be, or -1."""
     for row in range(points.shape[0]):
@@ -159,7 +159,7 @@ def _floor(points, cells):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _number_groups(codes, order, first, group):
     """Numbers runs of equal codes along a stable order; returns their count."""
     count = 0
@@ -172,7 +172,7 @@ def _number_groups(codes, order, first, group):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill_children(cells, parent, children, slots):
     """Fills both tables; returns the rows of the first pair of equal cells, or (-1, -1)."""
     for row in range(cells.shape[0]):

@@ -1,0 +1,25 @@
+"""The one way in which kernels of this folder are compiled: cached on disk, without the interpreter's lock, serial."""
+
+import pathlib
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(pathlib.Path(__file__).parent.glob("*.py"))))
+"""Checksum of the folder. Numba's cache looks at the date of one file only, while a kernel contains the code of others
+that it calls; so the checksum becomes part of the name under which it is kept, and no old code survives an update."""
+
+
+def compiled(function: Callable | None = None, **options: Any) -> Any:
+    """Decorator `@compiled` or `@compiled(error_model="numpy")`: numba.njit with this folder's settings.
+
+    Threads may call a kernel at the same time: it releases the lock and starts no threads of its own.
+    """
+
+    def decorate(kernel: Callable) -> Any:
+        kernel.__qualname__ += f"_{SOURCES:08x}"
+        return njit(cache=True, nogil=True, **options)(kernel)
+
+    return decorate if function is None else decorate(function)
