@@ -1,0 +1,98 @@
+"""Long-tailed subsets of a balanced set of images: the published exponential profile, and the authors' index lists."""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+KINDS = ("D_i", "D_b", "S_b")
+
+
+class LongTail(NamedTuple):
+    """The lists of one split, int64 indices of images, each list ascending.
+
+    Attributes:
+      imbalanced: D_i, class sizes along the exponential profile.
+      balanced: D_b, as many images (rounded down) in equal classes.
+      few: S_b, the few-shot set: equal small classes, within both of the others.
+    """
+
+    imbalanced: np.ndarray
+    balanced: np.ndarray
+    few: np.ndarray
+
+
+def profile(largest: int, num_classes: int, imbalance: float) -> np.ndarray:
+    """Class sizes floor(largest * imbalance^(-i / (C - 1))), int64 [C], descending (Cui et al., 2019).
+
+    CIFAR-10-LT: profile(4500, 10, 100) = 4500 .. 45, in all 11,165. CIFAR-100-LT: profile(450, 100, 100) = 450 .. 4.
+    """
+    if largest < 1 or num_classes < 2 or imbalance < 1:
+        raise ValueError(f"{largest=}, {num_classes=}, {imbalance=}; need at least 1, 2 and 1")
+    # The margin keeps powers that are whole numbers, such as 4500 / 100, from being rounded down to one less.
+    sizes = largest * np.power(float(imbalance), -np.arange(num_classes) / (num_classes - 1))
+    return np.floor(sizes + 1e-9).astype(np.int64)
+
+
+def make_long_tail(
+    labels: np.ndarray, pool: np.ndarray, sizes: np.ndarray, few_per_class: int, rng: np.random.Generator
+) -> LongTail:
+    """Draws the three lists of a split as the authors' are built.
+
+    Each class has one random order of its images, and every list takes a beginning of it; so the lists overlap as much
+    as they can (the authors' D_i and D_b of CIFAR-10 share 5,699 images, exactly this number). Which class gets which
+    size is random too.
+
+    Args:
+      labels: int [N], class of every image of the whole set.
+      pool: int [M], indices of the images that may be drawn.
+      sizes: int [C], sizes of the classes of D_i, in any order.
+      few_per_class: images per class of S_b, at most the smallest class of D_i.
+      rng: of the class order and the images.
+    """
+    num_classes = len(sizes)
+    if few_per_class > min(sizes):
+        raise ValueError(f"{few_per_class} images per class of S_b, but the smallest class of D_i has {min(sizes)}")
+    per_class = int(np.sum(sizes)) // num_classes
+    order = rng.permutation(num_classes)
+    taken: list[list[np.ndarray]] = [[], [], []]
+    for rank, c in enumerate(order):
+        images = rng.permutation(pool[labels[pool] == c])
+        wanted = (int(sizes[rank]), per_class, few_per_class)
+        if max(wanted) > len(images):
+            raise ValueError(f"class {c} needs {max(wanted)} images, the pool has {len(images)}")
+        for part, count in zip(taken, wanted):
+            part.append(images[:count])
+    return LongTail(*(np.sort(np.concatenate(part)).astype(np.int64) for part in taken))
+
+
+def balanced_draw(labels: np.ndarray, pool: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
+    """`per_class` images of each class that occurs in `pool`, int64 indices, ascending. ValueError if one has fewer."""
+    parts = []
+    for c in np.unique(labels[pool]):
+        images = pool[labels[pool] == c]
+        if len(images) < per_class:
+            raise ValueError(f"class {c} has {len(images)} images, {per_class} were asked for")
+        parts.append(rng.permutation(images)[:per_class])
+    return np.sort(np.concatenate(parts)).astype(np.int64)
+
+
+def read_list(path: str | pathlib.Path, num_images: int) -> np.ndarray:
+    """An index list of the authors (`split1_D_i.npy`), int64, ascending; nothing in the file is executed.
+
+    Raises ValueError if it is not a list of distinct integers in 0 .. num_images - 1, OSError if it cannot be read.
+    """
+    indices = np.load(path, allow_pickle=False)
+    if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer) or not len(indices):
+        raise ValueError(f"{path}: {indices.dtype} of shape {indices.shape}; an index list is a row of integers")
+    if indices.min() < 0 or indices.max() >= num_images:
+        raise ValueError(f"{path}: indices {indices.min()} .. {indices.max()}; there are {num_images} images")
+    if len(np.unique(indices)) != len(indices):
+        raise ValueError(f"{path}: {len(indices) - len(np.unique(indices))} indices occur twice")
+    return np.sort(indices).astype(np.int64)
+
+
+def read_long_tail(folder: str | pathlib.Path, prefix: str, split: int, num_images: int) -> LongTail:
+    """The authors' lists `<prefix>split<split>_D_i.npy`, `_D_b` and `_S_b`; the prefix is "" or "cifar100_"."""
+    folder = pathlib.Path(folder)
+    return LongTail(*(read_list(folder / f"{prefix}split{split}_{kind}.npy", num_images) for kind in KINDS))
