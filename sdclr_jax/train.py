@@ -1,0 +1,171 @@
+"""Trains SDCLR or SimCLR: python -m sdclr_jax.train --config=configs/NAME.py[:words] --workdir=DIR
+
+The same command resumes an interrupted run, and the resumed run equals the uninterrupted one.
+"""
+
+import contextlib
+import logging
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from sdclr_jax.balancedness import groups_by_rank
+from sdclr_jax.batches import Order, epoch_order, map_rows, steps_per_epoch
+from sdclr_jax.build import (
+    build_model,
+    build_optimizer,
+    build_schedule,
+    build_state,
+    build_temperature,
+    build_views,
+    is_pruned,
+    run_keys,
+)
+from sdclr_jax.data import Dataset, load_dataset
+from sdclr_jax.forgetting import group_shares, make_forgetting, most_forgotten
+from sdclr_jax.refresh import make_refresh
+from sdclr_jax.step import TrainState, make_train_step
+from sdclr_jax.views import two_views
+from trainlib import parallel
+from trainlib.cadence import Progress, is_due
+from trainlib.checkpoints import CheckpointStore
+from trainlib.flags import allowed_changes, run_main, strict
+from trainlib.metrics_writer import MetricWriter
+from trainlib.stop import Stopped, StopRequest
+from trainlib.window import MetricWindow
+from trainlib.workdir import open_workdir
+
+_log = logging.getLogger(__name__)
+
+ADVICE = "Lower config.learning_rate, or raise config.temperature."
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset: Dataset | None = None) -> TrainState:
+    """Trains for `config.epochs`, resuming from the newest checkpoint of `workdir`; returns the final state.
+
+    Args:
+      config: see docs/sdclr.md.
+      workdir: folder of the run.
+      dataset: images of your own, instead of those that the config names.
+    """
+    workdir = pathlib.Path(workdir)
+    with open_workdir(workdir, config, allowed_changes()), StopRequest() as stop:
+        with stop.busy("reading the images"):
+            dataset = load_dataset(config) if dataset is None else dataset
+            per_epoch = steps_per_epoch(len(dataset.pretrain), config.batch_size, config.drop_last)
+            _log.info(
+                "%d images, %d .. %d of a class; %d steps an epoch",
+                len(dataset.pretrain),
+                *_extremes(dataset),
+                per_epoch,
+            )
+            state = build_state(config, per_epoch)
+        with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
+            store.check_space(state)
+            if store.latest_step() is not None:
+                state, _ = store.restore(state, strict=strict())
+                _log.info("Resuming after step %d", int(state.step))
+            return _run_loop(config, workdir, state, dataset, per_epoch, store, stop)
+
+
+def _extremes(dataset: Dataset) -> tuple[int, int]:
+    counts = np.bincount(dataset.labels[dataset.pretrain])
+    return counts.max(), counts[counts > 0].min()
+
+
+def make_step(config: ConfigDict, per_epoch: int) -> Callable[..., tuple[TrainState, dict]]:
+    """step(state, images, order, rng) -> state, metrics, on one device's share: views are drawn where the images are.
+
+    images uint8 [N, H, W, 3] is the whole training set, `order` the device's part of the epoch's `Order`, `rng` the
+    views' key as `jax.random.key_data`: an argument, so that runs with other seeds need no other program.
+    """
+    model, tx = build_model(config, parallel.AXIS), build_optimizer(config, per_epoch)
+    update = make_train_step(model, tx, is_pruned(config))
+    views, temperature = build_views(config), build_temperature(config)
+
+    def step(state: TrainState, images: jax.Array, order: Order, rng: jax.Array) -> tuple[TrainState, dict]:
+        position = state.step % per_epoch
+        examples, rows = order.examples[position], order.rows[position]
+        both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images[examples], views)
+        return update(state, both, rows, temperature(state.step / per_epoch))
+
+    return step
+
+
+def _refresh(config: ConfigDict, per_epoch: int) -> Callable:
+    """New masks on all devices; the old state's memory is reused."""
+    refresh = make_refresh(config.prune_fraction, config.prune_random_fraction, per_epoch)
+    return parallel.pmap_step(refresh, donate_argnums=(0,))
+
+
+def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], dict[str, float]]:
+    """measure(replicated state) -> share of each group among the tenth of the training images forgotten most."""
+    score = parallel.pmap_step(make_forgetting(build_model(config)))
+    groups, images = groups_by_rank(dataset.class_counts), dataset.images[dataset.pretrain]
+    labels = dataset.labels[dataset.pretrain]
+
+    def measure(state: TrainState) -> dict[str, float]:
+        constants = (state.params, state.batch_stats, state.masks)
+        scores = map_rows(score, constants, (images,), config.batch_size)
+        shares = group_shares(labels[most_forgotten(scores)], groups)
+        return {f"forgotten/{name}": share for name, share in shares.items()}
+
+    return measure
+
+
+def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainState:
+    """From `state.step` to the end: masks, train, log, measure, save."""
+    train_step = parallel.pmap_step(make_step(config, per_epoch), donate_argnums=(0,))
+    schedule, pruned = build_schedule(config, per_epoch), is_pruned(config)
+    refresh = _refresh(config, per_epoch) if pruned else None
+    measure = _forgetting(config, dataset) if pruned else None
+    start, total = int(state.step), config.max_steps or config.epochs * per_epoch
+    keys = jax.tree.map(jax.random.key_data, run_keys(config))
+    state, images, keys = parallel.replicate((state, dataset.images[dataset.pretrain], keys))
+    window, progress, order = MetricWindow(ADVICE), Progress(total, start), None
+    began = time.monotonic()
+    with MetricWriter(workdir, start) as writer:
+        for step in range(start, total):
+            first, epoch = step == start, step // per_epoch
+            done, epoch_starts = step + 1, step % per_epoch == 0
+            with stop.busy("compiling the first step") if first else contextlib.nullcontext():
+                if first or epoch_starts:
+                    order = _order(config, dataset, epoch)
+                if refresh and epoch_starts:
+                    state, mask_values = refresh(state, keys.masks)
+                    writer.write(done, {f"mask/{name}": value[0] for name, value in mask_values.items()})
+                state, metrics = train_step(state, images, order, keys.views)
+            window.add(step, f"batch {step % per_epoch} of epoch {epoch}", jax.tree.map(lambda x: x[0], metrics))
+            if first:
+                _log.info("First step after %.0f s", time.monotonic() - began)
+            if is_due(done, config.log_every, total):
+                values = {**window.close(), "learning_rate": float(schedule(done))}
+                writer.write(done, values)
+                _log.info("%s  %s", progress.line(done), "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
+            if measure and is_due(done, config.forgetting_every_epochs * per_epoch, total):
+                values = measure(state)
+                writer.write(done, {"epoch": done / per_epoch, **values})
+                _log.info("step %d  %s", done, "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
+            if is_due(done, config.save_every_epochs * per_epoch, total) or done == total or stop.requested:
+                window.check()
+                later = done < total and not stop.requested
+                store.save(done, parallel.unreplicate(state), retry_later=later)
+            if stop.requested and done < total:
+                raise Stopped(f"stopped after step {done}, which is saved")
+    return parallel.unreplicate(state)
+
+
+def _order(config: ConfigDict, dataset: Dataset, epoch: int) -> Order:
+    """The epoch's batches, each device's part on the device."""
+    order = epoch_order(
+        len(dataset.pretrain), config.batch_size, parallel.num_devices(), config.seed, epoch, config.drop_last
+    )
+    return parallel.stack([Order(*parts) for parts in zip(*order)])
+
+
+if __name__ == "__main__":
+    run_main(train_and_evaluate)

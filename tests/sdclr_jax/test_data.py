@@ -1,0 +1,177 @@
+"""Digits, CIFAR's binary files, the order of examples, padded evaluation, and the forgetting scores."""
+
+import hashlib
+import io
+import tarfile
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from sdclr_jax import cifar
+from sdclr_jax.balancedness import Groups
+from sdclr_jax.batches import epoch_order, map_rows, steps_per_epoch
+from sdclr_jax.data import load_dataset
+from sdclr_jax.forgetting import group_shares, make_forgetting, most_forgotten
+from sdclr_jax.prune import full_masks, magnitude_masks
+from trainlib import parallel
+from trainlib.errors import UserError
+
+
+def config(**changes):
+    keys = {"dataset": "digits", "data_path": "", "lists": "", "split": 1, "balanced": False, "train_limit": 0}
+    return ConfigDict(keys | changes)
+
+
+def test_digits_have_disjoint_parts_and_a_balanced_test():
+    data = load_dataset(config())
+    assert data.images.shape == (1797, 8, 8, 3)
+    assert (data.images.dtype, data.images.max()) == (np.uint8, 255)
+    assert set(np.bincount(data.test_labels)) == {40}
+    assert sorted(data.class_counts) == [6, 8, 11, 16, 22, 31, 44, 61, 86, 120]
+    assert len(set(data.val) | set(data.full)) == len(data.val) + len(data.full) == 1797 - 400
+    seen = {image.tobytes() for image in data.images[data.full]}
+    assert np.mean([image.tobytes() in seen for image in data.test_images]) < 0.01, "test images are not trained on"
+    assert set(data.few) <= set(data.pretrain) <= set(data.full)
+    balanced = load_dataset(config(balanced=True))
+    assert set(np.bincount(balanced.labels[balanced.pretrain])) == {len(data.pretrain) // 10}
+    np.testing.assert_array_equal(balanced.long_tail, data.long_tail)
+    assert (load_dataset(config(split=2)).class_counts != data.class_counts).any()
+    limited = load_dataset(config(train_limit=50))
+    assert len(limited.pretrain) == 50
+    assert set(limited.pretrain) <= set(data.pretrain)
+
+
+def write_release(folder, name, per_file, seed=0):
+    """A small release of random images; returns its folder, its archive, and what the arrays must be."""
+    release, rng = cifar.RELEASES[name], np.random.default_rng(seed)
+    inner = folder / release.folder
+    inner.mkdir(parents=True)
+    arrays = {"train": ([], []), "test": ([], [])}
+    for part in arrays:
+        for file in getattr(release, part):
+            images = rng.integers(0, 256, (per_file, 32, 32, 3), np.uint8)
+            labels = rng.permutation(np.arange(per_file) % release.num_classes).astype(np.uint8)
+            coarse = [labels[:, None] // 5] * (release.label_bytes - 1)
+            record = np.concatenate([*coarse, labels[:, None], images.transpose(0, 3, 1, 2).reshape(per_file, -1)], 1)
+            (inner / file).write_bytes(record.tobytes())
+            arrays[part][0].append(images)
+            arrays[part][1].append(labels)
+    archive = folder / "release.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(inner, release.folder)
+    return inner, archive, [np.concatenate(a) for part in ("train", "test") for a in arrays[part]]
+
+
+def trust(monkeypatch, name, inner, archive):
+    """Makes the checksums of the small release the official ones."""
+    release = cifar.RELEASES[name]
+    sums = {file: hashlib.sha256((inner / file).read_bytes()).hexdigest() for file in release.sha256}
+    changed = release._replace(archive_md5=hashlib.md5(archive.read_bytes()).hexdigest(), sha256=sums)
+    monkeypatch.setitem(cifar.RELEASES, name, changed)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar_from_archive_and_folder(tmp_path, monkeypatch, name):
+    inner, archive, expected = write_release(tmp_path, name, 100)
+    with pytest.raises(ValueError, match=r"md5 .* the official archive has"):
+        cifar.read_cifar(name, archive)
+    trust(monkeypatch, name, inner, archive)
+    for actual, wanted in zip(cifar.read_cifar(name, archive), expected):
+        np.testing.assert_array_equal(actual, wanted)
+    if name == "cifar100":
+        with pytest.raises(ValueError, match=r"cifar-100-binary\.tar\.gz, whose checksum"):
+            cifar.read_cifar(name, inner)
+        return
+    for path in (inner, tmp_path):
+        for actual, wanted in zip(cifar.read_cifar(name, path), expected):
+            np.testing.assert_array_equal(actual, wanted)
+    damaged = bytearray((inner / "data_batch_3.bin").read_bytes())
+    damaged[1000] ^= 1
+    (inner / "data_batch_3.bin").write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"data_batch_3\.bin: sha256"):
+        cifar.read_cifar(name, inner)
+    (inner / "data_batch_2.bin").unlink()
+    with pytest.raises(ValueError, match=r"has no data_batch_2\.bin"):
+        cifar.read_cifar(name, inner)
+
+
+def test_a_truncated_record_is_refused():
+    with pytest.raises(ValueError, match="3074 bytes are no whole number of records of 3073"):
+        cifar.parse_records(b"\0" * 3074, 1)
+
+
+def test_cifar_with_the_authors_lists_and_with_drawn_ones(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10, dtype=np.int32), 1000)
+    arrays = (np.zeros((10_000, 1, 1, 3), np.uint8), labels, np.zeros((10, 1, 1, 3), np.uint8), labels[::1000])
+    monkeypatch.setattr("sdclr_jax.data.read_cifar", lambda *_: arrays)
+    drawn = load_dataset(config(dataset="cifar10", data_path="x"))
+    assert sorted(drawn.class_counts)[::9] == [5, 500]
+    assert (len(drawn.val), len(drawn.full), len(drawn.few)) == (5000, 5000, 50)
+    names = {"split2_D_i": 30, "split2_D_b": 20, "split2_S_b": 10, "trainIdxList": 100, "valIdxList": 40}
+    lists = {name: np.sort(rng.permutation(10_000)[:count]) for name, count in names.items()}
+    for name, indices in lists.items():
+        np.save(tmp_path / f"{name}.npy", indices)
+    read = load_dataset(config(dataset="cifar10", data_path="x", lists=str(tmp_path), split=2, balanced=True))
+    expected = [lists[name] for name in ("split2_D_b", "split2_D_i", "trainIdxList", "split2_S_b", "valIdxList")]
+    for actual, wanted in zip((read.pretrain, read.long_tail, read.full, read.few, read.val), expected):
+        np.testing.assert_array_equal(actual, wanted)
+    with pytest.raises(UserError, match=r"config\.data_path"):
+        load_dataset(config(dataset="cifar10"))
+
+
+def test_an_epoch_sees_every_image_once_on_any_number_of_devices():
+    """37 images in batches of 10: four steps, the last of 7; three devices get four rows each."""
+    one = epoch_order(37, 10, 1, seed=5, epoch=2)
+    three = epoch_order(37, 10, 3, seed=5, epoch=2)
+    assert one.examples.shape == (1, 4, 10)
+    assert three.examples.shape == (3, 4, 4)
+    for order in (one, three):
+        assert sorted(order.examples[order.rows]) == list(range(37))
+    for step in range(4):
+        np.testing.assert_array_equal(
+            three.examples[:, step][three.rows[:, step]], one.examples[:, step][one.rows[:, step]]
+        )
+    assert (epoch_order(37, 10, 1, 5, 3).examples != one.examples).any()
+    dropped = epoch_order(37, 10, 1, 5, 2, drop_last=True)
+    np.testing.assert_array_equal(dropped.examples, one.examples[:, :3])
+    with pytest.raises(ValueError, match="37 images make no whole batch of 40"):
+        steps_per_epoch(37, 40, True)
+
+
+@pytest.mark.parametrize("count", [1, 5, 16, 19])
+def test_map_rows_keeps_order_and_drops_padding(count):
+    double = parallel.pmap_step(lambda scale, x: scale * x)
+    x = np.arange(3.0 * count, dtype=np.float32).reshape(count, 3)
+    result = map_rows(double, (parallel.replicate(np.float32(2)),), (x,), batch_size=8)
+    np.testing.assert_array_equal(result, 2 * x)
+
+
+def test_forgetting_by_hand_and_on_a_network(tiny_net):
+    assert most_forgotten(np.array([0.1, 0.5, 0.5, 0.2]), 0.5).tolist() == [1, 2]
+    assert len(most_forgotten(np.arange(11.0))) == 2
+    groups = Groups(np.array([2, 3]), np.array([0]), np.array([1]))
+    assert group_shares(np.array([0, 1, 2, 3, 3]), groups) == pytest.approx({"many": 0.6, "medium": 0.2, "few": 0.2})
+
+    model = tiny_net()
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
+    params, stats = variables["params"], variables["batch_stats"]
+    score = jax.jit(make_forgetting(model))
+    np.testing.assert_allclose(score(params, stats, full_masks(params), images), 0, atol=1e-6)
+    pruned = score(params, stats, magnitude_masks(params, 0.9), images)
+    assert ((pruned > 1e-3) & (pruned <= 2)).all()
+
+
+def test_archive_members_outside_are_not_touched(tmp_path, monkeypatch):
+    """Only the known names are read, into memory: a hostile path in the archive writes nothing."""
+    inner, archive, _ = write_release(tmp_path / "a", "cifar10", 10)
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(inner, "cifar-10-batches-bin")
+        tar.addfile(tarfile.TarInfo("../evil"), io.BytesIO())
+    trust(monkeypatch, "cifar10", inner, archive)
+    before = sorted(tmp_path.rglob("*"))
+    cifar.read_cifar("cifar10", archive)
+    assert sorted(tmp_path.rglob("*")) == before

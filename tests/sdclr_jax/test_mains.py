@@ -1,0 +1,124 @@
+"""The mains on a few digits and a tiny network: resuming, what a run leaves, what evaluation and table read."""
+
+import importlib.util
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from sdclr_jax import build, train
+from trainlib.cadence import is_due
+from trainlib.errors import UserError
+from trainlib.stop import Stopped, StopRequest
+
+ROOT = pathlib.Path(__file__).parents[2]
+STEPS_PER_EPOCH, EPOCHS = 3, 3
+STEPS = STEPS_PER_EPOCH * EPOCHS
+
+
+def load_config(name: str, words: str = ""):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(words)
+
+
+def small_config(words: str = "smoke"):
+    """Forty digits in batches of 16, the last one of 8; four devices of four images each."""
+    config = load_config("sdclr_digits_lt", words)
+    config.train_limit, config.batch_size, config.epochs = 40, 16, EPOCHS
+    config.projection_size = 16
+    return config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_networks(tiny_net):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "ContrastiveNet", tiny_net)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(workdir, final state) of an uninterrupted run of SDCLR."""
+    workdir = tmp_path_factory.mktemp("sdclr")
+    return workdir, train.train_and_evaluate(small_config(), workdir)
+
+
+def records(workdir):
+    """Lines of metrics.jsonl without their time."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "time"} for line in lines]
+
+
+def test_the_run_left_its_curves(finished):
+    workdir, state = finished
+    assert int(state.step) == STEPS
+    lines = records(workdir)
+    losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
+    assert list(losses) == list(range(1, STEPS + 1))
+    assert all(0 < loss < 2 * np.log(2 * 16) for loss in losses.values())
+    refreshed = [line for line in lines if "mask/sparsity" in line]
+    assert [line["step"] for line in refreshed] == [1, 4, 7]
+    assert all(line["mask/sparsity"] == pytest.approx(0.9, abs=1e-3) for line in refreshed)
+    assert refreshed[0]["mask/changed"] == pytest.approx(0.9, abs=1e-3), "from masks that keep everything"
+    assert 0 < refreshed[1]["mask/changed"] < 0.9
+    shares = [line for line in lines if "forgotten/many" in line]
+    assert [line["epoch"] for line in shares] == [1, 2, 3]
+    for line in shares:
+        assert sum(line[f"forgotten/{group}"] for group in ("many", "medium", "few")) == pytest.approx(1)
+
+
+def test_masks_are_those_of_the_last_epochs_first_weights(finished):
+    """Not those of the final weights: they stay while the weights move."""
+    state = finished[1]
+    mask = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.masks)])
+    final = train.make_refresh(0.9, 0.0, STEPS_PER_EPOCH)(state, None)[0].masks
+    now = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(final)])
+    assert (mask != now).any()
+    assert abs((~mask).mean() - 0.9) < 1e-3
+
+
+def test_resumed_inside_an_epoch_equals_uninterrupted_bit_for_bit(finished, tmp_path, monkeypatch):
+    """Stopped after step 5 of 9 as by a signal, the second of epoch 1; then run again."""
+    done = [0]
+    monkeypatch.setattr(train, "is_due", lambda step, *rest: done.append(step) or is_due(step, *rest))
+    stop_after_five = type("Stop", (StopRequest,), {"requested": property(lambda self: done[-1] == 5)})
+    monkeypatch.setattr(train, "StopRequest", stop_after_five)
+    with pytest.raises(Stopped, match="after step 5"):
+        train.train_and_evaluate(small_config(), tmp_path)
+    monkeypatch.setattr(train, "StopRequest", StopRequest)
+    resumed = train.train_and_evaluate(small_config(), tmp_path)
+    for a, b in zip(jax.tree.leaves(finished[1]), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert records(tmp_path) == records(finished[0])
+
+
+def test_simclr_is_the_same_main_without_masks(tmp_path):
+    config = small_config("simclr,smoke")
+    config.max_steps = 2
+    state = train.train_and_evaluate(config, tmp_path)
+    assert int(state.step) == 2
+    assert state.masks == {}
+    assert not [line for line in records(tmp_path) if "mask/sparsity" in line or "forgotten/many" in line]
+    names = {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(state.params)}
+    assert not [name for name in names if "scale_1" in name], "one branch has one set of BatchNorm"
+
+
+def test_wrong_names_in_a_config_are_refused(tmp_path):
+    for key, value in {"dataset": "mnist", "dtype": "float8", "optimizer": "sgdd"}.items():
+        config = small_config()
+        config[key] = value
+        with pytest.raises(UserError, match=rf"config\.{key} is '{value}'; known: "):
+            train.train_and_evaluate(config, tmp_path / key)
+
+
+@pytest.mark.parametrize("name", ["sdclr_digits_lt"])
+def test_every_config_has_its_words(name):
+    assert load_config(name).prune_fraction > 0
+    simclr = load_config(name, "simclr,balanced,split=3,smoke")
+    assert (simclr.prune_fraction, simclr.balanced, simclr.split) == (0, True, 3)
+    with pytest.raises(UserError, match="not known"):
+        load_config(name, "sdclr,tiny")
