@@ -124,22 +124,23 @@ def test_evaluation_counts_every_labelled_vertex_and_predict_agrees(finished, sc
     np.testing.assert_array_equal(own, table)
 
 
-def test_votes_change_the_answers_but_not_the_count(finished):
+def test_votes_see_other_placements_but_count_the_same(finished, scenes):
     _, one = evaluate(finished[0], votes=1)
     _, three = evaluate(finished[0], votes=3)
-    assert one.sum() == three.sum()
-    assert not np.array_equal(one, three)
+    np.testing.assert_array_equal(one.sum(0), three.sum(0))
+    predictor, mesh = load(finished[0]), mesh_of(scenes[1])
+    single, voted = (predictor.predict(mesh, votes).scores for votes in (1, 3))
+    assert not np.allclose(3 * single, voted, rtol=1e-3)
 
 
 def test_predictions_follow_a_permutation_of_the_vertices(finished, scenes):
-    predictor = load(finished[0])
-    mesh = mesh_of(scenes[1])
+    """A voxel takes the colour of its first vertex, so the scores change a little, but each stays with its vertex."""
+    predictor, mesh = load(finished[0]), mesh_of(scenes[1])
     order = np.random.default_rng(0).permutation(len(mesh.vertices))
-    rank = np.argsort(order)
-    moved = Mesh(mesh.vertices[order], rank[mesh.faces].astype(np.int32), mesh.colors[order], mesh.normals[order])
-    first, second = predictor.predict(mesh), predictor.predict(moved)
-    same = (second.classes == first.classes[order]).mean()
-    assert same > 0.9, "a voxel takes the colour of its first vertex, so a few labels may differ"
+    rank = np.argsort(order).astype(np.int32)
+    moved = Mesh(mesh.vertices[order], rank[mesh.faces], mesh.colors[order], mesh.normals[order])
+    first, second = predictor.predict(mesh).scores, predictor.predict(moved).scores
+    assert np.abs(second - first[order]).mean() < 0.3 * np.abs(second - first).mean()
 
 
 def test_prediction_files_have_the_vertices_in_order(finished, scenes, tmp_path):
