@@ -66,8 +66,9 @@ def get_config(words: str = "") -> ConfigDict:
     config.keep_checkpoints = 2
 
     config.probe_crop = "none"
+    config.feature_batch_size = 512
     config.probe_batch_size = 128
-    config.probe_learning_rate = 3.0
+    config.probe_learning_rate = 30.0
     config.probe_decay_before_epoch = True
     config.probe_full_epochs = 30
     config.probe_full_decays = (10, 20)

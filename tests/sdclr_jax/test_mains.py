@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from sdclr_jax import build, train
+from sdclr_jax.data import load_dataset
+from sdclr_jax.evaluate import evaluate
 from trainlib.cadence import is_due
 from trainlib.errors import UserError
 from trainlib.stop import Stopped, StopRequest
@@ -122,3 +124,26 @@ def test_every_config_has_its_words(name):
     assert (simclr.prune_fraction, simclr.balanced, simclr.split) == (0, True, 3)
     with pytest.raises(UserError, match="not known"):
         load_config(name, "sdclr,tiny")
+
+
+def test_evaluation_reports_every_protocol(finished):
+    workdir = finished[0]
+    report = evaluate(workdir, limit=100)
+    assert report == json.loads((workdir / "eval" / f"step_{STEPS}" / "report.json").read_text())
+    data = load_dataset(small_config())
+    assert report["class_counts"] == data.class_counts.tolist()
+    assert [report[name]["train_images"] for name in ("full", "few", "knn")] == [100, 60, 100]
+    ranks = np.argsort(report["class_counts"])
+    for protocol in ("full", "few", "knn"):
+        entry, classes = report[protocol], np.array(report[protocol]["classes"])
+        assert ((classes >= 0) & (classes <= 1)).all()
+        np.testing.assert_allclose(40 * classes, np.round(40 * classes), atol=1e-9, err_msg="40 test images a class")
+        groups = [classes[ranks[6:]].mean(), classes[ranks[3:6]].mean(), classes[ranks[:3]].mean()]
+        np.testing.assert_allclose([entry["many"], entry["medium"], entry["few"]], groups)
+        np.testing.assert_allclose([entry["std"], entry["all"]], [np.std(groups), classes.mean()])
+    assert report["knn"]["all"] > 0.2, "twice of chance even for a network that has hardly learned"
+    only = evaluate(workdir, protocols=("knn",), limit=100)
+    assert only["knn"] == report["knn"]
+    assert "full" not in only
+    with pytest.raises(UserError, match="protocols half are not known"):
+        evaluate(workdir, protocols=("half",))

@@ -1,0 +1,170 @@
+"""Scores a pre-trained network: python -m sdclr_jax.evaluate --workdir=DIR [--step=last|N] [--protocols=full,few,knn]
+
+full   linear separability: a linear probe trained on the balanced training list
+few    the same on S_b, a hundredth of it
+knn    nearest neighbours among the balanced training list
+
+The backbone is frozen: dense weights, BatchNorm of branch 0.
+"""
+
+import argparse
+import json
+import logging
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from sdclr_jax.balancedness import Groups, balancedness, class_accuracies, groups_by_rank, groups_by_size
+from sdclr_jax.build import build_model
+from sdclr_jax.data import Dataset, load_dataset
+from sdclr_jax.features import FeatureReader
+from sdclr_jax.longtail import balanced_draw
+from sdclr_jax.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
+from sdclr_jax.restore import load_run
+from trainlib.command import run_command
+from trainlib.devices import check_platform
+from trainlib.errors import UserError
+from trainlib.files import write_atomic
+
+_log = logging.getLogger(__name__)
+
+PROTOCOLS = ("full", "few", "knn")
+COLUMNS = ("many", "medium", "few", "std", "all")
+GROUPS: dict[str, Callable[[np.ndarray], Groups]] = {"rank": groups_by_rank, "size": groups_by_size}
+REPORT = "report.json"
+
+
+def evaluate(
+    workdir: str | pathlib.Path,
+    *,
+    step: str | int = "last",
+    protocols: Sequence[str] = PROTOCOLS,
+    limit: int | None = None,
+    dataset: Dataset | None = None,
+) -> dict:
+    """Evaluates a run on its test images and writes `eval/step_S/report.json` into the workdir.
+
+    Args:
+      step: "last" or a step's number.
+      protocols: of `PROTOCOLS`.
+      limit: images of the full training list to use, the same number of each class; 0 for all; None for the config's
+        `probe_limit`.
+      dataset: images of your own, as given to `train_and_evaluate`.
+
+    Returns:
+      the report: `step`, `class_counts` (of D_i), and by protocol the shares `many`, `medium`, `few`, `std`, `all`,
+      `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`.
+    """
+    unknown = [name for name in protocols if name not in PROTOCOLS]
+    if unknown:
+        raise UserError(f"protocols {', '.join(unknown)} are not known; known: {', '.join(PROTOCOLS)}")
+    run = load_run(workdir, step)
+    config = run.config
+    check_platform(config.platform)
+    dataset = load_dataset(config) if dataset is None else dataset
+    limit = config.probe_limit if limit is None else limit
+    keys = jax.random.split(jax.random.key(config.seed), 2)
+    reader = FeatureReader(build_model(config), run.variables, config.probe_crop, config.feature_batch_size, keys[0])
+    scorer = _Scorer(config, dataset, reader, limit)
+    report = {"step": run.step, "limit": limit, "class_counts": dataset.class_counts.tolist()}
+    for protocol in protocols:
+        began = time.monotonic()
+        report[protocol] = scorer.score(protocol)
+        _log.info("%s: %.1f %% after %.0f s", protocol, 100 * report[protocol]["all"], time.monotonic() - began)
+    folder = pathlib.Path(workdir) / "eval" / f"step_{run.step}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    return report
+
+
+class _Scorer:
+    """The test and validation features of one run, and its score by each protocol."""
+
+    def __init__(self, config: ConfigDict, dataset: Dataset, reader: FeatureReader, limit: int):
+        if config.groups not in GROUPS:
+            raise UserError(f"config.groups is {config.groups!r}; known: {', '.join(GROUPS)}")
+        self._config, self._dataset, self._reader = config, dataset, reader
+        self._groups = GROUPS[config.groups](dataset.class_counts)
+        self._full = dataset.full
+        if limit:
+            per_class = limit // dataset.num_classes
+            self._full = balanced_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
+        self._test = reader.plain(dataset.test_images)
+        self._val = reader.plain(dataset.images[dataset.val])
+
+    def score(self, protocol: str) -> dict:
+        """The entry of the report."""
+        if protocol == "knn":
+            predicted, about = self._neighbours()
+        else:
+            predicted, about = self._probe(protocol)
+        accuracies = class_accuracies(predicted, self._dataset.test_labels, self._dataset.num_classes)
+        figures = balancedness(accuracies, self._groups)._asdict()
+        return {**figures, "classes": accuracies.tolist(), **about}
+
+    def _probe(self, protocol: str) -> tuple[np.ndarray, dict]:
+        dataset, config = self._dataset, self._config
+        train = {"full": self._full, "few": dataset.few}[protocol]
+        schedule = ProbeSchedule(
+            epochs=config[f"probe_{protocol}_epochs"],
+            learning_rate=config.probe_learning_rate,
+            decay_epochs=tuple(config[f"probe_{protocol}_decays"]),
+            decays_before_epoch=config.probe_decay_before_epoch,
+            batch_size=config.probe_batch_size,
+            validate_every=config[f"probe_{protocol}_validate_every"],
+            select_top=config.probe_select_top,
+        )
+        probe = fit_probe(
+            self._reader.by_epoch(dataset.images[train]),
+            dataset.labels[train],
+            self._val,
+            dataset.labels[dataset.val],
+            dataset.num_classes,
+            schedule,
+            config.seed,
+        )
+        predicted = np.asarray(logits(probe.weights, self._test)).argmax(1)
+        return predicted, {"train_images": len(train), "epoch": probe.epoch, "val_accuracy": probe.val_accuracy}
+
+    def _neighbours(self) -> tuple[np.ndarray, dict]:
+        dataset, train = self._dataset, self._full
+        bank, count = self._reader.plain(dataset.images[train]), self._config.knn_neighbours
+        predicted = nearest_neighbours(bank, dataset.labels[train], self._test, dataset.num_classes, count)
+        return predicted, {"train_images": len(train), "neighbours": count}
+
+
+def format_report(report: dict) -> str:
+    """The report as a table for the terminal, in per cent."""
+    lines = ["protocol   Many  Medium   Few   Std   All"]
+    for protocol in PROTOCOLS:
+        if protocol in report:
+            values = [100 * report[protocol][column] for column in COLUMNS]
+            lines.append(
+                f"{protocol:8}  {values[0]:5.1f}  {values[1]:6.1f} {values[2]:5.1f} {values[3]:5.1f} {values[4]:5.1f}"
+            )
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sdclr_jax.evaluate", description=__doc__)
+    parser.add_argument("--workdir", required=True, help="folder of the training run")
+    parser.add_argument("--step", default="last", help="last, or a step's number")
+    parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="parted by commas")
+    parser.add_argument("--limit", type=int, help="images of the full training list, 0 for all; default: the config's")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the table and where the report lies."""
+    protocols = arguments.protocols.split(",")
+    report = evaluate(arguments.workdir, step=arguments.step, protocols=protocols, limit=arguments.limit)
+    print(format_report(report))
+    print(f"Report: {pathlib.Path(arguments.workdir) / 'eval' / ('step_' + str(report['step'])) / REPORT}")
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())

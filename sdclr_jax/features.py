@@ -1,0 +1,65 @@
+"""Features of the trained network for evaluation: dense weights, BatchNorm of branch 0 with its running statistics."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sdclr_jax.batches import map_rows
+from sdclr_jax.model import ContrastiveNet
+from sdclr_jax.norm import DENSE
+from sdclr_jax.views import probe_views, to_float
+from trainlib import parallel
+
+CROPS = ("none", "padded", "resized")
+
+
+class FeatureReader:
+    """Computes features of images over all devices, `batch_size` at a time.
+
+    Args:
+      model: the network, without an axis name.
+      variables: {"params", "batch_stats"}, on the host.
+      crop: augmentation of training images: one of `CROPS`, see `views.probe_views`.
+      batch_size: images at a time, of all devices.
+      rng: key of the augmentation.
+    """
+
+    def __init__(self, model: ContrastiveNet, variables: Any, crop: str, batch_size: int, rng: jax.Array):
+        if crop not in CROPS:
+            raise ValueError(f"config.probe_crop is {crop!r}; known: {', '.join(CROPS)}")
+        self._crop, self._batch_size = crop, batch_size
+        self._variables = parallel.replicate(variables)
+        self._key = parallel.replicate(jax.random.key_data(rng))
+        self._plain = parallel.pmap_step(lambda variables, images: _features(model, variables, to_float(images)))
+        self._augmented = parallel.pmap_step(self._make_augmented(model))
+
+    def _make_augmented(self, model: ContrastiveNet) -> Callable[..., jax.Array]:
+        def augmented(variables, key, epoch, images, examples):
+            rng = jax.random.wrap_key_data(key)
+            return _features(model, variables, probe_views(rng, epoch, examples, images, images.shape[1], self._crop))
+
+        return augmented
+
+    def plain(self, images: np.ndarray) -> np.ndarray:
+        """uint8 [N, H, W, 3] -> float32 [N, C], of the images as they are."""
+        return map_rows(self._plain, (self._variables,), (images,), self._batch_size)
+
+    def by_epoch(self, images: np.ndarray) -> Callable[[int], np.ndarray]:
+        """Function of the epoch -> float32 [N, C], of the images as augmented in that epoch."""
+        if self._crop == "none":
+            features = self.plain(images)
+            return lambda epoch: features
+        examples = np.arange(len(images), dtype=np.int32)
+
+        def of_epoch(epoch: int) -> np.ndarray:
+            constants = (self._variables, self._key, parallel.replicate(np.int32(epoch)))
+            return map_rows(self._augmented, constants, (images, examples), self._batch_size)
+
+        return of_epoch
+
+
+def _features(model: ContrastiveNet, variables: Any, images: jax.Array) -> jax.Array:
+    return model.apply(variables, images, DENSE, False).features.astype(jnp.float32)
