@@ -33,6 +33,16 @@ def groups_by_size(counts: np.ndarray, many: int = 100, few: int = 20) -> Groups
     return Groups(*(np.flatnonzero(part) for part in (is_many, ~is_many & ~is_few, is_few)))
 
 
+GROUPINGS = {"rank": groups_by_rank, "size": groups_by_size}
+
+
+def group_classes(grouping: str, counts: np.ndarray) -> Groups:
+    """The groups by one of `GROUPINGS`: "rank" (CIFAR) or "size" (ImageNet); `counts` int [C] of D_i."""
+    if grouping not in GROUPINGS:
+        raise ValueError(f"config.groups is {grouping!r}; known: {', '.join(GROUPINGS)}")
+    return GROUPINGS[grouping](counts)
+
+
 def class_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Share of the images of each class that got their label, float64 [C], NaN for a class without an image.
 

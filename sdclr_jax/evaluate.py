@@ -12,13 +12,13 @@ import json
 import logging
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.balancedness import Groups, balancedness, class_accuracies, groups_by_rank, groups_by_size
+from sdclr_jax.balancedness import balancedness, class_accuracies, group_classes
 from sdclr_jax.build import build_model
 from sdclr_jax.data import Dataset, load_dataset
 from sdclr_jax.features import FeatureReader
@@ -34,7 +34,6 @@ _log = logging.getLogger(__name__)
 
 PROTOCOLS = ("full", "few", "knn")
 COLUMNS = ("many", "medium", "few", "std", "all")
-GROUPS: dict[str, Callable[[np.ndarray], Groups]] = {"rank": groups_by_rank, "size": groups_by_size}
 REPORT = "report.json"
 
 
@@ -85,10 +84,8 @@ class _Scorer:
     """The test and validation features of one run, and its score by each protocol."""
 
     def __init__(self, config: ConfigDict, dataset: Dataset, reader: FeatureReader, limit: int):
-        if config.groups not in GROUPS:
-            raise UserError(f"config.groups is {config.groups!r}; known: {', '.join(GROUPS)}")
         self._config, self._dataset, self._reader = config, dataset, reader
-        self._groups = GROUPS[config.groups](dataset.class_counts)
+        self._groups = group_classes(config.groups, dataset.class_counts)
         self._full = dataset.full
         if limit:
             per_class = limit // dataset.num_classes

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.balancedness import groups_by_rank
+from sdclr_jax.balancedness import group_classes
 from sdclr_jax.batches import Order, epoch_order, map_rows, steps_per_epoch
 from sdclr_jax.build import (
     build_model,
@@ -103,16 +103,18 @@ def _refresh(config: ConfigDict, per_epoch: int) -> Callable:
 
 
 def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], dict[str, float]]:
-    """measure(replicated state) -> share of each group among the tenth of the training images forgotten most."""
+    """measure(replicated state) -> share of each group among the tenth of the training images forgotten most, and
+    among all of them."""
     score = parallel.pmap_step(make_forgetting(build_model(config)))
-    groups, images = groups_by_rank(dataset.class_counts), dataset.images[dataset.pretrain]
+    groups, images = group_classes(config.groups, dataset.class_counts), dataset.images[dataset.pretrain]
     labels = dataset.labels[dataset.pretrain]
+    present = {f"present/{name}": share for name, share in group_shares(labels, groups).items()}
 
     def measure(state: TrainState) -> dict[str, float]:
         constants = (state.params, state.batch_stats, state.masks)
         scores = map_rows(score, constants, (images,), config.batch_size)
         shares = group_shares(labels[most_forgotten(scores)], groups)
-        return {f"forgotten/{name}": share for name, share in shares.items()}
+        return {f"forgotten/{name}": share for name, share in shares.items()} | present
 
     return measure
 

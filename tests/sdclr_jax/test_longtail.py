@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from sdclr_jax.balancedness import balancedness, class_accuracies, groups_by_rank, groups_by_size
+from sdclr_jax.balancedness import balancedness, class_accuracies, group_classes, groups_by_rank
 from sdclr_jax.longtail import LongTail, balanced_draw, make_long_tail, profile, read_list, read_long_tail
 
 CIFAR10_SIZES = [4500, 2697, 1617, 969, 581, 348, 208, 125, 75, 45]
@@ -108,8 +108,10 @@ def test_groups_have_the_published_sizes():
     groups = groups_by_rank(counts)
     assert [sorted(counts[g]) for g in groups] == [[969, 1617, 2697, 4500], [208, 348, 581], [45, 75, 125]]
     assert [len(g) for g in groups_by_rank(profile(450, 100, 100))] == [34, 33, 33]
-    sizes = groups_by_size(np.array([101, 100, 20, 19]))
+    sizes = group_classes("size", np.array([101, 100, 20, 19]))
     assert [g.tolist() for g in sizes] == [[0], [1, 2], [3]]
+    with pytest.raises(ValueError, match="'quantile'; known: rank, size"):
+        group_classes("quantile", counts)
 
 
 def test_balancedness_by_hand():

@@ -117,7 +117,7 @@ def test_wrong_names_in_a_config_are_refused(tmp_path):
             train.train_and_evaluate(config, tmp_path / key)
 
 
-@pytest.mark.parametrize("name", ["sdclr_digits_lt"])
+@pytest.mark.parametrize("name", ["sdclr_digits_lt", "sdclr_cifar10_lt", "sdclr_cifar100_lt"])
 def test_every_config_has_its_words(name):
     assert load_config(name).prune_fraction > 0
     simclr = load_config(name, "simclr,balanced,split=3,smoke")

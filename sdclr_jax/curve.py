@@ -1,0 +1,93 @@
+"""Whom pruning makes the network forget, over the epochs: python -m sdclr_jax.curve RUN... --output=FILE.png
+
+Figure 2 of the paper: the share of many, medium and few among the tenth of the training images that are forgotten most
+(1 - cosine between the two branches' projections of the unaugmented image). Each RUN is the workdir of an SDCLR run;
+lines are means over the runs, bands their population deviation, dashed lines the share among all training images.
+"""
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sdclr_jax.balancedness import Groups
+from trainlib.command import run_command
+from trainlib.errors import UserError
+from trainlib.metrics_writer import read_metrics
+
+
+class Curves(NamedTuple):
+    """Shares over the epochs, as recorded by the training.
+
+    Attributes:
+      epochs: float [E].
+      forgotten: by group, float [runs, E].
+      present: by group, float [runs]: the share among all training images.
+    """
+
+    epochs: np.ndarray
+    forgotten: dict[str, np.ndarray]
+    present: dict[str, np.ndarray]
+
+
+def read_curves(runs: Sequence[str | pathlib.Path]) -> Curves:
+    """The shares in the `metrics.jsonl` of each run. Raises UserError where there are none or the epochs differ."""
+    records = {}
+    for run in runs:
+        records[run] = [line for line in read_metrics(run) if f"forgotten/{Groups._fields[0]}" in line]
+        if not records[run]:
+            raise UserError(f"{run} has no record of forgetting: an SDCLR run with forgetting_every_epochs > 0 has")
+    epochs = [[line["epoch"] for line in lines] for lines in records.values()]
+    for run, found in zip(runs, epochs):
+        if found != epochs[0]:
+            raise UserError(f"{run} has records of the epochs {found}, {runs[0]} of {epochs[0]}")
+    lines = list(records.values())
+    return Curves(
+        np.array(epochs[0]),
+        {name: np.array([[line[f"forgotten/{name}"] for line in run] for run in lines]) for name in Groups._fields},
+        {name: np.array([run[0][f"present/{name}"] for run in lines]) for name in Groups._fields},
+    )
+
+
+def draw_curves(path: str | pathlib.Path, curves: Curves) -> None:
+    """Writes the picture."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for k, (name, shares) in enumerate(curves.forgotten.items()):
+        mean, deviation = 100 * shares.mean(0), 100 * shares.std(0)
+        axes.plot(curves.epochs, mean, color=f"C{k}", marker="o", markersize=3, label=name.capitalize())
+        axes.fill_between(curves.epochs, mean - deviation, mean + deviation, color=f"C{k}", alpha=0.2, linewidth=0)
+        axes.axhline(100 * curves.present[name].mean(), color=f"C{k}", linestyle="--", linewidth=0.8)
+    runs = len(next(iter(curves.forgotten.values())))
+    title = f"The tenth forgotten most, {runs} run{'s' if runs > 1 else ''}; dashed: all training images"
+    axes.set(xlabel="epoch", ylabel="share (%)", ylim=(0, 100))
+    axes.set_title(title, fontsize=10)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the shares at the last epoch and where the picture lies."""
+    curves = read_curves(arguments.runs)
+    pathlib.Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
+    draw_curves(arguments.output, curves)
+    for name, shares in curves.forgotten.items():
+        last, present = 100 * shares[:, -1], 100 * curves.present[name].mean()
+        print(f"{name:6}  {last.mean():5.1f} ± {last.std():4.1f} % of the forgotten, {present:5.1f} % of all images")
+    print(f"Picture: {arguments.output}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sdclr_jax.curve", description=__doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="workdir of an SDCLR run")
+    parser.add_argument("--output", default="forgetting.png", help="the picture")
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())

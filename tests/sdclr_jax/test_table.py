@@ -1,0 +1,102 @@
+"""The table and the forgetting curve, from workdirs written by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from sdclr_jax.curve import draw_curves, read_curves
+from sdclr_jax.table import make_rows, markdown, read_run, write_table
+from trainlib.errors import UserError
+from trainlib.workdir import open_workdir
+
+
+def write_run(folder, figures, *, step=10, **changes):
+    """A workdir with a config and a report; figures: protocol -> (many, medium, few, std, all)."""
+    config = {"dataset": "digits", "split": 1, "seed": 0, "balanced": False, "prune_fraction": 0.9, "head_layers": 3}
+    open_workdir(folder, ConfigDict(config | {"epochs": 4, "log_every": 1} | changes)).close()
+    names = ("many", "medium", "few", "std", "all")
+    report = {"step": step, "limit": 0} | {protocol: dict(zip(names, row)) for protocol, row in figures.items()}
+    (folder / "eval" / f"step_{step}").mkdir(parents=True)
+    (folder / "eval" / f"step_{step}" / "report.json").write_text(json.dumps(report))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """SDCLR on two splits, SimCLR on one; the second lacks the few-shot figures."""
+    first = {"full": (0.8, 0.7, 0.6, 0.08, 0.7), "few": (0.5, 0.4, 0.3, 0.08, 0.4)}
+    second = {"full": (0.9, 0.7, 0.5, 0.16, 0.7)}
+    return [
+        write_run(tmp_path / "sdclr_1", first, log_every=5),
+        write_run(tmp_path / "sdclr_2", second, split=2, seed=7),
+        write_run(tmp_path / "simclr_1", first, prune_fraction=0.0, head_layers=2),
+    ]
+
+
+def test_mean_and_population_deviation_over_the_splits(runs, tmp_path):
+    rows = write_table(runs, tmp_path / "out")
+    assert [(row.method, len(row.runs)) for row in rows] == [("SimCLR, head 2", 1), ("SDCLR, head 3", 2)]
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| digits | D_i | SDCLR, head 3 | 2 | 85.00 ± 5.00 | 70.00 ± 0.00 | 55.00 ± 5.00 | 12.00 ± 4.00 |" in text
+    assert "| digits | D_i | SimCLR, head 2 | 1 | 50.00 | 40.00 | 30.00 | 8.00 | 40.00 |" in text
+    assert text.count("SDCLR, head 3") == 1, "few-shot is left out where a run lacks it"
+    assert "Nearest" not in text
+    entries = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert entries[1]["full"]["many"] == {"mean": 85, "deviation": pytest.approx(5), "values": [80, 90]}
+    assert "few" not in entries[1]
+    assert (tmp_path / "out" / "table.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_rows_of_one_name_are_told_apart_and_doubles_refused(runs, tmp_path):
+    figures = {"full": (0.8, 0.7, 0.6, 0.08, 0.7)}
+    longer = write_run(tmp_path / "longer", figures, epochs=9, step=20)
+    methods = [row.method for row in make_rows(map(read_run, [*runs, longer]))]
+    assert sorted(methods) == [
+        "SDCLR, head 3 (epochs=4, step=10)",
+        "SDCLR, head 3 (epochs=9, step=20)",
+        "SimCLR, head 2",
+    ]
+    double = write_run(tmp_path / "double", figures)
+    with pytest.raises(UserError, match=r"sdclr_1 and .*double are the same experiment"):
+        make_rows(map(read_run, [*runs, double]))
+
+
+def test_the_newest_report_counts_and_a_run_without_one_is_named(runs, tmp_path):
+    write = runs[0] / "eval" / "step_9" / "report.json"
+    write.parent.mkdir()
+    write.write_text(json.dumps({"step": 9, "limit": 0}))
+    assert read_run(runs[0]).report["step"] == 10
+    (runs[0] / "eval" / "step_10" / "report.json").unlink()
+    write.unlink()
+    with pytest.raises(UserError, match=r"has no report; run python -m sdclr_jax\.evaluate"):
+        read_run(runs[0])
+    assert markdown([]) == ""
+
+
+def write_shares(folder, many):
+    folder.mkdir()
+    present = {"present/many": 0.7, "present/medium": 0.2, "present/few": 0.1}
+    lines = [{"step": 1, "time": 0.0, "loss": 1.0}]
+    for epoch, share in enumerate(many, 1):
+        shares = {"forgotten/many": share, "forgotten/medium": (1 - share) / 2, "forgotten/few": (1 - share) / 2}
+        lines.append({"step": 2 * epoch, "time": 0.0, "epoch": epoch, **shares, **present})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_curves_are_read_and_drawn(tmp_path):
+    runs = [write_shares(tmp_path / "a", [0.5, 0.4]), write_shares(tmp_path / "b", [0.7, 0.2])]
+    curves = read_curves(runs)
+    np.testing.assert_array_equal(curves.epochs, [1, 2])
+    np.testing.assert_allclose(curves.forgotten["many"], [[0.5, 0.4], [0.7, 0.2]])
+    np.testing.assert_allclose(curves.present["few"], [0.1, 0.1])
+    draw_curves(tmp_path / "curve.png", curves)
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    longer = write_shares(tmp_path / "c", [0.5, 0.4, 0.3])
+    with pytest.raises(UserError, match=r"c has records of the epochs \[1, 2, 3\]"):
+        read_curves([*runs, longer])
+    empty = write_shares(tmp_path / "d", [])
+    with pytest.raises(UserError, match="no record of forgetting"):
+        read_curves([empty])
