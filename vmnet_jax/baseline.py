@@ -38,7 +38,7 @@ def train_baseline(scenes: list[Scene], seed: int = 0) -> LogisticRegression:
         rows = rng.permutation(np.flatnonzero(scene.labels >= 0))[:VERTICES_PER_SCENE]
         inputs.append(vertex_features(scene)[rows])
         labels.append(scene.labels[rows])
-    model = make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression(max_iter=300))
+    model = make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-3))
     return model.fit(np.concatenate(inputs), np.concatenate(labels))
 
 
