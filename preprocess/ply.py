@@ -63,12 +63,28 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         vertices = np.stack([vertex[name].astype(np.float64) for name in "xyz"], axis=1)
     names = next((names for names in _COLOR_NAMES if all(name in vertex for name in names)), None)
-    colors = None if names is None else np.stack([vertex[name] for name in names], axis=1)
+    colors = None if names is None else _colors(path, parse_header(path, content), vertex, names)
     corners, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for name, values in elements.get("face", {}).items():
         if name in _FACE_LISTS and isinstance(values, tuple):
             corners, counts = _integers(path, name, values[0]), values[1]
     return RawMesh(vertices, corners, counts, colors, _label(path, vertex))
+
+
+def _colors(path: pathlib.Path, header: Header, vertex: dict, names: tuple[str, str, str]) -> np.ndarray:
+    """The three colour properties [V, 3] in the type that the header declares; ASCII numbers arrive as float64."""
+    declared = {p.name: p.type for element in header.elements if element.name == "vertex" for p in element.properties}
+    columns = []
+    for name in names:
+        values, dtype = vertex[name], np.dtype(declared[name])
+        with np.errstate(invalid="ignore", over="ignore"):
+            columns.append(values.astype(dtype))
+        fits = columns[-1] == values
+        if dtype.kind in "iu" and not fits.all():
+            row = int(np.argmin(fits))
+            cause = f"the property `{name}` is declared {dtype.name}, but vertex {row} has {values[row]:g}"
+            raise MeshError(path, cause, "Declare it with the type of its numbers.")
+    return np.stack(columns, axis=1)
 
 
 def read_ply_labels(path: pathlib.Path, content: bytes) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import pytest
 
 from preprocess.mesh import MeshError
 from preprocess.ply import parse_header, read_ply, read_ply_labels
+from preprocess.readers import read_mesh
 
 MIXED = [[0, 1, 2], [0, 2, 3, 1], [3, 2, 1], [0, 1, 2, 3, 2]]
 POINTS = np.array([[0, 0, 0], [1.5, 0, 0], [0, 2.25, -1], [1, 1, 1]])
@@ -34,6 +35,32 @@ def test_equals_plyfile(tmp_path, write_ply, storage, faces):
     np.testing.assert_array_equal(raw.counts, [len(polygon) for polygon in lists])
     np.testing.assert_array_equal(raw.corners, np.concatenate(lists) if lists else [])
     np.testing.assert_array_equal(read_ply_labels(path, path.read_bytes()), raw.labels)
+
+
+@pytest.mark.parametrize("storage", ["ascii", "little", "big"])
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected", "notes"),
+    [
+        ("u1", [0, 1, 1], [0, 1, 1], []),
+        ("u1", [0, 1, 255], [0, 1, 255], []),
+        ("u2", [0, 1, 1], [0, 1, 1], ["colours of type uint16 read as 0 to 255"]),
+        ("f4", [0, 1, 1], [0, 255, 255], ["colours of type float32 read as 0 to 1"]),
+    ],
+)
+def test_the_declared_type_decides_the_range_of_colors(tmp_path, write_ply, storage, dtype, values, expected, notes):
+    text, order = storage == "ascii", ">" if storage == "big" else "<"
+    path = write_ply(tmp_path / "a.ply", POINTS, MIXED, None, np.array([values] * 4, dtype), text, order)
+    mesh = read_mesh(path)
+    np.testing.assert_array_equal(mesh.colors, [expected] * 4)
+    assert [note for note in mesh.notes if "colours" in note] == notes
+
+
+@pytest.mark.parametrize("value", ["256", "0.5", "-1", "nan"])
+def test_text_colors_that_their_type_cannot_hold(tmp_path, write_ply, value):
+    path = write_ply(tmp_path / "a.ply", POINTS, MIXED, None, np.full((4, 3), 77, np.uint8), text=True)
+    changed = path.read_bytes().replace(b"1 1 1 77 77 77", f"1 1 1 77 {value} 77".encode())
+    with pytest.raises(MeshError, match=rf"`green` is declared uint8, but vertex 3 has {value}"):
+        read_ply(path, changed)
 
 
 @pytest.mark.parametrize("text", [False, True])
