@@ -64,6 +64,25 @@ def load_dataset(config: ConfigDict) -> Dataset:
     return dataset
 
 
+def check_dataset(dataset: Dataset) -> Dataset:
+    """The same data set; ValueError with the numbers where arrays or lists do not fit together."""
+    for name, images, labels in (("", *dataset[:2]), ("test_", *dataset[2:4])):
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"{name}images are {images.dtype} of shape {images.shape}; need uint8 [N, H, W, 3]")
+        if labels.shape != images.shape[:1] or labels.min() < 0 or labels.max() >= dataset.num_classes:
+            raise ValueError(
+                f"{name}labels of shape {labels.shape}, values {labels.min()} .. {labels.max()}; need one of "
+                f"0 .. {dataset.num_classes - 1} for each of {len(images)} images"
+            )
+    if dataset.images.shape[1:] != dataset.test_images.shape[1:]:
+        raise ValueError(f"images are {dataset.images.shape[1:]}, test images {dataset.test_images.shape[1:]}")
+    for name in ("pretrain", "long_tail", "full", "few", "val"):
+        indices = getattr(dataset, name)
+        if not len(indices) or indices.min() < 0 or indices.max() >= len(dataset.images):
+            raise ValueError(f"list {name!r} needs indices in 0 .. {len(dataset.images) - 1}, has {indices}")
+    return dataset
+
+
 def digits(config: ConfigDict) -> Dataset:
     """Scikit-learn's handwritten digits (UCI, 1,797 images of 8 x 8), grey as RGB.
 

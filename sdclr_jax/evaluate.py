@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from sdclr_jax.balancedness import balancedness, class_accuracies, group_classes
 from sdclr_jax.build import build_model
-from sdclr_jax.data import Dataset, load_dataset
+from sdclr_jax.data import Dataset, check_dataset, load_dataset
 from sdclr_jax.features import FeatureReader
 from sdclr_jax.longtail import balanced_draw
 from sdclr_jax.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
@@ -64,7 +64,7 @@ def evaluate(
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)
-    dataset = load_dataset(config) if dataset is None else dataset
+    dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
     limit = config.probe_limit if limit is None else limit
     keys = jax.random.split(jax.random.key(config.seed), 2)
     reader = FeatureReader(build_model(config), run.variables, config.probe_crop, config.feature_batch_size, keys[0])

@@ -27,12 +27,12 @@ REPEATED = ("seed", "split")
 IRRELEVANT = (
     "platform",
     "data_path",
-    "lists",
     "log_every",
     "forgetting_every_epochs",
     "save_every_epochs",
     "keep_checkpoints",
     "feature_batch_size",
+    "probe_limit",
 )
 
 
@@ -98,7 +98,8 @@ def _repeat(run: Run) -> tuple[int, ...]:
 def _settings(run: Run) -> dict:
     """What makes an experiment, as JSON values."""
     config = {key: value for key, value in run.config.to_dict().items() if key not in (*REPEATED, *IRRELEVANT)}
-    return {**config, "step": run.report["step"], "limit": run.report["limit"]}
+    lists = "given" if config.pop("lists", "") else "drawn"
+    return {**config, "lists": lists, "step": run.report["step"], "limit": run.report["limit"]}
 
 
 def _method(config: ConfigDict) -> str:

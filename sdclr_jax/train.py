@@ -25,7 +25,7 @@ from sdclr_jax.build import (
     is_pruned,
     run_keys,
 )
-from sdclr_jax.data import Dataset, load_dataset
+from sdclr_jax.data import Dataset, check_dataset, load_dataset
 from sdclr_jax.forgetting import group_shares, make_forgetting, most_forgotten
 from sdclr_jax.refresh import make_refresh
 from sdclr_jax.step import TrainState, make_train_step
@@ -53,28 +53,24 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
       dataset: images of your own, instead of those that the config names.
     """
     workdir = pathlib.Path(workdir)
-    with open_workdir(workdir, config, allowed_changes()), StopRequest() as stop:
+    with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the images"):
-            dataset = load_dataset(config) if dataset is None else dataset
+            dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
             per_epoch = steps_per_epoch(len(dataset.pretrain), config.batch_size, config.drop_last)
-            _log.info(
-                "%d images, %d .. %d of a class; %d steps an epoch",
-                len(dataset.pretrain),
-                *_extremes(dataset),
-                per_epoch,
-            )
+            _log.info("%d images, %s; %d steps an epoch", len(dataset.pretrain), _class_sizes(dataset), per_epoch)
             state = build_state(config, per_epoch)
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
             store.check_space(state)
             if store.latest_step() is not None:
                 state, _ = store.restore(state, strict=strict())
                 _log.info("Resuming after step %d", int(state.step))
+            folder.keep_config()
             return _run_loop(config, workdir, state, dataset, per_epoch, store, stop)
 
 
-def _extremes(dataset: Dataset) -> tuple[int, int]:
-    counts = np.bincount(dataset.labels[dataset.pretrain])
-    return counts.max(), counts[counts > 0].min()
+def _class_sizes(dataset: Dataset) -> str:
+    counts = np.bincount(dataset.labels[dataset.pretrain], minlength=dataset.num_classes)
+    return f"{counts.max()} .. {counts.min()} of a class"
 
 
 def make_step(config: ConfigDict, per_epoch: int) -> Callable[..., tuple[TrainState, dict]]:
@@ -103,8 +99,8 @@ def _refresh(config: ConfigDict, per_epoch: int) -> Callable:
 
 
 def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], dict[str, float]]:
-    """measure(replicated state) -> share of each group among the tenth of the training images forgotten most, and
-    among all of them."""
+    """measure(replicated state) -> `forgotten/GROUP`, the share of each group among the tenth of the training images
+    that the pruned branch forgets most, and `present/GROUP`, its share among all of them."""
     score = parallel.pmap_step(make_forgetting(build_model(config)))
     groups, images = group_classes(config.groups, dataset.class_counts), dataset.images[dataset.pretrain]
     labels = dataset.labels[dataset.pretrain]
@@ -139,8 +135,9 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
                     order = _order(config, dataset, epoch)
                 if refresh and epoch_starts:
                     state, mask_values = refresh(state, keys.masks)
-                    writer.write(done, {f"mask/{name}": value[0] for name, value in mask_values.items()})
                 state, metrics = train_step(state, images, order, keys.views)
+            if refresh and epoch_starts:
+                writer.write(done, {f"mask/{name}": value[0] for name, value in mask_values.items()})
             window.add(step, f"batch {step % per_epoch} of epoch {epoch}", jax.tree.map(lambda x: x[0], metrics))
             if first:
                 _log.info("First step after %.0f s", time.monotonic() - began)
@@ -151,7 +148,8 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
             if measure and is_due(done, config.forgetting_every_epochs * per_epoch, total):
                 values = measure(state)
                 writer.write(done, {"epoch": done / per_epoch, **values})
-                _log.info("step %d  %s", done, "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
+                shown = (f"{k} {v:.3f}" for k, v in values.items() if k.startswith("forgotten"))
+                _log.info("step %d  %s", done, "  ".join(shown))
             if is_due(done, config.save_every_epochs * per_epoch, total) or done == total or stop.requested:
                 window.check()
                 later = done < total and not stop.requested

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from sdclr_jax import cifar
 from sdclr_jax.balancedness import Groups
 from sdclr_jax.batches import epoch_order, map_rows, steps_per_epoch
-from sdclr_jax.data import load_dataset
+from sdclr_jax.data import check_dataset, load_dataset
 from sdclr_jax.forgetting import group_shares, make_forgetting, most_forgotten
 from sdclr_jax.prune import full_masks, magnitude_masks
 from trainlib import parallel
@@ -41,6 +41,25 @@ def test_digits_have_disjoint_parts_and_a_balanced_test():
     limited = load_dataset(config(train_limit=50))
     assert len(limited.pretrain) == 50
     assert set(limited.pretrain) <= set(data.pretrain)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("images", np.zeros((1797, 8, 8, 3), np.float32), r"images are float32 of shape \(1797, 8, 8, 3\); need uint8"),
+        ("images", np.zeros((1797, 8, 8), np.uint8), r"shape \(1797, 8, 8\)"),
+        ("labels", np.zeros(5, np.int32), r"labels of shape \(5,\)"),
+        ("test_labels", np.full(400, 10), r"test_labels of .* 10 \.\. 10; need one of 0 \.\. 9 for each of 400"),
+        ("test_images", np.zeros((400, 9, 9, 3), np.uint8), r"images are \(8, 8, 3\), test images \(9, 9, 3\)"),
+        ("few", np.array([0, 1797]), r"list 'few' needs indices in 0 \.\. 1796"),
+        ("val", np.array([], np.int64), "list 'val'"),
+    ],
+)
+def test_arrays_of_ones_own_are_checked(field, value, message):
+    data = load_dataset(config())
+    assert check_dataset(data) is data
+    with pytest.raises(ValueError, match=message):
+        check_dataset(data._replace(**{field: value}))
 
 
 def write_release(folder, name, per_file, seed=0):
