@@ -13,7 +13,7 @@ from preprocess.weld import weld
 GREY = 128
 MAX_UNKNOWN = 0.99
 """Share of the labelled vertices whose id the label map may lack."""
-COARSEST, FINEST = 0.002, 0.97
+COARSEST, FINEST = 0.02, 0.97
 """Share of the distinct vertices that level 0 keeps, if the cells fit the mesh."""
 
 
@@ -34,8 +34,9 @@ def build_scene(
     notes = list(mesh.notes)
     hierarchy = build_hierarchy(mesh, params)
     positions, kept = len(weld(mesh.vertices).first), len(hierarchy.vertices[0])
-    if not COARSEST <= kept / positions <= FINEST:
-        notes.append(f"warning: level 0 has {kept} vertices, the mesh {positions}; do the cells fit the mesh's unit?")
+    if params.cells and not COARSEST <= kept / positions <= FINEST:
+        sizes = f"the first of --cells is {params.cells[0]:g}, the median edge {_median_edge(mesh):.3g}"
+        notes.append(f"warning: level 0 keeps {kept} of {positions} vertices; {sizes}")
     labels = labels_l0 = None
     if mesh.labels is not None and label_map is not None:
         labels = _classes(name, mesh.labels, label_map, notes)
@@ -66,6 +67,12 @@ def build_scene(
         notes=notes,
         reached=hierarchy.reached,
     )
+
+
+def _median_edge(mesh: Mesh) -> float:
+    """Median length of the faces' sides, in the scene's unit."""
+    corners = mesh.vertices[mesh.faces]
+    return float(np.median(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)))
 
 
 def _classes(name: str, raw: np.ndarray, label_map: LabelMap, notes: list[str]) -> np.ndarray:
