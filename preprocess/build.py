@@ -13,6 +13,10 @@ from preprocess.weld import weld
 GREY = 128
 MAX_UNKNOWN = 0.99
 """Share of the labelled vertices whose id the label map may lack."""
+FOREIGN = 0.01
+"""Share of the labelled vertices with ids that neither map nor data set know, above which the scene gets a warning."""
+OUTSIDE_MAP = "warning: ids outside the label map"
+"""How that warning begins; the summary counts the scenes that have it."""
 COARSEST, FINEST = 0.02, 0.97
 """Share of the distinct vertices that level 0 keeps, if the cells fit the mesh."""
 
@@ -85,5 +89,8 @@ def _classes(name: str, raw: np.ndarray, label_map: LabelMap, notes: list[str]) 
     if outside > MAX_UNKNOWN * (outside + labelled):
         cause = f"{outside} of {outside + labelled} labelled vertices have ids that the label map lacks: {listed}"
         raise MeshError(name, cause, "Give the data's own --label_map, or --label_map auto.")
-    notes.append(f"{outside} vertices with {len(unknown)} ids outside the label map ignored: {listed}")
+    if label_map.foreign(unknown) > FOREIGN * (outside + labelled):
+        notes.append(f"{OUTSIDE_MAP}: {outside} of {outside + labelled} labelled vertices ignored: {listed}")
+    else:
+        notes.append(f"{outside} vertices with {len(unknown)} ids outside the label map ignored: {listed}")
     return classes

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from preprocess.build import FOREIGN, OUTSIDE_MAP
 from preprocess.prepare import Outcome
 
 SHOWN = 10
@@ -24,13 +25,25 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
     colorless = sum(not outcome.header.has_colors for outcome in good)
     if colorless:
         print(f"{colorless} of {len(good)} scenes have no colours")
+    outside = [outcome.name for outcome in good if _has_note(outcome, OUTSIDE_MAP)]
+    if outside:
+        where = f"in {len(outside)} of {len(good)} scenes ({', '.join(outside[:3])}{' ...' if outside[3:] else ''})"
+        print(
+            f"warning: {where} more than {FOREIGN:.0%} of the labelled vertices have ids outside the label map and are "
+            "ignored; give the data's own --label_map, or --label_map auto"
+        )
     noted = [outcome for outcome in good if outcome.header.notes]
+    noted.sort(key=lambda outcome: not _has_note(outcome, "warning:"))
     for outcome in noted if verbose else noted[:SHOWN]:
         print(f"{outcome.name}: {'; '.join(outcome.header.notes)}")
     if len(noted) > SHOWN and not verbose:
         print(f"... notes on {len(noted) - SHOWN} more scenes, shown by --verbose")
     for outcome in failed:
         print(f"failed: {outcome.name}: {outcome.cause}")
+
+
+def _has_note(outcome: Outcome, beginning: str) -> bool:
+    return any(note.startswith(beginning) for note in outcome.header.notes)
 
 
 def _print_sizes(good: list[Outcome]) -> None:

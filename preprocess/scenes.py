@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards: int) -> int:
     start = time.perf_counter()
     output = pathlib.Path(flags.output)
+    _check_paths(flags, output)
     sources = find_sources(flags.input)
     names = read_split(flags.split) if flags.split else None
     chosen, missing = select(sources, names)
@@ -75,6 +76,20 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     _write_failed(output / ("failed.json" if shards == 1 else f"failed-{shard}-of-{shards}.json"), failed)
     print_report(outcomes, time.perf_counter() - start, flags.verbose)
     return ERROR if failed else DONE
+
+
+def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
+    """Raises MeshError, with the flag's name, for a list or map that is missing and an output that is no folder."""
+    if flags.split and not pathlib.Path(flags.split).is_file():
+        remedy = "Give a text file with one scene name a line, or leave --split out to take all meshes."
+        raise MeshError(f"--split {flags.split}", "there is no such file", remedy)
+    if flags.label_map not in ("scannet20", "auto") and not pathlib.Path(flags.label_map).is_file():
+        remedy = "Give scannet20, auto or a CSV file with the header id,name,red,green,blue."
+        raise MeshError(f"--label_map {flags.label_map}", "there is no such file", remedy)
+    taken = next((path for path in (output, *output.parents) if path.exists() and not path.is_dir()), None)
+    if taken is not None:
+        remedy = "Name a folder; it is made if missing."
+        raise MeshError(f"--output {output}", f"{taken} is a file, not a folder", remedy)
 
 
 def _all_outcomes(tasks: list[Task], workers: int) -> list[Outcome]:
@@ -150,8 +165,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--require_colors", action="store_true", help="refuse meshes without colours instead of using grey")
     add("--label_map", default="scannet20", metavar="MAP", help="scannet20, auto, or a CSV id,name,red,green,blue")
     add("--level0_labels", choices=LEVEL0_LABELS, default="nearest", help="how level 0 gets its labels")
-    add("--cells", default="0.02,0.04", metavar="A,B", help="clustering cells, metres (or the unit of --units none)")
-    add("--quadric_levels", type=_count, metavar="N", help=f"levels after the cells (default: up to {LEVELS})")
+    add(
+        "--cells",
+        default="0.02,0.04",
+        metavar="A,B,...",
+        help="clustering cells, finest first, in metres (or the unit of --units none); each is one level, 1 to 6 of "
+        f"them, and quadric levels fill up to {LEVELS} (default 0.02,0.04: two and five)",
+    )
+    add("--quadric_levels", type=_count, metavar="N", help=f"levels after the cells; together they must be {LEVELS}")
     add("--ratio", type=float, default=0.3, help="faces that each quadric level keeps (default 0.3)")
     add("--placement", choices=PLACEMENTS, default="half_edge", help="where collapsed vertices go")
     add("--voxel_size", type=float, metavar="A", help="edge of a voxel (default: the first cell)")

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -170,6 +171,35 @@ def test_auto_label_map(run, folder, write_ply, make_sphere, octants):
     assert read_scene(folder.parent / "out" / "a.scene.npz").labels is None
 
 
+def test_ids_outside_the_map_are_one_line_of_the_summary(run, folder, write_ply, make_sphere):
+    vertices, faces = make_sphere(3)
+
+    def warnings(*ids, share=0.5) -> list[str]:
+        labels = np.full(len(vertices), 3)
+        labels[: round(share * len(labels))] = np.resize(ids, round(share * len(labels)))
+        write_ply(folder / "b.labels.ply", vertices, faces, labels)
+        return [line for line in run()[1].splitlines() if line.startswith("warning:")]
+
+    assert warnings(7, 200) == [
+        "warning: in 1 of 3 scenes (b) more than 1% of the labelled vertices have ids outside the label map and are "
+        "ignored; give the data's own --label_map, or --label_map auto"
+    ]
+    assert len(warnings(200, share=0.02)) == 1
+    assert warnings(200, share=0.005) == []
+    assert warnings(22, 38, 40) == []  # NYU40 ids that the benchmark leaves out
+    assert warnings(0) == []
+
+
+def test_scenes_with_warnings_are_shown_first(run, folder, write_ply, make_sphere):
+    vertices, faces = make_sphere(3)
+    for k in range(12):
+        write_ply(folder / f"m{k:02d}.ply", vertices, faces)
+    write_ply(folder / "z.ply", vertices * 1000, faces)
+    out = run()[1]
+    assert "\nz: warning:" in out
+    assert "... notes on 6 more scenes, shown by --verbose" in out
+
+
 def test_a_label_map_of_ones_own(run, folder):
     path = folder / "own.csv"
     path.write_text("id,name,red,green,blue\n8,top,1,2,3\n1,bottom,4,5,6\n")
@@ -177,7 +207,7 @@ def test_a_label_map_of_ones_own(run, folder):
     assert status == 0
     assert (folder.parent / "out" / "label_map.csv").read_text() == path.read_text()
     assert set(read_scene(folder.parent / "out" / "a.scene.npz").labels) == {-1, 0, 1}
-    assert "6 ids outside the label map ignored" in out
+    assert re.search(r"warning: ids outside the label map: \d+ of 642 labelled vertices ignored: 2, 3, 4, 5, 6, 7", out)
 
 
 def test_units_up_and_colors(run, folder):
@@ -202,6 +232,19 @@ def test_unexpected_sizes_of_cells(run, folder):
     status, out, _ = run("--cells=1e-9,1")
     assert status == 1
     assert "3 failed" in out
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_the_number_of_cells_sets_the_clustering_levels(run, folder, capsys, count):
+    cells = [0.1 * 1.3**k for k in range(count)]
+    assert run(f"--cells={','.join(map(str, cells))}")[0] == 0
+    scene = read_scene(folder.parent / "out" / "a.scene.npz")
+    assert scene.params["quadric_levels"] == 7 - count
+    assert scene.params["cells"] == cells
+    with pytest.raises(SystemExit):
+        run("--help")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "each is one level, 1 to 6 of them, and quadric levels fill up to 7" in printed
 
 
 @pytest.mark.parametrize(
@@ -232,9 +275,10 @@ def test_usage(run, capsys, flags, message):
     [
         (lambda folder: ["--input=/nowhere"], "/nowhere: there is no such file or folder"),
         (lambda folder: [f"--input={folder.parent / 'empty'}"], "no mesh found"),
-        (lambda folder: [f"--label_map={folder / 'no.csv'}"], "No such file"),
-        (lambda folder: [f"--split={folder / 'no.txt'}"], "No such file"),
-        (lambda folder: [f"--output={folder / 'a.ply'}"], "File exists"),
+        (lambda folder: ["--label_map=no.csv"], "--label_map no.csv: there is no such file. Give scannet20, auto or"),
+        (lambda folder: ["--split=no.txt"], "--split no.txt: there is no such file. Give a text file"),
+        (lambda folder: [f"--output={folder / 'a.ply'}"], "a.ply is a file, not a folder. Name a folder"),
+        (lambda folder: [f"--output={folder / 'a.ply' / 'out'}"], "a.ply is a file, not a folder. Name a folder"),
     ],
 )
 def test_wrong_paths(run, folder, change, message):
@@ -243,6 +287,7 @@ def test_wrong_paths(run, folder, change, message):
     assert status == 1
     assert message in err
     assert "Traceback" not in err
+    assert "Errno" not in err
 
 
 def test_two_meshes_of_one_name(run, folder):
