@@ -6,7 +6,7 @@ from kernels.host.hashing import build_hash
 from kernels.host.voxels import build_pyramid, unique_voxels
 from preprocess.hierarchy import LEVELS, HierarchyParams, build_hierarchy, level0_labels
 from preprocess.labels import LabelMap
-from preprocess.mesh import Mesh, MeshError
+from preprocess.mesh import Mesh, MeshError, counted
 from preprocess.scene import Scene
 from preprocess.weld import weld
 
@@ -92,5 +92,7 @@ def _classes(name: str, raw: np.ndarray, label_map: LabelMap, notes: list[str]) 
     if label_map.foreign(unknown) > FOREIGN * (outside + labelled):
         notes.append(f"{OUTSIDE_MAP}: {outside} of {outside + labelled} labelled vertices ignored: {listed}")
     else:
-        notes.append(f"{outside} vertices with {len(unknown)} ids outside the label map ignored: {listed}")
+        notes.append(
+            f"{counted(outside, 'vertex')} with {counted(len(unknown), 'id')} outside the label map ignored: {listed}"
+        )
     return classes

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from preprocess.mesh import Mesh, MeshError, RawMesh, vertex_normals
+from preprocess.mesh import Mesh, MeshError, RawMesh, counted, vertex_normals
 from preprocess.units import plausibility_notes, to_scene_frame
 from preprocess.weld import weld
 
@@ -47,7 +47,7 @@ def _check_indices(path: pathlib.Path, raw: RawMesh) -> None:
     if len(wrong):
         face = int(np.searchsorted(np.cumsum(raw.counts), wrong[0], side="right"))
         value, count = int(raw.corners[wrong[0]]), len(raw.vertices)
-        cause = f"face {face} names vertex {value}, but the vertices are 0 to {count - 1} ({len(wrong)} such indices)"
+        cause = f"face {face} names vertex {value}, but the vertices are 0 to {count - 1} ({len(wrong)} in all)"
         raise MeshError(path, cause, "The file is damaged or was cut; export it again.")
 
 
@@ -55,7 +55,7 @@ def _triangulated(raw: RawMesh, notes: list[str]) -> np.ndarray:
     """Polygons as fans around their first corner; int32 [F, 3]."""
     too_small = int((raw.counts < 3).sum())
     if too_small:
-        notes.append(f"{too_small} faces with fewer than three corners left out")
+        notes.append(counted(too_small, "face", "with fewer than three corners left out"))
     polygons = int((raw.counts > 3).sum())
     if not too_small and not polygons:
         return raw.corners.reshape(-1, 3).astype(np.int32)
@@ -64,7 +64,8 @@ def _triangulated(raw: RawMesh, notes: list[str]) -> np.ndarray:
     apex = np.repeat(starts, triangles)
     step = np.arange(len(apex)) - np.repeat(np.cumsum(triangles) - triangles, triangles)
     if polygons:
-        notes.append(f"{polygons} faces with more than three corners split into fans, {len(apex)} triangles in all")
+        rest = f"with more than three corners split into fans, {counted(len(apex), 'triangle')} in all"
+        notes.append(counted(polygons, "face", rest))
     return raw.corners[np.stack([apex, apex + step + 1, apex + step + 2], axis=1)].astype(np.int32)
 
 
@@ -81,7 +82,7 @@ def _without_broken(
     source = np.maximum.accumulate(np.where(broken, -1, np.arange(len(vertices))))
     source[source < 0] = np.flatnonzero(~broken)[0]
     keep = ~broken[faces].any(axis=1)
-    notes.append(f"repaired: {cause}; {int((~keep).sum())} faces left out")
+    notes.append(f"repaired: {cause}; {counted(int((~keep).sum()), 'face')} left out")
     return vertices[source], faces[keep]
 
 
@@ -91,16 +92,13 @@ def _count_oddities(
     """Counts isolated and duplicate vertices and faces without area; all of them are kept in the file's arrays."""
     used = np.zeros(len(vertices), bool)
     used[faces.ravel()] = True
-    counted = {
-        "isolated vertices kept": len(vertices) - int(used.sum()),
-        "vertices at the place of another kept": len(vertices) - positions,
-        "faces with a repeated corner ignored": int(
-            (
-                (surface[:, 0] == surface[:, 1]) | (surface[:, 1] == surface[:, 2]) | (surface[:, 2] == surface[:, 0])
-            ).sum()
-        ),
-    }
-    notes += [f"{count} {what}" for what, count in counted.items() if count]
+    repeated = (surface == np.roll(surface, 1, axis=1)).any(axis=1)
+    found = [
+        (len(vertices) - int(used.sum()), "isolated vertex", "kept"),
+        (len(vertices) - positions, "vertex", "at the place of another kept"),
+        (int(repeated.sum()), "face", "with a repeated corner ignored"),
+    ]
+    notes += [counted(*one) for one in found if one[0]]
 
 
 def _colors_to_uint8(
@@ -114,7 +112,9 @@ def _colors_to_uint8(
         return colors
     bad = ~np.isfinite(colors).all(axis=1) | (colors < 0).any(axis=1)
     if bad.any():
-        cause = f"{int(bad.sum())} vertices have a negative or non-finite colour, the first is {np.argmax(bad)}"
+        cause = (
+            f"{counted(int(bad.sum()), 'vertex')} with a negative or non-finite colour, the first is {np.argmax(bad)}"
+        )
         if not repair:
             raise MeshError(path, cause, "Mend the file, or give --repair to make them grey.")
         notes.append(f"repaired: {cause}; made grey")

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from preprocess.mesh import MeshError, RawMesh
+from preprocess.mesh import MeshError, RawMesh, counted
 
 _EXPORT_AGAIN = "Export it again, or convert it to PLY."
 _STL_HEADER = 84
@@ -56,7 +56,8 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
         raise MeshError(path, "no vertex and face counts after OFF", _EXPORT_AGAIN)
     num_vertices, num_faces = int(head[0]), int(head[1])
     if len(body) < num_vertices + num_faces:
-        cause = f"{num_vertices} vertices and {num_faces} faces declared, {len(body)} lines present"
+        declared = f"{counted(num_vertices, 'vertex')} and {counted(num_faces, 'face')} declared"
+        cause = f"{declared}, {counted(len(body), 'line')} present"
         raise MeshError(path, cause, "The file was cut off; copy or export it again.")
     vertex_lines, face_lines = body[:num_vertices], body[num_vertices : num_vertices + num_faces]
     widths = {len(words) for words in vertex_lines}
@@ -86,11 +87,11 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
             raise MeshError(path, f"a `vertex` line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
         facets = content.count(b"endfacet")
         if len(vertices) != 3 * facets or b"endsolid" not in content:
-            cause = f"{len(vertices)} vertex lines for {facets} closed facets, or no endsolid"
+            cause = f"{counted(len(vertices), 'vertex line')} for {counted(facets, 'closed facet')}, or no endsolid"
             raise MeshError(path, cause, "The file was cut off; copy or export it again.")
     else:
         if len(content) < max(size, _STL_HEADER + 1):
-            cause = f"a binary STL with {declared} triangles has {size} bytes, this file {len(content)}"
+            cause = f"a binary STL with {counted(declared, 'triangle')} has {size} bytes, this file {len(content)}"
             raise MeshError(path, cause, "The file was cut off or is no STL; copy or export it again.")
         triangles = np.frombuffer(content, _STL_TRIANGLE, declared, _STL_HEADER)
         with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them

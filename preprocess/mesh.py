@@ -18,6 +18,12 @@ class MeshError(ValueError):
         return f"{self.file}: {self.cause}. {self.remedy}"
 
 
+def counted(number: int, noun: str, rest: str = "") -> str:
+    """`1 face`, `2 faces left out`, `3 vertices kept`: number, noun in its number, and what follows."""
+    plural = noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + "s"
+    return f"{number} {noun if number == 1 else plural}{rest and ' ' + rest}"
+
+
 @dataclass
 class RawMesh:
     """What a file says, before any check.

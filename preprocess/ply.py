@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
-from preprocess.mesh import MeshError, RawMesh
+from preprocess.mesh import MeshError, RawMesh, counted
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
 _TYPES |= {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
@@ -175,7 +175,7 @@ def _ascii_numbers(path: pathlib.Path, header: Header, content: bytes) -> np.nda
 
 
 def _truncated(path: pathlib.Path, element: Element, present: int) -> MeshError:
-    cause = f"element {element.name!r} declares {element.count} rows, but the file has room for {present}"
+    cause = f"element {element.name!r} declares {counted(element.count, 'row')}, but the file has room for {present}"
     return MeshError(path, cause, _CUT)
 
 

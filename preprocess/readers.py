@@ -7,7 +7,7 @@ import numpy as np
 
 from preprocess.checks import checked_mesh
 from preprocess.formats import read_obj, read_off, read_stl
-from preprocess.mesh import Mesh, MeshError, RawMesh
+from preprocess.mesh import Mesh, MeshError, RawMesh, counted
 from preprocess.ply import read_ply, read_ply_labels
 
 
@@ -39,7 +39,7 @@ def read_mesh(path: str | pathlib.Path, units: str = "m", up: str = "z", repair:
     if beside is not None:
         raw.labels = read_labels(beside)
         if len(raw.labels) != len(raw.vertices):
-            cause = f"{len(raw.labels)} labels for the {len(raw.vertices)} vertices of {path}"
+            cause = f"{counted(len(raw.labels), 'label')} for the {counted(len(raw.vertices), 'vertex')} of {path}"
             raise MeshError(beside, cause, "Both files must list the same vertices in the same order.")
     return checked_mesh(path, raw, units, up, repair)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from preprocess.build import FOREIGN, OUTSIDE_MAP
+from preprocess.mesh import counted
 from preprocess.prepare import Outcome
 
 SHOWN = 10
@@ -24,10 +25,11 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
             print(f"{outcome.name}: the quadric target was not reached at level {', '.join(missed)}")
     colorless = sum(not outcome.header.has_colors for outcome in good)
     if colorless:
-        print(f"{colorless} of {len(good)} scenes have no colours")
+        print(f"no colours in {colorless} of {counted(len(good), 'scene')}")
     outside = [outcome.name for outcome in good if _has_note(outcome, OUTSIDE_MAP)]
     if outside:
-        where = f"in {len(outside)} of {len(good)} scenes ({', '.join(outside[:3])}{' ...' if outside[3:] else ''})"
+        names = ", ".join(outside[:3]) + (" ..." if outside[3:] else "")
+        where = f"in {len(outside)} of {counted(len(good), 'scene')} ({names})"
         print(
             f"warning: {where} more than {FOREIGN:.0%} of the labelled vertices have ids outside the label map and are "
             "ignored; give the data's own --label_map, or --label_map auto"
@@ -37,7 +39,7 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
     for outcome in noted if verbose else noted[:SHOWN]:
         print(f"{outcome.name}: {'; '.join(outcome.header.notes)}")
     if len(noted) > SHOWN and not verbose:
-        print(f"... notes on {len(noted) - SHOWN} more scenes, shown by --verbose")
+        print(f"... notes on {counted(len(noted) - SHOWN, 'more scene')}, shown by --verbose")
     for outcome in failed:
         print(f"failed: {outcome.name}: {outcome.cause}")
 
@@ -48,7 +50,8 @@ def _has_note(outcome: Outcome, beginning: str) -> bool:
 
 def _print_sizes(good: list[Outcome]) -> None:
     """Median sizes by level."""
-    print(f"median of {len(good)} scenes: {_median([o.header.sizes['vertices'] for o in good])} vertices")
+    vertices = counted(_median([outcome.header.sizes["vertices"] for outcome in good]), "vertex")
+    print(f"median of {counted(len(good), 'scene')}: {vertices}")
     print("level  vertices     faces    voxels")
     for level in range(len(good[0].header.reached)):
         columns = [

@@ -15,7 +15,7 @@ import tqdm
 
 from preprocess.fittings import WALL
 from preprocess.labels import write_labels_ply
-from preprocess.mesh import Mesh, vertex_normals
+from preprocess.mesh import Mesh, counted, vertex_normals
 from preprocess.palettes import FLOORING, PAINT, pick
 from preprocess.room_layout import PLANS, WALL_HEIGHT, Layout, arrange
 from preprocess.scan_noise import grow, hole_mask, keep_pieces, light, place_cameras, seen_from, smooth_noise
@@ -126,13 +126,15 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--count must be at least 1, got {options.count}")
     if options.seed < 0 or not 0.02 <= options.resolution <= 0.08:
         parser.error(f"--seed must be >= 0 and --resolution in 0.02..0.08, got {options.seed}, {options.resolution}")
+    if options.output.exists() and not options.output.is_dir():
+        parser.error(f"--output {options.output} is a file, not a folder; name a folder, it is made if missing")
     options.output.mkdir(parents=True, exist_ok=True)
     for index in tqdm.trange(options.count, desc="rooms", unit="room", disable=not sys.stderr.isatty()):
         room = make_room(options.seed + index, options.resolution)
         write_room(options.output, f"{options.prefix}_{index:04d}", room)
     names = [f"{options.prefix}_{index:04d}" for index in range(options.count)]
     (options.output / f"{options.prefix}.txt").write_text("\n".join(names) + "\n")
-    print(f"{options.count} rooms in {options.output}, listed in {options.output / options.prefix}.txt")
+    print(f"{counted(options.count, 'room')} in {options.output}, listed in {options.output / options.prefix}.txt")
 
 
 if __name__ == "__main__":

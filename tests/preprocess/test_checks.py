@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preprocess.checks import checked_mesh
-from preprocess.mesh import MeshError, RawMesh, vertex_normals
+from preprocess.mesh import MeshError, RawMesh, counted, vertex_normals
 from preprocess.units import METRES, UP_ROTATIONS, to_scene_frame
 
 PATH = pathlib.Path("a.ply")
@@ -60,16 +60,30 @@ def test_polygons_become_fans():
     expected = [[0, k, k + 1] for k in range(1, 6)] + [[7, 8, 9], [7, 9, 10], [7, 10, 13]]
     np.testing.assert_array_equal(mesh.faces, expected)
     assert any("2 faces with more than three corners split into fans, 8 triangles in all" in n for n in mesh.notes)
-    assert any("1 faces with fewer than three corners left out" in n for n in mesh.notes)
+    assert any("1 face with fewer than three corners left out" in n for n in mesh.notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((1, "face"), "1 face"),
+        ((0, "face", "kept"), "0 faces kept"),
+        ((1, "isolated vertex", "kept"), "1 isolated vertex kept"),
+        ((2, "isolated vertex", "kept"), "2 isolated vertices kept"),
+        ((3, "vertex line"), "3 vertex lines"),
+    ],
+)
+def test_singular_and_plural(words, expected):
+    assert counted(*words) == expected
 
 
 def test_duplicates_and_isolated_vertices_are_kept_and_counted():
     vertices = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [-0.0, 0, 0], [5, 5, 5], [1, 1, 0]]
     mesh = checked_mesh(PATH, raw(vertices, [[0, 1, 2], [1, 5, 2], [3, 0, 1]]))
     np.testing.assert_array_equal(mesh.vertices, vertices)
-    assert "1 isolated vertices kept" in mesh.notes
-    assert "1 vertices at the place of another kept" in mesh.notes
-    assert "1 faces with a repeated corner ignored" in mesh.notes
+    assert "1 isolated vertex kept" in mesh.notes
+    assert "1 vertex at the place of another kept" in mesh.notes
+    assert "1 face with a repeated corner ignored" in mesh.notes
 
 
 @pytest.mark.parametrize(
@@ -96,7 +110,7 @@ def test_odd_colors():
     assert "no colours, grey is used" in checked_mesh(PATH, square()).notes
     colors = np.full((4, 3), 0.5)
     colors[2, 1] = np.nan
-    with pytest.raises(MeshError, match="1 vertices have a negative or non-finite colour, the first is 2"):
+    with pytest.raises(MeshError, match="1 vertex with a negative or non-finite colour, the first is 2"):
         checked_mesh(PATH, square(colors=colors))
     np.testing.assert_array_equal(checked_mesh(PATH, square(colors=colors), repair=True).colors[2], [128] * 3)
     with pytest.raises(MeshError, match="colours reach 70000"):

@@ -155,3 +155,10 @@ def test_wrong_usage_exits_with_2(tmp_path, words):
         rooms.main([f"--output={tmp_path / 'never'}", *words])
     assert caught.value.code == 2
     assert not (tmp_path / "never").exists()
+
+
+def test_an_output_that_is_a_file(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit):
+        rooms.main([f"--output={tmp_path / 'file'}", "--count=1", "--seed=0"])
+    assert "file is a file, not a folder; name a folder" in capsys.readouterr().err

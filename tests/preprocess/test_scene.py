@@ -87,6 +87,9 @@ def test_labels_outside_the_map(sphere, make_mesh, octants):
     scene = build_scene("a", make_mesh(vertices, faces, labels), PARAMS, scannet20())
     assert (scene.labels[:5] == -1).all()
     assert any("5 vertices with 5 ids outside the label map ignored: -1, 13, 50, 149, 150" in n for n in scene.notes)
+    labels[:5] = 13, 1, 1, 1, 1
+    notes = build_scene("a", make_mesh(vertices, faces, labels), PARAMS, scannet20()).notes
+    assert "1 vertex with 1 id outside the label map ignored: 13" in notes
     with pytest.raises(MeshError, match="2562 of 2562 labelled vertices have ids that the label map lacks: 101, 102"):
         build_scene("a", make_mesh(vertices, faces, octants(vertices).astype(np.int32) + 100), PARAMS, scannet20())
     build_scene("a", make_mesh(vertices, faces, np.zeros(len(vertices), np.int32)), PARAMS, scannet20())

@@ -57,7 +57,7 @@ def test_folder_to_folder(run, folder, octants):
     output = folder.parent / "out"
     assert names(output) == ["a.scene.npz", "b.scene.npz", "label_map.csv", "scene0000_00.scene.npz"]
     assert "3 built, 0 up to date, 0 failed" in out
-    assert "3 of 3 scenes have no colours" in out
+    assert "no colours in 3 of 3 scenes" in out
     assert read_label_map(output / "label_map.csv") == scannet20()
     scene = read_scene(output / "scene0000_00.scene.npz")
     assert scene.name == "scene0000_00"
