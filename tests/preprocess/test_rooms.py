@@ -130,7 +130,9 @@ def test_same_seed_same_bytes_and_files_read_back(tmp_path, eight_rooms):
     for folder, start, count in (("a", 3, 2), ("b", 3, 2), ("c", 4, 1)):
         rooms.main([f"--output={tmp_path / folder}", f"--count={count}", f"--seed={start}"])
     first, second, third = (_digests(tmp_path / folder) for folder in "abc")
-    assert sorted(first) == ["room_0000.labels.ply", "room_0000.ply", "room_0001.labels.ply", "room_0001.ply"]
+    names = ["room_0000", "room_0001"]
+    assert sorted(first) == ["room.txt", *(name + ending for name in names for ending in (".labels.ply", ".ply"))]
+    assert (tmp_path / "a" / "room.txt").read_text().split() == names
     assert first == second
     assert third["room_0000.ply"] == first["room_0001.ply"] != first["room_0000.ply"]
 
