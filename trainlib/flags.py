@@ -97,7 +97,8 @@ def _parse(argv: list[str]) -> bool:
     try:
         rest = FLAGS(argv)[1:]
     except (AttributeError, KeyError) as error:
-        raise UsageError(f"the config has no key {error}") from error
+        key = str(error.args[0]).strip("'")
+        raise UsageError(f"the config has no key {key}; the keys are those of the config file") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UsageError(f"{error}") from error
     if rest:

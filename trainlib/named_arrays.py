@@ -12,7 +12,7 @@ Names = tuple[str, ...]
 
 NamedArrays = dict[Names, np.ndarray]
 
-_LONGEST_TABLE = 30
+_LONGEST_TABLE = 8
 
 
 def named_arrays(tree: Any) -> NamedArrays:

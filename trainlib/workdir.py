@@ -26,11 +26,22 @@ class Workdir:
     def __init__(self, path: pathlib.Path, lock: int):
         self.path = path
         self._lock: int | None = lock
+        self._config: dict[str, Any] | None = None
 
     @property
     def checkpoints(self) -> pathlib.Path:
         """Folder for a CheckpointStore."""
         return self.path / "checkpoints"
+
+    def keep_config(self) -> None:
+        """Writes config.json. To be called when data and checkpoint have been found to fit the config, not before."""
+        if self._config is not None:
+            file = self.path / CONFIG_NAME
+            try:
+                write_atomic(file, (json.dumps(self._config, indent=2) + "\n").encode())
+            except OSError as error:
+                raise UserError(f"cannot write {file}: {error.strerror}") from error
+            self._config = None
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -52,7 +63,7 @@ class Workdir:
 def open_workdir(
     path: str | os.PathLike, config: ml_collections.ConfigDict, allow_change: Iterable[str] = ()
 ) -> Workdir:
-    """Makes or re-opens the folder of a run, locks it and keeps the config in it.
+    """Makes or re-opens the folder of a run, locks it and compares the config; `keep_config` then writes it.
 
     Args:
         path: folder; its parents are made too.
@@ -69,7 +80,7 @@ def open_workdir(
         raise UserError(f"cannot write in workdir {path}: {error.strerror}; choose another with --workdir") from error
     workdir = Workdir(path, lock)
     try:
-        _keep_config(path, _to_json(config), frozenset(allow_change))
+        workdir._config = _changed_config(path, _to_json(config), frozenset(allow_change))
     except BaseException:
         workdir.close()
         raise
@@ -104,26 +115,24 @@ def _take_lock(path: pathlib.Path) -> int:
     return descriptor
 
 
-def _keep_config(path: pathlib.Path, config: dict[str, Any], allow_change: frozenset[str]) -> None:
-    """Writes config.json if it is new, or if only keys in `allow_change` differ; refuses other differences."""
+def _changed_config(path: pathlib.Path, config: dict[str, Any], allow_change: frozenset[str]) -> dict[str, Any] | None:
+    """The config to write: None if it is that of config.json. Refuses differences in keys outside `allow_change`."""
     file = path / CONFIG_NAME
-    if file.exists():
-        changes = dict(_differences(_read_config(file), config))
-        if not changes:
-            return
-        refused = [text for key, text in changes.items() if not _is_allowed(key, allow_change)]
-        if refused:
-            raise UserError(
-                f"workdir {path} belongs to a run with another config (before -> now):\n  "
-                + "\n  ".join(refused)
-                + "\nGo on with the config of before, choose another --workdir, or name the keys that may change with "
-                "--allow_change=key,key"
-            )
-        _log.warning("config changed on resume (before -> now):\n  %s", "\n  ".join(changes.values()))
-    try:
-        write_atomic(file, (json.dumps(config, indent=2) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror}") from error
+    if not file.exists():
+        return config
+    changes = dict(_differences(_read_config(file), config))
+    if not changes:
+        return None
+    refused = [text for key, text in changes.items() if not _is_allowed(key, allow_change)]
+    if refused:
+        raise UserError(
+            f"workdir {path} belongs to a run with another config (before -> now):\n  "
+            + "\n  ".join(refused)
+            + "\nGo on with the config of before, choose another --workdir, or name the keys that may change with "
+            "--allow_change=key,key"
+        )
+    _log.warning("config changed on resume (before -> now):\n  %s", "\n  ".join(changes.values()))
+    return config
 
 
 def _is_allowed(key: str, allowed: frozenset[str]) -> bool:

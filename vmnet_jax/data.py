@@ -101,10 +101,15 @@ class SceneFolder:
         return scene
 
     def check(self, names: list[str]) -> dict:
-        """Reads every scene once, before any training; returns the preprocessing parameters that all of them share."""
+        """Reads every scene once, before any training: labels, and equal preprocessing parameters, which it returns."""
         params = None
         for name in names:
             scene = self(name)
+            if scene.labels is None or not (scene.labels >= 0).any():
+                raise UserError(
+                    f"{self.path}: no vertex of {name} has a label of {self.path / 'label_map.csv'}; training needs "
+                    "labels. Give them as NAME.labels.ply and preprocess again, or take the scene off the lists."
+                )
             if params is not None and scene.params != params:
                 differing = sorted(k for k in scene.params if scene.params[k] != params.get(k))
                 raise UserError(

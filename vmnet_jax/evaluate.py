@@ -12,6 +12,7 @@ import numpy as np
 from trainlib import parallel
 from trainlib.command import run_command
 from trainlib.devices import check_platform
+from trainlib.errors import UserError
 from vmnet_jax.build import build_model
 from vmnet_jax.data import EvaluationBatches, SceneFolder, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward
@@ -39,6 +40,8 @@ def evaluate(
     Returns:
       the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
     """
+    if votes < 1:
+        raise UserError(f"votes is {votes}, it must be at least 1")
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)

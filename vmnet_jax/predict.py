@@ -7,12 +7,14 @@ NAME.png. From Python: `load(workdir).predict(read_mesh(path))`.
 
 import argparse
 import pathlib
+import sys
 
 import numpy as np
+from tqdm import tqdm
 
 from preprocess.build import build_scene
 from preprocess.labels import LabelMap
-from preprocess.mesh import Mesh
+from preprocess.mesh import Mesh, MeshError
 from preprocess.readers import find_meshes, read_mesh
 from preprocess.units import METRES, UP_ROTATIONS
 from trainlib import parallel
@@ -41,6 +43,8 @@ class Predictor:
         Args:
           votes: 1 looks once at the mesh as it lies, N > 1 sums N random rigid placements.
         """
+        if votes < 1:
+            raise UserError(f"votes is {votes}, it must be at least 1")
         scene = build_scene("mesh", mesh, self.run.preprocessing)
         config = self.run.config
         batches = EvaluationBatches(
@@ -63,13 +67,15 @@ def load(workdir: str | pathlib.Path, step: str | int = "last") -> Predictor:
     return Predictor(load_run(workdir, step))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.predict", description=__doc__)
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--mesh", required=True, help="a PLY, OBJ, OFF, STL or GLB file, or a folder of them")
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
     parser.add_argument("--votes", type=int, default=1, help="random placements whose logits are summed; 1: as it lies")
+    parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")
     parser.add_argument("--up", default="z", choices=tuple(UP_ROTATIONS), help="the file's upward axis")
     return parser
@@ -78,21 +84,31 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Predicts each mesh and prints what was found and where the results lie."""
     source, output = pathlib.Path(arguments.mesh), pathlib.Path(arguments.output)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output is a file, {output}; a folder is needed")
     folder = source if source.is_dir() else source.parent
     if output.resolve() == folder.resolve():
         raise UserError(f"--output is the folder of the meshes, {folder}: their files would be overwritten")
     meshes = find_meshes(source)
     predictor = load(arguments.workdir, arguments.step)
     units = arguments.units or predictor.run.units
-    for path in meshes:
-        mesh = read_mesh(path, units, arguments.up)
+    failed = 0
+    for path in tqdm(meshes, unit="mesh", disable=len(meshes) == 1):
+        try:
+            mesh = read_mesh(path, units, arguments.up, arguments.repair)
+        except MeshError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
         prediction = predictor.predict(mesh, arguments.votes)
         stem = output / path.relative_to(folder).with_suffix("")
         write_prediction(stem, mesh, prediction, predictor.label_map, units, arguments.up)
         for note in mesh.notes:
             print(f"{path}: {note}")
         print(f"{path}: {len(prediction.classes)} vertices: {_shares(prediction.classes, predictor.label_map)}")
-        print(f"  {stem}.html  .png  .ply  .labels.ply")
+        print(f"  {stem}.html  {stem}.png  {stem}.ply  {stem}.labels.ply")
+    if failed:
+        raise UserError(f"{failed} of {len(meshes)} meshes could not be read; the others are in {output}")
 
 
 def _shares(classes: np.ndarray, label_map: LabelMap) -> str:
@@ -103,4 +119,4 @@ def _shares(classes: np.ndarray, label_map: LabelMap) -> str:
 
 
 if __name__ == "__main__":
-    run_command(main, _parser())
+    run_command(main, make_parser())

@@ -39,7 +39,7 @@ def write_prediction(
     coloured, labels, page, picture = (stem.with_name(stem.name + e) for e in (".ply", ".labels.ply", ".html", ".png"))
     write_labels_ply(coloured, places, mesh.faces, ids, layers["prediction"], prediction.probability)
     write_labels_ply(labels, places, mesh.faces, ids)
-    legend = class_legend(prediction.classes, label_map)
+    legend = class_legend(mesh, prediction, label_map)
     write_page(page, stem.name, mesh.vertices, mesh.faces, layers, legend)
     write_picture(picture, mesh.vertices, mesh.faces, layers, legend)
 
@@ -67,8 +67,15 @@ def confidence_colors(probability: np.ndarray) -> np.ndarray:
     return np.round(np.where(p < 0.5, low, high)).astype(np.uint8)
 
 
-def class_legend(classes: np.ndarray, label_map: LabelMap) -> list[tuple[str, tuple[int, int, int], int]]:
-    """(name, colour, vertices) of the classes that occur, the most frequent first."""
-    counts = np.bincount(classes, minlength=len(label_map.names))
-    found = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
-    return [(label_map.names[k], tuple(label_map.colors[k]), int(counts[k])) for k in found]
+def class_legend(mesh: Mesh, prediction: Prediction, label_map: LabelMap) -> list[tuple[str, tuple, int]]:
+    """(name, colour, vertices predicted) of the classes that are predicted or true, the most frequent first."""
+    size = len(label_map.names)
+    counts = np.bincount(prediction.classes, minlength=size)
+    true = np.zeros(size, np.int64)
+    legend_end = []
+    if mesh.labels is not None:
+        truth, _ = label_map.to_classes(mesh.labels)
+        true = np.bincount(truth[truth >= 0], minlength=size)
+        legend_end = [("unlabelled", UNLABELLED, int((truth < 0).sum()))] if (truth < 0).any() else []
+    found = [k for k in np.argsort(-counts, kind="stable") if counts[k] or true[k]]
+    return [(label_map.names[k], tuple(label_map.colors[k]), int(counts[k])) for k in found] + legend_end

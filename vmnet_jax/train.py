@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from trainlib import parallel
 from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
+from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
 from trainlib.metrics_writer import MetricWriter
 from trainlib.prefetch import prefetch
@@ -37,12 +38,13 @@ ADVICE = "Lower config.learning_rate, or look at these scenes with python -m pre
 def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> TrainState:
     """Trains to `config.num_steps`, resuming from the newest checkpoint of `workdir`; returns the final state."""
     workdir = pathlib.Path(workdir)
-    with open_workdir(workdir, config, allowed_changes()), StopRequest() as stop:
+    _check_numbers(config)
+    with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the scenes"):
             read = SceneFolder(config.scenes, config.cache_gib)
             split = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
             _log.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
-            write_inputs(workdir, read.check(split.train + split.val), read.label_map)
+            params = read.check(split.train + split.val)
             batches = _training_batches(config, read, split.train)
             evaluate = _evaluation(config, read, split.val) if split.val else None
             state = build_state(config, len(read.label_map.names))
@@ -50,8 +52,17 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             store.check_space(state)
             if store.latest_step() is not None:
                 state, _ = store.restore(state, strict=strict())
-                _log.info("Resuming after step %d", int(state.step))
+                _log.info("Resuming after step %d of %d", int(state.step), config.num_steps)
+            folder.keep_config()
+            write_inputs(workdir, params, read.label_map)
             return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    """Raises UserError for counts that must be positive and are not."""
+    for key in ("batch_size", "max_buckets", "loader_threads", "num_steps", "keep_checkpoints"):
+        if config[key] < 1:
+            raise UserError(f"config.{key} is {config[key]}, it must be at least 1")
 
 
 def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -> TrainingBatches:
@@ -101,6 +112,8 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
     start, total, threads = int(state.step), config.num_steps, config.loader_threads
     state, window, progress = parallel.replicate(state), MetricWindow(ADVICE), Progress(total, start)
     began = time.monotonic()
+    if start >= total:
+        _log.info("Nothing to do: the run has finished; config.num_steps is %d", total)
     with (
         MetricWriter(workdir, start) as writer,
         prefetch(batches, start, total, workers=threads, depth=2 * threads) as loader,
@@ -113,7 +126,7 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
             done = step + 1
             if first:
                 _log.info("First step after %.0f s", time.monotonic() - began)
-                began, loader.waited_s = time.monotonic(), 0.0
+                began, loader.waited_s, progress = time.monotonic(), 0.0, Progress(total, done)
             if is_due(done, config.log_every, total):
                 values = {**window.close(), "learning_rate": float(schedule(step))}
                 writer.write(done, values)

@@ -15,7 +15,8 @@ from trainlib.workdir import open_workdir
 def write_run(folder, figures, *, step=10, **changes):
     """A workdir with a config and a report; figures: protocol -> (many, medium, few, std, all)."""
     config = {"dataset": "digits", "split": 1, "seed": 0, "balanced": False, "prune_fraction": 0.9, "head_layers": 3}
-    open_workdir(folder, ConfigDict(config | {"epochs": 4, "log_every": 1} | changes)).close()
+    with open_workdir(folder, ConfigDict(config | {"epochs": 4, "log_every": 1} | changes)) as workdir:
+        workdir.keep_config()
     names = ("many", "medium", "few", "std", "all")
     report = {"step": step, "limit": 0} | {protocol: dict(zip(names, row)) for protocol, row in figures.items()}
     (folder / "eval" / f"step_{step}").mkdir(parents=True)

@@ -1,5 +1,6 @@
 """The mains on small scenes: resume equals uninterrupted, compilations, evaluation and prediction agree."""
 
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -9,10 +10,12 @@ import numpy as np
 import plyfile
 import pytest
 
+from preprocess.labels import scannet20, write_label_map, write_labels_ply
 from preprocess.mesh import Mesh
+from preprocess.scene import write_scene
 from trainlib.errors import UserError
 from trainlib.stop import Stopped
-from vmnet_jax import train
+from vmnet_jax import predict, train
 from vmnet_jax.evaluate import evaluate
 from vmnet_jax.predict import load
 from vmnet_jax.prediction_files import write_prediction
@@ -156,6 +159,44 @@ def test_prediction_files_have_the_vertices_in_order(finished, scenes, tmp_path)
     colored = plyfile.PlyData.read(tmp_path / "sheet.ply")["vertex"]
     np.testing.assert_allclose(colored["probability"], prediction.probability)
     assert ((prediction.probability >= 1 / 3) & (prediction.probability <= 1)).all()
+
+
+def test_prediction_goes_on_after_a_mesh_that_cannot_be_read(finished, scenes, tmp_path, capsys):
+    meshes = tmp_path / "meshes"
+    meshes.mkdir()
+    mesh = mesh_of(scenes[1])
+    ids = np.zeros(len(mesh.vertices), int)
+    write_labels_ply(meshes / "whole.ply", mesh.vertices, mesh.faces, ids, mesh.colors)
+    (meshes / "cut.ply").write_bytes((meshes / "whole.ply").read_bytes()[:4000])
+    arguments = ["--workdir", str(finished[0]), "--mesh", str(meshes), "--output", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="1 of 2 meshes"):
+        predict.main(predict.make_parser().parse_args(arguments))
+    assert "cut.ply" in capsys.readouterr().err
+    assert (tmp_path / "out" / "whole.labels.ply").is_file()
+    with pytest.raises(UserError, match="would be overwritten"):
+        predict.main(predict.make_parser().parse_args([*arguments[:-1], str(meshes)]))
+    with pytest.raises(UserError, match="votes is 0"):
+        load(finished[0]).predict(mesh, votes=0)
+
+
+def test_what_is_wrong_with_config_or_data_is_said_before_training_and_binds_nothing(config, scenes, tmp_path):
+    def attempt(**changes):
+        other = config.copy_and_resolve_references()
+        other.update(changes)
+        train.train_and_evaluate(other, tmp_path / "run")
+
+    with pytest.raises(UserError, match="batch_size is 0"):
+        attempt(batch_size=0)
+    with pytest.raises(UserError, match=r"label_map\.csv"):
+        attempt(scenes=str(tmp_path / "nowhere"))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    write_label_map(bare / "label_map.csv", scannet20())
+    for scene in scenes[:2]:
+        write_scene(bare / f"{scene.name}.scene.npz", dataclasses.replace(scene, labels=None, labels_l0=None))
+    with pytest.raises(UserError, match=r"no vertex of sheet_\d has a label"):
+        attempt(scenes=str(bare))
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_a_changed_config_is_refused_and_named(finished, config):
