@@ -76,6 +76,9 @@ def check_dataset(dataset: Dataset) -> Dataset:
             )
     if dataset.images.shape[1:] != dataset.test_images.shape[1:]:
         raise ValueError(f"images are {dataset.images.shape[1:]}, test images {dataset.test_images.shape[1:]}")
+    absent = np.setdiff1d(np.arange(dataset.num_classes), dataset.test_labels)
+    if len(absent):
+        raise ValueError(f"the test set has no image of the classes {absent}")
     for name in ("pretrain", "long_tail", "full", "few", "val"):
         indices = getattr(dataset, name)
         if not len(indices) or indices.min() < 0 or indices.max() >= len(dataset.images):

@@ -50,6 +50,7 @@ def test_digits_have_disjoint_parts_and_a_balanced_test():
         ("images", np.zeros((1797, 8, 8), np.uint8), r"shape \(1797, 8, 8\)"),
         ("labels", np.zeros(5, np.int32), r"labels of shape \(5,\)"),
         ("test_labels", np.full(400, 10), r"test_labels of .* 10 \.\. 10; need one of 0 \.\. 9 for each of 400"),
+        ("test_labels", np.arange(400, dtype=np.int32) % 9, r"no image of the classes \[9\]"),
         ("test_images", np.zeros((400, 9, 9, 3), np.uint8), r"images are \(8, 8, 3\), test images \(9, 9, 3\)"),
         ("few", np.array([0, 1797]), r"list 'few' needs indices in 0 \.\. 1796"),
         ("val", np.array([], np.int64), "list 'val'"),

@@ -98,15 +98,25 @@ def test_resumed_inside_an_epoch_equals_uninterrupted_bit_for_bit(finished, tmp_
     assert records(tmp_path) == records(finished[0])
 
 
-def test_simclr_is_the_same_main_without_masks(tmp_path):
+def test_simclr_is_the_same_main_without_masks_here_on_arrays_of_ones_own(tmp_path):
+    """The config's data set is not looked at when another one is given."""
+    data = load_dataset(small_config())
     config = small_config("simclr,smoke")
-    config.max_steps = 2
-    state = train.train_and_evaluate(config, tmp_path)
+    config.dataset, config.max_steps = "mine", 2
+    state = train.train_and_evaluate(config, tmp_path, data._replace(pretrain=data.few))
     assert int(state.step) == 2
     assert state.masks == {}
     assert not [line for line in records(tmp_path) if "mask/sparsity" in line or "forgotten/many" in line]
     names = {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(state.params)}
     assert not [name for name in names if "scale_1" in name], "one branch has one set of BatchNorm"
+
+    known = data.full[np.unique(data.labels[data.full], return_index=True)[1]]
+    own = data._replace(test_images=data.images[known], test_labels=data.labels[known])
+    report = evaluate(tmp_path, protocols=("knn",), dataset=own)
+    assert report["step"] == 2
+    assert report["knn"]["all"] > 0.4, "training images are near themselves"
+    with pytest.raises(ValueError, match="list 'few' needs indices"):
+        train.train_and_evaluate(config, tmp_path / "other", data._replace(few=np.array([-1])))
 
 
 def test_wrong_names_in_a_config_are_refused(tmp_path):
