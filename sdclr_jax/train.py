@@ -33,6 +33,7 @@ from sdclr_jax.views import two_views
 from trainlib import parallel
 from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
+from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
 from trainlib.metrics_writer import MetricWriter
 from trainlib.stop import Stopped, StopRequest
@@ -53,6 +54,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
       dataset: images of your own, instead of those that the config names.
     """
     workdir = pathlib.Path(workdir)
+    _check_numbers(config)
     with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the images"):
             dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
@@ -63,9 +65,23 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
             store.check_space(state)
             if store.latest_step() is not None:
                 state, _ = store.restore(state, strict=strict())
-                _log.info("Resuming after step %d", int(state.step))
+                _log.info(
+                    "Resuming after step %d of %d", int(state.step), config.max_steps or config.epochs * per_epoch
+                )
             folder.keep_config()
             return _run_loop(config, workdir, state, dataset, per_epoch, store, stop)
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    """Raises UserError for numbers out of their range."""
+    for key in ("batch_size", "epochs", "keep_checkpoints"):
+        if config[key] < 1:
+            raise UserError(f"config.{key} is {config[key]}, it must be at least 1")
+    if not 0 <= config.prune_random_fraction <= config.prune_fraction <= 1:
+        raise UserError(
+            f"config.prune_fraction is {config.prune_fraction}, of which random {config.prune_random_fraction}; "
+            "need 0 <= random <= fraction <= 1"
+        )
 
 
 def _class_sizes(dataset: Dataset) -> str:
@@ -126,6 +142,8 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
     state, images, keys = parallel.replicate((state, dataset.images[dataset.pretrain], keys))
     window, progress, order = MetricWindow(ADVICE), Progress(total, start), None
     began = time.monotonic()
+    if start >= total:
+        _log.info("Nothing to do: the run has finished; it has %d steps", total)
     with MetricWriter(workdir, start) as writer:
         for step in range(start, total):
             first, epoch = step == start, step // per_epoch
@@ -141,6 +159,7 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
             window.add(step, f"batch {step % per_epoch} of epoch {epoch}", jax.tree.map(lambda x: x[0], metrics))
             if first:
                 _log.info("First step after %.0f s", time.monotonic() - began)
+                progress = Progress(total, done)
             if is_due(done, config.log_every, total):
                 values = {**window.close(), "learning_rate": float(schedule(done))}
                 writer.write(done, values)

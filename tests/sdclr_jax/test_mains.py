@@ -127,6 +127,29 @@ def test_wrong_names_in_a_config_are_refused(tmp_path):
             train.train_and_evaluate(config, tmp_path / key)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batch_size", 0),
+        ("epochs", 0),
+        ("keep_checkpoints", -1),
+        ("prune_fraction", 1.5),
+        ("prune_random_fraction", 0.95),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_made(tmp_path, key, value):
+    config = small_config()
+    config[key] = value
+    with pytest.raises(UserError, match=str(value)):
+        train.train_and_evaluate(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_trained_further(finished):
+    again = train.train_and_evaluate(small_config(), finished[0])
+    np.testing.assert_array_equal(again.step, finished[1].step)
+
+
 @pytest.mark.parametrize("name", ["sdclr_digits_lt", "sdclr_cifar10_lt", "sdclr_cifar100_lt"])
 def test_every_config_has_its_words(name):
     assert load_config(name).prune_fraction > 0
