@@ -40,7 +40,7 @@ def get_config(words: str = "") -> ConfigDict:
     config.attention_shift = "vertex"
     config.dtype = "float32"
 
-    config.num_steps = 600
+    config.num_steps = 500
     config.learning_rate = 0.1
     config.momentum = 0.9
     config.dampening = 0.1
