@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/python -m vmnet_jax.baseline --workdir=runs/demo/vmnet
 	$(BIN)/python -m vmnet_jax.predict --workdir=runs/demo/vmnet --mesh=$(ROOMS)/meshes/val_0000.ply --output=runs/demo/predicted
 	@echo "A room to turn round: runs/demo/predicted/val_0000.html   the same as a picture: runs/demo/predicted/val_0000.png"
-	@echo "IoU by class and confusion: runs/demo/vmnet/eval   training curves: tensorboard --logdir=runs/demo/vmnet"
+	@echo "IoU by class and confusion: runs/demo/vmnet/eval   training curves: runs/demo/vmnet/metrics.jsonl and TensorBoard event files"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
