@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 ROOMS := runs/demo/rooms
+DIGITS := runs/demo/sdclr
+SDCLR_RUNS := $(foreach seed,1 2 3,$(DIGITS)/sdclr_$(seed))
+SIMCLR_RUNS := $(foreach seed,1 2 3,$(DIGITS)/simclr_$(seed))
 
-.PHONY: demo test lint bench lock
+.PHONY: demo demo-vmnet demo-sdclr test lint bench lock $(SDCLR_RUNS) $(SIMCLR_RUNS)
 
 .venv: $(STAMP)
 
@@ -16,6 +19,10 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)
+	@$(MAKE) --no-print-directory demo-vmnet
+	@$(MAKE) --no-print-directory demo-sdclr
+
+demo-vmnet: $(STAMP)
 	$(BIN)/python -m preprocess.rooms --output=$(ROOMS)/meshes --count=48 --seed=0 --prefix=train
 	$(BIN)/python -m preprocess.rooms --output=$(ROOMS)/meshes --count=8 --seed=1000 --prefix=val
 	$(BIN)/python -m preprocess.scenes --input=$(ROOMS)/meshes --output=$(ROOMS)/scenes --cells=0.08,0.16 --voxel_size=0.08
@@ -25,6 +32,20 @@ demo: $(STAMP)
 	$(BIN)/python -m vmnet_jax.predict --workdir=runs/demo/vmnet --mesh=$(ROOMS)/meshes/val_0000.ply --output=runs/demo/predicted
 	@echo "A room to turn round: runs/demo/predicted/val_0000.html   the same as a picture: runs/demo/predicted/val_0000.png"
 	@echo "IoU by class and confusion: runs/demo/vmnet/eval   training curves: runs/demo/vmnet/metrics.jsonl and TensorBoard event files"
+
+demo-sdclr: $(STAMP)
+	@$(MAKE) --no-print-directory -j2 $(SIMCLR_RUNS) $(SDCLR_RUNS)
+	$(BIN)/python -m sdclr_jax.table $(SIMCLR_RUNS) $(SDCLR_RUNS) --output=$(DIGITS)/table
+	$(BIN)/python -m sdclr_jax.curve $(SDCLR_RUNS) --output=$(DIGITS)/forgetting.png
+
+# runs/demo/sdclr/METHOD_SEED, two at a time
+$(SIMCLR_RUNS) $(SDCLR_RUNS): METHOD = $(firstword $(subst _, ,$(@F)))
+$(SIMCLR_RUNS) $(SDCLR_RUNS): SEED = $(lastword $(subst _, ,$(@F)))
+$(SIMCLR_RUNS) $(SDCLR_RUNS): $(STAMP)
+	@mkdir -p $(DIGITS)
+	@echo "Training and evaluating $@, about a minute; what it says: $@.log"
+	@{ $(BIN)/python -m sdclr_jax.train --config=configs/sdclr_digits_lt.py:$(METHOD),split=$(SEED),seed=$(SEED) --workdir=$@ && \
+	  $(BIN)/python -m sdclr_jax.evaluate --workdir=$@; } > $@.log 2>&1 || { tail -n 20 $@.log; exit 1; }
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25

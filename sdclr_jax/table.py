@@ -210,4 +210,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    run_command(main, _parser())
+    run_command(main, _parser(), on_devices=False)

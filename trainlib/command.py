@@ -46,12 +46,18 @@ def set_up_logging() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def run_command(main: Callable[[argparse.Namespace], object], parser: argparse.ArgumentParser) -> None:
-    """Parses the command line, adds `--debug`, calls `main(arguments)` and leaves the process with its exit code."""
+def run_command(
+    main: Callable[[argparse.Namespace], object], parser: argparse.ArgumentParser, on_devices: bool = True
+) -> None:
+    """Parses the command line, adds `--debug`, calls `main(arguments)` and leaves the process with its exit code.
+
+    `on_devices` is False for commands that only read results: they start no device and name none.
+    """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     arguments = parser.parse_args()
     set_up_logging()
-    enable_compilation_cache()
-    _log.info("%s", device_line())
+    if on_devices:
+        enable_compilation_cache()
+        _log.info("%s", device_line())
     sys.exit(exit_code(lambda: main(arguments), arguments.debug))
