@@ -1,25 +1,23 @@
-"""XLA's call frame as FFI version 0.3 lays it out (xla/ffi/api/c_api.h, 64 bits): byte offsets and the readers built
-on them. Everything is an int64 address; only `kernels.cpu_ffi.support` decides whether this layout applies."""
+"""Readers of XLA's call frame for compiled code, built on the offsets of `kernels.cpu_ffi.layout`. Everything is an
+int64 address; `kernels.cpu_ffi.support` decides whether the layout applies."""
 
 from numba import njit
 
 from kernels.cpu_ffi.intrinsics import load, store
-
-VERSION = (0, 3)
-"""Major and minor number of the layout below."""
-
-# XLA_FFI_CallFrame
-EXTENSION, API, CONTEXT, ARGUMENTS, RESULTS, ATTRIBUTES = 8, 16, 24, 72, 112, 160
-# XLA_FFI_Buffer, XLA_FFI_Array
-BUFFER_DATA, BUFFER_SHAPE = 24, 40
-ARRAY_DATA = 16
-# XLA_FFI_Extension_Base, XLA_FFI_Metadata_Extension, XLA_FFI_Metadata
-EXTENSION_KIND, METADATA, API_VERSION = 8, 24, 24
-METADATA_EXTENSION = 1
-# XLA_FFI_Api: functions
-ERROR_DESTROY, POOL_SCHEDULE, POOL_NUM_THREADS = 64, 136, 144
-# sizes of XLA_FFI_Error_Destroy_Args, XLA_FFI_ThreadPool_Schedule_Args, XLA_FFI_ThreadPool_NumThreads_Args
-ERROR_DESTROY_SIZE, POOL_SCHEDULE_SIZE, POOL_NUM_THREADS_SIZE = 24, 40, 32
+from kernels.cpu_ffi.layout import (
+    API_VERSION,
+    ARGUMENTS,
+    ARRAY_DATA,
+    ATTRIBUTES,
+    BUFFER_DATA,
+    BUFFER_SHAPE,
+    EXTENSION,
+    EXTENSION_KIND,
+    METADATA,
+    METADATA_EXTENSION,
+    RESULTS,
+    VERSION,
+)
 
 
 @njit(error_model="numpy")

@@ -12,7 +12,7 @@ import jax
 import llvmlite.binding as llvm
 from numba import njit
 
-from kernels.cpu_ffi import frame as layout
+from kernels.cpu_ffi import layout
 from kernels.cpu_ffi.caching import cached_cfunc
 from kernels.cpu_ffi.frame import answered_metadata, plan
 from kernels.cpu_ffi.intrinsics import (

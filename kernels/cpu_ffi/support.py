@@ -12,10 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from kernels.cpu_ffi import layout
+from kernels.cpu_ffi.trial import layout_obstacle
+
 SWITCH = "KERNELS_CPU"
 """Environment variable: "xla" turns the Numba kernels off. Read when a function is traced."""
-LAYOUT = (0, 3)
-"""The version of XLA's FFI whose structures `kernels.cpu_ffi.frame` describes."""
 MACHINES = (("linux", "x86_64"),)
 """Where the kernels are tested: sys.platform, platform.machine()."""
 
@@ -29,15 +30,28 @@ def ffi_version() -> tuple[int, int] | None:
     return int(numbers["MAJOR"]), int(numbers["MINOR"])
 
 
+def has_cpu_devices() -> bool:
+    """Whether JAX may use the CPU here; JAX_PLATFORMS can say that it may not."""
+    try:
+        return bool(jax.local_devices(backend="cpu"))
+    except RuntimeError:
+        return False
+
+
 @functools.cache
 def machine_obstacle() -> str | None:
-    """Why this machine or jaxlib cannot run the kernels, None if it can. Logged once."""
+    """Why this machine or jaxlib cannot run the kernels, None if it can. Logged once, except where nothing runs on the
+    CPU anyway."""
+    if not has_cpu_devices():
+        return "JAX has no CPU devices here"
     machine = (sys.platform, platform.machine())
-    reason = None
     if machine not in MACHINES:
         reason = f"they are made for {' on '.join(MACHINES[0])}, this is {' on '.join(machine)}"
-    elif (version := ffi_version()) != LAYOUT:
-        reason = f"they know version {LAYOUT} of XLA's FFI, jaxlib {jax.lib.__version__} has {version}"
+    elif (version := ffi_version()) not in layout.VERSIONS:
+        known = " and ".join(".".join(map(str, numbers)) for numbers in layout.VERSIONS)
+        reason = f"they know versions {known} of XLA's FFI, jaxlib {jax.lib.__version__} has {version}"
+    elif reason := layout_obstacle():
+        reason = f"jaxlib {jax.lib.__version__} does not lay out XLA's FFI as expected: {reason}"
     if reason:
         logging.getLogger(__name__).warning("Numba kernels are off, XLA forms are used: %s", reason)
     return reason

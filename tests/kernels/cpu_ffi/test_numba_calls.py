@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi import support
+from kernels.cpu_ffi import layout, support, trial
 from kernels.device.attention import one_ring_attention
 from kernels.device.sparse_conv import submanifold_conv
 from kernels.device.strided_conv import strided_conv, transposed_conv
@@ -106,9 +106,10 @@ def forget_the_machine():
 @pytest.mark.parametrize(
     ("name", "value", "message", "width"),
     [
-        ("ffi_version", lambda: (0, 4), "(0, 4)", 26),
+        ("ffi_version", lambda: (0, 99), "(0, 99)", 26),
         ("ffi_version", lambda: None, "None", 28),
         ("MACHINES", (("system", "processor"),), "processor", 30),
+        ("layout_obstacle", lambda: "a buffer has 56 bytes", "a buffer has 56 bytes", 32),
     ],
 )
 def test_another_machine_or_jaxlib_is_told_once(monkeypatch, caplog, forget_the_machine, name, value, message, width):
@@ -125,11 +126,56 @@ def test_the_header_of_jaxlib_names_a_version():
     assert (major, minor) >= (0, 1)
 
 
-@needs_kernels
-def test_the_layout_is_that_of_the_supported_version():
-    from kernels.cpu_ffi import frame
+def test_without_cpu_devices_nothing_is_said(monkeypatch, caplog, forget_the_machine):
+    """A program on a GPU under JAX_PLATFORMS=cuda never comes to the CPU form."""
+    monkeypatch.setattr(support, "has_cpu_devices", lambda: False)
+    assert TARGET not in lowered(value_and_grads, *make_conv(34))
+    assert not caplog.records
 
-    assert frame.VERSION == support.LAYOUT
+
+@needs_kernels
+def test_the_trial_call_works_while_a_function_is_traced():
+    found = []
+
+    def function(x):
+        found.append(trial.layout_obstacle())
+        return x.sum()
+
+    spec = jax.sharding.PartitionSpec()
+    mesh = jax.make_mesh((4,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    jax.jit(jax.vmap(jax.grad(function)))(np.zeros((2, 3)))
+    jax.jit(jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec))(np.zeros(3))
+    with jax.enable_x64(True):
+        jax.pmap(function)(np.zeros((4, 3)))
+    assert found == [None] * 3
+
+
+STRUCTS = {
+    "FRAME_SIZE": 176,
+    "ARGUMENT_BLOCK": 48,
+    "RESULT_COUNT": 88,
+    "ATTRIBUTE_BLOCK_SIZE": 40,
+    "BUFFER_SIZE": 56,
+    "BUFFER_RANK": 16,
+    "BUFFER_DATA": 40,
+    "ARRAY_LENGTH": 16,
+    "API_SIZE": 4096,
+    "API_OWN_VERSION": 40,
+}
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", STRUCTS)
+def test_the_trial_call_finds_a_struct_that_is_laid_out_otherwise(monkeypatch, name):
+    """What a jaxlib with other structs would look like: the same memory against other expectations."""
+    monkeypatch.setattr(layout, name, STRUCTS[name])
+    assert trial.layout_obstacle() is not None
+
+
+@needs_kernels
+def test_a_version_that_xla_refuses_is_an_obstacle(monkeypatch):
+    monkeypatch.setattr(layout, "VERSION", (7, 0))
+    assert "version" in trial.layout_obstacle()
 
 
 @needs_kernels
