@@ -18,11 +18,13 @@ from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
 from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
+from trainlib.memory import GIB, device_memory, step_memory
 from trainlib.metrics_writer import MetricWriter
 from trainlib.prefetch import prefetch
 from trainlib.stop import Stopped, StopRequest
 from trainlib.window import MetricWindow
 from trainlib.workdir import open_workdir
+from vmnet_jax.batching import Sizes
 from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_state
 from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward
@@ -106,6 +108,26 @@ def _train_step(config: ConfigDict, num_classes: int) -> Callable:
     return parallel.pmap_step(step, donate_argnums=(0,))
 
 
+def _check_memory(train_step, state, arrays, bucket: Sizes, largest: Sizes) -> None:
+    """Logs what a step needs on each device, before it runs; raises UserError where that is more than there is."""
+    needed, there = step_memory(train_step, state, arrays), device_memory()
+    growth = max(
+        b / a for a, b in zip(bucket.voxels[:1] + bucket.vertices[:1], largest.voxels[:1] + largest.vertices[:1])
+    )
+    at_most = needed.total + (growth - 1) * needed.temporaries
+    _log.info(
+        "Memory of a step, %d voxels and %d vertices: %s; in the largest bucket about %.2f GiB; a device has %.1f GiB",
+        bucket.voxels[0], bucket.vertices[0], needed, at_most / GIB, there / GIB,
+    )  # fmt: skip
+    if needed.total > there:
+        raise UserError(
+            f"a step needs {needed} but a device has {there / GIB:.1f} GiB. Lower config.batch_size, or preprocess "
+            "with a larger --voxel_size and --cells."
+        )
+    if at_most > there:
+        _log.warning("The largest batches may not fit the memory: lower config.batch_size")
+
+
 def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classes) -> TrainState:
     """From `state.step` to the end: train, log, evaluate, save."""
     train_step, schedule = _train_step(config, num_classes), build_schedule(config)
@@ -119,9 +141,11 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
         prefetch(batches, start, total, workers=threads, depth=2 * threads) as loader,
     ):
         for step, batch in zip(range(start, total), loader):
-            first = step == start
+            first, arrays = step == start, parallel.stack(batch.arrays)
             with stop.busy("compiling the first step") if first else contextlib.nullcontext():
-                state, metrics = train_step(state, parallel.stack(batch.arrays))
+                if first:
+                    _check_memory(train_step, state, arrays, batch.bucket, batches.buckets[-1])
+                state, metrics = train_step(state, arrays)
             window.add(step, f"scenes {', '.join(batch.names)}", jax.tree.map(lambda x: x[0], metrics))
             done = step + 1
             if first:
