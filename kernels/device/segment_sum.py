@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from kernels.cpu_ffi import row_sums as on_cpu
 from kernels.device.blocks import accumulator, block_rows, by_platform, scan_blocks, take_rows, zero_last_row
 
 BLOCK_BYTES = 2 << 20
@@ -10,7 +11,13 @@ BLOCK_BYTES = 2 << 20
 
 
 def gather_segment_sum(
-    source: jax.Array, weights: jax.Array | None, order: jax.Array, segments: jax.Array, num_segments: int, fan: int = 1
+    source: jax.Array,
+    weights: jax.Array | None,
+    order: jax.Array,
+    segments: jax.Array,
+    num_segments: int,
+    fan: int = 1,
+    method: str | None = None,
 ) -> jax.Array:
     """out[s] = sum of weights[order[e]] * source[order[e] // fan] over the entries e with segments[e] == s.
 
@@ -20,12 +27,14 @@ def gather_segment_sum(
       order: int32 [E], entries in the order of their segments.
       segments: int32 [E], ascending.
       num_segments: S.
-      fan: entries per row of `source`.
+      fan: entries per row of `source`, a power of two.
+      method: as for `kernels.device.blocks.by_platform`.
 
     Returns:
       [S, C] in the accumulator's dtype. The last segment is the padding's: its sum is set to zero.
     """
-    total = by_platform(_sum, None, source, weights, order, segments, num_segments=num_segments, fan=fan)
+    operands = source, weights, order, segments
+    total = by_platform(_sum, method, *operands, numba=on_cpu.segment_sum, num_segments=num_segments, fan=fan)
     return zero_last_row(total)
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from kernels.cpu_ffi import row_sums as on_cpu
 from kernels.device.blocks import (
     accumulator,
     block_rows,
@@ -17,7 +18,7 @@ from kernels.device.blocks import (
 )
 from kernels.device.segment_sum import BLOCK_BYTES, gather_segment_sum
 
-METHODS = ("blocked", "whole", "segment_sum")
+METHODS = ("numba", "blocked", "whole", "segment_sum")
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -38,14 +39,15 @@ def trilinear_read_out(
       weights: float [V, 8], absent 0; cast to the accumulator's dtype. No gradient flows into them.
       order: int32 [V*8], stable argsort of corners.ravel().
       sorted_corners: int32 [V*8], corners.ravel()[order].
-      method: "blocked", "whole", "segment_sum" (the plain reference) or None: blocked on CPU, whole elsewhere.
+      method: "numba" (compiled by Numba; float32 on CPU), "blocked", "whole", "segment_sum" (the plain reference) or
+        None: numba where possible and else blocked on CPU, whole elsewhere.
 
     Returns:
       [V, C] in the dtype of `features`, padding rows zero. The gradient of the fast methods is a sorted segment-sum
       over (order, sorted_corners); reverse mode only.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method.
+      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     rows = corners.shape[0]
@@ -72,7 +74,7 @@ def _interpolate(features: jax.Array, corners: jax.Array, weights: jax.Array, *,
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _read(method, features, corners, weights, order, sorted_corners):
     del order, sorted_corners
-    return by_platform(_interpolate, method, features, corners, weights)
+    return by_platform(_interpolate, method, features, corners, weights, numba=on_cpu.interpolate)
 
 
 def _read_forward(method, features, corners, weights, order, sorted_corners):
@@ -81,9 +83,8 @@ def _read_forward(method, features, corners, weights, order, sorted_corners):
 
 
 def _read_backward(method, saved, cotangent):
-    del method
     rows, weights, order, sorted_corners = saved
-    total = gather_segment_sum(cotangent, weights.reshape(-1), order, sorted_corners, rows, fan=8)
+    total = gather_segment_sum(cotangent, weights.reshape(-1), order, sorted_corners, rows, 8, method)
     return total.astype(cotangent.dtype), None, None, None, None
 
 

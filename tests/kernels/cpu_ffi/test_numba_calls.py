@@ -16,6 +16,7 @@ from kernels.device.attention import one_ring_attention
 from kernels.device.sparse_conv import submanifold_conv
 from kernels.device.strided_conv import strided_conv, transposed_conv
 from kernels.device.tables import Rings
+from kernels.device.trilinear import trilinear_read_out
 
 needs_kernels = pytest.mark.skipif(support.machine_obstacle() is not None, reason=str(support.machine_obstacle()))
 TARGET = "kernels_cpu_"
@@ -44,6 +45,19 @@ def value_and_grads(x, kernel, table, method=None):
     return out, *pull(out)
 
 
+def read_out_and_grad(x, table):
+    """A read-out at the first eight columns of a convolution's table."""
+    corners = table[:, 9:17]
+    order = np.argsort(corners.ravel(), kind="stable").astype(np.int32)
+    tables = corners, np.sin(corners, dtype=np.float32), order, corners.ravel()[order]
+    out, pull = jax.vjp(lambda x: trilinear_read_out(x, *tables), x)
+    return out, *pull(out)
+
+
+def everything(x, kernel, table):
+    return *value_and_grads(x, kernel, table), *read_out_and_grad(x, table)
+
+
 def checksum(arrays):
     return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
 
@@ -65,10 +79,13 @@ def test_every_operation_takes_them():
     children, slots = np.zeros((8, 8), np.int32), np.zeros(ROWS, np.int32)
     table = np.zeros((ROWS, 4), np.int32)
     rings = Rings(table, table, *[np.zeros(2, np.int32)] * 3)
+    corners = np.zeros((4, 8), np.int32)
+    read_out = corners, np.zeros((4, 8), np.float32), corners.ravel(), corners.ravel()
     for text in (
         lowered(lambda x: strided_conv(x, kernel[:8], children, slots), x),
         lowered(lambda x: transposed_conv(x, kernel[:8], children, slots), x[:8]),
         lowered(lambda x: one_ring_attention(x, x, x, rings), x),
+        lowered(lambda x: trilinear_read_out(x, *read_out), x),
     ):
         assert TARGET in text
 
@@ -222,13 +239,17 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import jax
 tests = runpy.run_path(sys.argv[1])
 assert "kernels_cpu_" in tests["lowered"](tests["value_and_grads"], *tests["make_conv"]())
-print(tests["checksum"](jax.jit(tests["value_and_grads"])(*tests["make_conv"]())))
+arguments = tests["make_conv"]()
+run = jax.jit(lambda x, kernel: tests["everything"](x, kernel, arguments[2]))
+print(tests["checksum"](run(*arguments[:2])))
 """
 
 
 @needs_kernels
 def test_one_cpu_and_several_make_the_same_bytes():
-    here = {checksum(jax.jit(value_and_grads)(*make_conv())) for _ in range(5)}
+    x, kernel, table = make_conv()
+    run = jax.jit(lambda x, kernel: everything(x, kernel, table))
+    here = {checksum(run(x, kernel)) for _ in range(5)}
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "XLA_FLAGS": ""}
     command = [sys.executable, "-c", ON_ONE_CPU, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
