@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trainlib import parallel
+from trainlib.prefetch import prefetch
 
 
 class Order(NamedTuple):
@@ -55,7 +56,8 @@ def map_rows(
     Args:
       function: made by `parallel.pmap_step`; function(*constants, *shares) -> one array [n, ...] per device.
       constants: first arguments, replicated.
-      arrays: [N, ...] each, on the host.
+      arrays: [N, ...] each, on the host, or array-likes that make their rows when asked (`image_files.Decoded`); the
+        next rows are made while the devices work.
       batch_size: rows at a time; the last batch is padded by repeating its last row.
 
     Returns:
@@ -63,10 +65,15 @@ def map_rows(
     """
     devices, count = parallel.num_devices(), len(arrays[0])
     per_device = -(-min(batch_size, count) // devices)
+    whole = devices * per_device
+
+    def shares(batch: int) -> list[Any]:
+        rows = np.minimum(np.arange(batch * whole, (batch + 1) * whole), count - 1).reshape(devices, per_device)
+        return [parallel.stack([array[part] for part in rows]) for array in arrays]
+
     results = []
-    for start in range(0, count, devices * per_device):
-        rows = np.minimum(np.arange(start, start + devices * per_device), count - 1).reshape(devices, per_device)
-        shares = [parallel.stack([array[part] for part in rows]) for array in arrays]
-        out = np.asarray(function(*constants, *shares))
-        results.append(out.reshape(-1, *out.shape[2:])[: count - start])
-    return np.concatenate(results)
+    with prefetch(shares, 0, -(-count // whole), workers=1, depth=2) as batches:
+        for batch in batches:
+            out = np.asarray(function(*constants, *batch))
+            results.append(out.reshape(-1, *out.shape[2:]))
+    return np.concatenate(results)[:count]

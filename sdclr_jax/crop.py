@@ -79,12 +79,18 @@ def resized_crop(image: jax.Array, box: Box, size: tuple[int, int], method: str 
     return _to_uint8(jnp.einsum("oh,hwc->owc", down, rows.astype(jnp.float32), **exact))
 
 
-def random_box(rng: jax.Array, height: int, width: int, area: tuple[float, float], ratio: tuple[float, float]) -> Box:
+def random_box(
+    rng: jax.Array,
+    height: jax.Array | int,
+    width: jax.Array | int,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
+) -> Box:
     """The crop of torchvision's RandomResizedCrop: ten tries, then the largest centred crop within the ratios.
 
     Args:
       rng: jax key.
-      height, width: of the image.
+      height, width: of the image, possibly traced.
       area: range of the crop's share of the image, uniform.
       ratio: range of width / height, log-uniform.
     """
@@ -103,13 +109,10 @@ def random_box(rng: jax.Array, height: int, width: int, area: tuple[float, float
     return Box(*(jnp.where(fits.any(), a, b) for a, b in zip(Box(top, left, crop_height, crop_width), central)))
 
 
-def central_box(height: int, width: int, ratio: tuple[float, float]) -> Box:
-    """The largest centred crop whose width / height lies within `ratio`; Python ints."""
-    crop_height, crop_width = height, width
-    if width / height < ratio[0]:
-        crop_height = round(width / ratio[0])
-    elif width / height > ratio[1]:
-        crop_width = round(height * ratio[1])
+def central_box(height: jax.Array | int, width: jax.Array | int, ratio: tuple[float, float]) -> Box:
+    """The largest centred crop whose width / height lies within `ratio`."""
+    crop_height = jnp.minimum(height, jnp.round(width / ratio[0]).astype(jnp.int32))
+    crop_width = jnp.minimum(width, jnp.round(height * ratio[1]).astype(jnp.int32))
     return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
 
 

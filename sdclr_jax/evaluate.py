@@ -33,6 +33,7 @@ from trainlib.files import write_atomic
 _log = logging.getLogger(__name__)
 
 PROTOCOLS = ("full", "few", "knn")
+NEEDS = {"full": ("full", "val", "test"), "few": ("few", "val", "test"), "knn": ("full", "test")}
 COLUMNS = ("many", "medium", "few", "std", "all")
 REPORT = "report.json"
 
@@ -55,7 +56,8 @@ def evaluate(
       dataset: images of your own, as given to `train_and_evaluate`.
 
     Returns:
-      the report: `step`, `class_counts` (of D_i), and by protocol the shares `many`, `medium`, `few`, `std`, `all`,
+      the report: `step`, `class_counts` (of D_i), and by protocol (a warning names those whose lists are not there)
+      the shares `many`, `medium`, `few`, `std`, `all`,
       `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`.
     """
     unknown = [name for name in protocols if name not in PROTOCOLS]
@@ -68,6 +70,7 @@ def evaluate(
     limit = config.probe_limit if limit is None else limit
     keys = jax.random.split(jax.random.key(config.seed), 2)
     reader = FeatureReader(build_model(config), run.variables, config.probe_crop, config.feature_batch_size, keys[0])
+    protocols = _possible(protocols, dataset)
     scorer = _Scorer(config, dataset, reader, limit)
     report = {"step": run.step, "limit": limit, "class_counts": dataset.class_counts.tolist()}
     for protocol in protocols:
@@ -80,6 +83,17 @@ def evaluate(
     return report
 
 
+def _possible(protocols: Sequence[str], dataset: Dataset) -> list[str]:
+    """The protocols whose lists are there. UserError if there is none."""
+    reasons = {name: [dataset.absent[need] for need in NEEDS[name] if need in dataset.absent] for name in protocols}
+    left_out = [f"{name} is left out: {'; '.join(why)}" for name, why in reasons.items() if why]
+    if len(left_out) == len(reasons):
+        raise UserError("nothing to evaluate: " + ". ".join(left_out))
+    for line in left_out:
+        _log.warning("%s", line)
+    return [name for name, why in reasons.items() if not why]
+
+
 class _Scorer:
     """The test and validation features of one run, and its score by each protocol."""
 
@@ -87,11 +101,11 @@ class _Scorer:
         self._config, self._dataset, self._reader = config, dataset, reader
         self._groups = group_classes(config.groups, dataset.class_counts)
         self._full = dataset.full
-        if limit:
+        if limit and "full" not in dataset.absent:
             per_class = limit // dataset.num_classes
             self._full = balanced_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
         self._test = reader.plain(dataset.test_images)
-        self._val = reader.plain(dataset.images[dataset.val])
+        self._val = None if "val" in dataset.absent else reader.plain(dataset.images[dataset.val])
 
     def score(self, protocol: str) -> dict:
         """The entry of the report."""

@@ -1,5 +1,6 @@
 """Features of the trained network for evaluation: dense weights, BatchNorm of branch 0 with its running statistics."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sdclr_jax.batches import map_rows
+from sdclr_jax.image_files import Canvas, ImageFiles, as_pixels
 from sdclr_jax.model import ContrastiveNet
 from sdclr_jax.norm import DENSE
 from sdclr_jax.views import probe_views, to_float
@@ -34,29 +36,34 @@ class FeatureReader:
         self._variables = parallel.replicate(variables)
         self._key = parallel.replicate(jax.random.key_data(rng))
         self._plain = parallel.pmap_step(lambda variables, images: _features(model, variables, to_float(images)))
-        self._augmented = parallel.pmap_step(self._make_augmented(model))
+        self._augmented = functools.cache(lambda size: parallel.pmap_step(self._make_augmented(model, size)))
 
-    def _make_augmented(self, model: ContrastiveNet) -> Callable[..., jax.Array]:
+    def _make_augmented(self, model: ContrastiveNet, size: int) -> Callable[..., jax.Array]:
         def augmented(variables, key, epoch, images, examples):
             rng = jax.random.wrap_key_data(key)
-            return _features(model, variables, probe_views(rng, epoch, examples, images, images.shape[1], self._crop))
+            pixels, sizes = images if isinstance(images, Canvas) else (images, None)
+            views = probe_views(rng, epoch, examples, pixels, size, self._crop, sizes)
+            return _features(model, variables, views)
 
         return augmented
 
-    def plain(self, images: np.ndarray) -> np.ndarray:
-        """uint8 [N, H, W, 3] -> float32 [N, C], of the images as they are."""
-        return map_rows(self._plain, (self._variables,), (images,), self._batch_size)
+    def plain(self, images: np.ndarray | ImageFiles) -> np.ndarray:
+        """uint8 [N, H, W, 3] -> float32 [N, C], of the images as they are; of files, of their central crops."""
+        return map_rows(self._plain, (self._variables,), (as_pixels(images),), self._batch_size)
 
-    def by_epoch(self, images: np.ndarray) -> Callable[[int], np.ndarray]:
+    def by_epoch(self, images: np.ndarray | ImageFiles) -> Callable[[int], np.ndarray]:
         """Function of the epoch -> float32 [N, C], of the images as augmented in that epoch."""
         if self._crop == "none":
             features = self.plain(images)
             return lambda epoch: features
         examples = np.arange(len(images), dtype=np.int32)
+        from_files = isinstance(images, ImageFiles)
+        augmented = self._augmented(images.size if from_files else images.shape[1])
+        pixels = images.canvases if from_files else images
 
         def of_epoch(epoch: int) -> np.ndarray:
             constants = (self._variables, self._key, parallel.replicate(np.int32(epoch)))
-            return map_rows(self._augmented, constants, (images, examples), self._batch_size)
+            return map_rows(augmented, constants, (pixels, examples), self._batch_size)
 
         return of_epoch
 

@@ -27,6 +27,7 @@ REPEATED = ("seed", "split")
 IRRELEVANT = (
     "platform",
     "data_path",
+    "loader_threads",
     "log_every",
     "forgetting_every_epochs",
     "save_every_epochs",

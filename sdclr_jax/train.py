@@ -8,6 +8,7 @@ import logging
 import pathlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,7 +28,9 @@ from sdclr_jax.build import (
 )
 from sdclr_jax.data import Dataset, check_dataset, load_dataset
 from sdclr_jax.forgetting import group_shares, make_forgetting, most_forgotten
+from sdclr_jax.image_files import as_pixels
 from sdclr_jax.refresh import make_refresh
+from sdclr_jax.sources import make_source
 from sdclr_jax.step import TrainState, make_train_step
 from sdclr_jax.views import two_views
 from trainlib import parallel
@@ -89,20 +92,22 @@ def _class_sizes(dataset: Dataset) -> str:
     return f"{counts.max()} .. {counts.min()} of a class"
 
 
-def make_step(config: ConfigDict, per_epoch: int) -> Callable[..., tuple[TrainState, dict]]:
-    """step(state, images, order, rng) -> state, metrics, on one device's share: views are drawn where the images are.
+def make_step(config: ConfigDict, per_epoch: int, pick: Callable) -> Callable[..., tuple[TrainState, dict]]:
+    """step(state, held, order, rng) -> state, metrics, on one device's share: views are drawn where the images are.
 
-    images uint8 [N, H, W, 3] is the whole training set, `order` the device's part of the epoch's `Order`, `rng` the
-    views' key as `jax.random.key_data`: an argument, so that runs with other seeds need no other program.
+    `held` is what a source of `sources` gives for the step and `pick` the source's; `order` is the device's part of the
+    epoch's `Order`, `rng` the views' key as `jax.random.key_data`: an argument, so that runs with other seeds need no
+    other program.
     """
     model, tx = build_model(config, parallel.AXIS), build_optimizer(config, per_epoch)
     update = make_train_step(model, tx, is_pruned(config))
     views, temperature = build_views(config), build_temperature(config)
 
-    def step(state: TrainState, images: jax.Array, order: Order, rng: jax.Array) -> tuple[TrainState, dict]:
+    def step(state: TrainState, held: Any, order: Order, rng: jax.Array) -> tuple[TrainState, dict]:
         position = state.step % per_epoch
         examples, rows = order.examples[position], order.rows[position]
-        both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images[examples], views)
+        images, sizes = pick(held, examples)
+        both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images, views, sizes)
         return update(state, both, rows, temperature(state.step / per_epoch))
 
     return step
@@ -118,7 +123,7 @@ def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], 
     """measure(replicated state) -> `forgotten/GROUP`, the share of each group among the tenth of the training images
     that the pruned branch forgets most, and `present/GROUP`, its share among all of them."""
     score = parallel.pmap_step(make_forgetting(build_model(config)))
-    groups, images = group_classes(config.groups, dataset.class_counts), dataset.images[dataset.pretrain]
+    groups, images = group_classes(config.groups, dataset.class_counts), as_pixels(dataset.images[dataset.pretrain])
     labels = dataset.labels[dataset.pretrain]
     present = {f"present/{name}": share for name, share in group_shares(labels, groups).items()}
 
@@ -133,33 +138,37 @@ def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], 
 
 def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainState:
     """From `state.step` to the end: masks, train, log, measure, save."""
-    train_step = parallel.pmap_step(make_step(config, per_epoch), donate_argnums=(0,))
+    order_of = _order_of(config, dataset)
+    source = make_source(dataset.images[dataset.pretrain], order_of, per_epoch)
+    train_step = parallel.pmap_step(make_step(config, per_epoch, source.pick), donate_argnums=(0,))
     schedule, pruned = build_schedule(config, per_epoch), is_pruned(config)
     refresh = _refresh(config, per_epoch) if pruned else None
     measure = _forgetting(config, dataset) if pruned else None
     start, total = int(state.step), config.max_steps or config.epochs * per_epoch
     keys = jax.tree.map(jax.random.key_data, run_keys(config))
-    state, images, keys = parallel.replicate((state, dataset.images[dataset.pretrain], keys))
+    state, keys = parallel.replicate((state, keys))
     window, progress, order = MetricWindow(ADVICE), Progress(total, start), None
     began = time.monotonic()
     if start >= total:
         _log.info("Nothing to do: the run has finished; it has %d steps", total)
-    with MetricWriter(workdir, start) as writer:
-        for step in range(start, total):
+    with MetricWriter(workdir, start) as writer, source.batches(start, total) as batches:
+        for step, held in zip(range(start, total), batches):
             first, epoch = step == start, step // per_epoch
             done, epoch_starts = step + 1, step % per_epoch == 0
             with stop.busy("compiling the first step") if first else contextlib.nullcontext():
                 if first or epoch_starts:
-                    order = _order(config, dataset, epoch)
+                    order = parallel.stack([Order(*parts) for parts in zip(*order_of(epoch))])
                 if refresh and epoch_starts:
                     state, mask_values = refresh(state, keys.masks)
-                state, metrics = train_step(state, images, order, keys.views)
+                state, metrics = train_step(state, held, order, keys.views)
             if refresh and epoch_starts:
-                writer.write(done, {f"mask/{name}": value[0] for name, value in mask_values.items()})
+                # Read from the refresh's own result: nothing is queued behind the step that the devices now work on.
+                mask_values = parallel.unreplicate(mask_values)
+                writer.write(done, {f"mask/{name}": value for name, value in mask_values.items()})
             window.add(step, f"batch {step % per_epoch} of epoch {epoch}", jax.tree.map(lambda x: x[0], metrics))
             if first:
                 _log.info("First step after %.0f s", time.monotonic() - began)
-                progress = Progress(total, done)
+                progress, began, batches.waited_s = Progress(total, done), time.monotonic(), 0.0
             if is_due(done, config.log_every, total):
                 values = {**window.close(), "learning_rate": float(schedule(done))}
                 writer.write(done, values)
@@ -175,15 +184,16 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
                 store.save(done, parallel.unreplicate(state), retry_later=later)
             if stop.requested and done < total:
                 raise Stopped(f"stopped after step {done}, which is saved")
+        if batches.waited_s:
+            share = batches.waited_s / (time.monotonic() - began)
+            _log.info("The devices waited for data %.1f %% of the time", 100 * share)
     return parallel.unreplicate(state)
 
 
-def _order(config: ConfigDict, dataset: Dataset, epoch: int) -> Order:
-    """The epoch's batches, each device's part on the device."""
-    order = epoch_order(
-        len(dataset.pretrain), config.batch_size, parallel.num_devices(), config.seed, epoch, config.drop_last
-    )
-    return parallel.stack([Order(*parts) for parts in zip(*order)])
+def _order_of(config: ConfigDict, dataset: Dataset) -> Callable[[int], Order]:
+    """epoch -> its batches over all devices, on the host."""
+    count, devices = len(dataset.pretrain), parallel.num_devices()
+    return lambda epoch: epoch_order(count, config.batch_size, devices, config.seed, epoch, config.drop_last)
 
 
 if __name__ == "__main__":

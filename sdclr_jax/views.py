@@ -59,7 +59,7 @@ class ViewParams(NamedTuple):
     sigma: jax.Array
 
 
-def draw_view(rng: jax.Array, height: int, width: int, config: ViewConfig) -> ViewParams:
+def draw_view(rng: jax.Array, height: jax.Array | int, width: jax.Array | int, config: ViewConfig) -> ViewParams:
     """Draw the parameters of one view of a `height` x `width` image."""
     box_key, other_key = jax.random.split(rng)
     uniform = jax.random.uniform(other_key, (13,), jnp.float32)
@@ -109,7 +109,12 @@ def to_float(images: jax.Array) -> jax.Array:
 
 
 def two_views(
-    rng: jax.Array, epoch: jax.Array | int, examples: jax.Array, images: jax.Array, config: ViewConfig
+    rng: jax.Array,
+    epoch: jax.Array | int,
+    examples: jax.Array,
+    images: jax.Array,
+    config: ViewConfig,
+    sizes: jax.Array | None = None,
 ) -> jax.Array:
     """Two random views of every image.
 
@@ -119,21 +124,31 @@ def two_views(
       examples: int32 [N], the images' numbers in the data set.
       images: uint8 [N, H, W, 3], RGB.
       config: distribution of the views.
+      sizes: int32 [N, 2], height and width of each image in the upper left of its square; None when all images fill
+        theirs. What lies outside is not read.
 
     Returns:
       float32 [2, N, size, size, 3] in [0, 1].
     """
 
-    def one(use: jax.Array, example: jax.Array, image: jax.Array) -> jax.Array:
+    def one(use: jax.Array, example: jax.Array, image: jax.Array, size: jax.Array | None) -> jax.Array:
         key = example_key(rng, epoch, example, use)
-        return apply_view(image, draw_view(key, *image.shape[:2], config), config)
+        height, width = image.shape[:2] if size is None else size
+        return apply_view(image, draw_view(key, height, width, config), config)
 
-    views = jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(jnp.arange(2), examples, images)
+    batch = jax.vmap(one, (None, 0, 0, 0))
+    views = jax.vmap(batch, (0, None, None, None))(jnp.arange(2), examples, images, sizes)
     return to_float(views)
 
 
 def probe_views(
-    rng: jax.Array, epoch: jax.Array | int, examples: jax.Array, images: jax.Array, size: int, method: str
+    rng: jax.Array,
+    epoch: jax.Array | int,
+    examples: jax.Array,
+    images: jax.Array,
+    size: int,
+    method: str,
+    sizes: jax.Array | None = None,
 ) -> jax.Array:
     """Training images of the linear evaluation, randomly cropped and mirrored.
 
@@ -142,6 +157,7 @@ def probe_views(
       size: output side; for "padded" the images' own.
       method: "padded": a crop out of 4 zero pixels all round (CIFAR); "resized": a random crop of 8 to 100 % of the
         area, bilinear (ImageNet).
+      sizes: as in `two_views`; "padded" needs images that fill their squares.
 
     Returns:
       float32 [N, size, size, 3] in [0, 1].
@@ -151,14 +167,17 @@ def probe_views(
         raise ValueError(f"crops {method!r}; known: 'padded', 'resized'")
     if method == "padded" and images.shape[1:3] != (size, size):
         raise ValueError(f"padded crops keep the images' size {images.shape[1:3]}, asked for {size}")
+    if method == "padded" and sizes is not None:
+        raise ValueError("images of different sizes have no padded crops; config.probe_crop must be 'resized'")
 
-    def one(example: jax.Array, image: jax.Array) -> jax.Array:
+    def one(example: jax.Array, image: jax.Array, extent: jax.Array | None) -> jax.Array:
         crop_key, flip_key = jax.random.split(example_key(rng, epoch, example, 0))
         if method == "padded":
             image = padded_crop(image, *jax.random.randint(crop_key, (2,), 0, 9), padding=4)
         else:
-            box = random_box(crop_key, *image.shape[:2], IMAGENET_VIEWS.area, IMAGENET_VIEWS.ratio)
+            height, width = image.shape[:2] if extent is None else extent
+            box = random_box(crop_key, height, width, IMAGENET_VIEWS.area, IMAGENET_VIEWS.ratio)
             image = resized_crop(image, box, (size, size), "bilinear")
         return jnp.where(jax.random.bernoulli(flip_key), image[:, ::-1], image)
 
-    return to_float(jax.vmap(one)(examples, images))
+    return to_float(jax.vmap(one)(examples, images, sizes))

@@ -7,10 +7,12 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from sdclr_jax import build, train
 from sdclr_jax.data import load_dataset
 from sdclr_jax.evaluate import evaluate
+from sdclr_jax.image_files import ImageFiles
 from trainlib.cadence import is_due
 from trainlib.errors import UserError
 from trainlib.stop import Stopped, StopRequest
@@ -83,16 +85,36 @@ def test_masks_are_those_of_the_last_epochs_first_weights(finished):
     assert abs((~mask).mean() - 0.9) < 1e-3
 
 
-def test_resumed_inside_an_epoch_equals_uninterrupted_bit_for_bit(finished, tmp_path, monkeypatch):
-    """Stopped after step 5 of 9 as by a signal, the second of epoch 1; then run again."""
-    done = [0]
+def as_files(images, folder):
+    """The same images as PNG files of one size, a canvas each."""
+    folder.mkdir()
+    paths = [f"{k}.png" for k in range(len(images))]
+    for path, image in zip(paths, images):
+        Image.fromarray(image).save(folder / path)
+    side = images.shape[1]
+    return ImageFiles(folder, paths, origin=str, canvas=side, resize=side, size=side, threads=2)
+
+
+@pytest.fixture(scope="module")
+def digit_files(tmp_path_factory):
+    """The digits of `small_config` as files."""
+    data, folder = load_dataset(small_config()), tmp_path_factory.mktemp("digits")
+    files = as_files(data.images, folder / "train")
+    return data._replace(images=files, test_images=as_files(data.test_images, folder / "test"))
+
+
+@pytest.mark.parametrize("source", ["resident", "streamed"])
+def test_resumed_inside_an_epoch_equals_uninterrupted_bit_for_bit(finished, digit_files, tmp_path, monkeypatch, source):
+    """Stopped after step 5 of 9 as by a signal, the second of epoch 1; then run again. Images that come from files, a
+    batch at a time, give the same bits as those that lie on the device."""
+    done, dataset = [0], digit_files if source == "streamed" else None
     monkeypatch.setattr(train, "is_due", lambda step, *rest: done.append(step) or is_due(step, *rest))
     stop_after_five = type("Stop", (StopRequest,), {"requested": property(lambda self: done[-1] == 5)})
     monkeypatch.setattr(train, "StopRequest", stop_after_five)
     with pytest.raises(Stopped, match="after step 5"):
-        train.train_and_evaluate(small_config(), tmp_path)
+        train.train_and_evaluate(small_config(), tmp_path, dataset)
     monkeypatch.setattr(train, "StopRequest", StopRequest)
-    resumed = train.train_and_evaluate(small_config(), tmp_path)
+    resumed = train.train_and_evaluate(small_config(), tmp_path, dataset)
     for a, b in zip(jax.tree.leaves(finished[1]), jax.tree.leaves(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
     assert records(tmp_path) == records(finished[0])
@@ -180,3 +202,16 @@ def test_evaluation_reports_every_protocol(finished):
     assert "full" not in only
     with pytest.raises(UserError, match="protocols half are not known"):
         evaluate(workdir, protocols=("half",))
+
+
+def test_evaluation_of_files_is_that_of_arrays_and_goes_on_without_a_list(finished, digit_files, caplog):
+    with_arrays = evaluate(finished[0], protocols=("few", "knn"), limit=100)
+    absent = {"full": "there is no list train.txt"}
+    report = evaluate(finished[0], limit=100, dataset=digit_files._replace(absent=absent, full=np.zeros(0, np.int64)))
+    assert "full is left out: there is no list train.txt" in caplog.text
+    assert "knn is left out: there is no list train.txt" in caplog.text
+    assert report["few"] == with_arrays["few"]
+    assert {"full", "knn"}.isdisjoint(report)
+    assert evaluate(finished[0], protocols=("knn",), limit=100, dataset=digit_files)["knn"] == with_arrays["knn"]
+    with pytest.raises(UserError, match=r"nothing to evaluate: knn is left out: no images"):
+        evaluate(finished[0], protocols=("knn",), dataset=digit_files._replace(absent={"test": "no images"}))
