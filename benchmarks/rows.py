@@ -1,0 +1,120 @@
+"""The rows of the table: what is compared with what, which ratio is asked for, and how a row is measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.pairs import BenchmarkError, Side, Workers, assert_close, time_in_turn
+
+REFERENCE_GFLOPS = 180.0
+"""Speed of the machine on which the quoted numbers were taken, 2048-cube float32 product on its two CPUs."""
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TimeRow:
+    """The same work on both sides, timed in turn; `ratio` is the peer's median over the project's.
+
+    Attributes:
+      name: what is done.
+      peer: who it is compared with.
+      ours, theirs: the two sides; `theirs` None where the peer cannot be run at all.
+      required, aim: least ratio, and the one to strive for.
+      quoted: the peer's stored seconds, for a peer that is not there; the project's time is then scaled by a matrix
+        product that runs beside it.
+      tolerance: of the largest difference of outputs relative to the largest entry.
+      check: compares the outputs instead; returns facts for the record and raises BenchmarkError.
+      rounds: turns.
+    """
+
+    name: str
+    peer: str
+    ours: Side
+    theirs: Side | None
+    required: float | None = None
+    aim: float | None = None
+    quoted: float | None = None
+    tolerance: float = 1e-4
+    check: Callable[[Arrays, Arrays], dict] | None = None
+    rounds: int = 7
+
+    def measure(self, workers: Workers, data: str, rounds: int | None = None) -> list[dict]:
+        """One record. The outputs are compared before anything is timed."""
+        sides = [self.ours] + ([self.theirs] if self.theirs is not None and peers.is_ready() else [])
+        processes, versions, notes = start(workers, sides, data)
+        record = {"kind": "time", "unit": "s", "versions": versions, "notes": notes, "quoted": len(sides) == 1}
+        rounds = rounds or self.rounds
+        if len(sides) == 2:
+            outputs = [process.outputs() for process in processes]
+            if self.check is not None:
+                record["agreement"] = self.check(*outputs)
+            else:
+                record["agreement"] = {"largest_difference": assert_close(*outputs, self.tolerance, self.name)}
+            (ours, theirs), _ = time_in_turn(processes, rounds)
+            record |= {"ours": ours, "theirs": theirs, "ratio": theirs / ours}
+        elif self.quoted is None:
+            raise BenchmarkError(f"{self.name}: {self.peer} is not installed; run python -m benchmarks.peers")
+        else:
+            (ours,), gflops = time_in_turn(processes, rounds, probe=True)
+            scaled = ours * gflops / REFERENCE_GFLOPS
+            record |= {"ours": ours, "theirs": self.quoted, "probe_gflops": gflops, "ours_scaled": scaled}
+            record["ratio"] = self.quoted / scaled
+        record["peak_mib"] = [process.ask("peak")["mib"] for process in processes]
+        record["threads"] = [side.threads for side in sides]
+        return [finish(self, record, rounds)]
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A time row against a stored number, and with it a row for the peak memory of the same process."""
+
+    time: TimeRow
+    memory: str
+    quoted_mib: float
+    required: float
+    aim: float
+
+    @property
+    def name(self) -> str:
+        """The time row's name."""
+        return self.time.name
+
+    def measure(self, workers: Workers, data: str, rounds: int | None = None) -> list[dict]:
+        """Two records."""
+        (record,) = self.time.measure(workers, data, rounds)
+        mib = record["peak_mib"][0]
+        memory = {
+            "row": self.memory,
+            "kind": "memory",
+            "unit": "MiB",
+            "ours": mib,
+            "theirs": self.quoted_mib,
+            "ratio": self.quoted_mib / mib,
+            "required": self.required,
+            "aim": self.aim,
+            "met": self.quoted_mib / mib >= self.required,
+        }
+        shared = ("peer", "rounds", "quoted", "versions", "notes", "threads", "peak_mib")
+        return [record, memory | {key: record[key] for key in shared}]
+
+
+def start(workers: Workers, sides: list[Side], data: str) -> tuple[list, dict, dict]:
+    """Processes with their cases prepared, the versions of their libraries and the facts that they note."""
+    processes = workers.get(*sides)
+    versions: dict[str, str] = {}
+    notes: dict[str, Any] = {}
+    for process, side in zip(processes, sides):
+        versions |= process.ask("versions")["versions"]
+        notes |= process.ask("prepare", case=side.case, options={"data": data, **side.options})["notes"]
+    return processes, versions, notes
+
+
+def finish(row: Any, record: dict, rounds: int) -> dict:
+    """The record with what the row says about itself, and whether its bar is met."""
+    bars = {"required": row.required, "aim": row.aim}
+    bars["met"] = None if row.required is None else record["ratio"] >= row.required
+    return {"row": row.name, "peer": row.peer, "rounds": rounds, **record, **bars}
