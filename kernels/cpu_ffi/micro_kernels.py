@@ -6,21 +6,22 @@ LANES-wide columns stays in registers through the whole sum.
 
 from collections.abc import Callable
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import njit
+from numba.core.registry import cpu_target
 from numba.core.types import int64
 from numba.extending import intrinsic
 
 from kernels.cpu_ffi.intrinsics import I32, I64, external, pointer
 
-FEATURES = llvm.get_host_cpu_features()
-LANES = 16 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx") else 4
+FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+"""What Numba compiles for, "+avx2" and the like: this machine, or what NUMBA_CPU_FEATURES says."""
+LANES = 16 if "+avx512f" in FEATURES else 8 if "+avx" in FEATURES else 4
 """float32 numbers per vector register."""
-WIDEST = (16, 12, 8) if FEATURES.get("avx512f") else (8, 6, 4)
+WIDEST = (16, 12, 8) if LANES == 16 else (8, 6, 4)
 """Rows per block for 1, 2 and 3 vectors: rows * vectors sums, the vectors and one spread number fill 32 or 16
 registers."""
-WIDEST_OUTER = (8, 8, 8) if FEATURES.get("avx512f") else (8, 6, 4)
+WIDEST_OUTER = (8, 8, 8) if LANES == 16 else (8, 6, 4)
 """The same for the outer product."""
 
 FLOAT = ir.FloatType()

@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import logging
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -255,3 +256,28 @@ def test_one_cpu_and_several_make_the_same_bytes():
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {done.stdout.strip()} == here
+
+
+WITHOUT_AVX512 = """
+import sys, pytest
+status = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
+from kernels.cpu_ffi.targets import LANES
+sys.exit(status or (LANES != 8 and f"{LANES} numbers per register"))
+"""
+ORACLES = (
+    "test_numba_convolutions.py::test_equals_the_sums_in_float64[32-20-submanifold]",
+    "test_numba_convolutions.py::test_equals_the_sums_in_float64[48-48-transposed]",
+    "test_numba_attention.py::test_equals_the_reference_in_float64[5-70-vertex]",
+    "test_numba_trilinear.py::test_equals_the_sums_in_float64[70]",
+)
+
+
+@needs_kernels
+def test_a_machine_without_avx512_gets_kernels_of_its_own():
+    """The same oracles in a process in which Numba compiles for AVX2."""
+    features = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}
+    environment = os.environ | features | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    tests = [str(pathlib.Path(__file__).with_name(name)) for name in ORACLES]
+    command = [sys.executable, "-c", WITHOUT_AVX512, *tests]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
