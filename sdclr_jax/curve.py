@@ -1,8 +1,10 @@
-"""Whom pruning makes the network forget, over the epochs: python -m sdclr_jax.curve RUN... --output=FILE.png
+"""What runs recorded as they trained: python -m sdclr_jax.curve RUN... --output=FILE.png [--kind=training]
 
-Figure 2 of the paper: the share of many, medium and few among the tenth of the training images that are forgotten most
-(1 - cosine between the two branches' projections of the unaugmented image). Each RUN is the workdir of an SDCLR run;
-lines are means over the runs, bands their population deviation, dashed lines the share among all training images.
+forgetting  Figure 2 of the paper: the share of many, medium and few among the tenth of the training images that are
+            forgotten most (1 - cosine between the two branches' projections of the unaugmented image), of SDCLR runs;
+            lines are means over the runs, bands their population deviation, dashed lines the share among all images
+training    loss, learning rate, sparsity of all layers and of each, and the share of mask entries that changed, a line
+            for each run
 """
 
 import argparse
@@ -15,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sdclr_jax.balancedness import Groups
+from sdclr_jax.training_curves import draw_training, read_runs
 from trainlib.command import run_command
 from trainlib.errors import UserError
 from trainlib.metrics_writer import read_metrics
@@ -72,20 +75,27 @@ def draw_curves(path: str | pathlib.Path, curves: Curves) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the shares at the last epoch and where the picture lies."""
-    curves = read_curves(arguments.runs)
-    pathlib.Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
-    draw_curves(arguments.output, curves)
-    for name, shares in curves.forgotten.items():
-        last, present = 100 * shares[:, -1], 100 * curves.present[name].mean()
-        print(f"{name:6}  {last.mean():5.1f} ± {last.std():4.1f} % of the forgotten, {present:5.1f} % of all images")
-    print(f"Picture: {arguments.output}")
+    """Prints where the picture lies and, of forgetting, the shares at the last epoch."""
+    output = pathlib.Path(arguments.output or f"{arguments.kind}.png")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if arguments.kind == "training":
+        draw_training(output, read_runs(arguments.runs))
+    else:
+        curves = read_curves(arguments.runs)
+        draw_curves(output, curves)
+        for name, shares in curves.forgotten.items():
+            last, present = 100 * shares[:, -1], 100 * curves.present[name].mean()
+            print(
+                f"{name:6}  {last.mean():5.1f} ± {last.std():4.1f} % of the forgotten, {present:5.1f} % of all images"
+            )
+    print(f"Picture: {output}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.curve", description=__doc__)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="workdir of an SDCLR run")
-    parser.add_argument("--output", default="forgetting.png", help="the picture")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="workdir of a training run")
+    parser.add_argument("--kind", choices=("forgetting", "training"), default="forgetting", help="what is drawn")
+    parser.add_argument("--output", help="the picture; default: KIND.png")
     return parser
 
 

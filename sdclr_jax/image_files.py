@@ -80,6 +80,10 @@ class ImageFiles:
         part._rows = self._rows[rows]
         return part
 
+    def path(self, row: int) -> pathlib.Path:
+        """The file of a row."""
+        return self.root / self._paths[int(self._rows[row])]
+
     @property
     def canvases(self) -> Decoded:
         """Rows as a `Canvas`."""
@@ -114,17 +118,18 @@ class ImageFiles:
         """store(place, decode(image)) of every row, in threads; UserError for a file that is no whole image."""
 
         def one(place: int) -> None:
-            row = int(self._rows[place])
-            path = self.root / self._paths[row]
+            path = self.path(place)
             try:
                 with Image.open(path) as image:
-                    store(place, decode(image))
+                    pixels = decode(image)
             # Pillow's decoders raise each of these for a damaged file.
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                origin = self._origin(int(self._rows[place]))
                 raise UserError(
-                    f"{path} ({self._origin(row)}) cannot be read as an image: {error}. Replace the file, or take it "
-                    "out of the list."
+                    f"{path} ({origin}) cannot be read as an image: {error}. Replace the file, or take it out of the "
+                    "list."
                 ) from error
+            store(place, pixels)
 
         for _ in self._pool.map(one, range(len(self))):
             pass

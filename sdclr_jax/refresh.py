@@ -4,18 +4,21 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from sdclr_jax.prune import Tree, magnitude_masks, random_masks
 from sdclr_jax.step import TrainState
 
 
 def mask_metrics(old: Tree, new: Tree) -> dict[str, jax.Array]:
-    """`sparsity`, the share of weights that `new` prunes, and `changed`, the share that differs from `old`."""
-    before, after = jax.tree.leaves(old), jax.tree.leaves(new)
-    total = sum(mask.size for mask in after)
-    pruned = sum((~mask).sum() for mask in after)
-    changed = sum((a != b).sum() for a, b in zip(before, after))
-    return {"sparsity": pruned / total, "changed": changed / total}
+    """`sparsity`, the share of weights that `new` prunes, and `changed`, the share that differs from `old`; with
+    `sparsity/LAYER` for each layer under its name of `prune.sparsity_report`."""
+    before, after = traverse_util.flatten_dict(old), traverse_util.flatten_dict(new)
+    total = sum(mask.size for mask in after.values())
+    pruned = {path: (~mask).sum() for path, mask in after.items()}
+    changed = sum((before[path] != mask).sum() for path, mask in after.items())
+    layers = {f"sparsity/{'/'.join(path[:-1])}": count / after[path].size for path, count in pruned.items()}
+    return {"sparsity": sum(pruned.values()) / total, "changed": changed / total} | layers
 
 
 def make_refresh(

@@ -13,6 +13,7 @@ from sdclr_jax import build, train
 from sdclr_jax.data import load_dataset
 from sdclr_jax.evaluate import evaluate
 from sdclr_jax.image_files import ImageFiles
+from sdclr_jax.prune import sparsity_report
 from trainlib.cadence import is_due
 from trainlib.errors import UserError
 from trainlib.stop import Stopped, StopRequest
@@ -69,6 +70,12 @@ def test_the_run_left_its_curves(finished):
     assert all(line["mask/sparsity"] == pytest.approx(0.9, abs=1e-3) for line in refreshed)
     assert refreshed[0]["mask/changed"] == pytest.approx(0.9, abs=1e-3), "from masks that keep everything"
     assert 0 < refreshed[1]["mask/changed"] < 0.9
+    layers = sparsity_report(state.masks)[:-1]
+    assert [name for name in refreshed[-1] if name.startswith("mask/sparsity/")] == [
+        f"mask/sparsity/{layer.path}" for layer in layers
+    ]
+    written = [refreshed[-1][f"mask/sparsity/{layer.path}"] for layer in layers]
+    np.testing.assert_allclose(written, [layer.sparsity for layer in layers], rtol=1e-6)
     shares = [line for line in lines if "forgotten/many" in line]
     assert [line["epoch"] for line in shares] == [1, 2, 3]
     for line in shares:
@@ -172,11 +179,22 @@ def test_a_finished_run_is_not_trained_further(finished):
     np.testing.assert_array_equal(again.step, finished[1].step)
 
 
-@pytest.mark.parametrize("name", ["sdclr_digits_lt", "sdclr_cifar10_lt", "sdclr_cifar100_lt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sdclr_digits_lt",
+        "sdclr_cifar10_lt",
+        "sdclr_cifar100_lt",
+        "sdclr_folder",
+        "sdclr_imagenet100_lt",
+        "sdclr_imagenet_lt",
+    ],
+)
 def test_every_config_has_its_words(name):
     assert load_config(name).prune_fraction > 0
-    simclr = load_config(name, "simclr,balanced,split=3,smoke")
-    assert (simclr.prune_fraction, simclr.balanced, simclr.split) == (0, True, 3)
+    split = "" if "imagenet" in name else ",split=3"
+    simclr = load_config(name, f"simclr,balanced,smoke{split}")
+    assert (simclr.prune_fraction, simclr.balanced, simclr.split) == (0, True, 3 if split else 1)
     with pytest.raises(UserError, match="not known"):
         load_config(name, "sdclr,tiny")
 

@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from sdclr_jax.build import build_temperature, run_keys
-from sdclr_jax.prune import full_masks, magnitude_masks
+from sdclr_jax.prune import full_masks, magnitude_masks, sparsity_report
 from sdclr_jax.refresh import make_refresh, mask_metrics
 from sdclr_jax.step import TrainState
 
@@ -28,9 +28,10 @@ def test_masks_come_from_the_dense_weights_of_the_moment():
     np.testing.assert_array_equal(
         kernel_mask(state), magnitude_masks(state.params, 0.75)["backbone"]["conv1"]["kernel"]
     )
-    assert metrics == pytest.approx({"sparsity": 0.75, "changed": 0.75})
+    layer = "sparsity/backbone/conv1"
+    assert metrics == pytest.approx({"sparsity": 0.75, "changed": 0.75, layer: 0.75})
     again, metrics = refresh(state, key)
-    assert metrics == pytest.approx({"sparsity": 0.75, "changed": 0.0})
+    assert metrics == pytest.approx({"sparsity": 0.75, "changed": 0.0, layer: 0.75})
     np.testing.assert_array_equal(
         again.params["backbone"]["conv1"]["kernel"], state.params["backbone"]["conv1"]["kernel"]
     )
@@ -47,9 +48,13 @@ def test_random_part_is_drawn_anew_each_epoch_from_the_key():
 
 
 def test_mask_metrics_by_hand():
-    old = {"a": np.array([True, True]), "b": np.array([False, False])}
-    new = {"a": np.array([True, False]), "b": np.array([True, False])}
-    assert mask_metrics(old, new) == {"sparsity": 0.5, "changed": 0.5}
+    old = {"a": {"kernel": np.array([True, True])}, "b": {"c": {"kernel": np.array([False, False, False, False])}}}
+    new = {"a": {"kernel": np.array([True, False])}, "b": {"c": {"kernel": np.array([True, False, False, False])}}}
+    expected = {"sparsity": 4 / 6, "changed": 2 / 6, "sparsity/a": 0.5, "sparsity/b/c": 0.75}
+    assert mask_metrics(old, new) == expected
+    assert {f"sparsity/{layer.path}": layer.sparsity for layer in sparsity_report(new)[:-1]} == {
+        name: value for name, value in expected.items() if "/" in name
+    }
 
 
 def test_temperature_is_constant_or_oscillates():
