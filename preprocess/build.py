@@ -17,6 +17,8 @@ FOREIGN = 0.01
 """Share of the labelled vertices with ids that neither map nor data set know, above which the scene gets a warning."""
 OUTSIDE_MAP = "warning: ids outside the label map"
 """How that warning begins; the summary counts the scenes that have it."""
+NO_LABELS = "no labels"
+"""The note of a scene that can be predicted, not trained on or scored."""
 COARSEST, FINEST = 0.02, 0.97
 """Share of the distinct vertices that level 0 keeps, if the cells fit the mesh."""
 
@@ -42,8 +44,10 @@ def build_scene(
         sizes = f"the first of --cells is {params.cells[0]:g}, the median edge {_median_edge(mesh):.3g}"
         notes.append(f"warning: level 0 keeps {kept} of {positions} vertices; {sizes}")
     labels = labels_l0 = None
-    if mesh.labels is not None and label_map is not None:
-        labels = _classes(name, mesh.labels, label_map, notes)
+    if mesh.labels is None and label_map is not None:
+        notes.append(NO_LABELS)
+    elif label_map is not None:
+        labels = mesh_classes(mesh, label_map, notes)
         labels_l0 = level0_labels(
             params.level0_labels, mesh.vertices, labels, hierarchy.vertices[0], hierarchy.traces[0]
         )
@@ -79,16 +83,19 @@ def _median_edge(mesh: Mesh) -> float:
     return float(np.median(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)))
 
 
-def _classes(name: str, raw: np.ndarray, label_map: LabelMap, notes: list[str]) -> np.ndarray:
-    """Class indices; ids outside the map are ignored and counted."""
-    classes, unknown = label_map.to_classes(raw)
+def mesh_classes(mesh: Mesh, label_map: LabelMap, notes: list[str]) -> np.ndarray:
+    """Class indices int32 [V] of a mesh with labels; ids outside the map are ignored and counted in a note.
+
+    Raises MeshError if (nearly) no labelled vertex has an id of the map.
+    """
+    classes, unknown = label_map.to_classes(mesh.labels)
     outside, labelled = sum(unknown.values()), int((classes >= 0).sum())
     if not unknown:
         return classes
     listed = ", ".join(str(id_) for id_ in list(unknown)[:8]) + (" ..." if len(unknown) > 8 else "")
     if outside > MAX_UNKNOWN * (outside + labelled):
         cause = f"{outside} of {outside + labelled} labelled vertices have ids that the label map lacks: {listed}"
-        raise MeshError(name, cause, "Give the data's own --label_map, or --label_map auto.")
+        raise MeshError(mesh.labels_file or "the mesh", cause, "Give the data's own --label_map, or --label_map auto.")
     if label_map.foreign(unknown) > FOREIGN * (outside + labelled):
         notes.append(f"{OUTSIDE_MAP}: {outside} of {outside + labelled} labelled vertices ignored: {listed}")
     else:

@@ -5,9 +5,11 @@ import pathlib
 import numpy as np
 
 from preprocess.mesh import Mesh, MeshError, RawMesh, counted, vertex_normals
+from preprocess.oddities import oddity_notes
 from preprocess.units import plausibility_notes, to_scene_frame
 from preprocess.weld import weld
 
+NO_COLORS = "warning: no colours, grey is used"
 LARGEST = 1e12
 """Coordinates beyond this are garbage, and their areas would leave float64."""
 
@@ -33,7 +35,7 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
     vertices = to_scene_frame(vertices, units, up)
     welded = weld(vertices)
     surface = welded.inverse[faces]
-    _count_oddities(vertices, faces, surface, len(welded.first), notes)
+    notes += oddity_notes(vertices, faces, surface, len(welded.first))
     notes += plausibility_notes(vertices, faces, units, up)
     normals = vertex_normals(vertices[welded.first], surface)[welded.inverse]
     colors = _colors_to_uint8(path, raw.colors, repair, notes)
@@ -86,27 +88,12 @@ def _without_broken(
     return vertices[source], faces[keep]
 
 
-def _count_oddities(
-    vertices: np.ndarray, faces: np.ndarray, surface: np.ndarray, positions: int, notes: list[str]
-) -> None:
-    """Counts isolated and duplicate vertices and faces without area; all of them are kept in the file's arrays."""
-    used = np.zeros(len(vertices), bool)
-    used[faces.ravel()] = True
-    repeated = (surface == np.roll(surface, 1, axis=1)).any(axis=1)
-    found = [
-        (len(vertices) - int(used.sum()), "isolated vertex", "kept"),
-        (len(vertices) - positions, "vertex", "at the place of another kept"),
-        (int(repeated.sum()), "face", "with a repeated corner ignored"),
-    ]
-    notes += [counted(*one) for one in found if one[0]]
-
-
 def _colors_to_uint8(
     path: pathlib.Path, colors: np.ndarray | None, repair: bool, notes: list[str]
 ) -> np.ndarray | None:
     """Colours of any number type as uint8 [V, 3]; the range is told from type and values, and reported."""
     if colors is None:
-        notes.append("no colours, grey is used")
+        notes.append(NO_COLORS)
         return None
     if colors.dtype == np.uint8:
         return colors

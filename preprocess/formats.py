@@ -1,7 +1,9 @@
 """Readers for OBJ, OFF and STL. Each takes a path (for messages) and the file's bytes and returns a RawMesh."""
 
+import itertools
 import pathlib
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -33,12 +35,11 @@ def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
     counts = np.array([len(words) for words in face_lines], np.int64)
     try:
         table = _number_table(vertex_lines)
-        flat = [int(word.split(b"/", 1)[0]) for words in face_lines for word in words]
+        given = _index_array(word.split(b"/", 1)[0] for words in face_lines for word in words)
     except ValueError as error:
         raise MeshError(path, f"a `v` or `f` line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
-    corners = np.array(flat, np.int64)
-    corners = np.where(corners > 0, corners - 1, np.repeat(np.array(seen, np.int64), counts) + corners)
-    corners[np.array(flat, np.int64) == 0] = -1
+    corners = np.where(given > 0, given - 1, np.repeat(np.array(seen, np.int64), counts) + given)
+    corners[given == 0] = -1
     colors = table[:, -3:] if widths & {6, 7} else None
     notes = ["materials and textures are not read from OBJ"] if textured and colors is None else []
     return RawMesh(table[:, :3].copy(), corners, counts, colors, notes=notes)
@@ -65,14 +66,25 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
         raise MeshError(path, f"vertex lines with {sorted(widths)} numbers", _EXPORT_AGAIN)
     try:
         table = _number_table(vertex_lines)
-        counts = np.array([int(words[0]) for words in face_lines], np.int64)
-        flat = [int(word) for words in face_lines for word in words[1 : 1 + int(words[0])]]
+        counts = _index_array(words[0] for words in face_lines)
+        _check_corner_counts(path, counts, face_lines)
+        flat = _index_array(word for words, count in zip(face_lines, counts) for word in words[1 : 1 + count])
+    except MeshError:
+        raise
     except ValueError as error:
         raise MeshError(path, f"a line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
-    if len(flat) != counts.sum():
-        raise MeshError(path, "a face line that is shorter than its corner count", _EXPORT_AGAIN)
     colors = table[:, 3:6] if widths & {6, 7} else None
-    return RawMesh(table[:, :3].copy(), np.array(flat, np.int64), counts, colors)
+    return RawMesh(table[:, :3].copy(), flat, counts, colors)
+
+
+def _check_corner_counts(path: pathlib.Path, counts: np.ndarray, face_lines: list) -> None:
+    """Every face line of an OFF file has as many corners as it declares."""
+    present = np.array([len(words) - 1 for words in face_lines], np.int64)
+    short = (counts > present) | (counts < 0)
+    if short.any():
+        face = int(np.argmax(short))
+        cause = f"face {face} declares {counted(int(counts[face]), 'corner')}, its line has {present[face]}"
+        raise MeshError(path, cause, _EXPORT_AGAIN)
 
 
 def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -101,4 +113,16 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
 
 def _number_table(lines: list) -> np.ndarray:
     """Lines of equally many words, as bytes, to float64 [lines, words]; no lines give [0, 3]. Raises ValueError."""
-    return np.array(lines, dtype=np.bytes_).astype(np.float64) if lines else np.zeros((0, 3))
+    if not lines:
+        return np.zeros((0, 3))
+    width = len(lines[0])
+    words = itertools.chain.from_iterable(lines)
+    return np.fromiter(map(float, words), np.float64, width * len(lines)).reshape(-1, width)
+
+
+def _index_array(words: Iterable[bytes]) -> np.ndarray:
+    """Whole numbers as bytes to int64 [words]. Raises ValueError for what is none or has more than 64 bits."""
+    try:
+        return np.fromiter(map(int, words), np.int64)
+    except OverflowError:
+        raise ValueError("an index of more than 64 bits") from None

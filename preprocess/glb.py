@@ -3,6 +3,8 @@
 import io
 import json
 import pathlib
+import struct
+import zlib
 
 import numpy as np
 import trimesh
@@ -12,7 +14,11 @@ from preprocess.mesh import MeshError, RawMesh
 _EXPORT_AGAIN = "Export it again, or convert it to PLY."
 _GREY = 128
 _TRIMESH_ERRORS = (ValueError, LookupError, TypeError, AttributeError, NameError, AssertionError, NotImplementedError)
-"""What trimesh raises on damaged files."""
+_TRIMESH_ERRORS += (ArithmeticError, RecursionError, EOFError, SyntaxError, OSError, struct.error, zlib.error)
+"""What trimesh, and Pillow for the textures, raise on damaged files."""
+_ITEM_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+_ITEMS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+"""Of an accessor, by its componentType and type (glTF 2.0, section 3.6.2.2)."""
 
 
 def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -28,12 +34,24 @@ def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
         cause = f"the header declares {max(length, json_length + 20)} bytes, the file has {len(content)}"
         raise MeshError(path, cause, "The file was cut off; copy it again.")
     try:
-        if "KHR_draco_mesh_compression" in json.loads(content[20 : 20 + json_length]).get("extensionsRequired", []):
-            raise NotImplementedError("Draco compression is not read")
+        _check_header(json.loads(content[20 : 20 + json_length]), len(content))
         with np.errstate(all="ignore"):
             return _joined(trimesh.load_scene(io.BytesIO(content), file_type="glb", process=False))
     except _TRIMESH_ERRORS as error:
         raise MeshError(path, f"not a readable GLB ({type(error).__name__}: {error})", _EXPORT_AGAIN) from None
+
+
+def _check_header(header: dict, size: int) -> None:
+    """Raises ValueError for parts in other files and for accessors that are larger than the file of `size` bytes."""
+    if "KHR_draco_mesh_compression" in header.get("extensionsRequired", []):
+        raise NotImplementedError("Draco compression is not read")
+    for number, part in enumerate(header.get("buffers", [])):
+        if not part.get("uri", "data:").startswith("data:"):
+            raise ValueError(f"buffer {number} lies in another file, {part['uri'][:80]!r}")
+    for number, part in enumerate(header.get("accessors", [])):
+        needed = part["count"] * _ITEM_BYTES[part["componentType"]] * _ITEMS[part["type"]]
+        if not 0 <= needed <= size:
+            raise ValueError(f"accessor {number} declares {needed} bytes, the file has {size}")
 
 
 def _joined(scene: trimesh.Scene) -> RawMesh:

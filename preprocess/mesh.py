@@ -53,7 +53,7 @@ class Mesh:
     colors: uint8 [V, 3], or None where the file has none.
     normals: float32 [V, 3], unit length, area weighted over all faces that meet at the vertex's position; zero for a
         vertex without a face.
-    labels: int32 [V] raw ids of the file, or None.
+    labels: int32 [V] raw ids of the file, or None. labels_file: where they were read, for messages.
     notes: what was found and what was done about it, one sentence each.
     """
 
@@ -63,6 +63,7 @@ class Mesh:
     normals: np.ndarray
     labels: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    labels_file: str = ""
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

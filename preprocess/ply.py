@@ -18,6 +18,8 @@ _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _FACE_LISTS = ("vertex_indices", "vertex_index")
 _COLOR_NAMES = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
 _LONGEST_HEADER = 1 << 20
+_DIGITS = 18
+"""Of a declared count: what int64 holds."""
 _CUT = "The file was cut off or its header is wrong; copy or export it again."
 _WRITE_AGAIN = "Export it again as PLY (ascii or binary, version 1.0)."
 
@@ -55,7 +57,7 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     path: for messages. Reads vertex x, y, z, colours, `label` and the faces' vertex list; ignores the rest. A file
     without faces gives no polygons. Raises MeshError.
     """
-    elements = _read_elements(path, content, ("vertex", "face"))
+    elements, unread = _read_elements(path, content, ("vertex", "face"))
     vertex = {name: values for name, values in elements.get("vertex", {}).items() if not isinstance(values, tuple)}
     missing = [name for name in "xyz" if name not in vertex]
     if missing:
@@ -68,7 +70,8 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     for name, values in elements.get("face", {}).items():
         if name in _FACE_LISTS and isinstance(values, tuple):
             corners, counts = _integers(path, name, values[0]), values[1]
-    return RawMesh(vertices, corners, counts, colors, _label(path, vertex))
+    notes = [f"warning: {unread} follow the last element and are not read; are the counts right?"] if unread else []
+    return RawMesh(vertices, corners, counts, colors, _label(path, vertex), notes)
 
 
 def _colors(path: pathlib.Path, header: Header, vertex: dict, names: tuple[str, str, str]) -> np.ndarray:
@@ -89,7 +92,7 @@ def _colors(path: pathlib.Path, header: Header, vertex: dict, names: tuple[str, 
 
 def read_ply_labels(path: pathlib.Path, content: bytes) -> np.ndarray | None:
     """The vertex property `label` of a PLY file: int64 [V], or None if it has no such property."""
-    return _label(path, _read_elements(path, content, ("vertex",)).get("vertex", {}))
+    return _label(path, _read_elements(path, content, ("vertex",))[0].get("vertex", {}))
 
 
 def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
@@ -100,11 +103,13 @@ def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
 
 def _integers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
     """The values of a property as int64, if that is what they are and 32 bits hold them."""
-    with np.errstate(invalid="ignore"):
-        fits = (np.rint(values) == values) & (np.abs(values) < 2.0**32)
-    if not fits.all():
-        cause = f"the property `{name}` is no 32-bit integer in row {np.argmin(fits)}"
-        raise MeshError(path, cause, "Write it with an integer type.")
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            fits = (np.rint(values) == values) & (np.abs(values) < 2.0**32)
+        if not fits.all():
+            row = int(np.argmin(fits))
+            cause = f"value {row} of the property `{name}` is {values[row]:g}, which is no 32-bit integer"
+            raise MeshError(path, cause, "Write it with an integer type.")
     return values.astype(np.int64)
 
 
@@ -126,7 +131,7 @@ def parse_header(path: pathlib.Path, content: bytes) -> Header:
             continue
         if words[0] == "format" and len(words) == 3 and words[1] in _FORMATS:
             byte_order = _FORMATS[words[1]]
-        elif words[0] == "element" and len(words) == 3 and words[2].isdecimal():
+        elif words[0] == "element" and len(words) == 3 and words[2].isdecimal() and len(words[2]) <= _DIGITS:
             elements.append(Element(words[1], int(words[2])))
         elif words[0] == "property" and elements and len(words) == 3 and words[1] in _TYPES:
             elements[-1].properties.append(Property(words[2], _TYPES[words[1]]))
@@ -147,8 +152,12 @@ def _is_list(words: list[str]) -> bool:
     return len(words) == 5 and words[1] == "list" and words[3] in _TYPES and _TYPES.get(words[2], "f")[0] in "iu"
 
 
-def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) -> dict[str, dict]:
-    """{element: {property: values, or (flat values, lengths int64) for a list}}, up to the last wanted element."""
+def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) -> tuple[dict[str, dict], str]:
+    """{element: {property: values, or (flat values, lengths int64) for a list}}, up to the last wanted element.
+
+    The second result says what lies after the last element of the header ("17 bytes"); "" if nothing does, or if that
+    element was not read.
+    """
     header = parse_header(path, content)
     last = max((i for i, element in enumerate(header.elements) if element.name in wanted), default=-1)
     if header.byte_order:
@@ -159,7 +168,10 @@ def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) 
     for element in header.elements[: last + 1]:
         columns, position = _read_element(path, element, source, position, header.byte_order)
         result[element.name] = columns
-    return result
+    rest = len(source) - position if last == len(header.elements) - 1 else 0
+    if header.byte_order and not content[position:].strip():
+        rest = 0
+    return result, counted(rest, "byte" if header.byte_order else "number") if rest else ""
 
 
 def _ascii_numbers(path: pathlib.Path, header: Header, content: bytes) -> np.ndarray:
@@ -196,7 +208,7 @@ def _read_element(
     number = "" if order else "f8"
     types = [(number or p.type, p.length_type and (number or p.length_type)) for p in element.properties]
     sizes = np.array([[np.dtype(t).itemsize // unit, np.dtype(n).itemsize // unit if n else 0] for t, n in types])
-    _, lengths, stop = _walk(source, position, 1, sizes, order == ">", not order)
+    _, lengths, stop = _layout(source, position, 1, sizes, order, True)
     if stop >= 0:
         record = _record(element, types, lengths[0], order)
         stop = position + element.count * record.itemsize // unit
@@ -205,12 +217,15 @@ def _read_element(
             columns = _even_columns(element, rows, lengths[0])
             if columns is not None:
                 return columns, stop
-    starts, lengths, stop = _walk(source, position, element.count, sizes, order == ">", not order)
+    _, _, stop = _layout(source, position, element.count, sizes, order, False)
     if stop < 0:
         raise _truncated(path, element, -stop - 1)
+    starts, lengths, stop = _layout(source, position, element.count, sizes, order, True)
     columns = {}
     for i, p in enumerate(element.properties):
-        values = _gather(source, starts[:, i], lengths[:, i], np.dtype(order + types[i][0]))
+        dtype = np.dtype(order + types[i][0])
+        values = np.empty(lengths[:, i].sum(), dtype)
+        _gather(source, starts[:, i], lengths[:, i] * (dtype.itemsize // unit), values.view(source.dtype))
         columns[p.name] = (values, lengths[:, i]) if p.length_type else values
     return columns, stop
 
@@ -239,39 +254,53 @@ def _even_columns(element: Element, rows: np.ndarray, lengths: np.ndarray) -> di
     return columns
 
 
-def _gather(source: np.ndarray, starts: np.ndarray, lengths: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Values of one property: lengths[r] items from starts[r] on, row after row."""
-    size = dtype.itemsize // source.itemsize
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    items = np.repeat(starts, lengths) + within * size
-    return source[items[:, None] + np.arange(size)].reshape(-1).view(dtype)
+def _layout(
+    source: np.ndarray, position: int, count: int, sizes: np.ndarray, order: str, stored: bool
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Where each property of each row starts and how many items it has.
+
+    sizes: int64 [properties, 2], of one item and of the list length (0: no list). Returns starts and lengths, int64
+    [count, properties] or [0, properties] unless `stored`, and the end position, or minus (the first row that runs
+    over the end or has a list length that is no count) minus 1.
+    """
+    starts = np.empty((count if stored else 0, len(sizes)), np.int64)
+    lengths = np.empty_like(starts)
+    return starts, lengths, _walk(source, position, count, sizes, order == ">", not order, starts, lengths)
 
 
 @njit(cache=True, nogil=True)
-def _walk(source, position, count, sizes, big_endian, text):
-    """Where each property of each row starts and how many items it has.
+def _gather(source, starts, lengths, out):
+    """Copies lengths[r] items from starts[r] on, row after row."""
+    place = 0
+    for row in range(len(starts)):
+        for item in range(lengths[row]):
+            out[place] = source[starts[row] + item]
+            place += 1
 
-    sizes: int64 [properties, 2], of one item and of the list length (0: no list). Returns starts and lengths
-    [count, properties] and the end position, or minus (the row that runs over the end) minus 1.
-    """
-    starts = np.empty((count, len(sizes)), np.int64)
-    lengths = np.ones((count, len(sizes)), np.int64)
+
+@njit(cache=True, nogil=True)
+def _walk(source, position, count, sizes, big_endian, text, starts, lengths):
+    """The loop of `_layout`: fills the rows that `starts` and `lengths` have and returns the end."""
     for row in range(count):
         for p in range(len(sizes)):
+            length = np.int64(1)
             if sizes[p, 1]:
                 if position + sizes[p, 1] > len(source):
-                    return starts, lengths, -row - 1
-                length = np.int64(0)
+                    return -row - 1
                 if text:
                     length = np.int64(source[position])
+                    if length != source[position]:
+                        return -row - 1
                 else:
+                    length = np.int64(0)
                     for byte in range(sizes[p, 1]):
                         place = byte if big_endian else sizes[p, 1] - 1 - byte
                         length = (length << 8) | np.int64(source[position + place])
                 position += sizes[p, 1]
+            if length < 0 or length > (len(source) - position) // sizes[p, 0]:
+                return -row - 1
+            if row < len(starts):
+                starts[row, p] = position
                 lengths[row, p] = length
-            starts[row, p] = position
-            if lengths[row, p] < 0 or lengths[row, p] > (len(source) - position) // sizes[p, 0]:
-                return starts, lengths, -row - 1
-            position += lengths[row, p] * sizes[p, 0]
-    return starts, lengths, position
+            position += length * sizes[p, 0]
+    return position

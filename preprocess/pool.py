@@ -85,6 +85,10 @@ def _serve(connection: Connection, function: Callable) -> None:
     while True:
         try:
             task = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
-        connection.send(function(task))
+        result = function(task)
+        try:
+            connection.send(result)
+        except ConnectionError:  # the parent was killed
+            return

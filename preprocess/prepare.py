@@ -9,17 +9,18 @@ from preprocess.build import build_scene
 from preprocess.hierarchy import HierarchyParams
 from preprocess.labels import LabelMap
 from preprocess.mesh import MeshError
-from preprocess.readers import read_mesh, source_hash
-from preprocess.scene import SUFFIX, SceneError, SceneHeader, read_header, write_scene
+from preprocess.readers import check_required, read_mesh, source_hash
+from preprocess.scene import SUFFIX, SceneError, SceneHeader, is_intact, read_header, write_scene
 
 
 class Reading(NamedTuple):
-    """How mesh files are read: see `readers.read_mesh`. require_colors: refuse meshes without."""
+    """How mesh files are read: see `readers.read_mesh`. require_colors, require_labels: refuse meshes without."""
 
     units: str = "m"
     up: str = "z"
     repair: bool = False
     require_colors: bool = False
+    require_labels: bool = False
 
 
 class Task(NamedTuple):
@@ -72,12 +73,13 @@ def _prepare(task: Task) -> tuple[SceneHeader, bool]:
     }
     if not task.overwrite:
         found = _found(target)
-        if found is not None and found.source_hash == digest and found.params == {**task.params.to_dict(), **more}:
+        same = found is not None and found.source_hash == digest
+        if same and found.params == {**task.params.to_dict(), **more} and is_intact(target):
             return found, False
     mesh = read_mesh(task.path, task.reading.units, task.reading.up, task.reading.repair)
-    if task.reading.require_colors and mesh.colors is None:
-        raise MeshError(task.path, "the mesh has no colours", "Leave out --require_colors to use grey.")
+    check_required(task.path, mesh, task.reading.require_colors, task.reading.require_labels)
     scene = build_scene(task.name, mesh, task.params, task.label_map, digest, more)
+    target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     write_scene(target, scene)
     return scene.header(), True

@@ -21,11 +21,18 @@ READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_st
 LABELS_SUFFIX = ".labels.ply"
 
 
-def read_mesh(path: str | pathlib.Path, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
+def read_mesh(
+    path: str | pathlib.Path,
+    units: str = "m",
+    up: str = "z",
+    repair: bool = False,
+    labels: str | pathlib.Path | None = None,
+) -> Mesh:
     """Reads and checks a mesh file; vertices keep the file's order.
 
     units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up.
-    labels: from NAME.labels.ply beside the file if there is one, else from a property `label` of the file itself.
+    labels: a PLY file with the property `label`; without it NAME.labels.ply beside the mesh if there is one, else the
+        mesh file itself.
     repair: accept non-finite vertices (see `checks.checked_mesh`). Raises MeshError; OSError if it cannot be read.
     """
     path = pathlib.Path(path)
@@ -35,13 +42,25 @@ def read_mesh(path: str | pathlib.Path, units: str = "m", up: str = "z", repair:
     raw = reader(path, path.read_bytes())
     if path.suffix.lower() == ".glb" and up == "z":
         raw.notes.append("warning: glTF is y up by its standard; give --up y unless it was exported otherwise")
-    beside = labels_path(path)
+    beside = labels_path(path) if labels is None else pathlib.Path(labels)
     if beside is not None:
         raw.labels = read_labels(beside)
         if len(raw.labels) != len(raw.vertices):
             cause = f"{counted(len(raw.labels), 'label')} for the {counted(len(raw.vertices), 'vertex')} of {path}"
             raise MeshError(beside, cause, "Both files must list the same vertices in the same order.")
-    return checked_mesh(path, raw, units, up, repair)
+    mesh = checked_mesh(path, raw, units, up, repair)
+    mesh.labels_file = str(beside or path)
+    return mesh
+
+
+def check_required(path: pathlib.Path, mesh: Mesh, colors: bool, labels: bool) -> None:
+    """Raises MeshError if the mesh has no colours or no labels although they are required."""
+    if colors and mesh.colors is None:
+        raise MeshError(path, "the mesh has no colours", "Leave out --require_colors to use grey.")
+    if labels and mesh.labels is None:
+        expected = path.with_name(path.stem + LABELS_SUFFIX)
+        cause = f"the mesh has no labels: there is no {expected}, and no property `label` in the file itself"
+        raise MeshError(path, cause, "Add the label file, or leave out --require_labels.")
 
 
 def find_meshes(path: str | pathlib.Path) -> list[pathlib.Path]:

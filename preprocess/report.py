@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from preprocess.build import FOREIGN, OUTSIDE_MAP
+from preprocess.build import FOREIGN, NO_LABELS, OUTSIDE_MAP
+from preprocess.checks import NO_COLORS
 from preprocess.mesh import counted
 from preprocess.prepare import Outcome
 
@@ -23,19 +24,18 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
         missed = [str(level) for level, reached in enumerate(outcome.header.reached) if not reached]
         if missed:
             print(f"{outcome.name}: the quadric target was not reached at level {', '.join(missed)}")
-    colorless = sum(not outcome.header.has_colors for outcome in good)
+    colorless = [outcome.name for outcome in good if not outcome.header.has_colors]
     if colorless:
-        print(f"no colours in {colorless} of {counted(len(good), 'scene')}")
+        print(f"warning: no colours {_where(colorless, good)}; grey is used, --require_colors refuses them")
+    unlabelled = [outcome.name for outcome in good if _has_note(outcome, NO_LABELS)]
+    if unlabelled:
+        print(f"no labels {_where(unlabelled, good)}; they can be predicted, not trained on or scored")
     outside = [outcome.name for outcome in good if _has_note(outcome, OUTSIDE_MAP)]
     if outside:
-        names = ", ".join(outside[:3]) + (" ..." if outside[3:] else "")
-        where = f"in {len(outside)} of {counted(len(good), 'scene')} ({names})"
-        print(
-            f"warning: {where} more than {FOREIGN:.0%} of the labelled vertices have ids outside the label map and are "
-            "ignored; give the data's own --label_map, or --label_map auto"
-        )
+        share = f"more than {FOREIGN:.0%} of the labelled vertices have ids outside the label map and are ignored"
+        print(f"warning: {_where(outside, good)} {share}; give the data's own --label_map, or --label_map auto")
     noted = [outcome for outcome in good if outcome.header.notes]
-    noted.sort(key=lambda outcome: not _has_note(outcome, "warning:"))
+    noted.sort(key=lambda outcome: not _has_warning(outcome))
     for outcome in noted if verbose else noted[:SHOWN]:
         print(f"{outcome.name}: {'; '.join(outcome.header.notes)}")
     if len(noted) > SHOWN and not verbose:
@@ -44,8 +44,19 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
         print(f"failed: {outcome.name}: {outcome.cause}")
 
 
+def _where(names: list[str], good: list[Outcome]) -> str:
+    """`in 2 of 7 scenes (a, b)`; no names where it is all of them."""
+    listed = f" ({', '.join(names[:3])}{' ...' if names[3:] else ''})" if len(names) < len(good) else ""
+    return f"in {len(names)} of {counted(len(good), 'scene')}{listed}"
+
+
 def _has_note(outcome: Outcome, beginning: str) -> bool:
     return any(note.startswith(beginning) for note in outcome.header.notes)
+
+
+def _has_warning(outcome: Outcome) -> bool:
+    """True for a warning that the summary has no line for."""
+    return any(note.startswith("warning:") and note != NO_COLORS for note in outcome.header.notes)
 
 
 def _print_sizes(good: list[Outcome]) -> None:

@@ -157,6 +157,15 @@ def read_header(path: str | pathlib.Path) -> SceneHeader:
     return _read(pathlib.Path(path), header_only=True)[1]
 
 
+def is_intact(path: str | pathlib.Path) -> bool:
+    """True if every array of a scene file has its checksum; about a quarter of the time that building it takes."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        return False
+
+
 _ZIP_MAGIC = b"PK"
 _MAKE_AGAIN = "Run python -m preprocess.scenes again; it rebuilds files that are damaged or out of date."
 

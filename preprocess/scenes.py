@@ -23,11 +23,12 @@ from tqdm import tqdm
 from preprocess.atomic import atomic_file
 from preprocess.hierarchy import LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams
 from preprocess.labels import LabelMap, auto_label_map, read_label_map, scannet20, write_label_map
-from preprocess.mesh import MeshError
+from preprocess.mesh import MeshError, counted
 from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.prepare import Outcome, Reading, Task, prepare
 from preprocess.readers import read_raw_labels
 from preprocess.report import print_report
+from preprocess.scene import SUFFIX
 from preprocess.sources import Source, find_sources, read_split, select
 from preprocess.units import METRES, UP_ROTATIONS
 
@@ -65,17 +66,45 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     label_map = _label_map(flags.label_map, sources)
     output.mkdir(parents=True, exist_ok=True)
     write_label_map(output / "label_map.csv", label_map)
-    reading = Reading(flags.units, flags.up, flags.repair, flags.require_colors)
+    reading = Reading(flags.units, flags.up, flags.repair, flags.require_colors, flags.require_labels)
     tasks = [
         Task(source.name, source.path, output, reading, params, label_map, flags.overwrite)
         for source in chosen[shard::shards]
     ]
-    lost = [Outcome(name, None, False, 0.0, f"{name}: no mesh of this name in {flags.input}") for name in missing]
-    outcomes = _all_outcomes(tasks, flags.workers) + (lost if shard == 0 else [])
+    lost = [Outcome(name, None, False, 0.0, f"{name}: {_missing(name, sources, flags)}") for name in missing]
+    outcomes = _all_outcomes(tasks, flags.workers) + (lost if shard == 0 and not flags.allow_missing else [])
     failed = [outcome for outcome in outcomes if outcome.header is None]
+    _print_difference(flags, output, sources, names, missing)
     _write_failed(output / ("failed.json" if shards == 1 else f"failed-{shard}-of-{shards}.json"), failed)
     print_report(outcomes, time.perf_counter() - start, flags.verbose)
     return ERROR if failed else DONE
+
+
+def _missing(name: str, sources: list[Source], flags: argparse.Namespace) -> str:
+    """Why a name of the list has no scene, with the name of a mesh that may be meant."""
+    alike = [source.name for source in sources if source.name.rpartition("/")[2] == name]
+    meant = f"Is it {alike[0]}?" if alike else "Add the mesh, take it off the list, or give --allow_missing."
+    return f"no mesh of this name in {flags.input}. {meant}"
+
+
+def _print_difference(
+    flags: argparse.Namespace, output: pathlib.Path, sources: list[Source], names: list[str] | None, missing: list[str]
+) -> None:
+    """Names what list, meshes and scene files do not have in common."""
+    if missing and flags.allow_missing:
+        print(f"left out, no mesh in {flags.input}: {_listed(missing)}")
+    if names is not None:
+        unlisted = sorted({source.name for source in sources} - set(names))
+        if unlisted:
+            print(f"left out, not in {flags.split}: {_listed(unlisted)}")
+    files = {path.relative_to(output).as_posix().removesuffix(SUFFIX) for path in output.rglob(f"*{SUFFIX}")}
+    extra = sorted(files - {source.name for source in sources})
+    if extra:
+        print(f"warning: {output} has scene files without a mesh in {flags.input}: {_listed(extra)}")
+
+
+def _listed(names: list[str]) -> str:
+    return f"{counted(len(names), 'scene')} ({', '.join(names[:8])}{' ...' if names[8:] else ''})"
 
 
 def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
@@ -154,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--input", required=True, metavar="DIR", help="folder of meshes, searched recursively")
     add("--output", required=True, metavar="DIR", help="folder for the scene files")
     add("--split", metavar="LIST", help="text file of scene names, one a line; default: all meshes of the folder")
+    add("--allow_missing", action="store_true", help="names of the list without a mesh are no failures")
     add("--shard", default="0/1", metavar="I/N", help="every N-th scene from the I-th on, counted from 0")
     add("--workers", type=_count, default=_cpus(), metavar="N", help="processes (default: one a CPU; 0: this process)")
     add("--overwrite", action="store_true", help="rebuild scenes that are up to date as well")
@@ -163,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
     add("--repair", action="store_true", help="keep meshes with NaN or Inf, without the faces that touch them")
     add("--require_colors", action="store_true", help="refuse meshes without colours instead of using grey")
+    add("--require_labels", action="store_true", help="refuse meshes without labels")
     add("--label_map", default="scannet20", metavar="MAP", help="scannet20, auto, or a CSV id,name,red,green,blue")
     add("--level0_labels", choices=LEVEL0_LABELS, default="nearest", help="how level 0 gets its labels")
     add(

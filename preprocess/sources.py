@@ -19,16 +19,20 @@ class Source(NamedTuple):
 def find_sources(folder: str | pathlib.Path) -> list[Source]:
     """All meshes under a folder (or the one mesh file that is given), by name.
 
-    In a folder with *_vh_clean_2.ply files (ScanNet's layout) only those count, and the scene's name is what comes
-    before. Raises MeshError if the folder is missing or empty, or if two meshes have the same name.
+    A mesh is called by its path below the folder, without the ending: `kitchen/table`. In a folder with
+    *_vh_clean_2.ply files (ScanNet's layout) only those count, and the scene's name is what comes before, without the
+    folder. Raises MeshError if the folder is missing or empty, or if two meshes have the same name.
     """
-    paths = find_meshes(folder)
+    paths, top = find_meshes(folder), pathlib.Path(folder)
     scannet_folders = {path.parent for path in paths if path.stem.endswith(SCANNET_SUFFIX)}
     named: dict[str, pathlib.Path] = {}
     for path in paths:
-        if path.parent in scannet_folders and not path.stem.endswith(SCANNET_SUFFIX):
+        if path.stem.endswith(SCANNET_SUFFIX):
+            name = path.stem.removesuffix(SCANNET_SUFFIX)
+        elif path.parent in scannet_folders:
             continue
-        name = path.stem.removesuffix(SCANNET_SUFFIX)
+        else:
+            name = path.stem if path == top else path.relative_to(top).with_suffix("").as_posix()
         if name in named:
             raise MeshError(path, f"the name {name} is also that of {named[name]}", "Rename one of the two.")
         named[name] = path

@@ -128,7 +128,7 @@ def damaged() -> dict:
         "html.off": (b"<html>", "not an ASCII OFF: begins with '<html>'"),
         "cut.off": (off_text().encode()[:-20], "5 vertices and 6 faces declared, 9 lines present"),
         "count.off": (b"OFF\nfive 6 0\n", "no vertex and face counts"),
-        "short.off": (off_text().replace("3 0 2 1", "4 0 2 1").encode(), "shorter than its corner count"),
+        "short.off": (off_text().replace("3 0 2 1", "4 0 2 1").encode(), "face 0 declares 4 corners, its line has 3"),
         "empty.stl": (b"", "this file 0"),
         "cut.stl": (stl[:-1], "a binary STL with 6 triangles has 384 bytes, this file 383"),
         "cut_ascii.stl": (ascii_stl[: len(ascii_stl) // 2], "or no endsolid"),

@@ -57,7 +57,7 @@ def test_folder_to_folder(run, folder, octants):
     output = folder.parent / "out"
     assert names(output) == ["a.scene.npz", "b.scene.npz", "label_map.csv", "scene0000_00.scene.npz"]
     assert "3 built, 0 up to date, 0 failed" in out
-    assert "no colours in 3 of 3 scenes" in out
+    assert "warning: no colours in 3 of 3 scenes; grey is used" in out
     assert read_label_map(output / "label_map.csv") == scannet20()
     scene = read_scene(output / "scene0000_00.scene.npz")
     assert scene.name == "scene0000_00"
@@ -178,7 +178,7 @@ def test_ids_outside_the_map_are_one_line_of_the_summary(run, folder, write_ply,
         labels = np.full(len(vertices), 3)
         labels[: round(share * len(labels))] = np.resize(ids, round(share * len(labels)))
         write_ply(folder / "b.labels.ply", vertices, faces, labels)
-        return [line for line in run()[1].splitlines() if line.startswith("warning:")]
+        return [line for line in run()[1].splitlines() if line.startswith("warning: in ")]
 
     assert warnings(7, 200) == [
         "warning: in 1 of 3 scenes (b) more than 1% of the labelled vertices have ids outside the label map and are "
@@ -291,8 +291,13 @@ def test_wrong_paths(run, folder, change, message):
 
 
 def test_two_meshes_of_one_name(run, folder):
-    (folder / "sub" / "b.obj").write_text("")
-    (folder / "sub" / "scene0000_00_vh_clean_2.ply").unlink()
+    (folder / "sub2").mkdir()
+    (folder / "sub2" / "b.ply").write_bytes((folder / "b.ply").read_bytes())
+    status, out, _ = run()
+    assert status == 0
+    assert "4 built" in out
+    assert read_header(folder.parent / "out" / "sub2" / "b.scene.npz").name == "sub2/b"
+    (folder / "b.obj").write_text("")
     status, _, err = run()
     assert status == 1
     assert "the name b is also that of" in err
