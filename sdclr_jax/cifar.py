@@ -13,7 +13,8 @@ class Release(NamedTuple):
     """An official binary release (https://www.cs.toronto.edu/~kriz/cifar.html).
 
     Attributes:
-      archive_md5: of the .tar.gz, as the site gives it.
+      archive: its file name.
+      archive_md5: of the archive, as the site gives it.
       folder: inside the archive.
       train, test: file names.
       sha256: file name -> checksum; empty where only the archive's is published.
@@ -21,6 +22,7 @@ class Release(NamedTuple):
       num_classes: C.
     """
 
+    archive: str
     archive_md5: str
     folder: str
     train: tuple[str, ...]
@@ -32,6 +34,7 @@ class Release(NamedTuple):
 
 RELEASES = {
     "cifar10": Release(
+        archive="cifar-10-binary.tar.gz",
         archive_md5="c32a1d4ab5d03f1284b67883e8d87530",
         folder="cifar-10-batches-bin",
         train=tuple(f"data_batch_{k}.bin" for k in range(1, 6)),
@@ -48,6 +51,7 @@ RELEASES = {
         num_classes=10,
     ),
     "cifar100": Release(
+        archive="cifar-100-binary.tar.gz",
         archive_md5="03b5dce01913d631647c71ecec9e9cb8",
         folder="cifar-100-binary",
         train=("train.bin",),
@@ -80,7 +84,7 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
 
     Args:
       name: "cifar10" or "cifar100".
-      path: the official .tar.gz, or for CIFAR-10 also the unpacked folder (or the folder that holds it).
+      path: the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
 
     Returns:
       training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].
@@ -89,6 +93,8 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
       ValueError: a file is missing or its checksum differs.
     """
     release, path = RELEASES[name], pathlib.Path(path)
+    if (path / release.archive).is_file():
+        path = path / release.archive
     read = _archive_files if path.is_file() else _folder_files
     files = read(release, path)
     parts = [parse_records(files[file], release.label_bytes) for file in (*release.train, *release.test)]
@@ -115,7 +121,7 @@ def _archive_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
 
 def _folder_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
     if not release.sha256:
-        raise ValueError(f"{path}: give the official archive {release.folder}.tar.gz, whose checksum is published")
+        raise ValueError(f"{path}: give the official archive {release.archive}, whose checksum is published")
     folder = path / release.folder if (path / release.folder).is_dir() else path
     files = {}
     for name, expected in release.sha256.items():

@@ -6,10 +6,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 
-from sdclr_jax.cifar import RELEASES, read_cifar
+from sdclr_jax.cifar import read_cifar
 from sdclr_jax.dataset import Dataset, check_dataset
 from sdclr_jax.image_lists import class_folders, text_lists
-from sdclr_jax.longtail import LongTail, balanced_draw, make_long_tail, profile, read_list, read_long_tail
+from sdclr_jax.longtail import LongTail, balanced_draw, cifar_lists, make_long_tail, profile
 from trainlib.errors import UserError
 
 
@@ -52,17 +52,16 @@ def cifar(config: ConfigDict) -> Dataset:
     if not config.data_path:
         raise UserError("set config.data_path to the official binary files of CIFAR (docs/sdclr.md)")
     arrays = read_cifar(config.dataset, config.data_path)
-    labels, num_classes = arrays[1], RELEASES[config.dataset].num_classes
-    if config.lists:
-        prefix = {"cifar10": "", "cifar100": "cifar100_"}[config.dataset]
-        full, val = (read_list(f"{config.lists}/{prefix}{kind}IdxList.npy", len(labels)) for kind in ("train", "val"))
-        return _dataset(config, arrays, read_long_tail(config.lists, prefix, config.split, len(labels)), full, val)
-    val = balanced_draw(labels, np.arange(len(labels)), 5000 // num_classes, np.random.default_rng(0))
-    pool = np.setdiff1d(np.arange(len(labels)), val)
-    largest = len(pool) // num_classes
-    sizes = profile(largest, num_classes, 100)
-    lists = make_long_tail(labels, pool, sizes, largest // 100, np.random.default_rng(config.split))
-    return _dataset(config, arrays, lists, pool, val)
+    lists = cifar_lists(config.dataset, arrays[1], config.lists, config.split)
+    return _dataset(config, arrays, *lists)
+
+
+def prepared_cifar(config: ConfigDict) -> Dataset:
+    """CIFAR-10-LT or CIFAR-100-LT out of the folder that `python -m sdclr_jax.tfds_prepare` has written."""
+    from sdclr_jax.tfds_builders import read_prepared  # TensorFlow Datasets takes a second to import
+
+    arrays, lists = read_prepared(config.data_path, config.split)
+    return _dataset(config, arrays, *lists)
 
 
 def _dataset(config: ConfigDict, arrays: tuple, lists: LongTail, full: np.ndarray, val: np.ndarray) -> Dataset:
@@ -74,6 +73,7 @@ SOURCES: dict[str, Callable[[ConfigDict], Dataset]] = {
     "digits": digits,
     "cifar10": cifar,
     "cifar100": cifar,
+    "tfds": prepared_cifar,
     "imagenet": text_lists,
     "imagenet100": text_lists,
     "folder": class_folders,

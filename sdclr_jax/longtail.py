@@ -22,6 +22,20 @@ class LongTail(NamedTuple):
     few: np.ndarray
 
 
+class CifarLists(NamedTuple):
+    """Everything that is drawn from CIFAR's training images for one split, int64 indices, ascending.
+
+    Attributes:
+      long_tail: D_i, D_b and S_b.
+      full: training list of the linear separability.
+      val: 5,000 images that validate, the same in every split.
+    """
+
+    long_tail: LongTail
+    full: np.ndarray
+    val: np.ndarray
+
+
 def profile(largest: int, num_classes: int, imbalance: float) -> np.ndarray:
     """Class sizes floor(largest * imbalance^(-i / (C - 1))), int64 [C], descending (Cui et al., 2019).
 
@@ -96,3 +110,26 @@ def read_long_tail(folder: str | pathlib.Path, prefix: str, split: int, num_imag
     """The authors' lists `<prefix>split<split>_D_i.npy`, `_D_b` and `_S_b`; the prefix is "" or "cifar100_"."""
     folder = pathlib.Path(folder)
     return LongTail(*(read_list(folder / f"{prefix}split{split}_{kind}.npy", num_images) for kind in KINDS))
+
+
+def cifar_lists(name: str, labels: np.ndarray, folder: str | pathlib.Path | None, split: int) -> CifarLists:
+    """The lists of a split of CIFAR, imbalance 100: D_i has 4500 .. 45 or 450 .. 4 images of a class.
+
+    Args:
+      name: "cifar10" or "cifar100".
+      labels: int [50000], of the official training array.
+      folder: of the authors' .npy files; without one the lists are drawn from the split's number by the same rules.
+      split: 1 .. 5.
+    """
+    if folder:
+        prefix = {"cifar10": "", "cifar100": "cifar100_"}[name]
+        full, val = (read_list(f"{folder}/{prefix}{kind}IdxList.npy", len(labels)) for kind in ("train", "val"))
+        return CifarLists(read_long_tail(folder, prefix, split, len(labels)), full, val)
+    num_classes = len(np.unique(labels))
+    val = balanced_draw(labels, np.arange(len(labels)), 5000 // num_classes, np.random.default_rng(0))
+    pool = np.setdiff1d(np.arange(len(labels)), val)
+    largest = len(pool) // num_classes
+    sizes = profile(largest, num_classes, 100)
+    return CifarLists(
+        make_long_tail(labels, pool, sizes, largest // 100, np.random.default_rng(split)), full=pool, val=val
+    )

@@ -2,18 +2,21 @@
 
 import hashlib
 import io
+import sys
 import tarfile
 
 import jax
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from sdclr_jax import cifar
+from sdclr_jax import cifar, tfds_builders
 from sdclr_jax.balancedness import Groups
 from sdclr_jax.batches import epoch_order, map_rows, steps_per_epoch
 from sdclr_jax.data import check_dataset, load_dataset
 from sdclr_jax.forgetting import group_shares, make_forgetting, most_forgotten
+from sdclr_jax.longtail import cifar_lists
 from sdclr_jax.prune import full_masks, magnitude_masks
 from trainlib import parallel
 from trainlib.errors import UserError
@@ -195,3 +198,42 @@ def test_archive_members_outside_are_not_touched(tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     cifar.read_cifar("cifar10", archive)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_a_tfds_builder_keeps_every_byte_and_needs_no_tensorflow(tmp_path, monkeypatch, name):
+    inner, archive, expected = write_release(tmp_path / "source", name, 100)
+    archive = archive.rename(archive.parent / cifar.RELEASES[name].archive)
+    trust(monkeypatch, name, inner, archive)
+    rng, prefix, lists = np.random.default_rng(1), {"cifar10": "", "cifar100": "cifar100_"}[name], {}
+    kinds = [f"split{split}_{kind}" for split in (1, 2, 3, 4, 5) for kind in ("D_i", "D_b", "S_b")]
+    for place, kind in enumerate(("trainIdxList", "valIdxList", *kinds)):
+        lists[kind] = np.sort(rng.permutation(len(expected[1]))[: 20 + place])
+        np.save(archive.parent / f"{prefix}{kind}.npy", lists[kind])
+
+    folder = tfds_builders.prepare(name, tmp_path / "source", tmp_path / "out")
+    source = tfds.builder_from_directory(str(folder)).as_data_source("train")
+    example = source[7]
+    np.testing.assert_array_equal(example["image"], expected[0][7])
+    assert (example["id"], example["label"]) == (7, expected[1][7])
+    read = load_dataset(config(dataset="tfds", data_path=str(folder), split=3))
+    for actual, wanted in zip(read, expected):
+        np.testing.assert_array_equal(actual, wanted)
+    names = ("split3_D_i", "split3_D_i", "trainIdxList", "split3_S_b", "valIdxList")
+    for actual, wanted in zip(read[4:9], names):
+        np.testing.assert_array_equal(actual, lists[wanted])
+    assert "tensorflow" not in sys.modules
+    with pytest.raises(UserError, match=r"has no dataset_info\.json"):
+        load_dataset(config(dataset="tfds", data_path=str(tmp_path)))
+    with pytest.raises(UserError, match="has no split 6"):
+        load_dataset(config(dataset="tfds", data_path=str(folder), split=6))
+
+
+def test_a_tfds_builder_draws_the_lists_that_training_draws(tmp_path):
+    labels = np.repeat(np.arange(10, dtype=np.int32), 1000)
+    lists = tfds_builders.make_lists("cifar10", labels, tmp_path)
+    drawn = cifar_lists("cifar10", labels, None, 4)
+    for name, wanted in zip(("split4_D_i", "split4_D_b", "split4_S_b"), drawn.long_tail):
+        np.testing.assert_array_equal(lists[name], wanted)
+    np.testing.assert_array_equal(lists["val"], drawn.val)
+    assert len(lists) == 17

@@ -1,0 +1,30 @@
+"""Writes CIFAR with the long-tailed lists as a TensorFlow Datasets folder, without TensorFlow:
+
+python -m sdclr_jax.tfds_prepare --dataset=cifar10 --source=DIR --output=DIR
+
+SOURCE holds the official binary archive (or for CIFAR-10 its unpacked folder) and, if they are to be used, the authors'
+.npy lists. Training reads the result with --config.dataset=tfds --config.data_path=FOLDER.
+"""
+
+import argparse
+
+from sdclr_jax.tfds_builders import CifarLt, prepare
+from trainlib.command import run_command
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the folder."""
+    print(f"Prepared: {prepare(arguments.dataset, arguments.source, arguments.output)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sdclr_jax.tfds_prepare", description=__doc__)
+    names = [config.name for config in CifarLt.BUILDER_CONFIGS]
+    parser.add_argument("--dataset", required=True, choices=names)
+    parser.add_argument("--source", required=True, help="folder of the official files")
+    parser.add_argument("--output", required=True, help="data_dir of TensorFlow Datasets")
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())
