@@ -25,6 +25,8 @@ SHORTCUTS = {
     1: {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"},
     2: {"downsample_conv": "downsample.conv", "downsample_bn": "downsample.bn"},
 }
+TORCH_AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+"""Axes of ours in torch's order, by rank: convolutions, linear layers, vectors."""
 
 
 def torch_name(path: Path, num_bn_sets: int) -> str:
@@ -54,7 +56,7 @@ def name_table(variables: Mapping[str, Any]) -> dict[Path, str]:
 
 def to_torch_layout(array: np.ndarray) -> np.ndarray:
     """[H, W, I, O] -> [O, I, H, W]; [in, out] -> [out, in]; vectors as they are."""
-    return np.transpose(array, {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[array.ndim])
+    return np.transpose(array, TORCH_AXES[array.ndim])
 
 
 def from_torch_layout(array: np.ndarray) -> np.ndarray:
@@ -91,6 +93,19 @@ def to_state_dict(variables: Mapping[str, Any], updates: tuple[int, int] = (0, 0
     return state
 
 
+def is_unused(name: str) -> bool:
+    """Whether an entry of the original's state_dict is a constant or a counter that the network here does without."""
+    return name.startswith("normalize.") or name.endswith("num_batches_tracked")
+
+
+def torch_shapes(like: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shape by torch name of variables or their `jax.eval_shape`."""
+    shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(dict(like)).items()}
+    return {
+        name: tuple(shapes[path][k] for k in TORCH_AXES[len(shapes[path])]) for path, name in name_table(like).items()
+    }
+
+
 def from_state_dict(
     state: Mapping[str, np.ndarray], like: Mapping[str, Any], skip: tuple[str, ...] = ()
 ) -> dict[str, Any]:
@@ -110,7 +125,7 @@ def from_state_dict(
     state = {name.removeprefix("module."): np.asarray(array) for name, array in state.items()}
     table = name_table(like)
     shapes = {path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(dict(like)).items()}
-    ignored = {name for name in state if name.startswith(("normalize.", *skip)) or name.endswith("num_batches_tracked")}
+    ignored = {name for name in state if is_unused(name) or name.startswith(skip)}
     missing = [name for name in table.values() if name not in state]
     extra = sorted(state.keys() - set(table.values()) - ignored)
     arrays = {path: from_torch_layout(state[name]) for path, name in table.items() if name in state}

@@ -1,5 +1,7 @@
 """The command line of the mains: `python -m X --config=configs/x.py:words --config.key=value --workdir=DIR`."""
 
+import ast
+import importlib.util
 import logging
 import pathlib
 import sys
@@ -58,6 +60,31 @@ def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any
         seen.add(name)
         values[name] = _word_value(name, word, text, known[name])
     return values
+
+
+def load_config_file(path: str, settings: Sequence[str] = ()) -> ml_collections.ConfigDict:
+    """The config of `configs/NAME.py:words`, for programs without `run_main`.
+
+    Args:
+        settings: values of keys, "KEY=VALUE"; a value is read as Python where it is not text (`True`, `0.3`, `(1, 2)`).
+
+    Raises UsageError if there is no such file, key or value.
+    """
+    file, _, words = path.partition(":")
+    if not pathlib.Path(file).is_file():
+        raise UsageError(f"there is no config file {file}")
+    spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config(words)
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        try:
+            value = text if isinstance(config[key], str) else ast.literal_eval(text)
+            config.update_from_flattened_dict({key: value})
+        except (KeyError, TypeError, ValueError, SyntaxError) as error:
+            raise UsageError(f"{setting!r} sets no key of {file} to a value of its type: {error}") from error
+    return config
 
 
 def allowed_changes() -> tuple[str, ...]:

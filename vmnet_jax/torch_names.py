@@ -125,10 +125,31 @@ def from_state_dict(state: Mapping[str, np.ndarray]) -> dict:
     return unflatten_dict({path: to_ours(state[entry.name], entry) for path, entry in TORCH_NAMES.items()})
 
 
-def to_state_dict(variables: Mapping) -> dict[str, np.ndarray]:
-    """Arrays by state_dict name from {"params", "batch_stats"}, or from {"params": gradient} those of a gradient.
+def is_unused(name: str) -> bool:
+    """Whether an entry of the original's state_dict has no part in the computation."""
+    return ".lin_edge." in name or name.endswith(".num_batches_tracked")
 
-    The entries that ours lacks are absent: the original loads the result with strict=False.
-    """
+
+def torch_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape in the state_dict of the array at a path of ours."""
+    entry = TORCH_NAMES[path]
+    return shape[::-1] if entry.transposed else (1,) if entry.scalar else shape
+
+
+def to_state_dict(variables: Mapping) -> dict[str, np.ndarray]:
+    """Arrays by state_dict name from {"params", "batch_stats"}, or from {"params": gradient} those of a gradient."""
     flat = flatten_dict(dict(variables))
     return {TORCH_NAMES[path].name: to_theirs(array, TORCH_NAMES[path]) for path, array in flat.items()}
+
+
+def with_unused(state: Mapping[str, np.ndarray], updates: int = 0) -> dict[str, np.ndarray]:
+    """The whole state_dict of the original: with `lin_edge` (zeros) and `num_batches_tracked` (`updates`)."""
+    whole = {}
+    for name, array in state.items():
+        if ".lin_skip.weight" in name:
+            edge = name.replace("lin_skip", "lin_edge")
+            whole |= {edge: np.zeros((1, 1), np.float32), edge.replace("weight", "bias"): np.zeros(1, np.float32)}
+        whole[name] = array
+        if name.endswith(".running_var"):
+            whole[name.replace("running_var", "num_batches_tracked")] = np.asarray(updates, np.int64)
+    return whole

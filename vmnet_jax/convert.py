@@ -1,0 +1,118 @@
+"""Weights of the original program, in and out.
+
+  python -m vmnet_jax.convert CHECKPOINT.pt --workdir=DIR [--config=configs/vmnet_scannet.py] [--label_map=FILE.csv]
+  python -m vmnet_jax.convert --workdir=DIR --to-torch=FILE.pt [--step=last|best|N]
+
+The first reads a PyTorch checkpoint (zip or stream format, or safetensors; no PyTorch needed, nothing of the file is
+executed) and makes a workdir that evaluate, predict and train take as their own. The second writes the network of a
+workdir as a state_dict that the original program loads.
+"""
+
+import argparse
+import logging
+import pathlib
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from preprocess.hierarchy import HierarchyParams
+from preprocess.labels import LabelMap, read_label_map, scannet20
+from trainlib.checkpoints import CheckpointStore
+from trainlib.command import run_command
+from trainlib.errors import UsageError, UserError
+from trainlib.flags import load_config_file
+from trainlib.torch_files import read_tensors, write_tensors
+from trainlib.weight_table import require_weights
+from trainlib.workdir import open_workdir
+from vmnet_jax.build import build_state
+from vmnet_jax.restore import load_run, write_inputs
+from vmnet_jax.torch_names import TORCH_NAMES, from_state_dict, is_unused, to_state_dict, torch_shape, with_unused
+
+_log = logging.getLogger(__name__)
+
+HEAD = "Euc_branch.output_layer.bias"
+
+
+def from_torch(
+    checkpoint: str | pathlib.Path,
+    workdir: str | pathlib.Path,
+    config: ConfigDict,
+    label_map: LabelMap | None = None,
+) -> None:
+    """Makes a workdir with the weights of a checkpoint of the original program as its step 0.
+
+    Args:
+      checkpoint: PyTorch or safetensors file with the state_dict of the whole network.
+      workdir: folder without a checkpoint of its own.
+      config: of the network and of a later training; `layer_norm_scope` becomes "batch", as the original computes.
+      label_map: of the classes, in the order of the network's outputs; ScanNet's 20 if not given.
+
+    Raises:
+      UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
+    """
+    found = read_tensors(checkpoint)
+    label_map = label_map or scannet20()
+    classes = len(found[HEAD]) if HEAD in found else len(label_map.names)
+    if classes != len(label_map.names):
+        raise UserError(
+            f"{checkpoint} has {classes} classes, the label map {len(label_map.names)}: name them with --label_map"
+        )
+    config.layer_norm_scope = "batch"
+    target = jax.eval_shape(lambda: build_state(config, classes))
+    flat = flatten_dict({"params": target.params, "batch_stats": target.batch_stats})
+    expected = {TORCH_NAMES[path].name: torch_shape(path, leaf.shape) for path, leaf in flat.items()}
+    variables = from_state_dict(require_weights(str(checkpoint), expected, found, is_unused))
+    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), target)  # of step and optimiser
+    state = fresh.replace(**variables)
+    with open_workdir(workdir, config) as folder, CheckpointStore(folder.checkpoints) as store:
+        if store.latest_step() is not None:
+            raise UserError(f"{workdir} has checkpoints of its own; choose another --workdir")
+        store.check_space(state)
+        folder.keep_config()
+        write_inputs(folder.path, {**HierarchyParams().to_dict(), "units": "m"}, label_map)
+        store.save(0, state)
+    _log.info("%d arrays, %d classes; layer_norm_scope is 'batch', as the original computes", len(expected), classes)
+
+
+def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
+    """Writes the network of a workdir as a state_dict of the original program, and returns it."""
+    run = load_run(workdir, step)
+    state = with_unused(to_state_dict(run.variables), run.step)
+    write_tensors(path, state)
+    if run.config.layer_norm_scope != "batch":
+        _log.warning(
+            "This network normalises each scene by itself (layer_norm_scope %r); the original normalises the whole "
+            "batch: the same for one scene at a time",
+            run.config.layer_norm_scope,
+        )
+    return state
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.convert", description=__doc__)
+    parser.add_argument("checkpoint", nargs="?", help="weights of the original program")
+    parser.add_argument("--workdir", required=True, help="folder to make, or with --to-torch the folder of a run")
+    parser.add_argument("--config", default="configs/vmnet_scannet.py", help="config of the network")
+    parser.add_argument("--label_map", help="CSV of id,name,red,green,blue; default: ScanNet's 20 classes")
+    parser.add_argument("--to-torch", metavar="FILE", help="write the workdir's network for the original program")
+    parser.add_argument("--step", default="last", help="with --to-torch: last, best, or a step's number")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Converts and says where the result lies."""
+    if bool(arguments.checkpoint) == bool(arguments.to_torch):
+        raise UsageError("give either a checkpoint to read, or --to-torch=FILE to write")
+    if arguments.to_torch:
+        state = to_torch(arguments.workdir, arguments.to_torch, arguments.step)
+        print(f"{arguments.to_torch}: {len(state)} entries; load them with model.load_state_dict(torch.load(FILE))")
+        return
+    label_map = read_label_map(arguments.label_map) if arguments.label_map else None
+    from_torch(arguments.checkpoint, arguments.workdir, load_config_file(arguments.config), label_map)
+    print(f"{arguments.workdir}: ready for evaluate, predict and train")
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())
