@@ -15,7 +15,7 @@ from kernels.device.blocks import accumulator, by_platform, check_method, take_r
 from kernels.device.edges import Edges, add_by_target, edge_dots, edge_sums
 from kernels.device.tables import Rings, real_edges
 
-METHODS = ("numba", "blocked", "segment_sum")
+METHODS = ("numba", "xla", "blocked", "segment_sum")
 SHIFTS = ("vertex", "global")
 LOG_TINY = math.log(1e-16)
 
@@ -43,8 +43,8 @@ def one_ring_attention(
       shift: what is subtracted before exp. "vertex": the maximum over the edges into i. "global": the maximum M over
         all edges, and 1e-16 added to the denominator; alphas of vertices whose scores lie more than about 30 below M
         then shrink, and the gradient flows through M too, shared among ties.
-      method: "numba" (compiled by Numba; float32 on CPU), "blocked", "segment_sum" (the plain reference) or None: numba
-        where possible, else blocked.
+      method: "numba" (compiled by Numba; float32 on CPU), "blocked" (512 rows at a time), "xla" (the same on CPU, 16384
+        rows elsewhere), "segment_sum" (the plain reference) or None: numba where possible, else xla.
 
     Returns:
       [V, Dv] in the dtype of `value`; zero for a vertex without edges and in padding rows. The gradient of the fast

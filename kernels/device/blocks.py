@@ -45,13 +45,16 @@ def by_platform(
     function: Callable[..., Any],
     method: str | None,
     *operands: Any,
-    numba: Callable[..., Any] | None = None,
+    numba: Callable[..., Any],
+    pallas: Callable[..., Any] | None = None,
     **static: Any,
 ) -> Any:
-    """function(*operands, **static, blocked=True or False), or numba(*operands, **static), which does the same.
+    """function(*operands, **static, blocked=True or False), or the kernel numba(*operands, **static) or pallas(...),
+    which do the same.
 
-    With `method` None the program takes, where it is compiled for CPU, the Numba kernel if there is one that can be
-    used here and for these types, otherwise the blocked form; elsewhere it takes the form that is not blocked.
+    With `method` None the program takes, where it is compiled for CPU, the Numba kernel if it can be used here and for
+    these types, otherwise the blocked form; elsewhere it takes the form that is not blocked. "xla" is the same without
+    the Numba kernel.
     `lax.platform_dependent` decides at lowering, so that a program placed on the CPU of a GPU machine, or exported for
     another platform, takes the form meant for where it runs; only that form is compiled.
 
@@ -62,10 +65,12 @@ def by_platform(
         if reason := obstacle(operands):
             raise ValueError(f'method "numba" cannot be used: {reason}')
         return numba(*operands, **static)
-    if method is None:
+    if method == "pallas":
+        return pallas(*operands, **static)
+    if method in (None, "xla"):
         blocked = functools.partial(function, **static, blocked=True)
         whole = functools.partial(function, **static, blocked=False)
-        usable = numba is not None and obstacle(operands) is None
+        usable = method is None and obstacle(operands) is None
         return lax.platform_dependent(
             *operands, cpu=functools.partial(numba, **static) if usable else blocked, default=whole
         )

@@ -7,10 +7,11 @@ import chex
 import jax
 
 from kernels.cpu_ffi import gather_gemm as on_cpu
+from kernels.device import pallas_gather_gemm as fused
 from kernels.device.blocks import by_platform, check_method
 from kernels.device.gather_gemm import gather_gemm, gather_gemm_outer, segment_gemm
 
-METHODS = ("numba", "blocked", "whole", "segment_sum")
+METHODS = ("numba", "pallas", "xla", "blocked", "whole", "segment_sum")
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -25,16 +26,17 @@ def submanifold_conv(
         dtype of `features`; its gradient has its own dtype.
       neighbours: int32 [P, 27], row of the voxel at offset k, absent P-1. Trusted: indices must be in range and
         neighbours[neighbours[p, k], 26-k] == p wherever the neighbour exists.
-      method: "numba" (compiled by Numba; float32 on CPU), "blocked" (im2col over blocks of rows), "whole" (im2col at
-        once), "segment_sum" (the plain reference), or None: numba where possible and else blocked on CPU, whole
-        elsewhere.
+      method: "numba" (compiled by Numba; float32 on CPU), "pallas" (fused gather and product on GPU), "blocked" (im2col
+        over blocks of rows), "whole" (im2col at once), "xla" (blocked on CPU, whole elsewhere), "segment_sum" (the
+        plain reference), or None: numba where possible, else xla.
 
     Returns:
       [P, Cout] in the dtype of `features`, padding rows zero. The fast methods have a custom reverse-mode derivative
       without scatters (no forward mode); a cotangent's padding rows are ignored.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
+      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" or "pallas" where it is not
+      possible.
     """
     check_method(method, METHODS)
     rows, width = features.shape
@@ -48,7 +50,8 @@ def submanifold_conv(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(method: str | None, features: jax.Array, kernel: jax.Array, neighbours: jax.Array) -> jax.Array:
     weights = kernel.astype(features.dtype)
-    return by_platform(gather_gemm, method, features, weights, neighbours, numba=on_cpu.gather_gemm)
+    operands = features, weights, neighbours
+    return by_platform(gather_gemm, method, *operands, numba=on_cpu.gather_gemm, pallas=fused.gather_gemm)
 
 
 def _conv_forward(method, features, kernel, neighbours):
@@ -61,7 +64,9 @@ def _conv_backward(method, saved, cotangent):
     features, kernel, neighbours = saved
     mirrored = kernel[::-1].transpose(0, 2, 1).astype(features.dtype)
     operands = features, cotangent, mirrored, neighbours
-    dx, dw = by_platform(gather_gemm_outer, method, *operands, numba=on_cpu.gather_gemm_outer)
+    dx, dw = by_platform(
+        gather_gemm_outer, method, *operands, numba=on_cpu.gather_gemm_outer, pallas=fused.gather_gemm_outer
+    )
     return dx, dw[::-1].astype(kernel.dtype), None
 
 

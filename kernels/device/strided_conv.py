@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from kernels.cpu_ffi import gather_gemm as on_cpu
 from kernels.device.blocks import accumulator, by_platform, check_method, take_rows, zero_last_row
 from kernels.device.gather_gemm import gather_gemm, gather_gemm_outer, segment_gemm, slot_gemm, slot_gemm_outer
-from kernels.device.sparse_conv import METHODS
+
+METHODS = ("numba", "xla", "blocked", "whole", "segment_sum")
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -27,13 +28,13 @@ def strided_conv(
       kernel: float [8, Cin, Cout], octant k = 4dx + 2dy + dz, z fastest; cast to the dtype of `features`.
       children: int32 [Q, 8], fine row in each octant of a coarse voxel, absent P-1.
       slots: int32 [P], parent * 8 + octant, padding (Q-1)*8. Must say the same as `children`; not checked.
-      method: as for `submanifold_conv`.
+      method: as for `submanifold_conv`, without "pallas".
 
     Returns:
       [Q, Cout] in the dtype of `features`, padding rows zero. Reverse mode only, except for "segment_sum".
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method.
+      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     rows, width = features.shape
@@ -54,13 +55,13 @@ def transposed_conv(
       kernel: float [8, Cin, Cout], octant order of `strided_conv`; cast to the dtype of `features`.
       children: int32 [Q, 8] and
       slots: int32 [P], as for `strided_conv`.
-      method: as for `submanifold_conv`.
+      method: as for `submanifold_conv`, without "pallas".
 
     Returns:
       [P, Cout] in the dtype of `features`, padding rows zero. Reverse mode only, except for "segment_sum".
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method.
+      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     rows, width = features.shape

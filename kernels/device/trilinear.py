@@ -18,7 +18,7 @@ from kernels.device.blocks import (
 )
 from kernels.device.segment_sum import BLOCK_BYTES, gather_segment_sum
 
-METHODS = ("numba", "blocked", "whole", "segment_sum")
+METHODS = ("numba", "xla", "blocked", "whole", "segment_sum")
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -39,8 +39,8 @@ def trilinear_read_out(
       weights: float [V, 8], absent 0; cast to the accumulator's dtype. No gradient flows into them.
       order: int32 [V*8], stable argsort of corners.ravel().
       sorted_corners: int32 [V*8], corners.ravel()[order].
-      method: "numba" (compiled by Numba; float32 on CPU), "blocked", "whole", "segment_sum" (the plain reference) or
-        None: numba where possible and else blocked on CPU, whole elsewhere.
+      method: "numba" (compiled by Numba; float32 on CPU), "blocked", "whole", "xla" (blocked on CPU, whole elsewhere),
+        "segment_sum" (the plain reference) or None: numba where possible, else xla.
 
     Returns:
       [V, C] in the dtype of `features`, padding rows zero. The gradient of the fast methods is a sorted segment-sum

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kernels.device import blocks
 from kernels.device.blocks import block_rows, by_platform, scan_blocks
 from kernels.device.pooling import mean_pool
 from kernels.device.segment_sum import gather_segment_sum
@@ -40,12 +41,22 @@ def test_scan_over_blocks_equals_one_call(rows):
     assert total == values.sum()
 
 
-def test_by_platform_runs_the_blocked_form_on_cpu():
-    assert by_platform(lambda x, *, blocked: x + (1 if blocked else 2), None, jnp.float32(0)) == 1
-    assert by_platform(lambda x, *, blocked: x + (1 if blocked else 2), "whole", jnp.float32(0)) == 2
+@pytest.mark.parametrize(("method", "want"), [("xla", 1), ("blocked", 1), ("whole", 2), ("pallas", 4)])
+def test_by_platform_runs_what_it_is_told_on_cpu(method, want):
+    def form(x, *, blocked):
+        return x + (1 if blocked else 2)
+
+    assert by_platform(form, method, jnp.float32(0), numba=lambda x: x + 3, pallas=lambda x: x + 4) == want
 
 
-def test_segment_sum_over_many_ragged_blocks():
+def test_by_platform_prefers_the_numba_kernel_on_cpu(monkeypatch):
+    for reason, want in ((None, 3), ("no reason", 1)):
+        monkeypatch.setattr(blocks, "obstacle", lambda operands, reason=reason: reason)
+        assert by_platform(lambda x, *, blocked: x + 1, None, jnp.float32(0), numba=lambda x: x + 3) == want
+
+
+@pytest.mark.parametrize("method", ["xla", None])
+def test_segment_sum_over_many_ragged_blocks(method):
     """20,011 entries of 128 channels are five blocks; one segment spans a border. The last segment is the padding's."""
     rng = np.random.default_rng(31)
     source, weights = rng.normal(size=(500, 128)).astype(np.float32), rng.random(20011).astype(np.float32)
@@ -54,7 +65,7 @@ def test_segment_sum_over_many_ragged_blocks():
     want = np.zeros((40, 128))
     np.add.at(want, segments, weights[order, None].astype(np.float64) * source[order // 4])
     want[39] = 0
-    got = gather_segment_sum(source, weights, order, segments, 40, fan=4)
+    got = gather_segment_sum(source, weights, order, segments, 40, fan=4, method=method)
     np.testing.assert_allclose(got, want, atol=2e-4)
     assert not np.asarray(got[39]).any()
 

@@ -32,10 +32,13 @@ def real_parts(problem, outputs):
     return [array[:rows] for array, rows in zip(outputs, (problem.out_rows, *problem.rows), strict=True)]
 
 
-FAST_FORMS = [(name, method) for name in (*CONVOLUTIONS, "trilinear_read_out") for method in (None, "blocked", "whole")]
+FAST_FORMS = [
+    *((name, method) for name in (*CONVOLUTIONS, "trilinear_read_out") for method in ("xla", "blocked", "whole")),
+    *((name, method) for name in ATTENTIONS for method in ("xla", "blocked")),
+]
 
 
-@pytest.mark.parametrize(("name", "method"), [*FAST_FORMS, *((name, None) for name in ATTENTIONS)])
+@pytest.mark.parametrize(("name", "method"), FAST_FORMS)
 def test_fast_forms_equal_the_segment_sum_reference(case, name, method):
     problem = case(name)
     with jax.enable_x64(True):
@@ -153,6 +156,36 @@ def test_float32_weights_of_a_bfloat16_convolution_get_a_float32_gradient(case, 
     mixed = problem._replace(inputs=(x.astype(jnp.bfloat16), kernel))
     out, dx, dw = value_and_grads(mixed, jnp.asarray(problem.cotangent, jnp.bfloat16))
     assert (out.dtype, dx.dtype, dw.dtype) == (jnp.bfloat16, jnp.bfloat16, jnp.float32)
+
+
+def counting_case(case, name):
+    """The convolution `name` of ones with ones, 300 channels in: every sum counts its terms, which bfloat16 can do up
+    to 256 only."""
+    problem = case(name)
+    x, kernel = problem.inputs
+    x = np.repeat(x[:, :1] != 0, 300, axis=1)
+    return problem._replace(inputs=(x, np.ones((len(kernel), 300, 1)))), problem.cotangent[:, :1] != 0
+
+
+SUMMING = [(name, method) for name in CONVOLUTIONS for method in ("blocked", "whole", "segment_sum")]
+
+
+@pytest.mark.parametrize(("name", "method"), [*SUMMING, ("submanifold_conv", "pallas")])
+def test_bfloat16_is_summed_in_float32(case, name, method):
+    """The output rounds once, from the exact count; the gradient of float32 weights is the exact count."""
+    problem, cotangent = counting_case(case, name)
+    x, kernel = problem.inputs
+    inputs = jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.float32)
+    got = value_and_grads(problem._replace(inputs=inputs), jnp.asarray(cotangent, jnp.bfloat16), method=method)
+    with jax.enable_x64(True):
+        want = value_and_grads(
+            problem._replace(inputs=(x.astype(np.float64), kernel)), cotangent.astype(np.float64), method="segment_sum"
+        )
+    assert want[0].max() >= 300
+    np.testing.assert_array_equal(got[0].astype(np.float32), np.asarray(jnp.asarray(want[0], jnp.bfloat16), np.float32))
+    if method != "segment_sum":  # which leaves its gradient to JAX
+        assert got[2].dtype == np.float32
+        np.testing.assert_array_equal(got[2], want[2])
 
 
 @pytest.mark.parametrize("name", [*CONVOLUTIONS, *ATTENTIONS, "trilinear_read_out"])
