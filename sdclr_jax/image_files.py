@@ -127,7 +127,7 @@ class ImageFiles:
                 origin = self._origin(int(self._rows[place]))
                 raise UserError(
                     f"{path} ({origin}) cannot be read as an image: {error}. Replace the file, or take it out of the "
-                    "list."
+                    "data set."
                 ) from error
             store(place, pixels)
 

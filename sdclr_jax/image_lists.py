@@ -141,9 +141,9 @@ def class_folders(config: ConfigDict) -> Dataset:
     pool = np.setdiff1d(rest, val)
     lists = _draw(config, labels, pool, len(classes))
     return Dataset(
-        _files(config, paths, lambda row: f"in {config.data_path}"),
+        _files(config, paths, lambda row: "found in its class's folder"),
         labels,
-        _files(config, test_paths, lambda row: f"in {config.data_path}"),
+        _files(config, test_paths, lambda row: "found in its class's folder"),
         test_labels,
         pretrain=lists.balanced if config.balanced else lists.imbalanced,
         long_tail=lists.imbalanced,

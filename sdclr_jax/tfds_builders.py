@@ -114,9 +114,9 @@ def read_prepared(folder: str | pathlib.Path, split: int) -> tuple[tuple[np.ndar
     builder = tfds.builder_from_directory(str(folder))
     arrays = []
     for part in ("train", "test"):
-        source = builder.as_data_source(part)
-        records = [source[k] for k in range(len(source))]
-        arrays += [np.stack([record["image"] for record in records])]
+        source = builder.as_data_source(part, decoders={"image": tfds.decode.SkipDecoding()})
+        records = source.__getitems__(range(len(source)))
+        arrays += [np.stack([np.asarray(Image.open(io.BytesIO(record["image"]))) for record in records])]
         arrays += [np.array([record["label"] for record in records], np.int32)]
     named = {name: np.array(ids, np.int64) for name, ids in builder.info.metadata["lists"].items()}
     if f"split{split}_{KINDS[0]}" not in named:
