@@ -21,9 +21,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
-from trainlib.errors import CheckpointError
-from trainlib.files import sync
-from trainlib.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest
+from trainlib.errors import CheckpointError, DiskFull
+from trainlib.files import is_full, sync
+from trainlib.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest, write_metric
 from trainlib.named_arrays import NamedArrays, fill, named_arrays, require_finite
 
 _STATE = "state"
@@ -72,7 +72,15 @@ class CheckpointStore:
             self._clean()
             self._require_space(arrays)
 
-    def save(self, step: int, state: Any, metric: float | None = None, *, retry_later: bool = False) -> bool:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        metric: float | None = None,
+        *,
+        notes: dict[str, Any] | None = None,
+        retry_later: bool = False,
+    ) -> bool:
         """Keeps `state` as step `step`, and drops steps that are no longer wanted.
 
         Steps above `step` belong to a future that is being computed anew; they are dropped too.
@@ -82,27 +90,42 @@ class CheckpointStore:
             state: a tree of arrays and Python numbers, each with a name of its own, unreplicated. JAX random keys as
                 `jax.random.key_data`.
             metric: validation figure at this step, higher is better (give a loss with its sign turned).
-            retry_later: log a failure (a full disk) and return False instead of raising; the next save tries again.
+            notes: JSON values that `notes` returns.
+            retry_later: where the disk is full, log it and return False instead of raising; the next save tries again.
 
         Raises CheckpointError with path and numbers if the state cannot be written or holds NaN or Inf. The older
         checkpoints are untouched then.
         """
-        if metric is not None and not math.isfinite(metric):
-            raise CheckpointError(f"step {step} not saved: its validation figure is {metric}")
+        _require_figure(step, metric)
         arrays = named_arrays(state)
         require_finite(f"step {step} not saved", arrays)
         try:
             with self._failures(f"the save of step {step}"):
                 self._clean()
                 self._require_space(arrays)
-                self._write(step, arrays, None if metric is None else float(metric))
+                self._write(step, arrays, None if metric is None else float(metric), notes or {})
                 self._drop_unwanted(step)
-        except CheckpointError as error:
+        except DiskFull as error:
             if not retry_later:
                 raise
             _log.error("%s\nGoing on; the next save tries again.", error)
             return False
         return True
+
+    def score(self, step: int, metric: float, *, retry_later: bool = False) -> None:
+        """Adds the validation figure to a step saved without it; arguments and errors are those of `save`."""
+        _require_figure(step, metric)
+        try:
+            with self._failures(f"the validation figure of step {step}"):
+                write_metric(self.directory / str(step), float(metric))
+        except DiskFull as error:
+            if not retry_later:
+                raise
+            _log.error("%s\nGoing on; step %d stays without a figure.", error, step)
+
+    def notes(self, step: int) -> dict[str, Any]:
+        """What was given to `save` as notes."""
+        return read_manifest(self.directory / str(step)).notes
 
     def restore(self, target: Any, step: int | str = "last", *, strict: bool = False) -> tuple[Any, int]:
         """The state of a step, in the structure of `target`.
@@ -188,7 +211,8 @@ class CheckpointStore:
         except (OSError, ValueError, RuntimeError) as error:
             self._clean()
             free = shutil.disk_usage(_existing(self.directory)).free / 2**20
-            raise CheckpointError(f"{what} in {self.directory} failed ({free:.0f} MiB are free): {error}") from error
+            kind, remedy = (DiskFull, ". Make room there") if is_full(error) else (CheckpointError, "")
+            raise kind(f"{what} in {self.directory} failed ({free:.0f} MiB are free): {error}{remedy}") from error
 
     def _require_space(self, arrays: NamedArrays) -> None:
         """Raises OSError; besides the free space, quotas and limits count, so the bytes are reserved for a moment."""
@@ -205,11 +229,11 @@ class CheckpointStore:
         except OSError as error:
             raise OSError(error.errno, f"{text}: {error.strerror}") from error
 
-    def _write(self, step: int, arrays: NamedArrays, metric: float | None) -> None:
+    def _write(self, step: int, arrays: NamedArrays, metric: float | None, notes: dict[str, Any]) -> None:
         new = self.directory / f"{_HIDDEN}{step}"
         new.mkdir(parents=True)
         self._orbax.save(new / _STATE, traverse_util.unflatten_dict(arrays))
-        write_manifest(new, step, metric)
+        write_manifest(new, step, metric, notes)
         if step in self.steps():
             self._remove(step)
         new.rename(self.directory / str(step))
@@ -237,6 +261,11 @@ class CheckpointStore:
         """Removes half-written and half-removed folders; only the run that writes here may do so."""
         for path in self.directory.glob(f"{_HIDDEN}*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _require_figure(step: int, metric: float | None) -> None:
+    if metric is not None and not math.isfinite(metric):
+        raise CheckpointError(f"step {step} not saved: its validation figure is {metric}")
 
 
 def _existing(path: pathlib.Path) -> pathlib.Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from trainlib.devices import device_line, enable_compilation_cache
 from trainlib.errors import UserError
-from trainlib.stop import EXIT_STOPPED, Stopped
+from trainlib.stop import EXIT_STOPPED, Stopped, StopRequest
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ def run_command(
 ) -> None:
     """Parses the command line, adds `--debug`, calls `main(arguments)` and leaves the process with its exit code.
 
+    SIGTERM and SIGINT end it at once with exit code 75: such commands have nothing to save.
+
     `on_devices` is False for commands that only read results: they start no device and name none.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -60,4 +62,9 @@ def run_command(
     if on_devices:
         enable_compilation_cache()
         _log.info("%s", device_line())
-    sys.exit(exit_code(lambda: main(arguments), arguments.debug))
+
+    def interruptible() -> None:
+        with StopRequest() as stop, stop.busy(parser.prog):
+            main(arguments)
+
+    sys.exit(exit_code(interruptible, arguments.debug))

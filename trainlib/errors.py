@@ -15,3 +15,7 @@ class UsageError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint cannot be written, found, read or used."""
+
+
+class DiskFull(CheckpointError):
+    """There is no room for a checkpoint."""

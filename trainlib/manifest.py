@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+from typing import Any
 
 from trainlib.errors import CheckpointError
 from trainlib.files import sync, write_atomic
@@ -18,28 +19,47 @@ class DamagedCheckpoint(CheckpointError):
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """step: of the checkpoint. metric: validation figure or None. files: relative path -> sha256 (hexadecimal)."""
+    """What a checkpoint's folder holds.
+
+    Attributes:
+        step: of the checkpoint.
+        metric: validation figure or None.
+        files: relative path -> sha256 (hexadecimal).
+        notes: what the run wants to find again, as JSON values.
+    """
 
     step: int
     metric: float | None
     files: dict[str, str]
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def content(self) -> dict[str, Any]:
+        """As JSON values; empty notes are left out."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "notes" or value}
 
     def checksum(self) -> str:
         """sha256 of the manifest's own content."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
 
 
-def write_manifest(folder: pathlib.Path, step: int, metric: float | None) -> Manifest:
+def write_manifest(folder: pathlib.Path, step: int, metric: float | None, notes: dict[str, Any]) -> None:
     """Describes all files below `folder` and forces them, and the description, to the disk. Raises OSError."""
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             files[path.relative_to(folder).as_posix()] = _sha256(path)
         sync(path)
-    manifest = Manifest(step, metric, files)
-    content = dataclasses.asdict(manifest) | {"checksum": manifest.checksum()}
+    _write(folder, Manifest(step, metric, files, notes))
+
+
+def write_metric(folder: pathlib.Path, metric: float) -> None:
+    """Notes the validation figure of a checkpoint that has been written without it. Raises OSError."""
+    _write(folder, dataclasses.replace(read_manifest(folder), metric=metric))
+
+
+def _write(folder: pathlib.Path, manifest: Manifest) -> None:
+    content = manifest.content() | {"checksum": manifest.checksum()}
     write_atomic(folder / MANIFEST_NAME, (json.dumps(content, indent=1) + "\n").encode())
-    return manifest
 
 
 def read_manifest(folder: pathlib.Path) -> Manifest:

@@ -1,12 +1,17 @@
 """Device memory of a compiled step, known before it runs."""
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
+from trainlib.errors import UserError
+
 GIB = 2**30
+
+_log = logging.getLogger(__name__)
 
 
 class StepMemory(NamedTuple):
@@ -42,6 +47,27 @@ def step_memory(step: Callable[..., Any], *arguments: Any) -> StepMemory:
         plan.output_size_in_bytes - plan.alias_size_in_bytes,
         plan.temp_size_in_bytes,
     )
+
+
+def check_memory(step: Callable[..., Any], *arguments: Any, what: str, remedy: str, growth: float = 1.0) -> None:
+    """Logs what a step needs on each device, before it runs.
+
+    Args:
+        step: made by `parallel.pmap_step`; is compiled for these arguments.
+        what: size of the batch, for the message.
+        remedy: what to do where a step does not fit.
+        growth: size of the run's largest batch by this one's; a warning tells that the largest may not fit.
+
+    Raises UserError where a step needs more than a device has.
+    """
+    needed, there = step_memory(step, *arguments), device_memory()
+    at_most = needed.total + (growth - 1) * needed.temporaries
+    largest = f"; of the largest batch about {at_most / GIB:.2f} GiB" if growth > 1 else ""
+    _log.info("Memory of a step, %s: %s%s; a device has %.1f GiB", what, needed, largest, there / GIB)
+    if needed.total > there:
+        raise UserError(f"a step needs {needed}, but a device has {there / GIB:.1f} GiB. {remedy}")
+    if at_most > there:
+        _log.warning("The largest batches may not fit the memory. %s", remedy)
 
 
 def device_memory() -> int:

@@ -4,14 +4,18 @@ import json
 import math
 import os
 import pathlib
+import socket
+import struct
 import time
 from collections.abc import Mapping
 from typing import SupportsFloat
 
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import masked_crc32c
 
 from trainlib.errors import UserError
-from trainlib.files import write_atomic
+from trainlib.files import GrowingFile, write_atomic
 
 FILE_NAME = "metrics.jsonl"
 
@@ -19,7 +23,8 @@ FILE_NAME = "metrics.jsonl"
 class MetricWriter:
     """Appends to `metrics.jsonl` in `workdir`; what another run wrote after `start_step` is dropped first.
 
-    So the file of a resumed run equals the file of an uninterrupted one, `time` (Unix seconds) apart.
+    So the file of a resumed run equals the file of an uninterrupted one, `time` (Unix seconds) apart. What is written
+    is in the files at once; if the disk is full it waits, and the run goes on.
 
     Args:
         workdir: folder, exists.
@@ -28,10 +33,14 @@ class MetricWriter:
 
     def __init__(self, workdir: str | os.PathLike, start_step: int = 0):
         folder = pathlib.Path(workdir)
-        path = folder / FILE_NAME
+        self._path = path = folder / FILE_NAME
         _drop_after(path, start_step)
-        self._lines = open(path, "a", encoding="utf-8")  # noqa: SIM115  open as long as the writer
-        self._board = SummaryWriter(str(folder), purge_step=start_step + 1 if start_step else None)
+        self._lines = GrowingFile(path)
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._events = GrowingFile(folder / name)
+        self._write_event(file_version="brain.Event:2")
+        if start_step:
+            self._write_event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         """Writes scalars of `step`; integers stay integers, and what JSON has no number for (NaN, Inf) becomes null."""
@@ -41,15 +50,25 @@ class MetricWriter:
             raise ValueError(f"metric names taken by the writer: {sorted(reserved)}")
         line = {"step": int(step), "time": round(time.time(), 3)}
         line |= {name: value if math.isfinite(value) else None for name, value in plain.items()}
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
-        for name, value in plain.items():
-            self._board.add_scalar(name, value, step)
+        self._lines.append((json.dumps(line) + "\n").encode())
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in plain.items()]
+        self._write_event(step=int(step), summary=Summary(value=values))
+
+    def has(self, step: int, name: str) -> bool:
+        """Whether the figure `name` of `step` has been written, by this run or one that it goes on from."""
+        return any(record["step"] == step and name in record for record, _ in _records(self._path))
 
     def close(self) -> None:
-        """Flushes and closes the files."""
+        """Closes the files."""
         self._lines.close()
-        self._board.close()
+        self._events.close()
+
+    def _write_event(self, **content: object) -> None:
+        """One TensorBoard event as a TFRecord: length, its checksum, the bytes, their checksum."""
+        data = Event(wall_time=time.time(), **content).SerializeToString()
+        length = struct.pack("<Q", len(data))
+        checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))
+        self._events.append(length + next(checksums) + data + next(checksums))
 
     def __enter__(self) -> "MetricWriter":
         return self

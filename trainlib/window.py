@@ -20,6 +20,16 @@ class MetricWindow:
         self._sums: dict[str, float] = {}
         self._count = 0
 
+    def notes(self) -> dict[str, Any]:
+        """The open window as JSON values, for a checkpoint; empty right after `close`."""
+        self.check()
+        return {"count": self._count, "sums": self._sums} if self._count else {}
+
+    def resume(self, notes: dict[str, Any]) -> None:
+        """Goes on with the window that `notes` gave, so that a resumed run's means are the uninterrupted run's."""
+        if notes:
+            self._count, self._sums = notes["count"], dict(notes["sums"])
+
     def add(self, step: int, contents: str, metrics: dict[str, Any]) -> None:
         """Takes the metrics (scalars) of a step and what its batch holds; checks those of the step before."""
         self.check()
