@@ -4,11 +4,10 @@ The pairs of all offsets are found beforehand, the centre is one plain product. 
 offset's targets are distinct, by index_select, addmm_ and index_put_; the form that is faster here is the one timed.
 """
 
-import time
-
 import numpy as np
 import torch
 
+from benchmarks.peer.fastest import fastest
 from benchmarks.worker import Case
 
 LIBRARIES = ("torch",)
@@ -69,18 +68,9 @@ def convolution(data: str, level: int, channels: int, backward: bool) -> Case:
         dx, dw = torch.autograd.grad(y, (x, kernel), arrays["cotangent"])
         return {"y": y, "dx": dx, "dw": dw}
 
-    add = min((by_index_add, by_index_put), key=lambda form: _seconds(call, form))
+    add = fastest(call, (by_index_add, by_index_put))
     return Case(
         lambda: call(add),
         lambda out: {name: value.detach().numpy() for name, value in out.items()},
         {"torch_form": add.__name__},
     )
-
-
-def _seconds(call, form) -> float:
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        call(form)
-        times.append(time.perf_counter() - start)
-    return min(times[1:])

@@ -1,0 +1,32 @@
+"""Vertex clustering by Open3D."""
+
+import numpy as np
+import open3d
+
+from benchmarks.worker import Case
+
+LIBRARIES = ("open3d",)
+EXCHANGE = ".bench-data/exchange/clustering.npz"
+CELLS = (0.02, 0.04)
+
+
+def as_mesh(vertices: np.ndarray, faces: np.ndarray) -> open3d.geometry.TriangleMesh:
+    """Open3D's mesh."""
+    return open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(faces)
+    )
+
+
+def clustering(data: str) -> Case:
+    """The room clustered twice, the second time from the result of the first."""
+    with np.load(EXCHANGE) as file:
+        mesh = as_mesh(file["vertices"], file["faces"])
+
+    def call():
+        first = mesh.simplify_vertex_clustering(CELLS[0])
+        return [first, first.simplify_vertex_clustering(CELLS[1])]
+
+    def outputs(levels):
+        return {f"vertices.{i}": np.asarray(level.vertices) for i, level in enumerate(levels)}
+
+    return Case(call, outputs)
