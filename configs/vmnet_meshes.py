@@ -29,6 +29,7 @@ def get_config(words: str = "") -> ConfigDict:
     config.edge_cutoff = 4
 
     config.batch_size = 2
+    config.max_voxels = 0  # larger scenes are cropped in training and tiled in evaluation; 0: no limit
     config.max_buckets = 3
     config.loader_threads = 2
     config.cache_gib = 4.0
@@ -38,6 +39,8 @@ def get_config(words: str = "") -> ConfigDict:
     config.layer_norm_scope = "scene"
     config.attention_shift = "vertex"
     config.dtype = "float32"
+    config.init_from = ""
+    config.heads_only = False
 
     config.num_steps = 2_000
     config.learning_rate = 0.1

@@ -1,19 +1,25 @@
 """What a finished or running training leaves behind for evaluation and prediction, and how it is read back."""
 
 import json
+import logging
 import os
 import pathlib
 from typing import NamedTuple
 
 import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from preprocess.hierarchy import HierarchyParams
 from preprocess.labels import LabelMap, read_label_map, write_label_map
 from trainlib.checkpoints import CheckpointStore
 from trainlib.errors import UserError
+from trainlib.weight_table import require_weights
 from trainlib.workdir import load_config
 from vmnet_jax.build import build_state
+from vmnet_jax.train_state import TrainState, is_head
+
+_log = logging.getLogger(__name__)
 
 LABEL_MAP, PREPROCESSING = "label_map.csv", "preprocessing.json"
 
@@ -24,6 +30,7 @@ class TrainedRun(NamedTuple):
     config: ConfigDict
     label_map: LabelMap
     preprocessing: HierarchyParams
+    params: dict  # of the scene files it was trained on
     units: str  # of the training meshes
     variables: dict  # {"params", "batch_stats"}
     step: int
@@ -35,6 +42,39 @@ def write_inputs(workdir: pathlib.Path, params: dict, label_map: LabelMap) -> No
     partial = workdir / (PREPROCESSING + ".partial")
     partial.write_text(json.dumps(params, indent=1, sort_keys=True))
     os.replace(partial, workdir / PREPROCESSING)
+
+
+def initial_weights(workdir: str | pathlib.Path, state: TrainState) -> TrainState:
+    """A fresh state with the weights of another run (its last checkpoint), for fine-tuning.
+
+    Where the numbers of classes differ, the two classifiers stay as they are in `state`.
+
+    Raises:
+      UserError: a table of all other arrays that differ in name or shape.
+    """
+    load_config(workdir)
+    with CheckpointStore(pathlib.Path(workdir) / "checkpoints") as store:
+        tree, step = store.read()
+    found = {name: flatten_dict(tree[name]) for name in ("params", "batch_stats")}
+    own = {name: flatten_dict(getattr(state, name)) for name in ("params", "batch_stats")}
+    heads = {path for path in own["params"] if is_head(path)}
+    fresh = {
+        path for path in heads & found["params"].keys() if found["params"][path].shape != own["params"][path].shape
+    }
+    for name in own:
+        shapes = {"/".join(path): leaf.shape for path, leaf in own[name].items() if path not in fresh}
+        there = {"/".join(path): leaf for path, leaf in found[name].items() if path not in fresh}
+        require_weights(f"{workdir} (step {step})", shapes, there, unused=lambda _: False)
+        own[name] |= {path: leaf for path, leaf in found[name].items() if path not in fresh}
+    kept = "all of its weights" if not fresh else "its weights but for the classifiers, whose classes are others"
+    _log.info("Beginning with %s, step %d: %s", workdir, step, kept)
+    return state.replace(**{name: unflatten_dict(arrays) for name, arrays in own.items()})
+
+
+def trained_params(workdir: pathlib.Path) -> dict | None:
+    """Preprocessing parameters of the scenes that a run has been trained on; None before its first start."""
+    path = workdir / PREPROCESSING
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRun:
@@ -61,4 +101,4 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
         state, found = store.restore(target, step)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     hierarchy = HierarchyParams.from_dict(params)
-    return TrainedRun(config, label_map, hierarchy, params.get("units", "m"), variables, found)
+    return TrainedRun(config, label_map, hierarchy, params, params.get("units", "m"), variables, found)

@@ -1,0 +1,59 @@
+"""Fine-tuning: what is taken from another run, and a step that leaves the backbone alone."""
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from trainlib.checkpoints import CheckpointStore
+from trainlib.errors import UserError
+from trainlib.flags import load_config_file
+from trainlib.workdir import open_workdir
+from vmnet_jax import train
+from vmnet_jax.build import build_state
+from vmnet_jax.restore import initial_weights
+from vmnet_jax.train_state import is_head
+
+
+def state_of(classes, fill, **changes):
+    """A state whose arrays all hold `fill`."""
+    config = load_config_file("configs/vmnet_meshes.py:smoke")
+    config.update(changes)
+    shapes = jax.eval_shape(lambda: build_state(config, classes))
+    return jax.tree.map(lambda leaf: np.full(leaf.shape, fill, leaf.dtype), shapes)
+
+
+@pytest.fixture
+def run_of_20(tmp_path):
+    with open_workdir(tmp_path / "old", load_config_file("configs/vmnet_meshes.py:smoke")) as folder:
+        folder.keep_config()
+        with CheckpointStore(folder.checkpoints) as store:
+            store.save(7, state_of(20, 2).replace(step=np.int32(7)))
+    return tmp_path / "old"
+
+
+@pytest.mark.parametrize("classes", [20, 5])
+def test_all_but_heads_of_other_classes_are_taken(run_of_20, classes):
+    state = initial_weights(run_of_20, state_of(classes, 1))
+    params = flatten_dict(state.params)
+    for path, leaf in params.items():
+        expected = 1 if is_head(path) and classes != 20 else 2
+        assert np.all(leaf == expected), path
+    assert sum(is_head(path) for path in params) == 4
+    assert all(np.all(leaf == 2) for leaf in jax.tree.leaves(state.batch_stats))
+    assert all(np.all(leaf == 1) for leaf in jax.tree.leaves((state.step, state.opt_state)))
+
+
+def test_another_network_is_refused_with_a_table(run_of_20):
+    with pytest.raises(UserError, match=r"of another shape[\s\S]*geodesic/level_0"):
+        initial_weights(run_of_20, state_of(20, 1, geo_width=16))
+
+
+def test_heads_alone_learn(scene_folder, tmp_path):
+    config = load_config_file("configs/vmnet_meshes.py:smoke")
+    config.update(scenes=str(scene_folder), batch_size=jax.local_device_count(), num_steps=1, heads_only=True)
+    start = build_state(config, 20)
+    state = train.train_and_evaluate(config, tmp_path / "run")
+    old, new = flatten_dict(start.params), flatten_dict(state.params)
+    assert {path for path in old if not np.array_equal(old[path], new[path])} == {p for p in old if is_head(p)}
+    jax.tree.map(np.testing.assert_array_equal, start.batch_stats, state.batch_stats)
