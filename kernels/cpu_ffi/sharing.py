@@ -29,7 +29,17 @@ from kernels.cpu_ffi.intrinsics import (
     symbol,
 )
 
-KERNELS = ("gather_gemm", "slot_gemm", "gather_outer", "edge_dots", "edge_sums", "table_sums", "segment_sums")
+KERNELS = (
+    "gather_gemm",
+    "slot_gemm",
+    "gather_outer",
+    "edge_dots",
+    "edge_sums",
+    "table_sums",
+    "segment_sums",
+    "dense_conv",
+    "dense_outer",
+)
 """Their place is the first number of a call's plan; the second is the number of items."""
 PREFIX = "kernels_cpu_"
 """Names of the FFI targets begin with it."""
