@@ -5,6 +5,7 @@ to a scene from (seed, epoch, scene, use). Nothing has to be saved to resume, an
 same batches.
 """
 
+import logging
 import pathlib
 import zlib
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
-from preprocess.scene import Scene, read_scene
+from preprocess.scene import SUFFIX, Scene, read_scene
 from trainlib.errors import UserError
 from vmnet_jax import augment
 from vmnet_jax.batching import (
@@ -29,10 +31,12 @@ from vmnet_jax.batching import (
 from vmnet_jax.sample import Sample, make_sample
 from vmnet_jax.scene_batch import SceneBatch
 
-SUFFIX = ".scene.npz"
-PLACEMENT, EDGES, VOTE = 0, 1, 2  # uses of an example's random numbers
+PLACEMENT, EDGES, VOTE, CROP = 0, 1, 2, 3  # uses of an example's random numbers
 REDRAWS = 8
+CROPS_SURVEYED = 4  # of a scene that is too large for training, to plan the buckets
 VOXEL_GROWTH = 1.1  # of a training placement that always fits; larger ones are drawn again where they do not
+
+_log = logging.getLogger(__name__)
 
 
 class Split(NamedTuple):
@@ -50,13 +54,17 @@ class Batch(NamedTuple):
     bucket: Sizes
 
 
-def read_split(folder: pathlib.Path, train_list: str, val_list: str, val_fraction: float = 0.2) -> Split:
+def read_split(
+    folder: pathlib.Path, train_list: str, val_list: str, val_fraction: float = 0.2, allow_missing: bool = False
+) -> Split:
     """Scenes named by the two list files (a name a line), or a fixed automatic split where both lists are empty.
 
     The automatic split orders the scenes by a checksum of their names and takes the first `val_fraction` for
-    validation, so that it does not depend on the file system.
+    validation, so that it does not depend on the file system. Names are paths below the folder, as preprocessing gave
+    them. A listed scene that is not there is an error, or left out and logged with `allow_missing`; one that is on no
+    list is logged.
     """
-    present = sorted(p.name.removesuffix(SUFFIX) for p in folder.glob(f"*{SUFFIX}"))
+    present = sorted(p.relative_to(folder).as_posix().removesuffix(SUFFIX) for p in folder.rglob(f"*{SUFFIX}"))
     if not present:
         raise UserError(f"{folder}: no scene files (*{SUFFIX}). Make them with python -m preprocess.scenes.")
     if not train_list and not val_list:
@@ -66,15 +74,21 @@ def read_split(folder: pathlib.Path, train_list: str, val_list: str, val_fractio
     names = []
     for listing in (train_list, val_list):
         wanted = pathlib.Path(listing).read_text().split() if listing else []
-        missing = [n for n in wanted if n not in set(present)]
+        missing = sorted(set(wanted) - set(present))
+        text = f"{listing} names {len(missing)} of {len(wanted)} scenes that are not in {folder}: {_listed(missing)}"
+        if missing and not allow_missing:
+            raise UserError(f"{text}. Preprocess them, take them off the list, or give --allow_missing.")
         if missing:
-            raise UserError(
-                f"{listing} names {len(missing)} of {len(wanted)} scenes that are not in {folder}: "
-                f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}. "
-                "Preprocess them, or take them off the list."
-            )
-        names.append(wanted)
+            _log.warning("%s; they are left out", text)
+        names.append([name for name in wanted if name not in missing])
+    extra = sorted(set(present).difference(*names))
+    if extra:
+        _log.info("%d of %d scenes of %s are on no list: %s", len(extra), len(present), folder, _listed(extra))
     return Split(*names)
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
 
 
 class SceneFolder:
@@ -100,9 +114,8 @@ class SceneFolder:
             self._cache[name] = scene
         return scene
 
-    def check(self, names: list[str]) -> dict:
+    def check(self, names: list[str], expected: dict | None = None) -> dict:
         """Reads every scene once, before any training: labels, and equal preprocessing parameters, which it returns."""
-        params = None
         for name in names:
             scene = self(name)
             if scene.labels is None or not (scene.labels >= 0).any():
@@ -110,15 +123,31 @@ class SceneFolder:
                     f"{self.path}: no vertex of {name} has a label of {self.path / 'label_map.csv'}; training needs "
                     "labels. Give them as NAME.labels.ply and preprocess again, or take the scene off the lists."
                 )
-            if params is not None and scene.params != params:
-                differing = sorted(k for k in scene.params if scene.params[k] != params.get(k))
+        return self.check_params(names, expected)
+
+    def check_params(self, names: list[str], expected: dict | None = None) -> dict:
+        """The parameters that all scenes were preprocessed with.
+
+        expected: those of the scenes that a run was trained on, None if there are none yet. Raises UserError, with the
+        parameters that differ, where scenes differ from each other, from `expected` or from the folder's label map.
+        """
+        first, than = expected, "the scenes that this run was trained on"
+        for name in names:
+            params = self(name).params
+            if params.get("label_ids", list(self.label_map.ids)) != list(self.label_map.ids):
                 raise UserError(
-                    f"{self.path}: {name} was preprocessed with other parameters than {names[0]} "
-                    f"({', '.join(f'{k}: {scene.params[k]} against {params.get(k)}' for k in differing)}). "
-                    "Preprocess the folder again; it rebuilds what differs."
+                    f"{self.path}: {name} was made with the label ids {params['label_ids']}, but label_map.csv has "
+                    f"{list(self.label_map.ids)}. Preprocess the folder again; it rebuilds what differs."
                 )
-            params = scene.params
-        return params
+            if first is not None and params != first:
+                keys = sorted(k for k in params.keys() | first.keys() if params.get(k) != first.get(k))
+                raise UserError(
+                    f"{self.path}: {name} was preprocessed with other parameters than {than} "
+                    f"({', '.join(f'{k}: {params.get(k)} against {first.get(k)}' for k in keys)}). "
+                    "Preprocess the folder again with one set of them; it rebuilds what differs."
+                )
+            first, than = (params, name) if first is None else (first, than)
+        return first
 
 
 class TrainingBatches:
@@ -136,7 +165,9 @@ class TrainingBatches:
         edge_cutoff: int,
         max_buckets: int,
         seed: int,
+        max_voxels: int = 0,
     ):
+        """max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit."""
         if batch_size % devices:
             raise UserError(f"batch_size {batch_size} is not a multiple of the {devices} devices")
         if not names:
@@ -144,10 +175,11 @@ class TrainingBatches:
         self._read, self._names, self._seed = read, names, seed
         self._batch_size, self._devices = batch_size, devices
         self._features, self._rotation, self._edge_cutoff = features, rotation, edge_cutoff
+        self._max_voxels = max_voxels
         self.steps_per_epoch = max(1, len(names) // batch_size)
         survey = range(min(self.steps_per_epoch, max(2, 48 // batch_size)))
         parts = [part for step in survey for part in self._device_sizes(step)]
-        whole = [sample_sizes(read(name)) for name in names]
+        whole = [size for index in range(len(names)) for size in self._scene_sizes(index)]
         self.buckets = plan_buckets(parts, max_buckets, largest_batch(whole, batch_size // devices, VOXEL_GROWTH))
 
     def members(self, step: int) -> list[tuple[int, int]]:
@@ -157,9 +189,22 @@ class TrainingBatches:
         rows = np.arange(place * self._batch_size, (place + 1) * self._batch_size) % len(order)
         return [(epoch, int(order[i])) for i in rows]
 
+    def _scene_sizes(self, index: int) -> list[Sizes]:
+        """Of the scene as it lies; of some of its crops where it is too large."""
+        scene = self._read(self._names[index])
+        voxels = len(scene.voxels.coords[0])
+        if not self._max_voxels or voxels <= self._max_voxels:
+            return [sample_sizes(scene)]
+        text = "%s: %d voxels are more than the %d of max_voxels; training sees random crops of it"
+        _log.info(text, scene.name, voxels, self._max_voxels)
+        draws = [np.random.default_rng([self._seed, index, CROP, draw]) for draw in range(CROPS_SURVEYED)]
+        return [sample_sizes(random_crop(scene, self._max_voxels, rng)) for rng in draws]
+
     def _sample(self, epoch: int, index: int, attempt: int = 0) -> Sample:
         scene = self._read(self._names[index])
         key = [self._seed, epoch, index]
+        if self._max_voxels and len(scene.voxels.coords[0]) > self._max_voxels:
+            scene = random_crop(scene, self._max_voxels, np.random.default_rng([*key, CROP, attempt]))
         placement = augment.training_placement(
             scene.vertices,
             scene.params["voxel_size"],
@@ -209,7 +254,8 @@ class EvaluationBatches:
     ):
         self._read, self.names, self._seed = read, names, seed
         self._features, self._rotation = features, rotation
-        self.buckets = plan_buckets([sample_sizes(read(name)) for name in names], max_buckets)
+        self.sizes = [sample_sizes(read(name)) for name in names]
+        self.buckets = plan_buckets(self.sizes, max_buckets)
 
     def sample(self, index: int, vote: int) -> Sample:
         """One scene in one placement, with all its edges.

@@ -14,8 +14,8 @@ from trainlib.command import run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from vmnet_jax.build import build_model
-from vmnet_jax.data import EvaluationBatches, SceneFolder, read_split
-from vmnet_jax.inference import evaluate_scenes, make_forward
+from vmnet_jax.data import SceneFolder, read_split
+from vmnet_jax.inference import evaluate_scenes, fitting_batches, make_forward
 from vmnet_jax.report import format_summary, summary, write_report
 from vmnet_jax.restore import load_run
 
@@ -28,6 +28,8 @@ def evaluate(
     split: str = "val",
     scenes: str | None = None,
     max_buckets: int = 3,
+    max_voxels: int = 0,
+    allow_missing: bool = False,
 ) -> tuple[dict, np.ndarray]:
     """Evaluates a run on its validation (or training) scenes and writes `eval/step_S_SPLIT_votes_V/` into the workdir.
 
@@ -36,6 +38,8 @@ def evaluate(
       votes: 1 for the unaugmented placement, N > 1 for the sum over N random rigid ones.
       split: "val" or "train", as the run's config defines them, or "all" for every scene of the folder.
       scenes: folder of preprocessed scenes instead of the config's.
+      max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
+      allow_missing: leave out scenes of the lists that are not in the folder.
 
     Returns:
       the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
@@ -46,20 +50,24 @@ def evaluate(
     config = run.config
     check_platform(config.platform)
     read = SceneFolder(scenes or config.scenes, config.cache_gib)
-    lists = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
+    lists = read_split(read.path, config.train_list, config.val_list, config.val_fraction, allow_missing)
     names = {"train": lists.train, "val": lists.val, "all": sorted(lists.train + lists.val)}[split]
+    read.check_params(names, run.params)
     label_names = run.label_map.names
-    batches = EvaluationBatches(
+    forward = make_forward(build_model(config, len(label_names)))
+    variables = parallel.replicate(run.variables)
+    batches, pieces = fitting_batches(
+        forward,
+        variables,
         read,
         names,
+        max_voxels,
         features=tuple(config.features),
         rotation=config.rotation,
         max_buckets=max_buckets,
         seed=config.seed,
     )
-    forward = make_forward(build_model(config, len(label_names)))
-    variables = parallel.replicate(run.variables)
-    table = evaluate_scenes(forward, variables, batches, read, len(label_names), votes)
+    table = evaluate_scenes(forward, variables, batches, pieces, read, len(label_names), votes)
     result = {"step": run.step, "split": split, "votes": votes, "scenes": names, **summary(table, label_names)}
     write_report(pathlib.Path(workdir) / "eval" / f"step_{run.step}_{split}_votes_{votes}", result, table, label_names)
     return result, table
@@ -72,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--votes", type=int, default=1, help="random placements whose logits are summed; 1: one fixed")
     parser.add_argument("--split", choices=("val", "train", "all"), default="val")
     parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
+    parser.add_argument("--max_voxels", type=int, default=0, help="tile larger scenes; 0: what the memory holds")
+    parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
     return parser
 
 
@@ -83,6 +93,8 @@ def main(arguments: argparse.Namespace) -> None:
         votes=arguments.votes,
         split=arguments.split,
         scenes=arguments.scenes,
+        max_voxels=arguments.max_voxels,
+        allow_missing=arguments.allow_missing,
     )
     print(format_summary(result))
     folder = f"step_{result['step']}_{result['split']}_votes_{result['votes']}"

@@ -15,15 +15,16 @@ from tqdm import tqdm
 from preprocess.build import build_scene
 from preprocess.labels import LabelMap
 from preprocess.mesh import Mesh, MeshError
-from preprocess.readers import find_meshes, read_mesh
+from preprocess.readers import read_mesh
+from preprocess.scene import Scene
+from preprocess.sources import find_sources
 from preprocess.units import METRES, UP_ROTATIONS
 from trainlib import parallel
 from trainlib.command import run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from vmnet_jax.build import build_model
-from vmnet_jax.data import EvaluationBatches
-from vmnet_jax.inference import make_forward, scene_scores
+from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
 from vmnet_jax.prediction_files import Prediction, write_prediction
 from vmnet_jax.restore import TrainedRun, load_run
 
@@ -31,8 +32,10 @@ from vmnet_jax.restore import TrainedRun, load_run
 class Predictor:
     """A trained network ready for meshes. Compiles once for each size of mesh (steps of a quarter)."""
 
-    def __init__(self, run: TrainedRun):
+    def __init__(self, run: TrainedRun, max_voxels: int = 0):
+        """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds."""
         check_platform(run.config.platform)
+        self._max_voxels = max_voxels
         self.run, self.label_map = run, run.label_map
         self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
         self._variables = parallel.replicate(run.variables)
@@ -45,26 +48,32 @@ class Predictor:
         """
         if votes < 1:
             raise UserError(f"votes is {votes}, it must be at least 1")
-        scene = build_scene("mesh", mesh, self.run.preprocessing)
+        return self.predict_scene(build_scene("mesh", mesh, self.run.preprocessing), votes)
+
+    def predict_scene(self, scene: Scene, votes: int = 1) -> Prediction:
+        """Labels the vertices of a scene that was built with the run's preprocessing."""
         config = self.run.config
-        batches = EvaluationBatches(
+        batches, pieces = fitting_batches(
+            self._forward,
+            self._variables,
             lambda name: scene,
             [scene.name],
+            self._max_voxels,
             features=tuple(config.features),
             rotation=config.rotation,
             max_buckets=1,
             seed=config.seed,
         )
-        (result,) = scene_scores(self._forward, self._variables, batches, lambda name: scene, votes)
+        (result,) = scene_scores(self._forward, self._variables, batches, pieces, votes)
         mean = (result.scores / votes).astype(np.float64)
         odds = np.exp(mean - mean.max(1, keepdims=True))
         classes = result.scores.argmax(1).astype(np.int32)
         return Prediction(classes, (odds.max(1) / odds.sum(1)).astype(np.float32), result.scores)
 
 
-def load(workdir: str | pathlib.Path, step: str | int = "last") -> Predictor:
-    """The trained network of a workdir; step is "last", "best" or a number."""
-    return Predictor(load_run(workdir, step))
+def load(workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int = 0) -> Predictor:
+    """The trained network of a workdir; step is "last", "best" or a number. max_voxels: see `Predictor`."""
+    return Predictor(load_run(workdir, step), max_voxels)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -75,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
     parser.add_argument("--votes", type=int, default=1, help="random placements whose logits are summed; 1: as it lies")
+    parser.add_argument("--max_voxels", type=int, default=0, help="tile larger meshes; 0: what the memory holds")
     parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")
     parser.add_argument("--up", default="z", choices=tuple(UP_ROTATIONS), help="the file's upward axis")
@@ -89,26 +99,28 @@ def main(arguments: argparse.Namespace) -> None:
     folder = source if source.is_dir() else source.parent
     if output.resolve() == folder.resolve():
         raise UserError(f"--output is the folder of the meshes, {folder}: their files would be overwritten")
-    meshes = find_meshes(source)
-    predictor = load(arguments.workdir, arguments.step)
+    sources = find_sources(source)
+    predictor = load(arguments.workdir, arguments.step, arguments.max_voxels)
     units = arguments.units or predictor.run.units
     failed = 0
-    for path in tqdm(meshes, unit="mesh", disable=len(meshes) == 1):
+    for name, path in tqdm(sources, unit="mesh", disable=len(sources) == 1):
         try:
             mesh = read_mesh(path, units, arguments.up, arguments.repair)
-        except MeshError as error:
-            print(f"error: {error}", file=sys.stderr)
+            scene = build_scene(name, mesh, predictor.run.preprocessing)
+        except (ValueError, OSError, MemoryError) as error:
+            cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
+            print(f"error: {cause}", file=sys.stderr)
             failed += 1
             continue
-        prediction = predictor.predict(mesh, arguments.votes)
-        stem = output / path.relative_to(folder).with_suffix("")
+        prediction = predictor.predict_scene(scene, arguments.votes)
+        stem = output / name
         write_prediction(stem, mesh, prediction, predictor.label_map, units, arguments.up)
-        for note in mesh.notes:
+        for note in scene.notes:
             print(f"{path}: {note}")
         print(f"{path}: {len(prediction.classes)} vertices: {_shares(prediction.classes, predictor.label_map)}")
         print(f"  {stem}.html  {stem}.png  {stem}.ply  {stem}.labels.ply")
     if failed:
-        raise UserError(f"{failed} of {len(meshes)} meshes could not be read; the others are in {output}")
+        raise UserError(f"{failed} of {len(sources)} meshes could not be read; the others are in {output}")
 
 
 def _shares(classes: np.ndarray, label_map: LabelMap) -> str:

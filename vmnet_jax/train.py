@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from absl import flags
 from ml_collections import ConfigDict
 
 from trainlib import parallel
@@ -18,10 +19,11 @@ from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
 from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
-from trainlib.memory import GIB, device_memory, step_memory
+from trainlib.memory import check_memory
 from trainlib.metrics_writer import MetricWriter
 from trainlib.prefetch import prefetch
-from trainlib.stop import Stopped, StopRequest
+from trainlib.saver import RunSaver
+from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
 from trainlib.workdir import open_workdir
 from vmnet_jax.batching import Sizes
@@ -29,12 +31,16 @@ from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_
 from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward
 from vmnet_jax.metrics import accuracy, iou_from_confusion
-from vmnet_jax.restore import write_inputs
+from vmnet_jax.restore import initial_weights, trained_params, write_inputs
+from vmnet_jax.tiling import Pieces
 from vmnet_jax.train_state import TrainState, make_train_step
 
 _log = logging.getLogger(__name__)
 
+_ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "train without the listed scenes that are not on disk")
+
 ADVICE = "Lower config.learning_rate, or look at these scenes with python -m preprocess.check."
+SMALLER = "Lower config.batch_size or config.max_voxels, or preprocess with a larger --voxel_size and --cells."
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> TrainState:
@@ -44,9 +50,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
     with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the scenes"):
             read = SceneFolder(config.scenes, config.cache_gib)
-            split = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
+            missing = flags.FLAGS.is_parsed() and _ALLOW_MISSING.value
+            split = read_split(read.path, config.train_list, config.val_list, config.val_fraction, missing)
             _log.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
-            params = read.check(split.train + split.val)
+            params = read.check(split.train + split.val, trained_params(workdir))
             batches = _training_batches(config, read, split.train)
             evaluate = _evaluation(config, read, split.val) if split.val else None
             state = build_state(config, len(read.label_map.names))
@@ -55,6 +62,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             if store.latest_step() is not None:
                 state, _ = store.restore(state, strict=strict())
                 _log.info("Resuming after step %d of %d", int(state.step), config.num_steps)
+            elif config.init_from:
+                state = initial_weights(config.init_from, state)
             folder.keep_config()
             write_inputs(workdir, params, read.label_map)
             return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
@@ -78,6 +87,7 @@ def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -
         edge_cutoff=config.edge_cutoff,
         max_buckets=config.max_buckets,
         seed=config.seed,
+        max_voxels=config.max_voxels,
     )
     sizes = "; ".join(f"{b.voxels[0]} voxels, {b.vertices[0]} vertices" for b in batches.buckets)
     _log.info("%d steps an epoch; buckets: %s", batches.steps_per_epoch, sizes)
@@ -87,14 +97,16 @@ def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -
 def _evaluation(config: ConfigDict, read: SceneFolder, names: list[str]) -> Callable[[TrainState], dict[str, float]]:
     """evaluate(replicated state) -> mean IoU and accuracy over the validation scenes, one pass each."""
     num_classes = len(read.label_map.names)
+    pieces = Pieces(read, names, config.max_voxels, "config.max_voxels")
+    features = tuple(config.features)
     batches = EvaluationBatches(
-        read, names, features=tuple(config.features), rotation=config.rotation, max_buckets=2, seed=config.seed
+        pieces, pieces.names, features=features, rotation=config.rotation, max_buckets=2, seed=config.seed
     )
     forward = make_forward(build_model(config, num_classes))
 
     def evaluate(state: TrainState) -> dict[str, float]:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        table = evaluate_scenes(forward, variables, batches, read, num_classes)
+        table = evaluate_scenes(forward, variables, batches, pieces, read, num_classes)
         return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
 
     return evaluate
@@ -104,35 +116,23 @@ def _train_step(config: ConfigDict, num_classes: int) -> Callable:
     """The step of one run over all local devices; the old state's memory is reused."""
     weights = jnp.asarray(config.class_weights, jnp.float32) if len(config.class_weights) else None
     model = build_model(config, num_classes, parallel.AXIS)
-    step = make_train_step(model, build_optimizer(config), parallel.AXIS, weights)
+    step = make_train_step(model, build_optimizer(config), parallel.AXIS, weights, config.heads_only)
     return parallel.pmap_step(step, donate_argnums=(0,))
 
 
-def _check_memory(train_step, state, arrays, bucket: Sizes, largest: Sizes) -> None:
-    """Logs what a step needs on each device, before it runs; raises UserError where that is more than there is."""
-    needed, there = step_memory(train_step, state, arrays), device_memory()
-    growth = max(
+def _growth(bucket: Sizes, largest: Sizes) -> float:
+    """Rows of the largest bucket by those of this one."""
+    return max(
         b / a for a, b in zip(bucket.voxels[:1] + bucket.vertices[:1], largest.voxels[:1] + largest.vertices[:1])
     )
-    at_most = needed.total + (growth - 1) * needed.temporaries
-    _log.info(
-        "Memory of a step, %d voxels and %d vertices: %s; in the largest bucket about %.2f GiB; a device has %.1f GiB",
-        bucket.voxels[0], bucket.vertices[0], needed, at_most / GIB, there / GIB,
-    )  # fmt: skip
-    if needed.total > there:
-        raise UserError(
-            f"a step needs {needed} but a device has {there / GIB:.1f} GiB. Lower config.batch_size, or preprocess "
-            "with a larger --voxel_size and --cells."
-        )
-    if at_most > there:
-        _log.warning("The largest batches may not fit the memory: lower config.batch_size")
 
 
 def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classes) -> TrainState:
-    """From `state.step` to the end: train, log, evaluate, save."""
+    """From `state.step` to the end: train, log, save, evaluate."""
     train_step, schedule = _train_step(config, num_classes), build_schedule(config)
     start, total, threads = int(state.step), config.num_steps, config.loader_threads
     state, window, progress = parallel.replicate(state), MetricWindow(ADVICE), Progress(total, start)
+    saver, compiled = RunSaver(store, window, stop, start, total), set()
     began = time.monotonic()
     if start >= total:
         _log.info("Nothing to do: the run has finished; config.num_steps is %d", total)
@@ -140,11 +140,27 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
         MetricWriter(workdir, start) as writer,
         prefetch(batches, start, total, workers=threads, depth=2 * threads) as loader,
     ):
+
+        def validate(done: int) -> None:
+            if not evaluate or not (done == total or is_due(done, config.eval_every, total)):
+                return
+            with saver.interruptible(done, state, f"the evaluation after step {done}"):
+                values = evaluate(state)
+            saver.score(done, values["val/mean_iou"])
+            writer.write(done, values)
+            _log.info("step %d  %s", done, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
+
+        if start and not writer.has(start, "val/mean_iou"):
+            validate(start)
         for step, batch in zip(range(start, total), loader):
             first, arrays = step == start, parallel.stack(batch.arrays)
-            with stop.busy("compiling the first step") if first else contextlib.nullcontext():
-                if first:
-                    _check_memory(train_step, state, arrays, batch.bucket, batches.buckets[-1])
+            new = batch.bucket not in compiled
+            with saver.interruptible(step, state, "compiling a step") if new else contextlib.nullcontext():
+                if new:
+                    growth = _growth(batch.bucket, batches.buckets[-1])
+                    size = f"{batch.bucket.voxels[0]} voxels and {batch.bucket.vertices[0]} vertices"
+                    check_memory(train_step, state, arrays, what=size, remedy=SMALLER, growth=growth)
+                    compiled.add(batch.bucket)
                 state, metrics = train_step(state, arrays)
             window.add(step, f"scenes {', '.join(batch.names)}", jax.tree.map(lambda x: x[0], metrics))
             done = step + 1
@@ -155,18 +171,10 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
                 values = {**window.close(), "learning_rate": float(schedule(step))}
                 writer.write(done, values)
                 _log.info("%s  %s", progress.line(done), "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
-            score = None
-            if evaluate and (done == total or is_due(done, config.eval_every, total)):
-                values = evaluate(state)
-                score = values["val/mean_iou"]
-                writer.write(done, values)
-                _log.info("step %d  %s", done, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
-            if is_due(done, config.save_every, total) or score is not None or stop.requested:
-                window.check()
-                later = done < total and not stop.requested
-                store.save(done, parallel.unreplicate(state), score, retry_later=later)
-            if stop.requested and done < total:
-                raise Stopped(f"stopped after step {done}, which is saved")
+            if done == total or is_due(done, config.save_every, total):
+                saver.save(done, state)
+            saver.stop_if_requested(done, state)
+            validate(done)
         if total - start > 1:
             share = loader.waited_s / (time.monotonic() - began)
             _log.info("The devices waited for data %.1f %% of the time", 100 * share)
