@@ -126,20 +126,3 @@ def padded_crop(image: jax.Array, top: jax.Array | int, left: jax.Array | int, p
     """
     padded = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
     return lax.dynamic_slice(padded, (top, left, 0), image.shape)
-
-
-def resize_and_center_crop(image: jax.Array, shorter: int, size: int) -> jax.Array:
-    """Resize the shorter side to `shorter` (bilinear, antialiased), then the central `size` x `size` pixels.
-
-    Args:
-      image: uint8 [H, W, C].
-      shorter: at least `size`.
-      size: output side.
-    """
-    height, width, _ = image.shape
-    if shorter < size:
-        raise ValueError(f"a central crop of {size} does not fit into a shorter side of {shorter}")
-    target = (shorter, int(shorter * width / height)) if height <= width else (int(shorter * height / width), shorter)
-    resized = resized_crop(image, Box(0, 0, height, width), target, "bilinear")
-    top, left = (round((length - size) / 2) for length in target)
-    return resized[top : top + size, left : left + size]

@@ -16,8 +16,9 @@ from trainlib.errors import UserError
 def load_dataset(config: ConfigDict) -> Dataset:
     """The images and lists that a config names.
 
-    Keys: `dataset`, `data_path`, `lists` (folder of the authors' .npy files; empty draws lists by the same rules),
-    `split`, `balanced` (D_b instead of D_i), `train_limit` (so many random images of the list; 0 for all).
+    Keys: `dataset`, `data_path`, `lists` (folder of the authors' lists; of CIFAR empty draws lists by the same rules),
+    `split`, `balanced` (D_b instead of D_i), `train_limit` (so many random images of the list; 0 for all). Image files
+    have more keys, see `image_lists`.
 
     Raises UserError for a name that is not known, ValueError or OSError for files that do not fit.
     """

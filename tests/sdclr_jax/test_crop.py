@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from sdclr_jax.blur import gaussian_blur
-from sdclr_jax.crop import Box, central_box, padded_crop, random_box, resize_and_center_crop, resized_crop
+from sdclr_jax.crop import Box, central_box, padded_crop, random_box, resized_crop
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -34,18 +34,6 @@ def test_a_crop_of_the_output_size_is_exact():
     x = image()
     crop = jax.jit(lambda box: resized_crop(x, box, (16, 16)))(Box(5, 9, 16, 16))
     np.testing.assert_array_equal(crop, x[5:21, 9:25])
-
-
-@pytest.mark.parametrize("shape", [(40, 56), (56, 40)])
-def test_resize_and_center_crop_is_torchvisions(shape):
-    x = image(*shape)
-    scaled = tuple({40: 24, 56: 33}[length] for length in shape)
-    resized = Image.fromarray(x).resize(scaled[::-1], Image.Resampling.BILINEAR)
-    top, left = ((length - 20) // 2 for length in scaled)
-    expected = np.asarray(resized)[top : top + 20, left : left + 20]
-    assert_levels(resize_and_center_crop(x, 24, 20), expected)
-    with pytest.raises(ValueError, match="20"):
-        resize_and_center_crop(x, 20, 24)
 
 
 def test_padded_crop_by_slices():
