@@ -54,7 +54,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# The first run installs the programs that the project is compared with into .bench-venv (2.5 GB or more) and makes the
+# inputs; BENCH_DATA names a folder of stored ones. Then 12 minutes; benchmarks.growth, 8 more, makes docs/growth.png.
 bench: $(STAMP)
+	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks
 
 # Writes the lock anew (needs uv); exact versions for every supported Python and platform.

@@ -1,1 +1,1 @@
-"""Timings of the kernels; `python -m benchmarks` runs them all."""
+"""The project timed against other programs: `make bench`, or `python -m benchmarks.NAME` for one of them."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks import machine, peers
+from benchmarks.data import prepare_inputs
 from benchmarks.pairs import Workers
 
 FORMATS = {"s": ("{:10.2f} ms", 1e3), "MiB": ("{:10.0f} MiB", 1), "mm": ("{:10.3f} mm", 1)}
@@ -14,8 +15,6 @@ FORMATS = {"s": ("{:10.2f} ms", 1e3), "MiB": ("{:10.0f} MiB", 1), "mm": ("{:10.3
 
 def measure(rows: Sequence, rounds: int | None, output: pathlib.Path | None) -> list[dict]:
     """Measures rows one after the other and prints each; `output` gets a JSON line a record as it comes."""
-    from benchmarks.data import prepare_inputs
-
     inputs = prepare_inputs()
     if not peers.is_ready():
         print("no peers (python -m benchmarks.peers installs them): stored numbers are quoted", file=sys.stderr)

@@ -1,8 +1,8 @@
 """The inputs of the benchmarks: python -m benchmarks.data
 
 BENCH_DATA names a folder that holds voxels_100k.npz (voxels of a room), bench_scene.npz (a batch of the original
-network) and scans/room150k.ply. Where it is not set, inputs of about the same size are made from `preprocess.rooms`; the
-records say which were used. What has to be made lies in .bench-data afterwards.
+network) and scans/room150k.ply. Where it is not set, inputs of about the same size are made from `preprocess.rooms`;
+the records say which were used. What has to be made lies in .bench-data afterwards.
 """
 
 import os
@@ -99,7 +99,9 @@ def join_rooms(rooms: list[Mesh]) -> Mesh:
         faces.append(room.faces + first)
         first += len(room.vertices)
     parts = {name: np.concatenate([getattr(room, name) for room in rooms]) for name in ("colors", "normals", "labels")}
-    return Mesh(np.concatenate(vertices), np.concatenate(faces).astype(np.int32), **parts, notes=["synthetic apartment"])
+    return Mesh(
+        np.concatenate(vertices), np.concatenate(faces).astype(np.int32), **parts, notes=["synthetic apartment"]
+    )
 
 
 def smooth_scan(side: int = 366) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +111,9 @@ def smooth_scan(side: int = 366) -> tuple[np.ndarray, np.ndarray]:
     default, and faces int32 [2 side^2, 3].
     """
     u, v = np.meshgrid(*[np.arange(side) * (2 * np.pi / side)] * 2, indexing="ij")
-    waves = 0.06 * np.sin(3 * u + np.sin(2 * v)) + 0.03 * np.cos(7 * v + 2 * u) + 0.012 * np.sin(19 * u) * np.cos(17 * v)
+    waves = (
+        0.06 * np.sin(3 * u + np.sin(2 * v)) + 0.03 * np.cos(7 * v + 2 * u) + 0.012 * np.sin(19 * u) * np.cos(17 * v)
+    )
     radius = 0.55 + waves + np.random.default_rng(0).normal(0, 1e-4, u.shape)
     ring = 1.1 + radius * np.cos(v)
     vertices = np.stack([ring * np.cos(u), ring * np.sin(u), radius * np.sin(v)], axis=-1).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Times the kernels on a synthetic room: python -m benchmarks [--rounds=7]
+"""The forms of each kernel against each other on a synthetic room: python -m benchmarks.forms [--rounds=7]
 
 Each operation's forms run in turn in one process, after their results were compared; the table gives medians and the
 ratio to the portable form. Machines are shared and noisy: compare ratios, not times.
@@ -94,7 +94,7 @@ def run(inputs: KernelInputs, rounds: int) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.forms", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="timed calls of each form (default 7)")
     parser.add_argument("--resolution", type=float, default=0.025, help="edge length of the room in metres")
     options = parser.parse_args()

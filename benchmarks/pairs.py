@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.machine import two_cpus
 
+COMPILED = str(peers.ROOT / ".bench-data" / "compiled")
 PAUSE = 0.05
 """Seconds between the calls of two sides, in which the threads of the first fall asleep."""
 
@@ -33,21 +36,22 @@ class Side(NamedTuple):
 
     module: str
     case: str
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     threads: int = 2
     peer: bool = False
 
 
 class Worker:
-    """A process of `benchmarks.worker` on a fixed set of CPUs."""
+    """A process of `benchmarks.worker` on a fixed set of CPUs. compiled: folder of JAX's compilation cache."""
 
-    def __init__(self, side: Side):
+    def __init__(self, side: Side, compiled: str = COMPILED):
         python = str(peers.PYTHON) if side.peer else sys.executable
         cpus = two_cpus()[: side.threads]
         threads = str(len(cpus))
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "JAX_PLATFORMS": "cpu"}
+        environment |= {"JAX_COMPILATION_CACHE_DIR": compiled}
         pin = (lambda: os.sched_setaffinity(0, cpus)) if hasattr(os, "sched_setaffinity") else None
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", side.module],
             stdin=subprocess.PIPE,
@@ -114,18 +118,26 @@ class Workers:
         self._open.clear()
 
 
-def time_in_turn(workers: list[Worker], rounds: int, probe: bool = False) -> tuple[list[float], float | None]:
-    """Median seconds of each worker's prepared case over `rounds` turns; with `probe` also the median GF/s that the
-    first worker reaches just before each of its calls."""
-    times: list[list[float]] = [[] for _ in workers]
+class Times(NamedTuple):
+    """Medians by worker: seconds on the clock and of processor time; and GF/s beside the first worker's calls."""
+
+    seconds: list[float]
+    cpu_seconds: list[float]
+    gflops: float | None
+
+
+def time_in_turn(workers: list[Worker], rounds: int, probe: bool = False) -> Times:
+    """Times each worker's prepared case `rounds` times; with `probe` a matrix product goes before the first's calls."""
+    answers: list[list[dict]] = [[] for _ in workers]
     speeds = []
     for _ in range(rounds):
         for index, worker in enumerate(workers):
             if probe and index == 0:
                 speeds.append(worker.ask("probe")["gflops"])
             time.sleep(PAUSE)
-            times[index].append(worker.ask("run")["seconds"])
-    return [statistics.median(values) for values in times], statistics.median(speeds) if probe else None
+            answers[index].append(worker.ask("run"))
+    medians = [[statistics.median(one[key] for one in of) for of in answers] for key in ("seconds", "cpu_seconds")]
+    return Times(*medians, statistics.median(speeds) if probe else None)
 
 
 def assert_close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], tolerance: float, name: str) -> float:

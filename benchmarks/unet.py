@@ -49,9 +49,7 @@ def _batch(data: str) -> tuple[SceneBatch, np.ndarray]:
         features=pad(random_rows(0, counts[0], 3)),
         voxel_count=np.array(counts, np.int32),
         neighbours=tuple(padding.join_neighbours([t], r) for t, r in zip(pyramid.neighbours, rows)),
-        children=tuple(
-            padding.join_children([pyramid.children[i]], [counts[i]], rows[i], rows[i + 1]) for i in steps
-        ),
+        children=tuple(padding.join_children([pyramid.children[i]], [counts[i]], rows[i], rows[i + 1]) for i in steps),
         slots=tuple(padding.join_slots([pyramid.slots[i]], [counts[i + 1]], rows[i], rows[i + 1]) for i in steps),
     )
     return jax.tree.map(jnp.asarray, batch), pyramid.coords[0]

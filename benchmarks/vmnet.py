@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.bench_scene import FEATURES, bench_sample
 from benchmarks.command import main
 from benchmarks.pairs import Side
-from benchmarks.rows import StepRow, TimeRow
+from benchmarks.rows import MemoryRow, TimeRow
 from benchmarks.worker import Case
 from vmnet_jax.batching import add_sizes, collate, empty_batch, plan_buckets, sample_sizes
 from vmnet_jax.model import VMNet
@@ -23,23 +23,11 @@ from vmnet_jax.train_state import TrainState, create_state, make_train_step
 LIBRARIES = ("jax", "flax", "optax", "numba", "numpy")
 PEER = "the original, 2 threads"
 
+STEP = Side("benchmarks.vmnet", "training_step")
+
 ROWS = (
-    StepRow(
-        TimeRow(
-            "VMNet training step, one scene",
-            PEER,
-            Side("benchmarks.vmnet", "training_step"),
-            None,
-            4.0,
-            5.0,
-            quoted=7.5,
-            rounds=5,
-        ),
-        "peak memory of the VMNet training step",
-        3.5 * 1024,
-        1.5,
-        2.0,
-    ),
+    MemoryRow("peak memory, VMNet training step", PEER, STEP, 3.5 * 1024, 1.5, 2.0),
+    TimeRow("VMNet training step, one scene", PEER, STEP, None, 4.0, 5.0, quoted=7.5, rounds=5),
     TimeRow(
         "VMNet forward pass, one scene",
         PEER,

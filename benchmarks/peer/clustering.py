@@ -12,9 +12,7 @@ CELLS = (0.02, 0.04)
 
 def as_mesh(vertices: np.ndarray, faces: np.ndarray) -> open3d.geometry.TriangleMesh:
     """Open3D's mesh."""
-    return open3d.geometry.TriangleMesh(
-        open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(faces)
-    )
+    return open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(faces))
 
 
 def clustering(data: str) -> Case:

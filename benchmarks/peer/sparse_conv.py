@@ -1,7 +1,7 @@
 """3x3x3 submanifold convolution in torch: for each offset, gather the pairs' rows, multiply, add to the outputs.
 
-The pairs of all offsets are found beforehand, the centre is one plain product. Rows are added by index_add_ or, since an
-offset's targets are distinct, by index_select, addmm_ and index_put_; the form that is faster here is the one timed.
+The pairs of all offsets are found beforehand, the centre is one plain product. Rows are added by index_add_ or,
+since an offset's targets are distinct, by index_select, addmm_ and index_put_; the form that is faster here is timed.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Trilinear read-out in torch: a gather, a product and a sum, or embedding_bag with weights; the faster one is timed."""
+"""Trilinear read-out in torch: gather, product and sum, or embedding_bag with weights; the faster one is timed."""
 
 import numpy as np
 import torch

@@ -61,7 +61,7 @@ class Net(nn.Module):
 
 def make_conv(name: str, kernel: torch.Tensor) -> nn.Module:
     """spconv's layer with the project's weights: [27, in, out], x fastest, or [8, in, out], z fastest."""
-    module, _, rest = name.partition("/")
+    module = name.split("/")[0]
     level = int(module.rpartition("_")[2]) if "_" in module else 0
     taps, width, channels = kernel.shape
     if taps == 27:

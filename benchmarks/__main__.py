@@ -1,0 +1,40 @@
+"""All comparisons: python -m benchmarks [--rounds=N]
+
+Each row runs the project and a peer in turn, in two processes on the same two CPUs, after their outputs were compared;
+building tables counts on neither side. Rows whose peer cannot be installed quote a stored time and scale the project's
+by a matrix product that runs beside it. Prints a line and a JSON line a row, then the table, and writes the JSON lines
+to benchmarks/results.jsonl, from which `python -m benchmarks.results` makes benchmarks/RESULTS.md.
+"""
+
+import argparse
+
+from benchmarks import (
+    attention,
+    clustering,
+    distance,
+    preprocessing,
+    quadric,
+    sdclr,
+    sparse_conv,
+    trilinear,
+    unet,
+    vmnet,
+)
+from benchmarks.command import measure, table
+from benchmarks.results import LINES, write_results
+
+PARTS = (sparse_conv, unet, vmnet, attention, trilinear, preprocessing, quadric, distance, clustering, sdclr)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=None, help="timed calls of each side (default: as the rows say)")
+    options = parser.parse_args()
+    rows = [row for part in PARTS for row in part.ROWS]
+    print("\n" + table(measure(rows, options.rounds, LINES)))
+    write_results()
+
+
+if __name__ == "__main__":
+    main()
