@@ -6,7 +6,9 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 
+from kernels.device.dense_conv import conv2d
 from sdclr_jax.norm import Pass
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -25,10 +27,25 @@ def standardize(images: jax.Array) -> jax.Array:
     return (images - mean) / std
 
 
-def conv(channels: int, size: int, stride: int = 1, *, init: Callable, dtype: jnp.dtype | None, name: str) -> nn.Conv:
-    """A `size` x `size` convolution without bias, padded by size // 2 on every side as torch pads."""
-    padding = [(size // 2, size // 2)] * 2
-    return nn.Conv(channels, (size, size), stride, padding, use_bias=False, kernel_init=init, dtype=dtype, name=name)
+class Conv(nn.Module):
+    """A `size` x `size` convolution without bias, padded by size // 2 on every side as torch pads.
+
+    Attributes: `channels` output channels; `size`, `stride` of the kernel; `init` its initialiser; `dtype` of the
+    arithmetic, None for that of inputs and kernel.
+    """
+
+    channels: int
+    size: int
+    stride: int = 1
+    init: Callable = kaiming_fan_out
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
+        kernel = self.param("kernel", self.init, (self.size, self.size, x.shape[-1], self.channels))
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+        return conv2d(x, kernel, self.stride, self.size // 2)
 
 
 class BasicBlock(nn.Module):
@@ -46,7 +63,7 @@ class BasicBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
-        make_conv = partial(conv, init=kaiming_fan_out, dtype=self.dtype)
+        make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
         y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), run))
         y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), run)
         if self.stride != 1 or x.shape[-1] != self.channels:
@@ -66,7 +83,7 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]; inside, channels / 4."""
-        make_conv = partial(conv, init=kaiming_fan_out, dtype=self.dtype)
+        make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
         inner = self.channels // 4
         y = nn.relu(self.norm(name="bn1")(make_conv(inner, 1, name="conv1")(x), run))
         y = nn.relu(self.norm(name="bn2")(make_conv(inner, 3, self.stride, name="conv2")(y), run))
@@ -103,7 +120,7 @@ class ResNet(nn.Module):
             raise ValueError(f"stem {self.stem!r}; known: 'cifar', 'imagenet'")
         size, stride = (3, 1) if self.stem == "cifar" else (7, 2)
         x = standardize(images)
-        x = conv(64, size, stride, init=kaiming_fan_out, dtype=self.dtype, name="conv1")(x)
+        x = Conv(64, size, stride, init=kaiming_fan_out, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(self.norm(name="bn1")(x, run))
         if self.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from sdclr_jax.norm import Pass
-from sdclr_jax.resnet import conv, kaiming_fan_in, standardize
+from sdclr_jax.resnet import Conv, kaiming_fan_in, standardize
 
 
 def option_a_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
@@ -33,7 +33,7 @@ class NarrowBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
-        make_conv = partial(conv, init=kaiming_fan_in, dtype=self.dtype)
+        make_conv = partial(Conv, init=kaiming_fan_in, dtype=self.dtype)
         y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), run))
         y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), run)
         return nn.relu(y + option_a_shortcut(x, self.channels, self.stride))
@@ -54,7 +54,7 @@ class NarrowResNet(nn.Module):
     def __call__(self, images: jax.Array, run: Pass) -> jax.Array:
         """RGB in [0, 1], float [N, H, W, 3] -> pooled features [N, 64]."""
         x = standardize(images)
-        x = conv(16, 3, init=kaiming_fan_in, dtype=self.dtype, name="conv1")(x)
+        x = Conv(16, 3, init=kaiming_fan_in, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(self.norm(name="bn1")(x, run))
         for stage, width in enumerate((16, 32, 64), start=1):
             for i in range(self.depth):
