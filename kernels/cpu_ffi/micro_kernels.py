@@ -168,9 +168,15 @@ def store_dot(typing_context, out, a, b, vectors):
 
         (lanes,) = counted_loop(builder, vectors, [WIDE_ZERO], body)
         half = LANES // 2
-        while half:  # halves are added until one number is left
-            turned = ir.Constant(ir.VectorType(I32, LANES), [(lane + half) % LANES for lane in range(LANES)])
-            lanes = builder.fadd(lanes, builder.shuffle_vector(lanes, WIDE_ZERO, turned))
+        while half:  # the upper half is added to the lower one until one number is left
+            nothing = ir.Constant(lanes.type, ir.Undefined)
+            low, high = (
+                builder.shuffle_vector(
+                    lanes, nothing, ir.Constant(ir.VectorType(I32, half), list(range(first, first + half)))
+                )
+                for first in (0, half)
+            )
+            lanes = builder.fadd(low, high)
             half //= 2
         total = builder.fptrunc(builder.extract_element(lanes, I32(0)), FLOAT)
         builder.store(total, pointer(builder, out, FLOAT))

@@ -105,6 +105,8 @@ def test_vmap_equals_a_loop(table):
             np.testing.assert_allclose(got[i], want, rtol=0, atol=1e-6 * np.abs(want).max())
 
 
+# jax 0.11 announces the end of its Triton backend
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
 @pytest.mark.parametrize("widths", [SMALL, (96, 96)])
 def test_lowers_to_triton_for_a_gpu_and_to_the_interpreter_for_cpu(table, widths, dtype):
