@@ -8,23 +8,32 @@ from collections.abc import Sequence
 
 from benchmarks import machine, peers
 from benchmarks.data import prepare_inputs
-from benchmarks.pairs import Workers
+from benchmarks.pairs import BenchmarkError, Workers
 
 FORMATS = {"s": ("{:10.2f} ms", 1e3), "MiB": ("{:10.0f} MiB", 1), "mm": ("{:10.3f} mm", 1)}
 
 
 def measure(rows: Sequence, rounds: int | None, output: pathlib.Path | None) -> list[dict]:
-    """Measures rows one after the other and prints each; `output` gets a JSON line a record as it comes."""
+    """Measures rows one after the other and prints each; `output` gets a JSON line a record as it comes.
+
+    A row whose sides fail or disagree is reported and left out; the exit status is then 1.
+    """
     inputs = prepare_inputs()
     if not peers.is_ready():
         print("no peers (python -m benchmarks.peers installs them): stored numbers are quoted", file=sys.stderr)
-    records = []
+    records, failures = [], []
     if output is not None:
         output.write_text("")
     with Workers() as workers:
         for row in rows:
             before = machine.describe()
-            for record in row.measure(workers, f"{inputs.source}:{inputs.folder}", rounds):
+            try:
+                found = row.measure(workers, f"{inputs.source}:{inputs.folder}", rounds)
+            except BenchmarkError as error:
+                failures.append(row.name)
+                print(f"FAILED {error}", file=sys.stderr, flush=True)
+                continue
+            for record in found:
                 record |= {"data": inputs.source, "machine": before}
                 records.append(record)
                 print(show(record), flush=True)
@@ -32,6 +41,9 @@ def measure(rows: Sequence, rounds: int | None, output: pathlib.Path | None) -> 
                 if output is not None:
                     with output.open("a") as lines:
                         lines.write(json.dumps(record) + "\n")
+    if failures:
+        print("\n" + table(records))
+        sys.exit(f"{len(failures)} of {len(rows)} rows failed: {'; '.join(failures)}")
     return records
 
 

@@ -104,24 +104,25 @@ def join_rooms(rooms: list[Mesh]) -> Mesh:
     )
 
 
-def smooth_scan(side: int = 366) -> tuple[np.ndarray, np.ndarray]:
+def smooth_scan(around: int = 540, across: int = 248) -> tuple[np.ndarray, np.ndarray]:
     """A smooth closed surface like the scan of a statue: a torus with waves of several lengths and 0.1 mm of noise.
 
-    side: samples around either circle. Returns vertices float64 [side^2, 3] in metres, edges about 14 mm at the
-    default, and faces int32 [2 side^2, 3].
+    around, across: samples of the large and of the small circle. Returns vertices float64 [around * across, 3] in
+    metres, edges about 15 mm at the defaults, and faces int32 [2 around * across, 3].
     """
-    u, v = np.meshgrid(*[np.arange(side) * (2 * np.pi / side)] * 2, indexing="ij")
+    u, v = np.meshgrid(*(np.arange(n) * (2 * np.pi / n) for n in (around, across)), indexing="ij")
     waves = (
         0.06 * np.sin(3 * u + np.sin(2 * v)) + 0.03 * np.cos(7 * v + 2 * u) + 0.012 * np.sin(19 * u) * np.cos(17 * v)
     )
     radius = 0.55 + waves + np.random.default_rng(0).normal(0, 1e-4, u.shape)
     ring = 1.1 + radius * np.cos(v)
     vertices = np.stack([ring * np.cos(u), ring * np.sin(u), radius * np.sin(v)], axis=-1).reshape(-1, 3)
-    row, column = np.divmod(np.arange(side * side), side)
-    right, below = row * side + (column + 1) % side, (row + 1) % side * side + column
-    across = (row + 1) % side * side + (column + 1) % side
-    own = row * side + column
-    faces = np.concatenate([np.stack([own, below, across], 1), np.stack([own, across, right], 1)])
+    row, column = np.divmod(np.arange(around * across), across)
+    below, beside = (row + 1) % around * across, (column + 1) % across
+    own, right = row * across + column, row * across + beside
+    faces = np.concatenate(
+        [np.stack([own, below + column, below + beside], 1), np.stack([own, below + beside, right], 1)]
+    )
     return vertices, faces.astype(np.int32)
 
 

@@ -27,6 +27,10 @@ class BenchmarkError(RuntimeError):
     """A side failed, or the sides disagree: which case and why."""
 
 
+class PeerMissing(BenchmarkError):
+    """A library of the peer's side is not installed."""
+
+
 class Side(NamedTuple):
     """One side of a comparison.
 
@@ -74,7 +78,8 @@ class Worker:
             self._process.wait()
             self._log.seek(0)
             tail = self._log.read().decode(errors="replace")[-2000:]
-            raise BenchmarkError(f"{self._name}: the process ended with status {self._process.returncode}\n{tail}")
+            kind = PeerMissing if tail.strip().rpartition("\n")[2].startswith("ModuleNotFoundError") else BenchmarkError
+            raise kind(f"{self._name}: the process ended with status {self._process.returncode}\n{tail}")
         return json.loads(answer)
 
     def outputs(self) -> dict[str, np.ndarray]:

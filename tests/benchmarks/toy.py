@@ -1,0 +1,29 @@
+"""Cases for the tests of the harness."""
+
+import time
+
+import numpy as np
+
+from benchmarks.worker import Case
+
+LIBRARIES = ("numpy",)
+
+
+def squares(data: str, seconds: float = 0.0, error: float = 0.0, mib: int = 0) -> Case:
+    """0, 1, 4, 9, plus an error; sleeps, and fills some memory while it does."""
+
+    def call():
+        block = np.ones(mib << 17)
+        time.sleep(seconds)
+        return np.arange(4.0) ** 2 + error + 0 * block.sum()
+
+    return Case(call, lambda out: {"squares": out}, {"data": data})
+
+
+def broken(data: str) -> Case:
+    """Cannot be called."""
+
+    def call():
+        raise ArithmeticError("the toy is broken")
+
+    return Case(call, lambda out: {})
