@@ -29,17 +29,14 @@ BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
 def measure(points: list[tuple[int, int]]) -> list[dict]:
     """One record a point."""
     apartment()
-    cpus = machine.two_cpus()
-    pin = (lambda: os.sched_setaffinity(0, cpus)) if hasattr(os, "sched_setaffinity") else None
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": COMPILED}
     records = []
     for voxels, scenes in points:
         record = {"wanted_voxels": voxels, "scenes": scenes, "machine": machine.describe()}
         for task in ("prepare", "train"):
             command = [sys.executable, "-m", "benchmarks.growth_point", task, str(voxels), str(scenes)]
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment, preexec_fn=pin, check=True, stdout=subprocess.PIPE, text=True
-            )
+            with machine.pinned():
+                done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             record |= json.loads(done.stdout.splitlines()[-1])
         records.append(record)
         print(json.dumps(record), flush=True)

@@ -1,19 +1,29 @@
 """The machine that numbers were taken on."""
 
+import contextlib
 import datetime
 import os
 import pathlib
 import platform
+from collections.abc import Iterator
 
 CPUS = 2
 """CPUs that both sides of every comparison get."""
 
 
-def two_cpus() -> list[int]:
-    """The first two CPUs that this process may use, where the system tells them."""
-    if not hasattr(os, "sched_getaffinity"):
-        return list(range(min(CPUS, os.cpu_count() or 1)))
-    return sorted(os.sched_getaffinity(0))[:CPUS]
+@contextlib.contextmanager
+def pinned(cpus: int = CPUS) -> Iterator[int]:
+    """Processes started inside may use the first `cpus` CPUs that this one may (Linux); yields how many those are."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield min(cpus, os.cpu_count() or 1)
+        return
+    allowed = os.sched_getaffinity(0)
+    chosen = sorted(allowed)[:cpus]
+    os.sched_setaffinity(0, chosen)
+    try:
+        yield len(chosen)
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def describe() -> dict:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.machine import two_cpus
+from benchmarks.machine import pinned
 
 COMPILED = str(peers.ROOT / ".bench-data" / "compiled")
 PAUSE = 0.05
@@ -49,23 +49,18 @@ class Worker:
     """A process of `benchmarks.worker` on a fixed set of CPUs. compiled: folder of JAX's compilation cache."""
 
     def __init__(self, side: Side, compiled: str = COMPILED):
-        python = str(peers.PYTHON) if side.peer else sys.executable
-        cpus = two_cpus()[: side.threads]
-        threads = str(len(cpus))
-        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "JAX_PLATFORMS": "cpu"}
-        environment |= {"JAX_COMPILATION_CACHE_DIR": compiled}
-        pin = (lambda: os.sched_setaffinity(0, cpus)) if hasattr(os, "sched_setaffinity") else None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
-        self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.worker", side.module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            cwd=peers.ROOT,
-            env=environment,
-            preexec_fn=pin,
-            text=True,
-        )
+        with pinned(side.threads) as cpus:
+            settings = {"OMP_NUM_THREADS": str(cpus), "MKL_NUM_THREADS": str(cpus), "JAX_PLATFORMS": "cpu"}
+            self._process = subprocess.Popen(
+                [str(peers.PYTHON) if side.peer else sys.executable, "-m", "benchmarks.worker", side.module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                cwd=peers.ROOT,
+                env=os.environ | settings | {"JAX_COMPILATION_CACHE_DIR": compiled},
+                text=True,
+            )
         self._name = f"{side.module}.{side.case}"
 
     def ask(self, do: str, **request: Any) -> dict:
