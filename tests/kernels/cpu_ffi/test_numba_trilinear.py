@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kernels.cpu_ffi import row_sums
 from kernels.cpu_ffi.support import machine_obstacle
 from kernels.device.pooling import mean_pool, unpool
 from kernels.device.segment_sum import gather_segment_sum
@@ -127,6 +128,13 @@ def test_pooling_takes_them():
     got = lowered.compile()(fine, coarse)
     np.testing.assert_array_equal(got[1][:90], want[:90])
     np.testing.assert_allclose(got[0][:90], want[:90] / np.bincount(trace)[:90, None], rtol=1e-6, atol=1e-30)
+
+
+def test_the_segment_of_the_padding_is_not_summed():
+    """Its row is zero as the kernel leaves it."""
+    order, segments = np.array([0, 1, 2], np.int32), np.array([0, 0, 1], np.int32)
+    out = row_sums.segment_sum(jnp.ones((3, 16)), None, order, segments, num_segments=2, fan=1)
+    np.testing.assert_array_equal(out, np.repeat([[2.0], [0.0]], 16, axis=1))
 
 
 def test_a_fan_that_is_no_power_of_two_is_refused():
