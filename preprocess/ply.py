@@ -103,14 +103,15 @@ def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
 
 def _integers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
     """The values of a property as int64, if that is what they are and 32 bits hold them."""
+    with np.errstate(invalid="ignore"):
+        integers = values.astype(np.int64)
     if values.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            fits = (np.rint(values) == values) & (np.abs(values) < 2.0**32)
+        fits = (integers == values) & (integers < 2**32) & (integers > -(2**32))
         if not fits.all():
             row = int(np.argmin(fits))
             cause = f"value {row} of the property `{name}` is {values[row]:g}, which is no 32-bit integer"
             raise MeshError(path, cause, "Write it with an integer type.")
-    return values.astype(np.int64)
+    return integers
 
 
 def parse_header(path: pathlib.Path, content: bytes) -> Header:
@@ -203,10 +204,12 @@ def _read_element(
     present = (len(source) - position) // max(smallest, 1)
     if element.count > present:
         raise _truncated(path, element, present)
-    if element.count == 0 or not element.properties:
-        return {}, position
     number = "" if order else "f8"
     types = [(number or p.type, p.length_type and (number or p.length_type)) for p in element.properties]
+    if element.count == 0 or not element.properties:
+        none = np.zeros(0, np.int64)
+        empty = [np.zeros(0, type_) for type_, _ in types]
+        return {p.name: (e, none) if p.length_type else e for p, e in zip(element.properties, empty)}, position
     sizes = np.array([[np.dtype(t).itemsize // unit, np.dtype(n).itemsize // unit if n else 0] for t, n in types])
     _, lengths, stop = _layout(source, position, 1, sizes, order, True)
     if stop >= 0:
