@@ -1,4 +1,4 @@
-"""A run's folder: `config.json`, `lock`, `checkpoints/`, `metrics.jsonl`, event files, `eval/`."""
+"""A run's folder: `config.json`, `data.json`, `lock`, `checkpoints/`, `metrics.jsonl`, event files, `eval/`."""
 
 import fcntl
 import json
@@ -15,7 +15,10 @@ from trainlib.errors import UserError
 from trainlib.files import write_atomic
 
 CONFIG_NAME = "config.json"
+DATA_NAME = "data.json"
 LOCK_NAME = "lock"
+
+_SHOWN = 8
 
 _log = logging.getLogger(__name__)
 
@@ -23,25 +26,49 @@ _log = logging.getLogger(__name__)
 class Workdir:
     """An opened and locked run folder; path-like. The lock ends with `close`, with the `with` block or the process."""
 
-    def __init__(self, path: pathlib.Path, lock: int):
+    def __init__(self, path: pathlib.Path, lock: int, allow_change: frozenset[str]):
         self.path = path
         self._lock: int | None = lock
-        self._config: dict[str, Any] | None = None
+        self._allow_change = allow_change
+        self._new: dict[str, dict[str, Any]] = {}
 
     @property
     def checkpoints(self) -> pathlib.Path:
         """Folder for a CheckpointStore."""
         return self.path / "checkpoints"
 
+    def check_data(self, data: dict[str, Any]) -> None:
+        """Compares what identifies the training data with data.json; `keep_config` then writes it.
+
+        Args:
+            data: nested dicts of JSON values, such as {"train": {"name of a scene": "checksum"}}.
+
+        Raises UserError with what differs, unless `data` is among the keys that may change.
+        """
+        file = self.path / DATA_NAME
+        before = _read_json(file) if file.exists() else data
+        changes = [text for _, text in _differences(before, data)]
+        more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
+        table = "\n  ".join(changes[:_SHOWN] + more)
+        if changes and "data" not in self._allow_change:
+            raise UserError(
+                f"workdir {self.path} belongs to a run with other data (before -> now):\n  {table}\n"
+                "Go on with the data of before, choose another --workdir, or add data to --allow_change"
+            )
+        if changes:
+            _log.warning("data changed on resume (before -> now):\n  %s", table)
+        if changes or not file.exists():
+            self._new[DATA_NAME] = data
+
     def keep_config(self) -> None:
-        """Writes config.json. To be called when data and checkpoint have been found to fit the config, not before."""
-        if self._config is not None:
-            file = self.path / CONFIG_NAME
+        """Writes config.json and data.json. To be called when data and checkpoint fit the config, not before."""
+        for name, content in self._new.items():
+            file = self.path / name
             try:
-                write_atomic(file, (json.dumps(self._config, indent=2) + "\n").encode())
+                write_atomic(file, (json.dumps(content, indent=2) + "\n").encode())
             except OSError as error:
                 raise UserError(f"cannot write {file}: {error.strerror}") from error
-            self._config = None
+        self._new = {}
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -68,7 +95,7 @@ def open_workdir(
     Args:
         path: folder; its parents are made too.
         config: values must be representable in JSON (tuples come back as tuples).
-        allow_change: keys ("a" or "a.b") that may differ from the config that the run began with.
+        allow_change: keys ("a" or "a.b") that may differ from the config that the run began with; "data": the data.
 
     Raises UserError if the folder cannot be written, another run has it, or the config differs in another key.
     """
@@ -78,9 +105,11 @@ def open_workdir(
         lock = _take_lock(path)
     except OSError as error:
         raise UserError(f"cannot write in workdir {path}: {error.strerror}; choose another with --workdir") from error
-    workdir = Workdir(path, lock)
+    workdir = Workdir(path, lock, frozenset(allow_change))
     try:
-        workdir._config = _changed_config(path, _to_json(config), frozenset(allow_change))
+        changed = _changed_config(path, _to_json(config), workdir._allow_change)
+        if changed is not None:
+            workdir._new[CONFIG_NAME] = changed
     except BaseException:
         workdir.close()
         raise
@@ -92,7 +121,7 @@ def load_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
     file = pathlib.Path(path) / CONFIG_NAME
     if not file.exists():
         raise UserError(f"{path} is not the workdir of a run: it has no {CONFIG_NAME}")
-    return ml_collections.ConfigDict(_with_tuples(_read_config(file)))
+    return ml_collections.ConfigDict(_with_tuples(_read_json(file)))
 
 
 def _take_lock(path: pathlib.Path) -> int:
@@ -120,7 +149,7 @@ def _changed_config(path: pathlib.Path, config: dict[str, Any], allow_change: fr
     file = path / CONFIG_NAME
     if not file.exists():
         return config
-    changes = dict(_differences(_read_config(file), config))
+    changes = dict(_differences(_read_json(file), config))
     if not changes:
         return None
     refused = [text for key, text in changes.items() if not _is_allowed(key, allow_change)]
@@ -160,7 +189,7 @@ def _to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
         raise UserError(f"the config has a value that JSON cannot hold: {error}") from error
 
 
-def _read_config(file: pathlib.Path) -> dict[str, Any]:
+def _read_json(file: pathlib.Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text())
     except ValueError as error:

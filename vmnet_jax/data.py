@@ -15,7 +15,7 @@ import numpy as np
 
 from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
-from preprocess.scene import SUFFIX, Scene, read_scene
+from preprocess.scene import SUFFIX, Scene, read_header, read_scene
 from trainlib.errors import UserError
 from vmnet_jax import augment
 from vmnet_jax.batching import (
@@ -113,6 +113,10 @@ class SceneFolder:
             self._room -= size
             self._cache[name] = scene
         return scene
+
+    def sources(self, names: list[str]) -> dict[str, str]:
+        """Name -> checksum of the mesh and label files that a scene was made from."""
+        return {name: read_header(self.path / f"{name}{SUFFIX}").source_hash for name in names}
 
     def check(self, names: list[str], expected: dict | None = None) -> dict:
         """Reads every scene once, before any training: labels, and equal preprocessing parameters, which it returns."""

@@ -54,6 +54,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             split = read_split(read.path, config.train_list, config.val_list, config.val_fraction, missing)
             _log.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
             params = read.check(split.train + split.val, trained_params(workdir))
+            folder.check_data({"train": read.sources(split.train), "val": read.sources(split.val)})
             batches = _training_batches(config, read, split.train)
             evaluate = _evaluation(config, read, split.val) if split.val else None
             state = build_state(config, len(read.label_map.names))

@@ -27,9 +27,11 @@ SERVER.set_forkserver_preload(["vmnet_jax.evaluate", "vmnet_jax.predict", "sdclr
 class Program:
     """A running main; its standard error and output are read from the files that it writes them to."""
 
-    def __init__(self, folder: pathlib.Path, module: str, arguments: list, devices: int, **options):
+    def __init__(self, folder: pathlib.Path, module: str, arguments: list, devices: int, cache="", **options):
         self._out, self._err = folder / "out", folder / "err"
         environment = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        if cache:
+            environment["JAX_COMPILATION_CACHE_DIR"] = str(cache)
         request = {"module": module, "arguments": [*map(str, arguments)], "environment": environment, **options}
         request |= {"out": str(self._out), "err": str(self._err)}
         self._process = SERVER.Process(
@@ -55,8 +57,12 @@ class Program:
                 raise AssertionError(f"never said {text!r}:\n{self.err[-3000:]}")
             time.sleep(0.01)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def signal(self, number: int) -> None:
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def finish(self, timeout: float = 300) -> int:
         """Exit code, once it has ended; negative for the signal that ended it."""
@@ -79,7 +85,8 @@ class Program:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory):
-    """start("vmnet_jax.train", *arguments, devices=1, ...) -> Program; further options as `small_mains.run_main`.
+    """start("vmnet_jax.train", *arguments, devices=1, ...) -> Program; further options as `small_mains.run_main`, and
+    `cache`, a folder for compiled programs.
 
     The processes are forked from one that has imported everything and started no device.
     """
@@ -166,6 +173,12 @@ def metric_lines(workdir) -> list[dict]:
 
 
 @pytest.fixture(scope="session")
+def read_run():
+    """read_run(workdir) -> (arrays of its newest checkpoint by name, lines of metrics.jsonl without their time)."""
+    return lambda workdir: (final_arrays(workdir), metric_lines(workdir))
+
+
+@pytest.fixture(scope="session")
 def assert_same_run():
     """assert_same_run(a, b): two workdirs hold the same final state, bit for bit, and the same figures."""
 
@@ -182,7 +195,7 @@ def assert_same_run():
 
 @pytest.fixture(scope="session")
 def odd_predictions(run, finished, tmp_path_factory):
-    """(meshes, exit code, ended Program, output folder) of predicting a folder of odd meshes with --repair, done once."""
+    """(meshes, exit code, ended Program, output folder) of predicting a folder of odd meshes with --repair."""
     folder = tmp_path_factory.mktemp("odd")
     meshes = write_odd_meshes(folder / "meshes")
     output = folder / "out"

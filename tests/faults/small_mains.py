@@ -71,13 +71,15 @@ def run_main(
     environment: dict[str, str],
     out: str,
     err: str,
-    networks="small",
-    pause="",
-    room=0,
+    networks: str = "small",
+    pause: str = "",
+    room: int = 0,
+    log_compiles: bool = False,
 ) -> None:
     """In a new process: standard output and error go to the files `out` and `err`.
 
     networks: "small" or "real". pause: see `pause_in`. room: bytes that the largest file may have, 0 for any number.
+    log_compiles: JAX says what it compiles.
     """
     os.environ.update(environment)
     for path, descriptor in ((out, 1), (err, 2)):
@@ -85,6 +87,7 @@ def run_main(
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_log_compiles", log_compiles)
     if networks == "small":
         use_small_networks()
     if pause:

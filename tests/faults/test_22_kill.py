@@ -1,12 +1,34 @@
 """Row 22: SIGKILL at any moment of a training; the run started again ends with the uninterrupted run's bits."""
 
+import os
+import pathlib
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
+import numpy as np
 import pytest
 
+from trainlib import checkpoints, manifest
+from trainlib.checkpoints import CheckpointStore
+from trainlib.manifest import verify
+
+TARGET = {"w": np.zeros((64, 64), np.float32), "step": np.int32(0)}
+
 MAINS = ["vmnet_jax.train", "sdclr_jax.train"]
+
+
+def make_state(step):
+    """The state of a run is a function of its step, so that a test can tell which one it got."""
+    return {"w": np.random.default_rng(step).normal(size=(64, 64)).astype(np.float32), "step": np.int32(step)}
+
+
+def assert_is_state(state, step):
+    for name, value in make_state(step).items():
+        np.testing.assert_array_equal(state[name], value)
 
 
 def killed_until_done(start, module, arguments, workdir, kills, seed):
@@ -37,3 +59,89 @@ def test_22_killed_at_random_moments(start, arguments, finished, assert_same_run
 def test_22_killed_ten_times(start, arguments, finished, assert_same_run, tmp_path, module):
     assert killed_until_done(start, module, arguments[module], tmp_path, 10, seed=1) > 0
     assert_same_run(tmp_path, finished(module))
+
+
+class Kill(BaseException):
+    """Ends a save at a chosen point, without any clean-up."""
+
+
+@pytest.mark.parametrize(("saved", "oldest"), [(30, 20), (20, 10)], ids=["a new step", "a step saved again"])
+def test_22_a_kill_at_each_operation_leaves_whole_checkpoints_only(tmp_path, monkeypatch, saved, oldest):
+    """A save is ended before each write to the disk (outside Orbax) in turn; step `oldest` or a newer one is left."""
+    points = 0
+    finished = False
+    while not finished:
+        folder = tmp_path / str(points)
+        with CheckpointStore(folder, keep=2) as store:
+            store.save(10, make_state(10))
+            store.save(20, make_state(20))
+            with monkeypatch.context() as patch:
+                end_before(patch, points)
+                try:
+                    finished = store.save(saved, make_state(saved))
+                except Kill:
+                    points += 1
+        with CheckpointStore(folder, keep=1) as store:
+            for step in store.steps():
+                verify(folder / str(step))
+            state, step = store.restore(TARGET)
+            assert step >= oldest
+            assert_is_state(state, step)
+            store.save(40, make_state(40))
+            assert [path.name for path in folder.iterdir()] == ["40"]
+    assert points == 5  # manifest, two renames, a removal, a sync
+
+
+def end_before(patch, point):
+    """Raises Kill before the manifest, rename, removal or sync number `point`, from 0."""
+    count = iter(range(10**6))
+
+    def counted(function):
+        def call(*args, **kwargs):
+            if next(count) >= point:
+                raise Kill
+            return function(*args, **kwargs)
+
+        return call
+
+    patch.setattr(manifest, "write_atomic", counted(manifest.write_atomic))
+    patch.setattr(checkpoints, "sync", counted(checkpoints.sync))
+    patch.setattr(pathlib.Path, "rename", counted(pathlib.Path.rename))
+    patch.setattr(shutil, "rmtree", counted(shutil.rmtree))
+
+
+def save_for_ever(directory):
+    """A run that saves at each step, resumed from the last one; tells its steps."""
+    with CheckpointStore(directory, keep=2) as store:
+        start = 0
+        if store.latest_step() is not None:
+            state, start = store.restore(TARGET, strict=True)
+            assert_is_state(state, start)
+        for step in range(start + 1, 10**6):
+            store.save(step, make_state(step), metric=-step)
+            print(step, flush=True)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_22_sigkill_while_saving(tmp_path, kills):
+    code = f"import runpy, sys; runpy.run_path({__file__!r})['save_for_ever'](sys.argv[1])"
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    resumed_from = -1
+    rng = random.Random(0)
+    for _ in range(kills):
+        run = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        told = int(run.stdout.readline())
+        assert told > resumed_from
+        run.stdout.readline()
+        time.sleep(rng.uniform(0, 0.06))
+        run.send_signal(signal.SIGKILL)
+        told = max([told + 1, *map(int, run.stdout.read().split())])
+        run.stdout.close()
+        assert run.wait() == -signal.SIGKILL
+        with CheckpointStore(tmp_path) as store:
+            state, step = store.restore(TARGET, strict=True)
+            assert step in (told, told + 1)
+            assert_is_state(state, step)
+        resumed_from = step

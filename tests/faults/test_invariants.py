@@ -1,0 +1,23 @@
+"""Invariants of the mains: compilations, repeatability. That of devices is beside row 26."""
+
+import re
+
+import pytest
+
+
+def test_invariant_a_step_is_compiled_at_most_once_for_each_bucket(run, arguments, tmp_path):
+    command = [*arguments["vmnet_jax.train"], "--config.max_buckets=2", f"--workdir={tmp_path}"]
+    code, program = run("vmnet_jax.train", *command, log_compiles=True)
+    assert code == 0, program.err
+    buckets = re.search(r"buckets: (.*)", program.err)[1].split(";")
+    steps = re.findall(r"Finished XLA compilation of (?:pmap\()?step\)? in", program.err)
+    assert 1 <= len(steps) <= len(buckets) <= 2
+
+
+@pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
+def test_invariant_the_same_seed_twice_gives_the_same_bytes(
+    run, arguments, finished, assert_same_run, tmp_path, module
+):
+    code, program = run(module, *arguments[module], f"--workdir={tmp_path}")
+    assert code == 0, program.err
+    assert_same_run(tmp_path, finished(module))
