@@ -1,0 +1,93 @@
+"""Submissions to the ScanNet benchmark: what is written passes the check, and every fault is found and named."""
+
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from preprocess.labels import LabelMap, scannet20
+from trainlib.errors import UserError
+from vmnet_jax.data import SceneFolder
+from vmnet_jax.submit import check_submission, write_submission
+
+NAMES = ("sheet_0", "sheet_3")
+
+
+class RandomPredictor:
+    """Classes at random, the same for each scene of a size."""
+
+    def __init__(self, label_map):
+        self.label_map = label_map
+
+    def predict_scene(self, scene, votes):
+        rng = np.random.default_rng(len(scene.vertices))
+        return SimpleNamespace(classes=rng.integers(0, len(self.label_map.ids), len(scene.vertices)))
+
+
+@pytest.fixture
+def read(scene_folder):
+    return SceneFolder(scene_folder, cache_gib=0)
+
+
+@pytest.fixture
+def counts(read):
+    return {name: len(read(name).vertices) for name in NAMES}
+
+
+def test_a_written_zip_has_an_id_for_every_vertex_at_its_top(read, counts, tmp_path):
+    predictor = RandomPredictor(scannet20())
+    write_submission(predictor, read, NAMES, tmp_path / "out" / "zip.zip")
+    with zipfile.ZipFile(tmp_path / "out" / "zip.zip") as archive:
+        assert sorted(archive.namelist()) == ["sheet_0.txt", "sheet_3.txt"]
+        ids = np.array(archive.read("sheet_3.txt").split(), int)
+    expected = np.asarray(scannet20().ids)[predictor.predict_scene(read("sheet_3"), 1).classes]
+    np.testing.assert_array_equal(ids, expected)
+    check_submission(tmp_path / "out" / "zip.zip", counts)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["zip.zip"]
+
+
+def test_15_a_missing_scene_refuses_and_leaves_nothing(read, tmp_path):
+    with pytest.raises(UserError, match=r"1 of 2 listed scenes are not in .*: sheet_9"):
+        write_submission(RandomPredictor(scannet20()), read, ("sheet_0", "sheet_9"), tmp_path / "zip.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_ids_of_another_data_set_are_refused(read, tmp_path):
+    foreign = LabelMap((1, 13), ("wall", "blinds"), ((0, 0, 0), (9, 9, 9)))
+    with pytest.raises(UserError, match=r"ids \[13\]"):
+        write_submission(RandomPredictor(foreign), read, NAMES, tmp_path / "zip.zip")
+
+
+def with_entries(path, entries):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in entries.items():
+            archive.writestr(name, text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ({"sheet_3.txt": None}, "1 scenes of the list are missing: sheet_3.txt"),
+        ({"more.txt": "1\n"}, "1 entries are none of the list's: more.txt"),
+        ({"root/sheet_0.txt": "1\n"}, "entries in folders.*root/sheet_0.txt"),
+        ({"sheet_0.txt": "1\n2\n"}, r"sheet_0.txt: 2 lines for \d+ vertices"),
+        ({"sheet_0.txt": "1\n13\n"}, "sheet_0.txt, line 2: '13' is none of"),
+        ({"sheet_0.txt": "1\n-1\n"}, "line 2: '-1' is none of"),
+        ({"sheet_0.txt": "1 0.5\n"}, "line 2: '0.5' is none of"),
+        ({"sheet_0.txt": "0\n"}, "line 1: '0' is none of"),
+    ],
+)
+def test_every_fault_is_named(counts, tmp_path, change, finding):
+    entries = {f"{name}.txt": "1\n" * count for name, count in counts.items()}
+    check_submission(with_entries(tmp_path / "good.zip", entries), counts)
+    entries = {name: text for name, text in (entries | change).items() if text is not None}
+    with pytest.raises(UserError, match=finding):
+        check_submission(with_entries(tmp_path / "bad.zip", entries), counts)
+
+
+def test_no_zip_at_all(counts, tmp_path):
+    (tmp_path / "x.zip").write_text("no")
+    with pytest.raises(UserError, match="no readable zip"):
+        check_submission(tmp_path / "x.zip", counts)

@@ -1,0 +1,151 @@
+"""A submission to the ScanNet benchmark (3D semantic label), made and checked.
+
+  python -m vmnet_jax.submit --workdir=DIR --scenes=FOLDER --list=scannetv2_test.txt --output=submission.zip [--votes=8]
+  python -m vmnet_jax.submit --check=submission.zip --scenes=FOLDER --list=scannetv2_test.txt
+
+The zip has one file SCENE.txt for each listed scene, at its top: the NYU40 id of every vertex of the scene's mesh file,
+one a line. It is checked as the second command does before it gets its name. Scenes need no labels:
+python -m preprocess.scenes makes them from the test meshes.
+"""
+
+import argparse
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from preprocess.labels import scannet20
+from preprocess.sources import read_split
+from trainlib.command import run_command
+from trainlib.errors import UsageError, UserError
+from vmnet_jax.data import SUFFIX, SceneFolder
+from vmnet_jax.predict import Predictor, load
+
+_LISTED = 8
+
+
+def write_submission(
+    predictor: Predictor, read: SceneFolder, names: Sequence[str], output: str | pathlib.Path, votes: int = 8
+) -> None:
+    """Predicts the scenes and writes the checked zip.
+
+    Args:
+      predictor: of `vmnet_jax.predict.load`; its label map must have NYU40 ids, as ScanNet's has.
+      read: folder of the preprocessed test scenes.
+      names: scenes of the benchmark's list.
+      output: the zip; it appears whole and checked, or not at all.
+      votes: random placements whose logits are summed.
+
+    Raises:
+      UserError: scenes that are missing, a label map of other ids, or what `check_submission` finds.
+    """
+    allowed = set(scannet20().ids)
+    foreign = sorted(set(predictor.label_map.ids) - allowed)
+    if foreign:
+        raise UserError(f"the network's label map has the ids {foreign}, which are none of ScanNet's {sorted(allowed)}")
+    _require_scenes(read, names)
+    output = pathlib.Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f".{output.name}.part")
+    ids, counts = np.asarray(predictor.label_map.ids), {}
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in tqdm(names, unit="scene"):
+                classes = predictor.predict_scene(read(name), votes).classes
+                counts[name] = len(classes)
+                archive.writestr(f"{name}.txt", "".join(f"{i}\n" for i in ids[classes]))
+        check_submission(part, counts)
+        os.replace(part, output)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _require_scenes(read: SceneFolder, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (read.path / f"{name}{SUFFIX}").is_file()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(names)} listed scenes are not in {read.path}: {_some(missing)}. A submission "
+            "needs them all: run python -m preprocess.scenes on their meshes."
+        )
+
+
+def check_submission(path: str | pathlib.Path, counts: Mapping[str, int]) -> None:
+    """Checks a zip as the benchmark's server would.
+
+    Args:
+      path: the zip.
+      counts: number of vertices by scene of the list.
+
+    Raises:
+      UserError: every finding: scenes missing or too many, folders, lines that are no NYU40 id of the benchmark, wrong
+        numbers of lines.
+    """
+    allowed = set(scannet20().ids)
+    expected = {f"{name}.txt": count for name, count in counts.items()}
+    found: list[str] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [info.filename for info in archive.infolist()]
+            folders = [entry for entry in entries if "/" in entry or "\\" in entry]
+            if folders:
+                found.append(f"entries in folders, the files must lie at the top: {_some(folders)}")
+            missing = sorted(expected.keys() - set(entries))
+            extra = sorted(set(entries) - expected.keys() - set(folders))
+            found += [f"{len(missing)} scenes of the list are missing: {_some(missing)}"] if missing else []
+            found += [f"{len(extra)} entries are none of the list's: {_some(extra)}"] if extra else []
+            if len(set(entries)) < len(entries):
+                found.append("an entry is there twice")
+            for name, count in expected.items():
+                if name in entries:
+                    found += _findings(name, archive.read(name), count, allowed)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: no readable zip file: {error}") from error
+    if found:
+        raise UserError(f"{path}: not a valid submission:\n" + "\n".join(f"  {line}" for line in found))
+
+
+def _findings(name: str, content: bytes, count: int, allowed: set[int]) -> list[str]:
+    """What is wrong with one scene's file."""
+    lines = content.split()
+    found = [f"{name}: {len(lines)} lines for {count} vertices"] if len(lines) != count else []
+    for number, line in enumerate(lines, 1):
+        if not line.isdigit() or int(line) not in allowed:
+            found.append(f"{name}, line {number}: {line.decode(errors='replace')!r} is none of {sorted(allowed)}")
+            break
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (" ..." if len(names) > _LISTED else "")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.submit", description=__doc__)
+    parser.add_argument("--scenes", required=True, help="folder of the preprocessed test scenes")
+    parser.add_argument("--list", required=True, help="scenes of the benchmark, a name a line: scannetv2_test.txt")
+    parser.add_argument("--workdir", help="folder of the training run")
+    parser.add_argument("--output", help="the zip to write")
+    parser.add_argument("--check", metavar="ZIP", help="only check this zip")
+    parser.add_argument("--step", default="last", help="last, best, or a step's number")
+    parser.add_argument("--votes", type=int, default=8, help="random placements whose logits are summed")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Writes or checks a submission."""
+    if bool(arguments.check) == bool(arguments.workdir and arguments.output):
+        raise UsageError("give --workdir and --output to write a submission, or --check=ZIP to check one")
+    read, names = SceneFolder(arguments.scenes, cache_gib=0), read_split(arguments.list)
+    if arguments.check:
+        _require_scenes(read, names)
+        check_submission(arguments.check, {name: len(read(name).vertices) for name in names})
+    else:
+        write_submission(load(arguments.workdir, arguments.step), read, names, arguments.output, arguments.votes)
+    print(f"{arguments.check or arguments.output}: valid, {len(names)} scenes")
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())
