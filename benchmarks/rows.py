@@ -51,28 +51,30 @@ class TimeRow:
         except PeerMissing:
             sides = [self.ours]
             processes, versions, notes = start(workers, sides, data)
-        record = {"kind": "time", "unit": "s", "versions": versions, "notes": notes, "quoted": len(sides) == 1}
         rounds = rounds or self.rounds
-        if len(sides) == 2:
-            outputs = [process.outputs() for process in processes]
-            if self.check is not None:
-                record["agreement"] = self.check(*outputs)
-            else:
-                record["agreement"] = {"largest_difference": assert_close(*outputs, self.tolerance, self.name)}
-            times = time_in_turn(processes, rounds)
-            ours, theirs = times.seconds
-            record |= {"ours": ours, "theirs": theirs, "ratio": theirs / ours}
-        elif self.quoted is None:
-            raise BenchmarkError(f"{self.name}: {self.peer} is not installed; run python -m benchmarks.peers")
+        numbers = self._against_peer(processes, rounds) if len(sides) == 2 else self._against_number(processes, rounds)
+        record = {"kind": "time", "unit": "s", "versions": versions, "notes": notes, "quoted": len(sides) == 1}
+        record |= numbers | {"peak_mib": [process.ask("peak")["mib"] for process in processes]}
+        return [finish(self, record | {"threads": [side.threads for side in sides]}, rounds)]
+
+    def _against_peer(self, processes: list[Worker], rounds: int) -> dict:
+        outputs = [process.outputs() for process in processes]
+        if self.check is not None:
+            agreement = self.check(*outputs)
         else:
-            times = time_in_turn(processes, rounds, probe=True)
-            ours, scaled = times.seconds[0], times.seconds[0] * times.gflops / REFERENCE_GFLOPS
-            record |= {"ours": ours, "theirs": self.quoted, "probe_gflops": times.gflops, "ours_scaled": scaled}
-            record["ratio"] = self.quoted / scaled
-        record["cpu_seconds"] = times.cpu_seconds
-        record["peak_mib"] = [process.ask("peak")["mib"] for process in processes]
-        record["threads"] = [side.threads for side in sides]
-        return [finish(self, record, rounds)]
+            agreement = {"largest_difference": assert_close(*outputs, self.tolerance, self.name)}
+        times = time_in_turn(processes, rounds)
+        ours, theirs = times.seconds
+        numbers = {"ours": ours, "theirs": theirs, "ratio": theirs / ours, "cpu_seconds": times.cpu_seconds}
+        return numbers | {"agreement": agreement}
+
+    def _against_number(self, processes: list[Worker], rounds: int) -> dict:
+        if self.quoted is None:
+            raise BenchmarkError(f"{self.name}: {self.peer} is not installed; run python -m benchmarks.peers")
+        times = time_in_turn(processes, rounds, probe=True)
+        ours, scaled = times.seconds[0], times.seconds[0] * times.gflops / REFERENCE_GFLOPS
+        numbers = {"ours": ours, "theirs": self.quoted, "ratio": self.quoted / scaled, "ours_scaled": scaled}
+        return numbers | {"probe_gflops": times.gflops, "cpu_seconds": times.cpu_seconds}
 
 
 @dataclass(frozen=True)
