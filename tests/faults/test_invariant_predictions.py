@@ -34,7 +34,7 @@ def test_predictions_follow_a_permutation_of_the_vertices(run, finished, tmp_pat
 
 
 def test_predictions_are_those_that_evaluation_counts(run, finished, tmp_path):
-    """The confusion that evaluation writes, against the labels that prediction writes for the same rooms' mesh files."""
+    """The confusion that evaluation writes, against the labels that prediction writes for the mesh files."""
     workdir, label_map = finished("vmnet_jax.train"), scannet20()
     code, program = run("vmnet_jax.evaluate", f"--workdir={workdir}", "--split=all")
     assert code == 0, program.err
