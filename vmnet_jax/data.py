@@ -275,6 +275,10 @@ class EvaluationBatches:
                 return sample
         return make_sample(scene, None, self._features)
 
+    def bucket(self, index: int) -> Sizes:
+        """Of one scene as it lies."""
+        return choose_bucket(self.sizes[index], self.buckets)
+
     def __call__(self, tasks: list[tuple[int, int]]) -> list[SceneBatch]:
         """One padded batch for each (scene, vote); all of them in the same bucket."""
         samples = [self.sample(*task) for task in tasks]

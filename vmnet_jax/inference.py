@@ -10,6 +10,7 @@ from preprocess.scene import Scene
 from trainlib import parallel
 from trainlib.memory import GIB, device_memory, step_memory
 from trainlib.prefetch import prefetch
+from vmnet_jax.batching import Sizes
 from vmnet_jax.data import EvaluationBatches
 from vmnet_jax.metrics import confusion
 from vmnet_jax.model import VMNet
@@ -40,25 +41,34 @@ def file_vertex_scores(scene: Scene, level0_logits: np.ndarray) -> np.ndarray:
 
 
 def fitting_batches(
-    forward: Callable, variables: dict, read: Callable[[str], Scene], names: list[str], max_voxels: int = 0, **how: Any
+    forward: Callable,
+    variables: dict,
+    read: Callable[[str], Scene],
+    names: list[str],
+    max_voxels: int = 0,
+    fitting: set[Sizes] | None = None,
+    **how: Any,
 ) -> tuple[EvaluationBatches, Pieces]:
     """Batches of whole scenes where they fit, of overlapping tiles where not.
 
     Args:
       max_voxels: voxels of level 0 that a pass may have; 0 asks the compiler whether the largest pass fits the device.
+      fitting: buckets that are known to fit, and are not asked about again; grows.
       how: further arguments of `EvaluationBatches`.
     """
     pieces = Pieces(read, names, max_voxels, "--max_voxels")
     batches = EvaluationBatches(pieces, pieces.names, **how)
-    if max_voxels:
+    fitting = set() if fitting is None else fitting
+    if max_voxels or batches.buckets[-1] in fitting:
         return batches, pieces
-    largest = max(range(len(pieces.names)), key=lambda i: batches.sizes[i].voxels[0])
+    largest = max(range(len(batches.sizes)), key=lambda i: batches.buckets.index(batches.bucket(i)))
     arrays = parallel.stack(batches([(largest, 0)] * parallel.num_devices()))
     needed, there = step_memory(forward, variables, arrays).total, device_memory()
     if needed <= there:
+        fitting.add(batches.buckets[-1])
         return batches, pieces
-    fitting = int(0.9 * batches.sizes[largest].voxels[0] * there / needed)
-    pieces = Pieces(read, names, fitting, f"a memory of {there / GIB:.1f} GiB")
+    limit = int(0.9 * batches.buckets[-1].voxels[0] * there / needed)
+    pieces = Pieces(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
     return EvaluationBatches(pieces, pieces.names, **how), pieces
 
 

@@ -35,7 +35,7 @@ class Predictor:
     def __init__(self, run: TrainedRun, max_voxels: int = 0):
         """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds."""
         check_platform(run.config.platform)
-        self._max_voxels = max_voxels
+        self._max_voxels, self._fitting = max_voxels, set()
         self.run, self.label_map = run, run.label_map
         self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
         self._variables = parallel.replicate(run.variables)
@@ -59,6 +59,7 @@ class Predictor:
             lambda name: scene,
             [scene.name],
             self._max_voxels,
+            self._fitting,
             features=tuple(config.features),
             rotation=config.rotation,
             max_buckets=1,
