@@ -96,7 +96,10 @@ def read_list(path: str | pathlib.Path, num_images: int) -> np.ndarray:
 
     Raises ValueError if it is not a list of distinct integers in 0 .. num_images - 1, OSError if it cannot be read.
     """
-    indices = np.load(path, allow_pickle=False)
+    try:
+        indices = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{path} is no .npy file of plain numbers; nothing in it was executed") from error
     if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer) or not len(indices):
         raise ValueError(f"{path}: {indices.dtype} of shape {indices.shape}; an index list is a row of integers")
     if indices.min() < 0 or indices.max() >= num_images:

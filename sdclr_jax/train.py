@@ -4,6 +4,7 @@ The same command resumes an interrupted run, and the resumed run equals the unin
 """
 
 import contextlib
+import hashlib
 import logging
 import pathlib
 import time
@@ -38,14 +39,17 @@ from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
 from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
+from trainlib.memory import check_memory
 from trainlib.metrics_writer import MetricWriter
-from trainlib.stop import Stopped, StopRequest
+from trainlib.saver import RunSaver
+from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
 from trainlib.workdir import open_workdir
 
 _log = logging.getLogger(__name__)
 
 ADVICE = "Lower config.learning_rate, or raise config.temperature."
+SMALLER = "Lower config.batch_size, or set config.dtype to bfloat16."
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset: Dataset | None = None) -> TrainState:
@@ -63,6 +67,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
             dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
             per_epoch = steps_per_epoch(len(dataset.pretrain), config.batch_size, config.drop_last)
             _log.info("%d images, %s; %d steps an epoch", len(dataset.pretrain), _class_sizes(dataset), per_epoch)
+            folder.check_data(_identity(dataset))
+        with stop.busy("building the network"):
             state = build_state(config, per_epoch)
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
             store.check_space(state)
@@ -85,6 +91,18 @@ def _check_numbers(config: ConfigDict) -> None:
             f"config.prune_fraction is {config.prune_fraction}, of which random {config.prune_random_fraction}; "
             "need 0 <= random <= fraction <= 1"
         )
+
+
+def _identity(dataset: Dataset) -> dict[str, Any]:
+    """Number and checksum of the images that are trained on, and of their labels; of files their names count."""
+    images, rows = dataset.images, dataset.pretrain
+    checksum = hashlib.sha256(np.ascontiguousarray(dataset.labels[rows]))
+    if isinstance(images, np.ndarray):
+        checksum.update(np.ascontiguousarray(images[rows]))
+    else:
+        for row in rows:
+            checksum.update(images.path(row).name.encode())
+    return {"images": len(rows), "checksum": checksum.hexdigest()}
 
 
 def _class_sizes(dataset: Dataset) -> str:
@@ -137,7 +155,7 @@ def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], 
 
 
 def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainState:
-    """From `state.step` to the end: masks, train, log, measure, save."""
+    """From `state.step` to the end: masks, train, log, save, measure."""
     order_of = _order_of(config, dataset)
     source = make_source(dataset.images[dataset.pretrain], order_of, per_epoch)
     train_step = parallel.pmap_step(make_step(config, per_epoch, source.pick), donate_argnums=(0,))
@@ -148,18 +166,35 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
     keys = jax.tree.map(jax.random.key_data, run_keys(config))
     state, keys = parallel.replicate((state, keys))
     window, progress, order = MetricWindow(ADVICE), Progress(total, start), None
+    saver = RunSaver(store, window, stop, start, total)
     began = time.monotonic()
     if start >= total:
         _log.info("Nothing to do: the run has finished; it has %d steps", total)
     with MetricWriter(workdir, start) as writer, source.batches(start, total) as batches:
+
+        def measure_forgetting(done: int) -> None:
+            if not measure or not is_due(done, config.forgetting_every_epochs * per_epoch, total):
+                return
+            with saver.interruptible(done, state, f"the measurement after step {done}"):
+                values = measure(state)
+            writer.write(done, {"epoch": done / per_epoch, **values})
+            shown = (f"{k} {v:.3f}" for k, v in values.items() if k.startswith("forgotten"))
+            _log.info("step %d  %s", done, "  ".join(shown))
+
+        if start and not writer.has(start, "forgotten/many"):
+            measure_forgetting(start)
         for step, held in zip(range(start, total), batches):
             first, epoch = step == start, step // per_epoch
             done, epoch_starts = step + 1, step % per_epoch == 0
-            with stop.busy("compiling the first step") if first else contextlib.nullcontext():
+            compiles = first or (epoch_starts and step < start + per_epoch)
+            with saver.interruptible(step, state, "compiling a step") if compiles else contextlib.nullcontext():
                 if first or epoch_starts:
                     order = parallel.stack([Order(*parts) for parts in zip(*order_of(epoch))])
                 if refresh and epoch_starts:
                     state, mask_values = refresh(state, keys.masks)
+                if first:
+                    size = f"{config.batch_size} images"
+                    check_memory(train_step, state, held, order, keys.views, what=size, remedy=SMALLER)
                 state, metrics = train_step(state, held, order, keys.views)
             if refresh and epoch_starts:
                 # Read from the refresh's own result: nothing is queued behind the step that the devices now work on.
@@ -173,17 +208,10 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
                 values = {**window.close(), "learning_rate": float(schedule(done))}
                 writer.write(done, values)
                 _log.info("%s  %s", progress.line(done), "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
-            if measure and is_due(done, config.forgetting_every_epochs * per_epoch, total):
-                values = measure(state)
-                writer.write(done, {"epoch": done / per_epoch, **values})
-                shown = (f"{k} {v:.3f}" for k, v in values.items() if k.startswith("forgotten"))
-                _log.info("step %d  %s", done, "  ".join(shown))
-            if is_due(done, config.save_every_epochs * per_epoch, total) or done == total or stop.requested:
-                window.check()
-                later = done < total and not stop.requested
-                store.save(done, parallel.unreplicate(state), retry_later=later)
-            if stop.requested and done < total:
-                raise Stopped(f"stopped after step {done}, which is saved")
+            if is_due(done, config.save_every_epochs * per_epoch, total) or done == total:
+                saver.save(done, state)
+            saver.stop_if_requested(done, state)
+            measure_forgetting(done)
         if batches.waited_s:
             share = batches.waited_s / (time.monotonic() - began)
             _log.info("The devices waited for data %.1f %% of the time", 100 * share)

@@ -50,16 +50,17 @@ def step_memory(step: Callable[..., Any], *arguments: Any) -> StepMemory:
 
 
 def check_memory(step: Callable[..., Any], *arguments: Any, what: str, remedy: str, growth: float = 1.0) -> None:
-    """Logs what a step needs on each device, before it runs.
+    """Compiles a step and logs what it needs on each device, before it runs.
 
     Args:
-        step: made by `parallel.pmap_step`; is compiled for these arguments.
+        step: made by `parallel.pmap_step`; arguments: of the call that follows.
         what: size of the batch, for the message.
         remedy: what to do where a step does not fit.
         growth: size of the run's largest batch by this one's; a warning tells that the largest may not fit.
 
     Raises UserError where a step needs more than a device has.
     """
+    _log.info("Compiling a step, %s", what)
     needed, there = step_memory(step, *arguments), device_memory()
     at_most = needed.total + (growth - 1) * needed.temporaries
     largest = f"; of the largest batch about {at_most / GIB:.2f} GiB" if growth > 1 else ""

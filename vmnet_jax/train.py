@@ -57,6 +57,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             folder.check_data({"train": read.sources(split.train), "val": read.sources(split.val)})
             batches = _training_batches(config, read, split.train)
             evaluate = _evaluation(config, read, split.val) if split.val else None
+        with stop.busy("building the network"):
             state = build_state(config, len(read.label_map.names))
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
             store.check_space(state)

@@ -7,16 +7,18 @@ import resource
 import runpy
 import sys
 import time
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 import sdclr_jax.build
 import vmnet_jax.build
 from sdclr_jax.heads import ProjectionHead
 from sdclr_jax.model import ContrastiveNet
 from sdclr_jax.norm import BranchNorm
-from sdclr_jax.resnet_s import NarrowResNet
+from sdclr_jax.resnet import standardize
 from vmnet_jax.layers import MaskedBatchNorm
 from vmnet_jax.model import Logits, VMNet
 
@@ -34,12 +36,24 @@ class SmallVMNet(VMNet):
         return Logits(head(x), head(at_vertices))
 
 
+class SmallBackbone(nn.Module):
+    """One convolution."""
+
+    norm: Callable
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, images, run):
+        x = nn.Conv(16, (3, 3), use_bias=False, dtype=self.dtype, name="conv1")(standardize(images))
+        return nn.relu(self.norm(name="bn1")(x, run)).mean((1, 2))
+
+
 class SmallContrastiveNet(ContrastiveNet):
-    """A ResNet of eight layers."""
+    """That convolution and the projection head."""
 
     def setup(self):
         norm = functools.partial(BranchNorm, self.num_bn_sets, self.prune_bn_updates, axis_name=self.axis_name)
-        self.backbone = NarrowResNet(1, norm, self.dtype)
+        self.backbone = SmallBackbone(norm, self.dtype)
         self.head = ProjectionHead(self.head_layers, self.projection_size, norm, self.dtype)
 
 

@@ -17,8 +17,8 @@ def test_23_during_the_compilation(start, arguments, tmp_path, module, number):
     """The real networks, nothing compiled before: it takes half a minute, and ends in 5 s."""
     command = [*arguments[module], f"--workdir={tmp_path / 'run'}"]
     program = start(module, *command, networks="real", cache=tmp_path / "cache")
-    program.wait_for("steps an epoch")
-    time.sleep(4)
+    program.wait_for("Compiling a step, ")
+    time.sleep(2)
     program.signal(number)
     assert program.seconds_to_end() < 5
     assert program.finish() == 75, program.err

@@ -94,6 +94,18 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
             assert (found, float(restored["x"])) == (step, step)
 
 
+def test_a_figure_and_notes_of_a_step(store):
+    for step in (10, 20):
+        store.save(step, {"x": np.float32(step)}, notes={"count": step, "sums": {"loss": 0.1}})
+    assert store.best_step() is None
+    store.score(10, 0.5)
+    assert store.best_step() == 10
+    assert store.notes(10) == {"count": 10, "sums": {"loss": 0.1}}
+    assert store.read("best", strict=True)[1] == 10
+    with pytest.raises(CheckpointError, match="figure is inf"):
+        store.score(20, float("inf"))
+
+
 def test_going_back_drops_the_abandoned_future(store, caplog):
     for step in (10, 20, 30):
         store.save(step, {"x": np.float32(step)}, metric=step)

@@ -124,12 +124,6 @@ def test_a_wrong_config_argument_is_2(program):
     assert (code, error) == (2, "error: --config=configs/NAME.py is needed\n")
 
 
-def test_31_another_platform_is_refused_before_main(program):
-    code, error = program(never, "--workdir=w", "--config.platform=tpu")
-    assert code == 1
-    assert "the config expects platform 'tpu' but JAX runs on 'cpu'" in error
-
-
 @pytest.mark.parametrize("kind", [UserError, ValueError, OSError])
 def test_a_users_error_is_1_and_one_message(program, kind):
     def main(config, workdir):

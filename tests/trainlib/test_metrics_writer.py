@@ -1,6 +1,7 @@
 """metrics.jsonl over interruptions, and the TensorBoard files."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -49,6 +50,25 @@ def test_lines_are_on_the_disk_before_close(tmp_path):
         (line,) = read_metrics(tmp_path)
     assert (line["step"], line["loss"]) == (3, 0.5)
     assert line["time"] > 1.7e9
+
+
+def test_what_finds_no_room_is_written_later(tmp_path, caplog):
+    """Files may not grow beyond 1 KiB for a while, in the middle of a line."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with MetricWriter(tmp_path) as writer:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+        try:
+            for step in range(40):
+                writer.write(step, {"loss": step / 2})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (tmp_path / FILE_NAME).stat().st_size == 1024
+        assert writer.has(3, "loss")
+        assert not writer.has(3, "val/mean_iou")
+    assert "bytes wait for room" in caplog.text
+    assert [line["loss"] for line in read_metrics(tmp_path)] == [step / 2 for step in range(40)]
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    assert len(list(records(path.read_bytes()))) == 41
 
 
 def test_numbers_stay_valid_json(tmp_path):
