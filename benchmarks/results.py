@@ -69,7 +69,7 @@ def _notes(records: list[dict]) -> list[str]:
             )
         if record["kind"] == "distance":
             notes.append(f"{record['row']}: vertices {_pairs(record, 'vertices')}; mm {_pairs(record, 'millimetres')}.")
-    return [line for note in notes for line in (f"- {note}",)]
+    return [f"- {note}" for note in notes]
 
 
 def _pairs(record: dict, name: str) -> str:
