@@ -1,13 +1,20 @@
 """Predictions follow a permutation of the input's vertices and equal what evaluation counts."""
 
-import csv
-
 import numpy as np
 import plyfile
+import pytest
+from ml_collections import ConfigDict
 
-from preprocess.labels import scannet20, write_labels_ply
-from preprocess.rooms import make_room
+from preprocess.build import build_scene
+from preprocess.hierarchy import HierarchyParams
+from preprocess.labels import scannet20, write_label_map
+from preprocess.readers import read_mesh
+from preprocess.scene import write_scene
 from tests.faults.meshes import shades, sheet, write_mesh
+from vmnet_jax import predict
+from vmnet_jax.data import SceneFolder
+from vmnet_jax.inference import evaluate_scenes, fitting_batches
+from vmnet_jax.restore import TrainedRun
 
 
 def predicted(run, workdir, meshes, output) -> None:
@@ -33,25 +40,32 @@ def test_predictions_follow_a_permutation_of_the_vertices(run, finished, tmp_pat
     assert len(np.unique(first["probability"].round(4))) > 50
 
 
-def test_predictions_are_those_that_evaluation_counts(run, finished, tmp_path):
-    """The confusion that evaluation writes, against the labels that prediction writes for the mesh files."""
-    workdir, label_map = finished("vmnet_jax.train"), scannet20()
-    code, program = run("vmnet_jax.evaluate", f"--workdir={workdir}", "--split=all")
-    assert code == 0, program.err
-    (report,) = (workdir / "eval").glob("*_all_votes_1")
-    with open(report / "confusion.csv") as file:
-        counted = [[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
-    (tmp_path / "meshes").mkdir()
-    rooms = {f"room_{seed}": make_room(seed, 0.08) for seed in range(3)}
-    for name, room in rooms.items():
-        ids = np.zeros(len(room.vertices), int)
-        write_labels_ply(tmp_path / "meshes" / f"{name}.ply", room.vertices, room.faces, ids, room.colors)
-    predicted(run, workdir, tmp_path / "meshes", tmp_path / "out")
-    own = np.zeros((20, 20), np.int64)
-    for name, room in rooms.items():
-        labels = plyfile.PlyData.read(tmp_path / "out" / f"{name}.labels.ply")["vertex"]["label"]
-        classes, _ = label_map.to_classes(labels.astype(np.int64))
-        truth, _ = label_map.to_classes(room.labels)
-        np.add.at(own, (classes[truth >= 0], truth[truth >= 0]), 1)
-    assert own.sum() > 1000
-    np.testing.assert_array_equal(own, counted)
+def read_out(variables, batch) -> np.ndarray:
+    """Instead of a network: the features of the voxels around each vertex, [devices, V_0, F]."""
+    corners, weights = np.asarray(batch.corners[0].corners), np.asarray(batch.corners[0].weights)
+    features = np.asarray(batch.features)
+    return np.stack([(f[c] * w[..., None]).sum(1) for f, c, w in zip(features, corners, weights)])
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+@pytest.mark.parametrize("max_voxels", [10**6, 200], ids=["whole", "tiles"])
+def test_predictions_are_those_that_evaluation_counts(tmp_path, monkeypatch, votes, max_voxels):
+    """A mesh file predicted, against the confusion of the scene file that preprocessing makes of it."""
+    monkeypatch.setattr(predict, "make_forward", lambda model: read_out)
+    monkeypatch.setattr(predict, "build_model", lambda config, classes: None)
+    params, how = HierarchyParams(cells=(0.12, 0.25), voxel_size=0.1), {"features": ("rgb", "normals"), "seed": 0}
+    vertices, faces = sheet(25)
+    path = write_mesh(tmp_path / "a.ply", vertices, faces, colors=shades(vertices))
+    config = ConfigDict({**how, "platform": "any", "rotation": "z"})
+    run = TrainedRun(config, scannet20(), params, {}, "m", {}, 0)
+    classes = predict.Predictor(run, max_voxels).predict(read_mesh(path), votes).classes
+    assert len(np.unique(classes)) >= 3
+    scene = build_scene("a", read_mesh(path), params, scannet20())
+    write_scene(tmp_path / "a.scene.npz", scene)
+    write_label_map(tmp_path / "label_map.csv", scannet20())
+    read = SceneFolder(tmp_path)
+    batches, pieces = fitting_batches(read_out, {}, read, ["a"], max_voxels, rotation="z", max_buckets=3, **how)
+    table = evaluate_scenes(read_out, {}, batches, pieces, read, 6, votes)
+    own = np.zeros((6, 6), np.int64)
+    np.add.at(own, (classes, scene.labels), 1)
+    np.testing.assert_array_equal(table, own)
