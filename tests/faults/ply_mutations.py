@@ -1,4 +1,6 @@
-"""Damaged PLY files by number, and the loop that reads them: python -m tests.faults.ply_mutations FOLDER FIRST LAST
+"""Damaged PLY files by number, and the loop that reads them: `main(folder, first, last)`, as a module of its own
+
+  python -m tests.faults.ply_mutations FOLDER FIRST LAST
 
 The loop runs under a limit on its memory, 4 x the largest file + 64 MiB above what it has when it begins, and every file
 has a second. It prints one line a finding ("case 17: ...") and, last, how many files were refused and how many read.

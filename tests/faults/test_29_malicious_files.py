@@ -81,10 +81,10 @@ def test_29_scene_file_with_paths_outside(tmp_path, capsys):
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("../outside.npy", npy(tmp_path / "marker"))
         file.writestr("/tmp/outside.npy", b"x")
-    before = {p for p in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     with pytest.raises(SceneError):
         read_scene(path)
-    assert {p for p in tmp_path.rglob("*")} == before
+    assert set(tmp_path.rglob("*")) == before
 
 
 def glb(header: dict, data: bytes = b"") -> bytes:
