@@ -2,7 +2,7 @@
 
   python -m tests.faults.ply_mutations FOLDER FIRST LAST
 
-The loop runs under a limit on its memory, 4 x the largest file + 64 MiB above what it has when it begins, and every file
+The loop runs under a limit on its memory, 4 x the largest file + 64 MiB above what it has when it begins, and each file
 has a second. It prints one line a finding ("case 17: ...") and, last, how many files were refused and how many read.
 """
 
