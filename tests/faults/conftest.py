@@ -27,11 +27,9 @@ SERVER.set_forkserver_preload(["vmnet_jax.evaluate", "vmnet_jax.predict", "sdclr
 class Program:
     """A running main; its standard error and output are read from the files that it writes them to."""
 
-    def __init__(self, folder: pathlib.Path, module: str, arguments: list, devices: int, cache="", **options):
+    def __init__(self, folder: pathlib.Path, module: str, arguments: list, devices: int, **options):
         self._out, self._err = folder / "out", folder / "err"
         environment = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-        if cache:
-            environment["JAX_COMPILATION_CACHE_DIR"] = str(cache)
         request = {"module": module, "arguments": [*map(str, arguments)], "environment": environment, **options}
         request |= {"out": str(self._out), "err": str(self._err)}
         self._process = SERVER.Process(
@@ -85,8 +83,7 @@ class Program:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory):
-    """start("vmnet_jax.train", *arguments, devices=1, ...) -> Program; further options as `small_mains.run_main`, and
-    `cache`, a folder for compiled programs.
+    """start("vmnet_jax.train", *arguments, devices=1, ...) -> Program; further options as `small_mains.run_main`.
 
     The processes are forked from one that has imported everything and started no device.
     """

@@ -14,9 +14,9 @@ MAINS = pytest.mark.parametrize(
 
 @MAINS
 def test_23_during_the_compilation(start, arguments, tmp_path, module, number):
-    """The real networks, nothing compiled before: it takes half a minute, and ends in 5 s."""
-    command = [*arguments[module], f"--workdir={tmp_path / 'run'}"]
-    program = start(module, *command, networks="real", cache=tmp_path / "cache")
+    """The real networks; a rate that no step was compiled for before. It takes half a minute, and ends in 5 s."""
+    rate = f"--config.learning_rate={0.1 + 1e-9 * time.time_ns() % 0.01}"
+    program = start(module, *arguments[module], rate, f"--workdir={tmp_path}", networks="real")
     program.wait_for("Compiling a step, ")
     time.sleep(2)
     program.signal(number)

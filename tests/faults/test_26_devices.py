@@ -25,8 +25,8 @@ def on(start, arguments, tmp_path_factory):
 def finish(start, arguments, module, workdir, devices):
     """With a low rate, that rounding does not grow from step to step."""
     more = {"vmnet_jax.train": ["--config.batch_size=4", "--config.num_steps=6"], "sdclr_jax.train": []}
-    more = [*more[module], "--config.log_every=1", "--config.learning_rate=0.01", f"--workdir={workdir}"]
-    command = [*arguments[module], *more]
+    more = [*more[module], "--config.log_every=1", "--config.learning_rate=0.01", "--config.keep_checkpoints=8"]
+    command = [*arguments[module], *more, f"--workdir={workdir}"]
     program = start(module, *command, devices=devices)
     assert program.finish() == 0, program.err
     assert program.err.startswith(f"{devices} x cpu (host)")
@@ -44,8 +44,8 @@ def assert_close_runs(first, second, read_run):
     ours, theirs = figures(first, read_run), figures(second, read_run)
     assert ours.keys() == theirs.keys()
     for name, values in ours.items():
-        np.testing.assert_allclose(values, theirs[name], rtol=2e-3, err_msg=name)
-        np.testing.assert_allclose(values[0], theirs[name][0], rtol=2e-5, err_msg=name)
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-4, err_msg=name)
+        np.testing.assert_allclose(values[0], theirs[name][0], rtol=1e-5, err_msg=name)
 
 
 @MAINS

@@ -10,8 +10,9 @@ def test_invariant_a_step_is_compiled_at_most_once_for_each_bucket(run, argument
     code, program = run("vmnet_jax.train", *command, log_compiles=True)
     assert code == 0, program.err
     buckets = re.search(r"buckets: (.*)", program.err)[1].split(";")
-    steps = re.findall(r"Finished XLA compilation of (?:pmap\()?step\)? in", program.err)
-    assert 1 <= len(steps) <= len(buckets) <= 2
+    # What runs on all devices is called _fun by JAX.
+    mapped = re.findall(r"Finished XLA compilation of jit\(_fun\)", program.err)
+    assert 1 <= len(mapped) <= len(buckets) + 1 <= 3, "steps, and the forward pass of the one validation scene"
 
 
 @pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
