@@ -47,11 +47,14 @@ class Program:
     def out(self) -> str:
         return self._out.read_text() if self._out.exists() else ""
 
-    def wait_for(self, text: str, timeout: float = 300) -> None:
-        """Returns when standard error contains `text`; fails if the program ends or hangs before."""
+    def wait_for(self, text: str, timeout: float = 300, or_end: bool = False) -> None:
+        """Returns when standard error contains `text`; fails if the program hangs or, without `or_end`, ends before."""
         end = time.monotonic() + timeout
         while text not in self.err:
-            if not self._process.is_alive() or time.monotonic() > end:
+            ended = not self._process.is_alive()
+            if ended and or_end:
+                return
+            if ended or time.monotonic() > end:
                 raise AssertionError(f"never said {text!r}:\n{self.err[-3000:]}")
             time.sleep(0.01)
 
@@ -60,7 +63,9 @@ class Program:
         return self._process.pid
 
     def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        """Sends it, unless the program has ended."""
+        if self._process.is_alive():
+            os.kill(self.pid, number)
 
     def finish(self, timeout: float = 300) -> int:
         """Exit code, once it has ended; negative for the signal that ended it."""
