@@ -13,6 +13,7 @@ from benchmarks.command import main
 from benchmarks.pairs import Side
 from benchmarks.rows import MemoryRow, TimeRow
 from benchmarks.worker import Case
+from trainlib.memory import step_memory
 from vmnet_jax.batching import add_sizes, collate, empty_batch, plan_buckets, sample_sizes
 from vmnet_jax.model import VMNet
 from vmnet_jax.optim import sgd_dampened
@@ -68,6 +69,7 @@ def step_case(samples: list[Sample]) -> Case:
     batch = padded_batch(samples)
     model, state = fresh_state()
     step = jax.jit(make_train_step(model, optimizer(), None), donate_argnums=0)
+    step_memory(step, state, batch)  # compiles, as the training loop does
     held = [state]
 
     def call():
