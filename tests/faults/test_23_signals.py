@@ -68,7 +68,7 @@ def test_23_in_a_step_in_a_save_and_a_second_signal(
 
 
 def test_23_in_an_evaluation_of_the_training(start, arguments, finished, assert_same_run, tmp_path):
-    """The state is saved before, though no save is due, so it leaves at once; the next run evaluates that step first."""
+    """The state is saved before, though none is due, so it leaves at once; the next run evaluates that step first."""
     command = ["vmnet_jax.train", *arguments["vmnet_jax.train"], "--config.save_every=3", f"--workdir={tmp_path}"]
     program = start(*command, pause="vmnet_jax.inference:evaluate_scenes:60")
     program.wait_for("pausing in evaluate_scenes")
