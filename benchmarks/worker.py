@@ -1,4 +1,4 @@
-"""A process that times cases one call at a time, on behalf of `benchmarks.pairs`: python -m benchmarks.worker MODULE
+"""A process that times cases in turns, on behalf of `benchmarks.pairs`: python -m benchmarks.worker MODULE
 
 The same file serves the project's environment and the peers': it needs the standard library and NumPy. Requests are
 JSON lines on stdin, answers JSON lines on what was stdout; libraries that print are sent to stderr.
@@ -19,6 +19,10 @@ import numpy as np
 
 PROBE = 2048
 """Edge of the float32 matrix product by which a machine's speed is told."""
+
+
+TURN = 0.2
+"""Seconds of calls in one turn: short work is called again and again, as a training loop does."""
 
 
 class Case(NamedTuple):
@@ -70,6 +74,7 @@ class Server:
         self._module = importlib.import_module(module)
         self._case: Case | None = None
         self._last: Any = None
+        self._seconds = TURN
 
     def versions(self) -> dict:
         """Versions of the libraries that the module measures."""
@@ -79,16 +84,25 @@ class Server:
         """Builds a case (not timed) and calls it once, so that everything is compiled and allocated."""
         self._case = self._last = None
         reset_peak()
-        self._case = getattr(self._module, case)(**options)
+        self._case, self._seconds = getattr(self._module, case)(**options), TURN
         self._last = self._case.call()
         return {"notes": dict(self._case.notes)}
 
     def run(self) -> dict:
-        """Seconds of one call, on the clock and of processor time."""
-        self._last = None
-        start, busy = time.perf_counter(), time.process_time()
-        self._last = self._case.call()
-        return {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - busy}
+        """Mean seconds of the calls of one turn, on the clock and of processor time.
+
+        Calls follow one another for `TURN` seconds. Where they are shorter than that, one that is not timed goes before
+        them: it wakes the threads that have slept while the other side had its turn.
+        """
+        if self._seconds < TURN:
+            self._case.call()
+        calls, start, busy = 0, time.perf_counter(), time.process_time()
+        while calls == 0 or time.perf_counter() - start < TURN:
+            self._last = None
+            self._last = self._case.call()
+            calls += 1
+        self._seconds = (time.perf_counter() - start) / calls
+        return {"seconds": self._seconds, "cpu_seconds": (time.process_time() - busy) / calls}
 
     def outputs(self, path: str) -> dict:
         """Writes the last call's outputs to an .npz."""
