@@ -1,9 +1,11 @@
 """A checked mesh in, a complete scene out, all in memory."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
-from kernels.host.hashing import build_hash
-from kernels.host.voxels import build_pyramid, unique_voxels
+from kernels.host.hashing import VoxelHash, build_hash
+from kernels.host.voxels import VoxelPyramid, Voxels, build_pyramid, unique_voxels
 from preprocess.hierarchy import LEVELS, HierarchyParams, build_hierarchy, level0_labels
 from preprocess.labels import LabelMap
 from preprocess.mesh import Mesh, MeshError, counted
@@ -38,7 +40,10 @@ def build_scene(
     Raises MeshError if (nearly) no labelled vertex has an id of the map.
     """
     notes = list(mesh.notes)
-    hierarchy = build_hierarchy(mesh, params)
+    with ThreadPoolExecutor(1) as pool:  # the kernels run without Python's lock
+        voxel_tables = pool.submit(_voxel_tables, mesh.vertices, params.voxel_size)
+        hierarchy = build_hierarchy(mesh, params)
+        voxels, pyramid, voxel_hash = voxel_tables.result()
     positions, kept = len(weld(mesh.vertices).first), len(hierarchy.vertices[0])
     if params.cells and not COARSEST <= kept / positions <= FINEST:
         sizes = f"the first of --cells is {params.cells[0]:g}, the median edge {_median_edge(mesh):.3g}"
@@ -51,7 +56,6 @@ def build_scene(
         labels_l0 = level0_labels(
             params.level0_labels, mesh.vertices, labels, hierarchy.vertices[0], hierarchy.traces[0]
         )
-    voxels = unique_voxels((mesh.vertices - mesh.vertices.min(axis=0)) * (1 / params.voxel_size))
     has_colors = mesh.colors is not None
     return Scene(
         name=name,
@@ -68,13 +72,19 @@ def build_scene(
         rings=hierarchy.rings,
         traces=hierarchy.traces,
         labels_l0=labels_l0,
-        voxels=build_pyramid(voxels.coords, LEVELS),
+        voxels=pyramid,
         voxel_first=voxels.first,
         voxel_inverse=voxels.inverse,
-        hash=build_hash(voxels.coords),
+        hash=voxel_hash,
         notes=notes,
         reached=hierarchy.reached,
     )
+
+
+def _voxel_tables(vertices: np.ndarray, voxel_size: float) -> tuple[Voxels, VoxelPyramid, VoxelHash]:
+    """The occupied voxels of the unaugmented placement, the tables of all levels, the hash of the finest."""
+    voxels = unique_voxels((vertices - vertices.min(axis=0)) * (1 / voxel_size))
+    return voxels, build_pyramid(voxels.coords, LEVELS), build_hash(voxels.coords)
 
 
 def _median_edge(mesh: Mesh) -> float:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -86,22 +87,28 @@ def build_hierarchy(mesh: Mesh, params: HierarchyParams) -> Hierarchy:
     """Welds equal positions, then simplifies step by step (VMNet, section 3.2: VC for the first levels, then QEM)."""
     welded = weld(mesh.vertices)
     vertices, faces = mesh.vertices[welded.first], welded.inverse[mesh.faces]
-    all_vertices, all_faces, traces, reached = [], [], [], []
-    for level in range(LEVELS):
-        if level < len(params.cells):
-            coarse, done = cluster_vertices(vertices, faces, params.cells[level]), True
-        else:
-            target = max(round(params.ratio * len(faces)), min(len(faces), 1))
-            coarse = decimate(vertices, faces, target, placement=params.placement)
-            done = coarse.reached
-        vertices, faces = coarse.vertices, coarse.faces
-        all_vertices.append(vertices)
-        all_faces.append(faces)
-        traces.append(coarse.trace)
-        reached.append(done)
+    all_vertices, all_faces, rings, traces, reached = [], [], [], [], []
+    with ThreadPoolExecutor(1) as pool:  # a level's rings while the next one is made
+        for level in range(LEVELS):
+            if level < len(params.cells):
+                coarse, done = cluster_vertices(vertices, faces, params.cells[level]), True
+            else:
+                target = max(round(params.ratio * len(faces)), min(len(faces), 1))
+                coarse = decimate(vertices, faces, target, placement=params.placement)
+                done = coarse.reached
+            vertices, faces = coarse.vertices, coarse.faces
+            all_vertices.append(vertices)
+            all_faces.append(faces)
+            rings.append(pool.submit(_rings, faces, len(vertices), params.ring_width))
+            traces.append(coarse.trace)
+            reached.append(done)
+        tables = tuple(ring.result() for ring in rings)
     traces[0] = traces[0][welded.inverse]
-    rings = tuple(ring_table(one_ring(f, len(v)), params.ring_width) for v, f in zip(all_vertices, all_faces))
-    return Hierarchy(tuple(all_vertices), tuple(all_faces), rings, tuple(traces), tuple(reached))
+    return Hierarchy(tuple(all_vertices), tuple(all_faces), tables, tuple(traces), tuple(reached))
+
+
+def _rings(faces: np.ndarray, num_vertices: int, width: int) -> RingTable:
+    return ring_table(one_ring(faces, num_vertices), width)
 
 
 def level0_labels(
