@@ -14,6 +14,7 @@ from benchmarks import (
     distance,
     preprocessing,
     quadric,
+    refresh,
     sdclr,
     sparse_conv,
     trilinear,
@@ -23,7 +24,7 @@ from benchmarks import (
 from benchmarks.command import measure, table
 from benchmarks.results import LINES, write_results
 
-PARTS = (sparse_conv, unet, vmnet, attention, trilinear, preprocessing, quadric, distance, clustering, sdclr)
+PARTS = (sparse_conv, unet, vmnet, attention, trilinear, preprocessing, quadric, distance, clustering, sdclr, refresh)
 
 
 def main() -> None:
