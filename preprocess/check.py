@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from preprocess.arguments import count
 from preprocess.file_report import Report, Task, report_file
 from preprocess.labels import LabelMap, read_label_map, scannet20
 from preprocess.mesh import MeshError, counted
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--label_map", metavar="MAP", help="count ids outside this map: scannet20 or a CSV file")
     add("--require_colors", action="store_true", help="a mesh without colours is an error")
     add("--require_labels", action="store_true", help="a mesh without labels is an error")
-    add("--workers", type=int, default=0, metavar="N", help="processes (default 0: this one)")
+    add("--workers", type=count, default=0, metavar="N", help="processes (default 0: this one)")
     add("--json", action="store_true", help="print one JSON document instead of text")
     return parser
 

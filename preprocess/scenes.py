@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
+from preprocess.arguments import count
 from preprocess.atomic import atomic_file
 from preprocess.hierarchy import LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams
 from preprocess.labels import LabelMap, auto_label_map, read_label_map, scannet20, write_label_map
@@ -185,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", metavar="LIST", help="text file of scene names, one a line; default: all meshes of the folder")
     add("--allow_missing", action="store_true", help="names of the list without a mesh are no failures")
     add("--shard", default="0/1", metavar="I/N", help="every N-th scene from the I-th on, counted from 0")
-    add("--workers", type=_count, default=_cpus(), metavar="N", help="processes (default: one a CPU; 0: this process)")
+    add("--workers", type=count, default=_cpus(), metavar="N", help="processes (default: one a CPU; 0: this process)")
     add("--overwrite", action="store_true", help="rebuild scenes that are up to date as well")
     add(
         "--units", choices=METRES, default="m", help="unit of the files; angstrom and none keep the numbers as they are"
@@ -203,11 +204,11 @@ def _parser() -> argparse.ArgumentParser:
         help="clustering cells, finest first, in metres (or the unit of --units none); each is one level, 1 to 6 of "
         f"them, and quadric levels fill up to {LEVELS} (default 0.02,0.04: two and five)",
     )
-    add("--quadric_levels", type=_count, metavar="N", help=f"levels after the cells; together they must be {LEVELS}")
+    add("--quadric_levels", type=count, metavar="N", help=f"levels after the cells; together they must be {LEVELS}")
     add("--ratio", type=float, default=0.3, help="faces that each quadric level keeps (default 0.3)")
     add("--placement", choices=PLACEMENTS, default="half_edge", help="where collapsed vertices go")
     add("--voxel_size", type=float, metavar="A", help="edge of a voxel (default: the first cell)")
-    add("--ring_width", type=_count, default=16, metavar="K", help="slots of the one-ring tables (default 16)")
+    add("--ring_width", type=count, default=16, metavar="K", help="slots of the one-ring tables (default 16)")
     add("--verbose", action="store_true", help="print the notes of all scenes")
     return parser
 
@@ -232,12 +233,6 @@ def _shard(parser: argparse.ArgumentParser, text: str) -> tuple[int, int]:
     if not (slash and first.isdecimal() and second.isdecimal() and int(first) < int(second)):
         parser.error(f"--shard {text}: write I/N with 0 <= I < N, such as 0/4")
     return int(first), int(second)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
-    return int(text)
 
 
 def _cpus() -> int:

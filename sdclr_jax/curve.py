@@ -67,9 +67,12 @@ def draw_curves(path: str | pathlib.Path, curves: Curves) -> None:
         axes.fill_between(curves.epochs, mean - deviation, mean + deviation, color=f"C{k}", alpha=0.2, linewidth=0)
         axes.axhline(100 * curves.present[name].mean(), color=f"C{k}", linestyle="--", linewidth=0.8)
     runs = len(next(iter(curves.forgotten.values())))
-    title = f"The tenth forgotten most, {runs} run{'s' if runs > 1 else ''}; dashed: all training images"
+    title = (
+        "The tenth of the images on which the pruned branch differs most from the dense one\n"
+        f"mean and deviation of {runs} run{'s' if runs > 1 else ''}; dashed: share of all training images"
+    )
     axes.set(xlabel="epoch", ylabel="share (%)", ylim=(0, 100))
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=9)
     axes.legend()
     figure.savefig(path, dpi=120)
 
@@ -83,6 +86,10 @@ def main(arguments: argparse.Namespace) -> None:
     else:
         curves = read_curves(arguments.runs)
         draw_curves(output, curves)
+        print(
+            "Forgotten: the tenth of the training images on which the pruned branch differs most from the dense one.\n"
+            "At the last epoch, mean ± deviation over the runs:"
+        )
         for name, shares in curves.forgotten.items():
             last, present = 100 * shares[:, -1], 100 * curves.present[name].mean()
             print(

@@ -56,9 +56,10 @@ def evaluate(
       dataset: images of your own, as given to `train_and_evaluate`.
 
     Returns:
-      the report: `step`, `class_counts` (of D_i), and by protocol (a warning names those whose lists are not there)
-      the shares `many`, `medium`, `few`, `std`, `all`,
-      `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`.
+      the report of these protocols; in the file, earlier ones of the same limit stay beside them. It has `step`,
+      `class_counts` (of D_i), and by protocol (a warning names those whose lists are not there) the shares `many`,
+      `medium`, `few`, `std`, `all`, `classes` (accuracy of each), `train_images`, and for probes `epoch` and
+      `val_accuracy`.
     """
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
@@ -68,6 +69,8 @@ def evaluate(
     check_platform(config.platform)
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
     limit = config.probe_limit if limit is None else limit
+    if limit < 0 or 0 < limit < dataset.num_classes:
+        raise UserError(f"limit is {limit}; it must be 0, for all, or at least the {dataset.num_classes} classes")
     keys = jax.random.split(jax.random.key(config.seed), 2)
     reader = FeatureReader(build_model(config), run.variables, config.probe_crop, config.feature_batch_size, keys[0])
     protocols = _possible(protocols, dataset)
@@ -77,10 +80,21 @@ def evaluate(
         began = time.monotonic()
         report[protocol] = scorer.score(protocol)
         _log.info("%s: %.1f %% after %.0f s", protocol, 100 * report[protocol]["all"], time.monotonic() - began)
-    folder = pathlib.Path(workdir) / "eval" / f"step_{run.step}"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    file = pathlib.Path(workdir) / "eval" / f"step_{run.step}" / REPORT
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, (json.dumps(_earlier(file, limit) | report, indent=1) + "\n").encode())
     return report
+
+
+def _earlier(file: pathlib.Path, limit: int) -> dict:
+    """The report that is there, whose other protocols stay; nothing where it is of another limit."""
+    if not file.exists():
+        return {}
+    report = json.loads(file.read_text())
+    if report["limit"] == limit:
+        return report
+    _log.warning("%s was of limit %d and is replaced by that of limit %d", file, report["limit"], limit)
+    return {}
 
 
 def _possible(protocols: Sequence[str], dataset: Dataset) -> list[str]:
@@ -143,7 +157,7 @@ class _Scorer:
 
     def _neighbours(self) -> tuple[np.ndarray, dict]:
         dataset, train = self._dataset, self._full
-        bank, count = self._reader.plain(dataset.images[train]), self._config.knn_neighbours
+        bank, count = self._reader.plain(dataset.images[train]), min(self._config.knn_neighbours, len(train))
         predicted = nearest_neighbours(bank, dataset.labels[train], self._test, dataset.num_classes, count)
         return predicted, {"train_images": len(train), "neighbours": count}
 

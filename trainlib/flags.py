@@ -83,7 +83,7 @@ def load_config_file(path: str, settings: Sequence[str] = ()) -> ml_collections.
             value = text if isinstance(config[key], str) else ast.literal_eval(text)
             config.update_from_flattened_dict({key: value})
         except (KeyError, TypeError, ValueError, SyntaxError) as error:
-            raise UsageError(f"{setting!r} sets no key of {file} to a value of its type: {error}") from error
+            raise UsageError(f"{setting!r} sets no key of {file} to a value of its type") from error
     return config
 
 
@@ -124,7 +124,7 @@ def _parse(argv: list[str]) -> bool:
     try:
         rest = FLAGS(argv)[1:]
     except (AttributeError, KeyError) as error:
-        key = str(error.args[0]).strip("'")
+        key = str(error.args[0]).replace("\\n", "\n").splitlines()[0].strip("'\"\\")
         raise UsageError(f"the config has no key {key}; the keys are those of the config file") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UsageError(f"{error}") from error

@@ -9,6 +9,7 @@ workdir as a state_dict that the original program loads.
 """
 
 import argparse
+import json
 import logging
 import pathlib
 
@@ -40,6 +41,7 @@ def from_torch(
     workdir: str | pathlib.Path,
     config: ConfigDict,
     label_map: LabelMap | None = None,
+    preprocessing: dict | None = None,
 ) -> None:
     """Makes a workdir with the weights of a checkpoint of the original program as its step 0.
 
@@ -48,6 +50,7 @@ def from_torch(
       workdir: folder without a checkpoint of its own.
       config: of the network and of a later training; `layer_norm_scope` becomes "batch", as the original computes.
       label_map: of the classes, in the order of the network's outputs; ScanNet's 20 if not given.
+      preprocessing: content of a workdir's preprocessing.json; the published parameters if not given.
 
     Raises:
       UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
@@ -71,9 +74,11 @@ def from_torch(
             raise UserError(f"{workdir} has checkpoints of its own; choose another --workdir")
         store.check_space(state)
         folder.keep_config()
-        write_inputs(folder.path, {**HierarchyParams().to_dict(), "units": "m"}, label_map)
+        params = preprocessing or {**HierarchyParams().to_dict(), "units": "m"}
+        write_inputs(folder.path, params, label_map)
         store.save(0, state)
     _log.info("%d arrays, %d classes; layer_norm_scope is 'batch', as the original computes", len(expected), classes)
+    _log.info("Meshes will be preprocessed with voxel_size %g, cells %s", params["voxel_size"], params["cells"])
 
 
 def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
@@ -96,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workdir", required=True, help="folder to make, or with --to-torch the folder of a run")
     parser.add_argument("--config", default="configs/vmnet_scannet.py", help="config of the network")
     parser.add_argument("--label_map", help="CSV of id,name,red,green,blue; default: ScanNet's 20 classes")
+    parser.add_argument("--preprocessing", help="preprocessing.json of a workdir; default: the published parameters")
     parser.add_argument("--to-torch", metavar="FILE", help="write the workdir's network for the original program")
     parser.add_argument("--step", default="last", help="with --to-torch: last, best, or a step's number")
     return parser
@@ -110,7 +116,8 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"{arguments.to_torch}: {len(state)} entries; load them with model.load_state_dict(torch.load(FILE))")
         return
     label_map = read_label_map(arguments.label_map) if arguments.label_map else None
-    from_torch(arguments.checkpoint, arguments.workdir, load_config_file(arguments.config), label_map)
+    params = json.loads(pathlib.Path(arguments.preprocessing).read_text()) if arguments.preprocessing else None
+    from_torch(arguments.checkpoint, arguments.workdir, load_config_file(arguments.config), label_map, params)
     print(f"{arguments.workdir}: ready for evaluate, predict and train")
 
 

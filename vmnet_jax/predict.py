@@ -46,12 +46,12 @@ class Predictor:
         Args:
           votes: 1 looks once at the mesh as it lies, N > 1 sums N random rigid placements.
         """
-        if votes < 1:
-            raise UserError(f"votes is {votes}, it must be at least 1")
         return self.predict_scene(build_scene("mesh", mesh, self.run.preprocessing), votes)
 
     def predict_scene(self, scene: Scene, votes: int = 1) -> Prediction:
         """Labels the vertices of a scene that was built with the run's preprocessing."""
+        if votes < 1:
+            raise UserError(f"votes is {votes}, it must be at least 1")
         config = self.run.config
         batches, pieces = fitting_batches(
             self._forward,

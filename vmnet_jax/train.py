@@ -64,6 +64,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             if store.latest_step() is not None:
                 state, _ = store.restore(state, strict=strict())
                 _log.info("Resuming after step %d of %d", int(state.step), config.num_steps)
+            elif config.heads_only and not config.init_from:
+                _log.warning("config.heads_only without init_from: only the classifiers of a random network learn")
             elif config.init_from:
                 state = initial_weights(config.init_from, state)
             folder.keep_config()

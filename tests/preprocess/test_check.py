@@ -96,6 +96,12 @@ def test_wrong_paths(folder, capsys, flags, message):
     assert message in err
 
 
+def test_a_negative_number_of_workers_is_refused(folder, capsys):
+    with pytest.raises(SystemExit):
+        run(capsys, folder, "--workers=-3")
+    assert "--workers: '-3' is not a whole number >= 0" in capsys.readouterr().err
+
+
 def brute_force(vertices, faces) -> tuple[int, int, int]:
     """Faces without area, faces that repeat another's corners, and edges of more than two of the others."""
     sides = [vertices[f[1:]] - vertices[f[0]] for f in faces]

@@ -218,6 +218,14 @@ def test_evaluation_reports_every_protocol(finished):
     only = evaluate(workdir, protocols=("knn",), limit=100)
     assert only["knn"] == report["knn"]
     assert "full" not in only
+    file = workdir / "eval" / f"step_{STEPS}" / "report.json"
+    assert json.loads(file.read_text()) == report, "protocols of an earlier evaluation stay"
+    fewer = evaluate(workdir, protocols=("knn",), limit=10)
+    assert fewer["knn"]["neighbours"] == fewer["knn"]["train_images"] == 10
+    assert json.loads(file.read_text()) == fewer, "figures of different limits are not mixed"
+    for limit in (-5, 9):
+        with pytest.raises(UserError, match=f"limit is {limit}; it must be 0, for all, or at least the 10 classes"):
+            evaluate(workdir, limit=limit)
     with pytest.raises(UserError, match="protocols half are not known"):
         evaluate(workdir, protocols=("half",))
 
