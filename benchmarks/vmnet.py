@@ -61,12 +61,11 @@ def optimizer():
 
 def training_step(data: str) -> Case:
     """Forward, backward and update, edges sampled; the tables are built beforehand."""
-    return step_case([bench_sample(data, sampled_edges=True)])
+    return step_case(padded_batch([bench_sample(data, sampled_edges=True)]))
 
 
-def step_case(samples: list[Sample]) -> Case:
+def step_case(batch: SceneBatch) -> Case:
     """One training step of a batch; the state goes from call to call, as in training."""
-    batch = padded_batch(samples)
     model, state = fresh_state()
     step = jax.jit(make_train_step(model, optimizer(), None), donate_argnums=0)
     step_memory(step, state, batch)  # compiles, as the training loop does
@@ -80,7 +79,7 @@ def step_case(samples: list[Sample]) -> Case:
             raise FloatingPointError(f"the loss is {metrics['loss']}")
         return metrics
 
-    notes = {"voxels": int(batch.voxel_count[0]), "vertices": int(batch.vertex_count[0]), "scenes": len(samples)}
+    notes = {"voxels": int(batch.voxel_count[0]), "vertices": int(batch.vertex_count[0]), "scenes": batch.num_scenes}
     return Case(call, lambda metrics: {name: np.asarray(value) for name, value in metrics.items()}, notes)
 
 
