@@ -54,24 +54,78 @@ def cluster_vertices(vertices: np.ndarray, faces: np.ndarray, cell_size: float) 
         raise ValueError(f"cell_size must be positive and finite, got {cell_size}")
     if len(vertices) == 0:
         return CoarseMesh(vertices.copy(), faces.copy(), np.zeros(0, np.int32))
-    corners = np.bincount(faces.ravel(), minlength=len(vertices))
-    origin, cell = _grid(vertices if len(faces) == 0 else vertices[corners > 0], float(cell_size))
+    corners = _count_corners(faces, len(vertices))
+    origin, cell = _grid(_box_of_used(vertices, corners) if len(faces) else box(vertices), float(cell_size))
     _check_span(vertices, origin, cell)
 
-    cells = np.floor((vertices - origin) / cell).astype(np.int64)
-    cells -= cells.min(axis=0)
-    trace, first = _number_cells(cells, cells.max(axis=0) + 1)
+    cells, extent = _cells(vertices, origin, cell)
+    numbers, first = _number_cells(cells, extent)
     order = morton_order(cells[first])
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    trace = rank[trace]
-    means = _weighted_means(vertices, origin, np.maximum(corners, 1), trace, len(order))
-    return CoarseMesh(means, unique_faces(trace[faces], len(order)), trace)
+    trace, coarse_faces = _renumber(rank, numbers, faces)
+    means = _weighted_means(vertices, origin, corners, trace, len(order))
+    return CoarseMesh(means, unique_faces(coarse_faces, len(order)), trace)
 
 
-def _grid(points: np.ndarray, cell_size: float) -> tuple[np.ndarray, np.ndarray]:
+@compiled
+def _count_corners(faces, num_vertices):
+    """Face corners at each vertex, int32[V]."""
+    corners = np.zeros(num_vertices, np.int32)
+    for f in range(faces.shape[0]):
+        for k in range(3):
+            corners[faces[f, k]] += 1
+    return corners
+
+
+@compiled
+def _box_of_used(vertices, corners):
+    """Least and greatest coordinates, float64[2, 3], of the vertices that have corners; there is one."""
+    bounds = np.empty((2, 3))
+    bounds[0] = np.inf
+    bounds[1] = -np.inf
+    for v in range(vertices.shape[0]):
+        if corners[v] > 0:
+            for axis in range(3):
+                bounds[0, axis] = min(bounds[0, axis], vertices[v, axis])
+                bounds[1, axis] = max(bounds[1, axis], vertices[v, axis])
+    return bounds
+
+
+@compiled
+def _cells(vertices, origin, cell):
+    """Cell of each vertex, int64[V, 3] from (0, 0, 0) on, and the number of cells along each axis, int64[3]."""
+    cells = np.empty(vertices.shape, np.int64)
+    least = np.full(3, np.int64(2**62))
+    greatest = np.full(3, np.int64(-(2**62)))
+    for v in range(vertices.shape[0]):
+        for axis in range(3):
+            c = np.int64(np.floor((vertices[v, axis] - origin[axis]) / cell[axis]))
+            cells[v, axis] = c
+            least[axis] = min(least[axis], c)
+            greatest[axis] = max(greatest[axis], c)
+    for v in range(vertices.shape[0]):
+        for axis in range(3):
+            cells[v, axis] -= least[axis]
+    return cells, greatest - least + 1
+
+
+@compiled
+def _renumber(rank, numbers, faces):
+    """Numbers of cells in their new order: of the vertices int32[V], and of the faces' corners int32[F, 3]."""
+    trace = np.empty(numbers.shape[0], np.int32)
+    for v in range(numbers.shape[0]):
+        trace[v] = rank[numbers[v]]
+    coarse = np.empty(faces.shape, np.int32)
+    for f in range(faces.shape[0]):
+        for k in range(3):
+            coarse[f, k] = trace[faces[f, k]]
+    return trace, coarse
+
+
+def _grid(bounds: np.ndarray, cell_size: float) -> tuple[np.ndarray, np.ndarray]:
     """Origin and stretched cell edges, float64[3] each."""
-    low, high = box(points)
+    low, high = bounds
     extent = high - low + 2 * cell_size
     return low - cell_size, extent / np.floor(extent / cell_size + _WHOLE)
 
@@ -116,14 +170,15 @@ def _number_cells(cells, extent):
 
 
 @compiled
-def _weighted_means(vertices, origin, weights, trace, count):
+def _weighted_means(vertices, origin, corners, trace, count):
     sums = np.zeros((count, 3))
     totals = np.zeros(count)
     for v in range(vertices.shape[0]):
         c = trace[v]
-        totals[c] += weights[v]
+        weight = max(corners[v], 1)
+        totals[c] += weight
         for axis in range(3):
-            sums[c, axis] += weights[v] * (vertices[v, axis] - origin[axis])
+            sums[c, axis] += weight * (vertices[v, axis] - origin[axis])
     for c in range(count):
         for axis in range(3):
             sums[c, axis] = origin[axis] + sums[c, axis] / totals[c]
