@@ -55,7 +55,8 @@ def test_both_sides_of_a_row_exist_and_get_the_same_options(row):
         if side is not None:
             assert side.case in functions(side.module)
     assert row.theirs is not None or row.quoted is not None
-    assert row.theirs is None or row.theirs.peer
+    assert row.theirs is None or row.theirs.peer == row.theirs.module.startswith("benchmarks.peer.")
+    assert row.theirs is None or row.theirs.module != row.ours.module, "each side needs a process of its own"
 
 
 def test_peers_import_nothing_of_the_project_but_the_worker():
