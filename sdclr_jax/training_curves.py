@@ -44,7 +44,7 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
             steps, values = series(lines, name)
             # At the first step all masks were full: that share is the sparsity, not a change.
             real = slice(1, None) if name == "mask/changed" else slice(None)
-            axes.plot(steps[real], scale * values[real], linewidth=1.2, label=run)
+            axes.plot(steps[real], scale * values[real], linewidth=1.2, marker=".", markersize=3, label=run)
         axes.set_title(title, fontsize=10)
     if len(records) > 1:
         loss.legend(fontsize=8)
@@ -67,8 +67,8 @@ def _draw_sparsity(axes: Axes, records: dict[str, list[dict]]) -> None:
     for name, shade in zip(names, np.linspace(0.85, 0.25, len(names))):
         steps, values = series(lines, name)
         label = name.removeprefix(LAYER).removeprefix("backbone/") if name in (names[0], names[-1]) else None
-        axes.plot(steps, 100 * values, color=str(shade), linewidth=0.8, label=label)
+        axes.plot(steps, 100 * values, color=str(shade), linewidth=0.8, marker=".", markersize=2, label=label)
     for lines in pruned.values():
         steps, values = series(lines, "mask/sparsity")
-        axes.plot(steps, 100 * values, linewidth=1.6, label="all" if len(pruned) == 1 else None)
+        axes.plot(steps, 100 * values, linewidth=1.6, marker=".", label="all" if len(pruned) == 1 else None)
     axes.legend(fontsize=8)
