@@ -80,7 +80,6 @@ def test_a_line_and_the_page_show_the_bar():
     assert "90 GF/s" in page
 
 
-@pytest.mark.skipif(not results.PAGE.exists(), reason="no results yet")
 def test_the_page_of_results_is_that_of_its_lines():
     lines = results.LINES.read_text().splitlines()
     assert results.PAGE.read_text() == results.render([json.loads(line) for line in lines])
