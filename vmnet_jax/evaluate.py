@@ -1,7 +1,7 @@
 """Scores a trained VMNet: python -m vmnet_jax.evaluate --workdir=DIR [--votes=8] [--step=last|best|N]
 
 Every vertex of every scene's file counts once. With N votes each scene is seen in N random placements and the logits
-are summed (the original program uses 8).
+are summed (the original program uses 8). For the first scenes (--pages) the report has pages and a contact sheet.
 """
 
 import argparse
@@ -9,15 +9,21 @@ import pathlib
 
 import numpy as np
 
+from preprocess.labels import IGNORED
+from preprocess.scene import Scene
 from trainlib import parallel
 from trainlib.command import run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
-from vmnet_jax.build import build_model
+from vmnet_jax.build import build_model, vertex_inputs
 from vmnet_jax.data import SceneFolder, read_split
-from vmnet_jax.inference import evaluate_scenes, fitting_batches, make_forward
-from vmnet_jax.report import format_summary, summary, write_report
+from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
+from vmnet_jax.metrics import confusion
+from vmnet_jax.report import format_summary, scene_figures, summary, write_report
 from vmnet_jax.restore import load_run
+from vmnet_jax.scene_views import SceneViews
+
+SPLITS = {"train": "Training scenes", "val": "Validation scenes", "all": "All scenes"}
 
 
 def evaluate(
@@ -30,6 +36,7 @@ def evaluate(
     max_buckets: int = 3,
     max_voxels: int = 0,
     allow_missing: bool = False,
+    pages: int = 20,
 ) -> tuple[dict, np.ndarray]:
     """Evaluates a run on its validation (or training) scenes and writes `eval/step_S_SPLIT_votes_V/` into the workdir.
 
@@ -40,12 +47,15 @@ def evaluate(
       scenes: folder of preprocessed scenes instead of the config's.
       max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
       allow_missing: leave out scenes of the lists that are not in the folder.
+      pages: how many scenes, from the first on, get a page and a row of the contact sheet.
 
     Returns:
       the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
     """
     if votes < 1:
         raise UserError(f"votes is {votes}, it must be at least 1")
+    if pages < 0:
+        raise UserError(f"pages is {pages}, it must be at least 0")
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)
@@ -66,11 +76,33 @@ def evaluate(
         rotation=config.rotation,
         max_buckets=max_buckets,
         seed=config.seed,
+        vertices=vertex_inputs(config),
     )
-    table = evaluate_scenes(forward, variables, batches, pieces, read, len(label_names), votes)
+    folder = report_folder(workdir, run.step, split, votes)
+    title = f"{SPLITS[split]}, step {run.step}, {votes} vote{'s' if votes > 1 else ''}"
+    views = SceneViews(folder, title, run.label_map, pages)
+    scored = scene_scores(forward, variables, batches, pieces, votes)
+    tables = [_score(read(names[index]), names[index], scores / votes, views) for index, scores in scored]
+    views.close()
+    table = sum(tables, np.zeros((len(label_names), len(label_names)), np.int64))
+    by_scene = [{"name": name, **scene_figures(one)} for name, one in zip(names, tables)]
     result = {"step": run.step, "split": split, "votes": votes, "scenes": names, **summary(table, label_names)}
-    write_report(pathlib.Path(workdir) / "eval" / f"step_{run.step}_{split}_votes_{votes}", result, table, label_names)
+    result["by_scene"] = by_scene
+    write_report(folder, result, table, label_names)
     return result, table
+
+
+def _score(scene: Scene, name: str, scores: np.ndarray, views: SceneViews) -> np.ndarray:
+    """The confusion int64 [K predicted, K true] of a scene's logits [V, K], all zero without labels; it is shown."""
+    labels = np.full(len(scores), IGNORED) if scene.labels is None else scene.labels
+    table = confusion(scores.argmax(1), labels, scores.shape[1])
+    views.add(name, scene, scores, table)
+    return table
+
+
+def report_folder(workdir: str | pathlib.Path, step: int, split: str, votes: int) -> pathlib.Path:
+    """Where an evaluation's report lies."""
+    return pathlib.Path(workdir) / "eval" / f"step_{step}_{split}_votes_{votes}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("val", "train", "all"), default="val")
     parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
     parser.add_argument("--max_voxels", type=int, default=0, help="tile larger scenes; 0: what the memory holds")
+    parser.add_argument("--pages", type=int, default=20, help="scenes that get a page and a row of the contact sheet")
     parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
     return parser
 
@@ -95,10 +128,14 @@ def main(arguments: argparse.Namespace) -> None:
         scenes=arguments.scenes,
         max_voxels=arguments.max_voxels,
         allow_missing=arguments.allow_missing,
+        pages=arguments.pages,
     )
     print(format_summary(result))
-    folder = f"step_{result['step']}_{result['split']}_votes_{result['votes']}"
-    print(f"Report and confusion: {pathlib.Path(arguments.workdir) / 'eval' / folder}")
+    folder = report_folder(arguments.workdir, result["step"], result["split"], result["votes"])
+    print(f"Report and confusion: {folder}")
+    if arguments.pages:
+        shown, scenes = min(arguments.pages, len(result["scenes"])), len(result["scenes"])
+        print(f"To look at, {shown} of {scenes} scenes: {folder / 'contact_sheet.png'}  {folder / 'pages'}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import html
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -26,12 +27,15 @@ def write_page(
     faces: np.ndarray,
     layers: Mapping[str, np.ndarray],
     legend: Sequence[tuple[str, tuple[int, int, int], int]] = (),
+    keys: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]] = MappingProxyType({}),
 ) -> None:
     """Writes the page; the second layer is shown first, or the only one.
 
     vertices f64[V,3] (m, z up); faces i32[F,3]; layers: name -> u8[V,3]; legend: (class name, its colour, number of
     vertices). In a layer that is coloured with the legend's colours (more than half of the vertices) a vertex belongs
     to the class of its colour; where the layer in view is none of these, the first one that is tells what to hide.
+    keys: layer name -> (meaning, colour), for layers whose colours are not those of classes; shown beside that layer.
+    `#layer=2&hide=wall` after the page's address opens it with its second layer and without the class "wall".
     Above 300,000 vertices the page holds a coarser mesh and says so. ValueError: wrong shapes, no face or no layer.
     """
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces)
@@ -44,6 +48,10 @@ def write_page(
     meta = {
         "layers": list(layers),
         "legend": [{"name": name, "color": [int(c) for c in color], "count": int(n)} for name, color, n in legend],
+        "keys": {
+            layer: [{"name": name, "color": [int(c) for c in color]} for name, color in entries]
+            for layer, entries in keys.items()
+        },
         "azimuth": float(np.deg2rad(side + 35)),
         "radius": float(max(np.linalg.norm(np.ptp(vertices, axis=0)) / 2, 1e-6)),
         "centre": centre.tolist(),

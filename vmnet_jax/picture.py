@@ -1,10 +1,11 @@
-"""A still picture of a coloured mesh: several layers of colours side by side from one oblique view, with a legend.
+"""Still pictures of a coloured mesh: several layers of colours from one oblique view, side by side, with a legend.
 
 An own z-buffer: which triangle each pixel shows is found once, and every layer is coloured from that.
 """
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numba
 import numpy as np
@@ -23,6 +24,7 @@ def write_picture(
     faces: np.ndarray,
     layers: Mapping[str, np.ndarray],
     legend: Sequence[tuple[str, tuple[int, int, int], int]] = (),
+    keys: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]] = MappingProxyType({}),
     *,
     azimuth: float | None = None,
     elevation: float = 52.0,
@@ -30,21 +32,38 @@ def write_picture(
     """Writes a PNG: each layer seen from the same side, in the order of the mapping, and the legend below.
 
     vertices f64[V,3] (m, z up); faces i32[F,3]; layers: name -> u8[V,3]; legend: (class name, its colour, number of
-    vertices). azimuth, elevation: where the viewer stands, degrees; None looks over a corner of the footprint.
-    Outer walls on the viewer's side are left out. ValueError: no face or no layer.
+    vertices); keys: layer name -> (meaning, colour), for layers whose colours are not those of classes. azimuth,
+    elevation: see `render_layers`. ValueError: no face or no layer.
     """
     if not len(faces) or not layers:
         raise ValueError(f"a picture wants faces and layers, got {len(faces)} faces and {len(layers)} layers")
-    vertices, width = np.asarray(vertices, np.float64), PANEL * OVERSAMPLING
+    panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth, elevation)
+    entries = {"": [(f"{name}  {count:,}", color) for name, color, count in legend], **keys}
+    _compose(list(layers), panels, entries).save(path)
+
+
+def render_layers(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    layers: Sequence[np.ndarray],
+    width: int,
+    azimuth: float | None = None,
+    elevation: float = 52.0,
+) -> list[Image.Image]:
+    """One image of `width` pixels for each layer, all of the same height and seen from the same side.
+
+    vertices f64[V,3] (m, z up); faces i32[F,3], F > 0; layers: u8[V,3] each. azimuth, elevation: where the viewer
+    stands, degrees; None looks over a corner of the footprint. Outer walls on the viewer's side are left out.
+    """
+    vertices, large = np.asarray(vertices, np.float64), width * OVERSAMPLING
     outward, side = outer_walls(vertices)
     view = _view(side + 35.0 if azimuth is None else azimuth, elevation)
-    screen, height = _project(vertices @ view.T, width)
+    screen, height = _project(vertices @ view.T, large)
     is_hidden = outward @ view[2, :2] > 0.15
     faces = np.ascontiguousarray(faces[~is_hidden[faces].any(1)], np.int32)
     normals = _face_normals(vertices, faces) @ view.T
-    face, weights = _rasterise(screen, faces, height, width)
-    panels = [_shade(faces, face, weights, normals, colors) for colors in layers.values()]
-    _compose(list(layers), panels, list(legend)).save(path)
+    face, weights = _rasterise(screen, faces, height, large)
+    return [_shade(faces, face, weights, normals, colors) for colors in layers]
 
 
 def outer_walls(vertices: np.ndarray) -> tuple[np.ndarray, float]:
@@ -146,23 +165,45 @@ def _shade(faces, face, weights, normals, colors) -> Image.Image:
     return image.resize((face.shape[1] // OVERSAMPLING, face.shape[0] // OVERSAMPLING), Image.Resampling.BOX)
 
 
-def _compose(names: list[str], panels: list[Image.Image], legend) -> Image.Image:
-    """Panels under their names, up to three in a row, and the legend in columns below."""
-    title, entry = ImageFont.load_default(22), ImageFont.load_default(17)
-    head, line, column = 44, 28, 240
+def _compose(names: list[str], panels: list[Image.Image], entries: Mapping[str, Sequence]) -> Image.Image:
+    """Panels under their names, up to three in a row, and the legend below."""
+    title, head = ImageFont.load_default(22), 44
     across = min(len(panels), 3)
     panel_width, panel_height = panels[0].width, panels[0].height + head
-    width, top = panel_width * across, panel_height * -(-len(panels) // across)
-    columns = max(width // column, 1)
-    lines = -(-len(legend) // columns)
-    image = Image.new("RGB", (width, top + lines * line + (18 if legend else 0)), BACKGROUND)
+    top = panel_height * -(-len(panels) // across)
+    legend = draw_legend(entries, panel_width * across)
+    image = Image.new("RGB", (panel_width * across, top + legend.height), BACKGROUND)
     draw = ImageDraw.Draw(image)
     for k, (name, panel) in enumerate(zip(names, panels)):
         x, y = k % across * panel_width, k // across * panel_height
         image.paste(panel, (x, y + head))
         draw.text((x + panel_width / 2, y + head / 2 + 4), name, INK, title, anchor="mm")
-    for k, (name, color, count) in enumerate(legend):
-        x, y = 24 + (k % columns) * column, top + 8 + (k // columns) * line
-        draw.rounded_rectangle((x, y + 3, x + 18, y + 21), 4, tuple(int(c) for c in color), (150, 150, 150))
-        draw.text((x + 27, y + 12), f"{name}  {count:,}", INK, entry, anchor="lm")
+    image.paste(legend, (0, top))
+    return image
+
+
+def draw_legend(entries: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]], width: int) -> Image.Image:
+    """Swatches with their texts, in columns as wide as the longest text needs; each group begins under its heading.
+
+    entries: heading -> (text, colour); the heading "" is not written. The image is `width` pixels wide and as high as
+    needed, 0 without an entry.
+    """
+    font, heading_font, margin, line, swatch = ImageFont.load_default(17), ImageFont.load_default(18), 24, 28, 18
+    groups = {heading: list(group) for heading, group in entries.items() if group}
+    texts = [text for group in groups.values() for text, _ in group]
+    column = max((font.getlength(text) for text in texts), default=0) + swatch + 9 + 28
+    columns = max(int((width - margin) // column), 1)
+    rows = sum(-(-len(group) // columns) + bool(heading) for heading, group in groups.items())
+    image = Image.new("RGB", (width, rows * line + 12 * len(groups) + 6 if groups else 0), BACKGROUND)
+    draw, y = ImageDraw.Draw(image), 8
+    for heading, group in groups.items():
+        if heading:
+            draw.text((margin, y + line / 2), heading, INK, heading_font, anchor="lm")
+            y += line
+        for k, (text, color) in enumerate(group):
+            x, top = margin + k % columns * column, y + k // columns * line
+            box = (x, top + 5, x + swatch, top + 5 + swatch)
+            draw.rounded_rectangle(box, 4, tuple(int(c) for c in color), (150, 150, 150))
+            draw.text((x + swatch + 9, top + line / 2), text, INK, font, anchor="lm")
+        y += -(-len(group) // columns) * line + 12
     return image

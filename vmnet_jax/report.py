@@ -33,6 +33,13 @@ def summary(table: np.ndarray, names: list[str]) -> dict:
     }
 
 
+def scene_figures(table: np.ndarray) -> dict[str, float | int | None]:
+    """Mean IoU over the classes of one scene, accuracy and labelled vertices; None where nothing is labelled."""
+    if not table.any():
+        return {"mean_iou": None, "accuracy": None, "vertices": 0}
+    return {"mean_iou": iou_from_confusion(table)[1], "accuracy": accuracy(table), "vertices": int(table.sum())}
+
+
 def format_summary(result: dict) -> str:
     """The summary as a table for the terminal."""
     width = max(5, *(len(c["name"]) for c in result["classes"]))

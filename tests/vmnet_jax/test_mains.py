@@ -118,7 +118,11 @@ def test_evaluation_counts_every_labelled_vertex_and_predict_agrees(finished, sc
     assert table.sum() == sum((s.labels >= 0).sum() for s in seen) > 0
     assert [c["name"] for c in result["classes"]] == ["low", "middle", "high"]
     report = workdir / "eval" / f"step_{STEPS}_val_votes_1"
-    assert {p.name for p in report.iterdir()} == {"report.json", "confusion.csv", "confusion.png"}
+    written = {"report.json", "confusion.csv", "confusion.png", "contact_sheet.png", "pages"}
+    assert {p.name for p in report.iterdir()} == written
+    assert {p.stem for p in (report / "pages").iterdir()} == set(result["scenes"])
+    assert [one["name"] for one in result["by_scene"]] == result["scenes"]
+    assert sum(one["vertices"] for one in result["by_scene"]) == table.sum()
     own = np.zeros((3, 3), np.int64)
     for scene in seen:
         classes = load(workdir).predict(mesh_of(scene)).classes

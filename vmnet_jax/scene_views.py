@@ -1,0 +1,90 @@
+"""What an evaluation leaves to look at: a page for each scene and contact sheets."""
+
+import pathlib
+
+import numpy as np
+
+from preprocess.labels import IGNORED, LabelMap
+from preprocess.mesh import Mesh
+from preprocess.scene import Scene
+from vmnet_jax.contact_sheet import ERRORS, Row, make_row, write_contact_sheet
+from vmnet_jax.page import write_page
+from vmnet_jax.prediction_files import Prediction, class_legend, confidence_colors, prediction_layers
+from vmnet_jax.report import scene_figures
+
+ROWS = 20  # scenes of one contact sheet
+CONFIDENCE = tuple(
+    (f"{100 * p:.0f} %", tuple(confidence_colors(np.array([p]))[0])) for p in (0.0, 0.25, 0.5, 0.75, 1.0)
+)
+KEYS = {"errors": ERRORS, "confidence": CONFIDENCE}
+
+
+class SceneViews:
+    """Writes pages/SCENE.html as scenes come in, and contact_sheet.png, contact_sheet_2.png, ... of 20 scenes each.
+
+    Args:
+      folder: of the evaluation's report, made if missing.
+      title: of the contact sheets: what was evaluated.
+      label_map: names and colours of the classes.
+      limit: scenes after so many are not shown.
+    """
+
+    def __init__(self, folder: pathlib.Path, title: str, label_map: LabelMap, limit: int):
+        self._folder, self._title, self._label_map, self._room = folder, title, label_map, limit
+        self._rows: list[Row] = []
+        self._sheets = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("contact_sheet*.png"):
+            old.unlink()
+
+    def add(self, name: str, scene: Scene, scores: np.ndarray, table: np.ndarray) -> None:
+        """Writes the page of a scene and keeps its row. A scene without faces has nothing to show and is left out.
+
+        name: a path below `pages`. scores: float32 [V, K], the mean logits of its vertices. table: its confusion.
+        """
+        if not self._room or not len(scene.faces):
+            return
+        self._room -= 1
+        prediction, figures = as_prediction(scores), _caption(table)
+        mesh = as_mesh(scene, self._label_map)
+        layers = prediction_layers(mesh, prediction, self._label_map)
+        legend = class_legend(mesh, prediction, self._label_map)
+        page = self._folder / "pages" / f"{name}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        keys = {layer: KEYS[layer] for layer in layers if layer in KEYS}
+        write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, legend, keys)
+        true = [] if scene.labels is None else scene.labels[scene.labels != IGNORED]
+        classes = np.union1d(prediction.classes, true).astype(int)
+        self._rows.append(make_row(name, figures, mesh.vertices, mesh.faces, layers, classes))
+        if len(self._rows) == ROWS:
+            self._write_sheet()
+
+    def close(self) -> None:
+        """Writes the rows that are left."""
+        if self._rows:
+            self._write_sheet()
+
+    def _write_sheet(self) -> None:
+        self._sheets += 1
+        name = "contact_sheet.png" if self._sheets == 1 else f"contact_sheet_{self._sheets}.png"
+        write_contact_sheet(self._folder / name, self._title, self._rows, self._label_map)
+        self._rows = []
+
+
+def as_mesh(scene: Scene, label_map: LabelMap) -> Mesh:
+    """The mesh that a scene was made from: its vertices, faces, colours (None if it had none) and raw ids."""
+    ids = None if scene.labels is None else np.array([*label_map.ids, IGNORED], np.int32)[scene.labels]
+    return Mesh(scene.vertices, scene.faces, scene.colors if scene.has_colors else None, scene.normals, ids)
+
+
+def as_prediction(scores: np.ndarray) -> Prediction:
+    """Classes and probabilities of logits float32 [V, K]."""
+    odds = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
+    return Prediction(scores.argmax(1).astype(np.int32), (odds.max(1) / odds.sum(1)).astype(np.float32), scores)
+
+
+def _caption(table: np.ndarray) -> str:
+    figures = scene_figures(table)
+    if figures["accuracy"] is None:
+        return "no labels"
+    return f"mean IoU {100 * figures['mean_iou']:.1f} %, accuracy {100 * figures['accuracy']:.1f} %"
