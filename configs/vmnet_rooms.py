@@ -35,8 +35,14 @@ def get_config(words: str = "") -> ConfigDict:
     config.loader_threads = 2
     config.cache_gib = 4.0
 
+    config.model = "vmnet"  # or euclidean, geodesic, baseline, baseline_intra, dcm: docs/studies.md
+    config.operator = "scalar"  # or vector, edgeconv
     config.widths = (32, 64, 96, 128, 160, 192, 224)
     config.geo_width = 32
+    config.dcm_geo_widths = (48, 48, 24, 24)
+    config.dcm_euc_widths = (16, 16, 72, 72)
+    config.dcm_radii = (0.16, 0.32, 0.64, 1.28)  # in the scenes' unit
+    config.dcm_neighbours = 16
     config.layer_norm_scope = "scene"
     config.attention_shift = "vertex"
     config.dtype = "float32"

@@ -34,8 +34,14 @@ def get_config(words: str = "") -> ConfigDict:
     config.loader_threads = 8
     config.cache_gib = 16.0
 
+    config.model = "vmnet"  # or euclidean, geodesic, baseline, baseline_intra, dcm: docs/studies.md
+    config.operator = "scalar"  # or vector, edgeconv
     config.widths = (32, 64, 96, 128, 160, 192, 224)
     config.geo_width = 32
+    config.dcm_geo_widths = (48, 48, 24, 24)
+    config.dcm_euc_widths = (16, 16, 72, 72)
+    config.dcm_radii = (0.12, 0.25, 0.5, 1.0)  # in the scenes' unit
+    config.dcm_neighbours = 16
     config.layer_norm_scope = "scene"
     config.attention_shift = "vertex"
     config.dtype = "float32"

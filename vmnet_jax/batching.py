@@ -5,16 +5,19 @@ levels, all seven mesh levels and the overflow lists together: one joint key, so
 of compilations. Neighbouring buckets differ by a factor of about 1.25.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from kernels.device.attention import Rings
 from kernels.host import padding
-from vmnet_jax.sample import NUM_LEVELS, Sample
+from vmnet_jax.sample import NUM_LEVELS, Sample, VertexInputs
 from vmnet_jax.scene_batch import SceneBatch, Trace, Trilinear
 
 STEP = 1.25
+REUSED = 2.0  # a compiled bucket serves for scenes down to this part of its rows at level 0
+ALWAYS_REUSED = 4096  # or where it has no more rows than that
 
 
 class Sizes(NamedTuple):
@@ -91,6 +94,20 @@ def plan_buckets(batches: list[Sizes], max_buckets: int, largest: Sizes | None =
     return [_bucket(rows[keys <= limit].max(0), overflow) for limit in reversed(limits)]
 
 
+def known_bucket(batches: list[Sizes], known: Iterable[Sizes]) -> Sizes | None:
+    """The smallest known bucket that holds every batch and is not much too large; None if none does."""
+    needed = max(max(b.voxels[0], b.vertices[0]) for b in batches)
+    costs = {bucket: max(bucket.voxels[0], bucket.vertices[0]) for bucket in known}
+    room = max(REUSED * needed, ALWAYS_REUSED)
+    fitting = [bucket for bucket, cost in costs.items() if cost <= room and all(b.fits(bucket) for b in batches)]
+    return min(fitting, key=costs.get, default=None)
+
+
+def with_room(batches: list[Sizes]) -> Sizes:
+    """Rows of the largest batch at every level and a step more, for scenes that are yet to come."""
+    return Sizes(*(tuple(int(STEP * n) for n in np.max(part, axis=0)) for part in zip(*batches)))
+
+
 def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
     padded = [_round_up(1.03 * r + 2 * np.sqrt(r) + 1) for r in rows]
     spare = tuple(_round_up(o + 1) for o in overflow)
@@ -115,7 +132,10 @@ def collate(samples: list[Sample], bucket: Sizes) -> SceneBatch:
     voxel_counts = [[len(s.voxels.coords[level]) for s in samples] for level in levels]
     vertex_counts = [[len(s.rings[level].ring) for s in samples] for level in levels]
     voxel_rows, vertex_rows = bucket.voxels, bucket.vertices
-    rings, keep = zip(*(_join_edges(samples, level, bucket) for level in levels))
+    overflow = bucket.overflow
+    rings, keep = zip(*(_joined_edges(samples, "rings", "keep", i, vertex_rows[i], overflow[i]) for i in levels))
+    at_vertices = samples[0].vertex_features is not None
+    near = [_joined_edges(samples, "near", "near_keep", i, vertex_rows[i], 0) for i in range(len(samples[0].near))]
     return SceneBatch(
         features=padding.pad_rows([s.features for s in samples], voxel_rows[0]),
         voxel_count=np.array([sum(c) for c in voxel_counts], np.int32),
@@ -162,11 +182,17 @@ def collate(samples: list[Sample], bucket: Sizes) -> SceneBatch:
         ),
         vertex_labels=padding.pad_rows([s.vertex_labels for s in samples], vertex_rows[0], fill=-1),
         num_scenes=len(samples),
+        vertex_features=padding.pad_rows([s.vertex_features for s in samples], vertex_rows[0]) if at_vertices else None,
+        near=tuple(tables for tables, _ in near),
+        near_keep=tuple(kept for _, kept in near),
     )
 
 
-def empty_batch(features: int) -> SceneBatch:
-    """A batch of one scene without any row, for shapes: F input channels, one padding row everywhere."""
+def empty_batch(features: int, vertices: VertexInputs | None = None) -> SceneBatch:
+    """A batch of one scene without any row, for shapes: F input channels, one padding row everywhere.
+
+    vertices: as for `vmnet_jax.sample.make_sample`.
+    """
 
     def zeros(*shape: int) -> np.ndarray:
         return np.zeros(shape, np.int32)
@@ -188,6 +214,9 @@ def empty_batch(features: int) -> SceneBatch:
         traces=tuple(Trace(zeros(1), zeros(1), zeros(1)) for _ in levels[1:]),
         vertex_labels=zeros(1) - 1,
         num_scenes=1,
+        vertex_features=None if vertices is None else np.zeros((1, features), np.float32),
+        near=tuple(rings for _ in (vertices.radii if vertices else ())),
+        near_keep=tuple(np.zeros(2, bool) for _ in (vertices.radii if vertices else ())),
     )
 
 
@@ -197,18 +226,22 @@ def _scene_ids(counts: list[int], rows: int) -> np.ndarray:
     return ids
 
 
-def _join_edges(samples: list[Sample], level: int, bucket: Sizes) -> tuple[Rings, np.ndarray]:
-    """Ring tables and the mask of kept edges in the joined flat edge order: all slots, then all overflow edges."""
-    tables = [s.rings[level] for s in samples]
-    rows, spare = bucket.vertices[level], bucket.overflow[level]
+def _joined_edges(
+    samples: list[Sample], of: str, kept: str, level: int, rows: int, spare: int
+) -> tuple[Rings, np.ndarray]:
+    """Ring tables and the mask of kept edges in the joined flat edge order: all slots, then all overflow edges.
+
+    of, kept: fields of the samples. rows, spare: padded rows of the tables and of the overflow list.
+    """
+    tables, masks = [getattr(s, of)[level] for s in samples], [getattr(s, kept)[level] for s in samples]
     joined = padding.join_rings(tables, rows, spare)
     width = tables[0].ring.shape[1]
     keep = np.zeros(rows * width + spare, bool)
     row, extra = 0, rows * width
-    for sample, table in zip(samples, tables):
+    for mask, table in zip(masks, tables):
         in_ring, overflow = table.ring.size, len(table.overflow_target)
-        keep[row : row + in_ring] = sample.keep[level][:in_ring]
-        keep[extra : extra + overflow] = sample.keep[level][in_ring:]
+        keep[row : row + in_ring] = mask[:in_ring]
+        keep[extra : extra + overflow] = mask[in_ring:]
         row, extra = row + in_ring, extra + overflow
     fields = {name: getattr(joined, name) for name in Rings._fields}
     return Rings(**fields), keep

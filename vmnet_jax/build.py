@@ -1,5 +1,6 @@
 """From a config to the network, its optimiser and its state: the one place that reads the model's config keys."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,27 +8,63 @@ from ml_collections import ConfigDict
 
 from trainlib.errors import UserError
 from vmnet_jax.batching import empty_batch
-from vmnet_jax.model import VMNet
+from vmnet_jax.dcm import DCMNet
+from vmnet_jax.geodesic import OPERATORS
+from vmnet_jax.geodesic_network import GeodesicNetwork
+from vmnet_jax.model import EuclideanNetwork, VMNet
 from vmnet_jax.optim import poly_schedule, sgd_dampened
-from vmnet_jax.sample import feature_width
+from vmnet_jax.sample import VertexInputs, feature_width
 from vmnet_jax.train_state import TrainState, create_state
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
-def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> VMNet:
-    """The network of a config. With `axis_name` its training statistics are those of all devices together."""
+MODELS = ("vmnet", "euclidean", "geodesic", "baseline", "baseline_intra", "dcm")
+
+
+def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:
+    """The network of a config: its `__call__(batch, train)` gives `vmnet_jax.model.Logits`.
+
+    With `axis_name` its training statistics are those of all devices together.
+    """
     if config.dtype not in DTYPES:
         raise UserError(f"config.dtype is {config.dtype!r}, known are {', '.join(DTYPES)}")
-    return VMNet(
-        num_classes=num_classes,
-        widths=tuple(config.widths),
-        geo_width=config.geo_width,
-        layer_norm_scope=config.layer_norm_scope,
-        attention_shift=config.attention_shift,
-        dtype=DTYPES[config.dtype],
-        axis_name=axis_name,
-    )
+    common = {"num_classes": num_classes, "dtype": DTYPES[config.dtype], "axis_name": axis_name}
+    voxels = {"widths": tuple(config.widths)}
+    mesh = {"layer_norm_scope": config.layer_norm_scope, "attention_shift": config.attention_shift}
+    mesh["operator"] = _operator(config)
+    model = _model_name(config)
+    if model == "euclidean":
+        return EuclideanNetwork(**voxels, **common)
+    if model == "geodesic":
+        return GeodesicNetwork(features=config.geo_width, **mesh, **common)
+    if model == "dcm":
+        return DCMNet(geo_widths=tuple(config.dcm_geo_widths), euc_widths=tuple(config.dcm_euc_widths), **common)
+    attention = {"intra": model != "baseline", "inter": model == "vmnet"}
+    return VMNet(geo_width=config.geo_width, **attention, **voxels, **mesh, **common)
+
+
+def vertex_inputs(config: ConfigDict) -> VertexInputs | None:
+    """What the network of a config reads at the mesh's vertices; None for one that starts at voxels."""
+    model = _model_name(config)
+    if model == "dcm":
+        return VertexInputs(tuple(config.dcm_radii), config.dcm_neighbours)
+    return VertexInputs() if model == "geodesic" else None
+
+
+def _model_name(config: ConfigDict) -> str:
+    """Configs of runs from before there was a choice have no such key."""
+    model = config.get("model", "vmnet")
+    if model not in MODELS:
+        raise UserError(f"config.model is {model!r}, known are {', '.join(MODELS)}")
+    return model
+
+
+def _operator(config: ConfigDict) -> str:
+    operator = config.get("operator", "scalar")
+    if operator not in OPERATORS:
+        raise UserError(f"config.operator is {operator!r}, known are {', '.join(OPERATORS)}")
+    return operator
 
 
 def build_schedule(config: ConfigDict) -> optax.Schedule:
@@ -42,5 +79,5 @@ def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
 def build_state(config: ConfigDict, num_classes: int) -> TrainState:
     """A fresh training state; the same config and seed give the same bytes."""
-    batch = empty_batch(feature_width(tuple(config.features)))
+    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config))
     return create_state(build_model(config, num_classes), build_optimizer(config), batch, jax.random.key(config.seed))

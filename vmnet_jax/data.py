@@ -8,7 +8,7 @@ same batches.
 import logging
 import pathlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +24,13 @@ from vmnet_jax.batching import (
     add_sizes,
     choose_bucket,
     collate,
+    known_bucket,
     largest_batch,
     plan_buckets,
     sample_sizes,
+    with_room,
 )
-from vmnet_jax.sample import Sample, make_sample
+from vmnet_jax.sample import Sample, VertexInputs, make_sample
 from vmnet_jax.scene_batch import SceneBatch
 
 PLACEMENT, EDGES, VOTE, CROP = 0, 1, 2, 3  # uses of an example's random numbers
@@ -170,8 +172,12 @@ class TrainingBatches:
         max_buckets: int,
         seed: int,
         max_voxels: int = 0,
+        vertices: VertexInputs | None = None,
     ):
-        """max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit."""
+        """max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
+
+        vertices: as for `vmnet_jax.sample.make_sample`.
+        """
         if batch_size % devices:
             raise UserError(f"batch_size {batch_size} is not a multiple of the {devices} devices")
         if not names:
@@ -179,7 +185,7 @@ class TrainingBatches:
         self._read, self._names, self._seed = read, names, seed
         self._batch_size, self._devices = batch_size, devices
         self._features, self._rotation, self._edge_cutoff = features, rotation, edge_cutoff
-        self._max_voxels = max_voxels
+        self._max_voxels, self._vertices = max_voxels, vertices
         self.steps_per_epoch = max(1, len(names) // batch_size)
         survey = range(min(self.steps_per_epoch, max(2, 48 // batch_size)))
         parts = [part for step in survey for part in self._device_sizes(step)]
@@ -216,7 +222,7 @@ class TrainingBatches:
             self._rotation,
         )
         edges = np.random.default_rng([*key, EDGES])
-        return make_sample(scene, placement, self._features, self._edge_cutoff, edges)
+        return make_sample(scene, placement, self._features, self._edge_cutoff, edges, self._vertices)
 
     def _parts(self, samples: list[Sample]) -> list[list[Sample]]:
         each = self._batch_size // self._devices
@@ -255,11 +261,19 @@ class EvaluationBatches:
         rotation: str,
         max_buckets: int,
         seed: int,
+        known: Collection[Sizes] = (),
+        vertices: VertexInputs | None = None,
     ):
+        """known: buckets that are compiled already; one of them is taken where all scenes fit and not too loosely.
+
+        vertices: as for `vmnet_jax.sample.make_sample`.
+        """
         self._read, self.names, self._seed = read, names, seed
-        self._features, self._rotation = features, rotation
+        self._features, self._rotation, self._vertices = features, rotation, vertices
         self.sizes = [sample_sizes(read(name)) for name in names]
-        self.buckets = plan_buckets(self.sizes, max_buckets)
+        reused = known_bucket(self.sizes, known)
+        room = with_room(self.sizes) if known else None
+        self.buckets = [reused] if reused else plan_buckets(self.sizes, max_buckets, room)
 
     def sample(self, index: int, vote: int) -> Sample:
         """One scene in one placement, with all its edges.
@@ -270,10 +284,10 @@ class EvaluationBatches:
         for attempt in range(REDRAWS if vote else 0):
             rng = np.random.default_rng([self._seed, index, VOTE, vote, attempt])
             placement = augment.evaluation_placement(scene.vertices, scene.params["voxel_size"], rng, self._rotation)
-            sample = make_sample(scene, placement, self._features)
+            sample = make_sample(scene, placement, self._features, vertices=self._vertices)
             if sample_sizes(sample).fits(self.buckets[-1]):
                 return sample
-        return make_sample(scene, None, self._features)
+        return make_sample(scene, None, self._features, vertices=self._vertices)
 
     def bucket(self, index: int) -> Sizes:
         """Of one scene as it lies."""

@@ -8,16 +8,20 @@ from flax.typing import Dtype
 from kernels.device.pooling import unpool
 from kernels.device.trilinear import trilinear_read_out
 from vmnet_jax.layers import GraphLayerNorm, Linear, TransformerConv
+from vmnet_jax.operators import EdgeConv, VectorAttention
 from vmnet_jax.scene_batch import NUM_LEVELS, MeshGraph, SceneBatch
+
+OPERATORS = ("scalar", "vector", "edgeconv")
 
 
 class AttentionBlock(nn.Module):
-    """Attention along the mesh, layer normalisation, ReLU.
+    """Aggregation along the mesh, layer normalisation, ReLU.
 
     Attributes:
         features: number of output channels.
         layer_norm_scope: see `GraphLayerNorm`.
         attention_shift: see `TransformerConv`.
+        operator: "scalar", the network's own attention; "vector", a weight for each channel; "edgeconv".
     """
 
     features: int
@@ -26,12 +30,21 @@ class AttentionBlock(nn.Module):
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+    operator: str = "scalar"
 
     @nn.compact
     def __call__(self, source: jax.Array, target: jax.Array, graph: MeshGraph) -> jax.Array:
         """source [V, C_s] (keys and values), target [V, C_t] (queries) -> [V, features]"""
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = TransformerConv(self.features, self.attention_shift, **kinds, name="attention")(source, target, graph)
+        if self.operator == "scalar":
+            aggregate = TransformerConv(self.features, self.attention_shift, **kinds, name="attention")
+        elif self.operator == "vector":
+            aggregate = VectorAttention(self.features, **kinds, name="vector_attention")
+        elif self.operator == "edgeconv":
+            aggregate = EdgeConv(self.features, **kinds, name="edge_conv")
+        else:
+            raise ValueError(f"operator is {self.operator!r}, known are {', '.join(OPERATORS)}")
+        x = aggregate(source, target, graph)
         norm = GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, **kinds, name="norm")
         return nn.relu(norm(x, graph))
 
@@ -48,6 +61,7 @@ class IntraAggregation(nn.Module):
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+    operator: str = "scalar"
 
     @nn.compact
     def __call__(self, x: jax.Array, graph: MeshGraph) -> jax.Array:
@@ -60,6 +74,7 @@ class IntraAggregation(nn.Module):
                 self.axis_name,
                 self.dtype,
                 self.param_dtype,
+                self.operator,
                 name=f"block_{index}",
             )
             x = block(x, x, graph) + x
@@ -84,10 +99,38 @@ class LinearNormReLU(nn.Module):
         return nn.relu(norm(x, graph))
 
 
+class VertexwiseBlocks(nn.Module):
+    """In place of `IntraAggregation` where there is no attention: two residual linear blocks of each vertex alone."""
+
+    layer_norm_scope: str = "scene"
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, graph: MeshGraph) -> jax.Array:
+        """x [V, C] -> [V, C]"""
+        for index in range(2):
+            block = LinearNormReLU(
+                x.shape[-1],
+                self.layer_norm_scope,
+                self.axis_name,
+                self.dtype,
+                self.param_dtype,
+                name=f"block_{index}",
+            )
+            x = block(x, graph) + x
+        return x
+
+
 class GeodesicLevel(nn.Module):
     """One mesh level: read the voxels out at the vertices, fuse them with the coarser level, aggregate.
 
     Attributes as in `AttentionBlock`; features: channels of the branch.
+
+    Attributes:
+        intra: aggregate by attention to the one-ring; if not, each vertex by itself.
+        inter: fuse the two domains by attention before they are joined; if not, they are joined as they are.
     """
 
     features: int
@@ -96,6 +139,9 @@ class GeodesicLevel(nn.Module):
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+    operator: str = "scalar"
+    intra: bool = True
+    inter: bool = True
 
     @nn.compact
     def __call__(self, voxels: jax.Array, coarser: jax.Array | None, batch: SceneBatch, level: int) -> jax.Array:
@@ -103,20 +149,26 @@ class GeodesicLevel(nn.Module):
         graph, table = batch.graph(level), batch.corners[level]
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norms = {"layer_norm_scope": self.layer_norm_scope, "axis_name": self.axis_name, **kinds}
-        attentions = {"attention_shift": self.attention_shift, **norms}
+        attentions = {"attention_shift": self.attention_shift, "operator": self.operator, **norms}
 
         projected = Linear(self.features, use_bias=False, **kinds, name="read_out")(voxels)
         joined = trilinear_read_out(projected, table.corners, table.weights, table.order, table.sorted_corners)
         if coarser is not None:
-            fused = InterFusion(self.features, **attentions, name="fusion")(coarser, joined, graph)
-            joined = jnp.concatenate([coarser, fused, joined], axis=1)
+            parts = [coarser, joined]
+            if self.inter:
+                parts.insert(1, InterFusion(self.features, **attentions, name="fusion")(coarser, joined, graph))
+            joined = jnp.concatenate(parts, axis=1)
         x = Linear(self.features, use_bias=False, **kinds, name="merge")(joined)
-        x = IntraAggregation(**attentions, name="aggregation")(x, graph) + x
+        if self.intra:
+            aggregate = IntraAggregation(**attentions, name="aggregation")
+        else:
+            aggregate = VertexwiseBlocks(**norms, name="vertexwise")
+        x = aggregate(x, graph) + x
         return LinearNormReLU(self.features, **norms, name="output")(x, graph)
 
 
 class GeodesicBranch(nn.Module):
-    """The mesh branch, from the coarsest level to the finest; attributes as in `AttentionBlock`.
+    """The mesh branch, from the coarsest level to the finest; attributes as in `GeodesicLevel`.
 
     Attributes:
         num_classes: K.
@@ -130,6 +182,9 @@ class GeodesicBranch(nn.Module):
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+    operator: str = "scalar"
+    intra: bool = True
+    inter: bool = True
 
     @nn.compact
     def __call__(self, voxel_levels: tuple[jax.Array, ...], batch: SceneBatch) -> jax.Array:
@@ -146,6 +201,9 @@ class GeodesicBranch(nn.Module):
                 self.axis_name,
                 self.dtype,
                 self.param_dtype,
+                self.operator,
+                self.intra,
+                self.inter,
                 name=f"level_{level}",
             )
             x = module(voxel_levels[level], x, batch, level)

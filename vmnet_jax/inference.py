@@ -1,22 +1,25 @@
 """Scores for every vertex of every scene: forward passes in one or more placements, summed, along the traces."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from preprocess.scene import Scene
 from trainlib import parallel
-from trainlib.memory import GIB, device_memory, step_memory
+from trainlib.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.prefetch import prefetch
 from vmnet_jax.batching import Sizes
 from vmnet_jax.data import EvaluationBatches
 from vmnet_jax.metrics import confusion
-from vmnet_jax.model import VMNet
 from vmnet_jax.tiling import Pieces
 
 LOADER_THREADS = 2
+
+_log = logging.getLogger(__name__)
 
 
 class SceneScores(NamedTuple):
@@ -26,7 +29,7 @@ class SceneScores(NamedTuple):
     scores: np.ndarray  # float32 [V, K]
 
 
-def make_forward(model: VMNet) -> Callable:
+def make_forward(model: nn.Module) -> Callable:
     """forward(variables, batch) -> vertex logits [devices, V_0, K]; both arguments carry the leading device axis."""
 
     def forward(variables: dict, batch):
@@ -46,34 +49,48 @@ def fitting_batches(
     read: Callable[[str], Scene],
     names: list[str],
     max_voxels: int = 0,
-    fitting: set[Sizes] | None = None,
+    known: dict[Sizes, StepMemory] | None = None,
     **how: Any,
 ) -> tuple[EvaluationBatches, Pieces]:
     """Batches of whole scenes where they fit, of overlapping tiles where not.
 
     Args:
       max_voxels: voxels of level 0 that a pass may have; 0 asks the compiler whether the largest pass fits the device.
-      fitting: buckets that are known to fit, and are not asked about again; grows.
+      known: buckets that are compiled and fit, with what a pass of them needs: they are taken again where they serve,
+        and not asked about; grows.
       how: further arguments of `EvaluationBatches`.
     """
+    known = {} if known is None else known
     pieces = Pieces(read, names, max_voxels, "--max_voxels")
-    batches = EvaluationBatches(pieces, pieces.names, **how)
-    fitting = set() if fitting is None else fitting
-    if max_voxels or batches.buckets[-1] in fitting:
+    batches = EvaluationBatches(pieces, pieces.names, known=known, **how)
+    if max_voxels or batches.buckets[-1] in known:
         return batches, pieces
+    needed, there = pass_memory(forward, variables, batches), device_memory()
+    if needed.total <= there:
+        known[batches.buckets[-1]] = needed
+        return batches, pieces
+    limit = int(0.9 * batches.buckets[-1].voxels[0] * there / needed.total)
+    pieces = Pieces(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
+    return EvaluationBatches(pieces, pieces.names, known=known, **how), pieces
+
+
+def pass_memory(forward: Callable, variables: dict, batches: EvaluationBatches) -> StepMemory:
+    """What a pass of the largest bucket needs; compiles it, which is logged."""
+    bucket = batches.buckets[-1]
     largest = max(range(len(batches.sizes)), key=lambda i: batches.buckets.index(batches.bucket(i)))
     arrays = parallel.stack(batches([(largest, 0)] * parallel.num_devices()))
-    needed, there = step_memory(forward, variables, arrays).total, device_memory()
-    if needed <= there:
-        fitting.add(batches.buckets[-1])
-        return batches, pieces
-    limit = int(0.9 * batches.buckets[-1].voxels[0] * there / needed)
-    pieces = Pieces(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
-    return EvaluationBatches(pieces, pieces.names, **how), pieces
+    text = "Compiling a pass of %d voxels and %d vertices; this may take a minute, and is kept for the next time"
+    _log.info(text, bucket.voxels[0], bucket.vertices[0])
+    return step_memory(forward, variables, arrays)
 
 
 def scene_scores(
-    forward: Callable, variables: dict, batches: EvaluationBatches, pieces: Pieces, votes: int = 1
+    forward: Callable,
+    variables: dict,
+    batches: EvaluationBatches,
+    pieces: Pieces,
+    votes: int = 1,
+    after_pass: Callable[[], object] = lambda: None,
 ) -> Iterator[SceneScores]:
     """Yields every scene once, in order, with the logits of all its votes summed.
 
@@ -82,9 +99,10 @@ def scene_scores(
       variables: replicated over the local devices.
       batches: of the pieces.
       votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
+      after_pass: called when a piece has been seen in one placement, for progress bars.
     """
     joined = None
-    for name, scores in _piece_scores(forward, variables, batches, pieces, votes):
+    for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass):
         scene, tile, last = pieces.pieces[name]
         if tile is not None:
             joined = np.zeros((len(tile.inside), scores.shape[1]), np.float32) if joined is None else joined
@@ -95,7 +113,12 @@ def scene_scores(
 
 
 def _piece_scores(
-    forward: Callable, variables: dict, batches: EvaluationBatches, pieces: Pieces, votes: int
+    forward: Callable,
+    variables: dict,
+    batches: EvaluationBatches,
+    pieces: Pieces,
+    votes: int,
+    after_pass: Callable[[], object],
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(name, summed logits of its vertices) of every piece, in order."""
     devices = parallel.num_devices()
@@ -116,6 +139,7 @@ def _piece_scores(
                 scores = file_vertex_scores(pieces(name), one)
                 total = scores if total is None else total + scores
                 done += 1
+                after_pass()
                 if done == votes:
                     yield name, total
                     total, done = None, 0

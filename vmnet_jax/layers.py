@@ -89,7 +89,7 @@ class TransposedConv(nn.Module):
 
 
 class MaskedBatchNorm(nn.Module):
-    """Batch normalisation over the first `count` rows; as torch's, the running variance is the unbiased one.
+    """Batch normalisation over the real rows; as torch's, the running variance is the unbiased one.
 
     Attributes:
         momentum: weight of the new statistics in the running ones (torch's convention, 0.1).
@@ -105,13 +105,14 @@ class MaskedBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, count: jax.Array, train: bool) -> jax.Array:
-        """x [N, C], count int32 []: number of real rows -> [N, C], padding rows zero."""
+        """x [N, C], count int32 []: number of real rows, the first ones, or bool [N]: which are real -> [N, C], the
+        other rows zero."""
         shape = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
-        real = (jnp.arange(x.shape[0]) < count)[:, None]
+        real = (count if jnp.ndim(count) else jnp.arange(x.shape[0]) < count)[:, None]
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if train:
             rest, shift, mean, var, rows = self._moments(wide, real, count)
@@ -132,7 +133,7 @@ class MaskedBatchNorm(nn.Module):
         last digits, the variance does not cancel, and the backward pass is short.
         """
         axis = None if self.is_initializing() else self.axis_name
-        rows = jnp.maximum(_psum(count, axis), 1).astype(x.dtype)
+        rows = jnp.maximum(_psum(jnp.sum(count), axis), 1).astype(x.dtype)
         shift = jax.lax.stop_gradient(_psum(x.sum(0), axis) / rows)
         rest = jnp.where(real, x - shift, 0)
         mean, square = _psum((rest.sum(0), jnp.square(rest).sum(0)), axis)

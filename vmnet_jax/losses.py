@@ -1,4 +1,4 @@
-"""Cross entropy of both branches."""
+"""Cross entropy at voxels and vertices."""
 
 import jax
 import jax.numpy as jnp
@@ -31,14 +31,15 @@ def cross_entropy_sums(
 def scene_loss(
     logits: Logits, batch: SceneBatch, axis_name: str | None = None, class_weights: jax.Array | None = None
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean cross entropy of the labelled voxels plus that of the labelled vertices of level 0.
+    """Mean cross entropy of the labelled vertices of level 0, plus that of the labelled voxels where they have logits.
 
     With axis_name, sums and counts are reduced over the devices before they are divided, and the value to
     differentiate is this device's share of the loss: the psum (not the pmean) of its gradients over the axis is the
     gradient of the whole. A branch without any label contributes zero.
 
     Returns:
-        The share (without axis_name the loss itself), and {"loss", "voxel_loss", "vertex_loss"} of the whole batch.
+        The share (without axis_name the loss itself), and {"loss", "voxel_loss", "vertex_loss"} of the whole batch
+        (without "voxel_loss" where there are no voxel logits).
     """
 
     def branch(scores, labels):
@@ -46,9 +47,10 @@ def scene_loss(
         whole = weight if axis_name is None else jax.lax.psum(weight, axis_name)
         return total / jnp.where(whole > 0, whole, 1)
 
-    voxel = branch(logits.voxel, batch.voxel_labels)
-    vertex = branch(logits.vertex, batch.vertex_labels)
-    aux = {"loss": voxel + vertex, "voxel_loss": voxel, "vertex_loss": vertex}
+    parts = {} if logits.voxel is None else {"voxel_loss": branch(logits.voxel, batch.voxel_labels)}
+    parts["vertex_loss"] = branch(logits.vertex, batch.vertex_labels)
+    loss = sum(parts.values())
+    aux = {"loss": loss, **parts}
     if axis_name is not None:
         aux = jax.lax.psum(jax.lax.stop_gradient(aux), axis_name)
-    return voxel + vertex, aux
+    return loss, aux

@@ -1,4 +1,4 @@
-"""VMNet: the two branches together (Hu et al., ICCV 2021, arXiv 2107.13824)."""
+"""VMNet: the two branches together (Hu et al., ICCV 2021, arXiv 2107.13824); and the Euclidean branch by itself."""
 
 from typing import NamedTuple
 
@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
 
+from kernels.device.trilinear import trilinear_read_out
 from vmnet_jax.euclidean import EuclideanBranch
 from vmnet_jax.geodesic import GeodesicBranch
 from vmnet_jax.scene_batch import NUM_LEVELS, SceneBatch
 
 
 class Logits(NamedTuple):
-    """Class scores: voxel [P_0, K] of the Euclidean branch, vertex [V_0, K] of the geodesic one (the prediction)."""
+    """Class scores: of voxels [P_0, K], None for a network without voxels, and of vertices [V_0, K], the prediction."""
 
-    voxel: jax.Array
+    voxel: jax.Array | None
     vertex: jax.Array
 
 
@@ -33,6 +34,8 @@ class VMNet(nn.Module):
         dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least
             float32.
         param_dtype: of parameters and running statistics.
+        operator: how a vertex aggregates its one-ring; see `vmnet_jax.geodesic.AttentionBlock`.
+        intra, inter: attention within and across the domains; see `vmnet_jax.geodesic.GeodesicLevel`.
     """
 
     num_classes: int = 20
@@ -43,6 +46,9 @@ class VMNet(nn.Module):
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+    operator: str = "scalar"
+    intra: bool = True
+    inter: bool = True
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
@@ -60,6 +66,33 @@ class VMNet(nn.Module):
             self.axis_name,
             self.dtype,
             self.param_dtype,
+            self.operator,
+            self.intra,
+            self.inter,
             name="geodesic",
         )(voxels.levels, batch)
         return Logits(voxels.logits, vertex_logits)
+
+
+class EuclideanNetwork(nn.Module):
+    """The voxel U-Net alone (SparseConvNet, MinkowskiUNet); attributes as in `VMNet`.
+
+    A vertex takes the trilinear read-out of the voxels' logits. The head is linear and the weights sum to one, so this
+    equals the head on the read-out of the features before it.
+    """
+
+    num_classes: int = 20
+    widths: tuple[int, ...] = (32, 64, 96, 128, 160, 192, 224)
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: SceneBatch, train: bool) -> Logits:
+        """Logits of a batch, as those of `VMNet`."""
+        branch = EuclideanBranch(
+            self.num_classes, self.widths, self.axis_name, self.dtype, self.param_dtype, name="euclidean"
+        )
+        logits, table = branch(batch, train).logits, batch.corners[0]
+        at_vertices = trilinear_read_out(logits, table.corners, table.weights, table.order, table.sorted_corners)
+        return Logits(logits, at_vertices)

@@ -87,6 +87,9 @@ class SceneBatch:
         traces: 6 x Trace, from mesh level l to mesh level l+1.
         vertex_labels: int32 [V_0], class, -1 where ignored and in padding.
         num_scenes: B, static.
+        vertex_features: float [V_0, F], what a vertex of level 0 starts with; None where the network starts at voxels.
+        near: Rings, of the finest levels, as many as the network reads: the neighbours in space of every vertex.
+        near_keep: bool [V_l * K], as `keep`, of those.
     """
 
     features: jax.Array
@@ -103,7 +106,14 @@ class SceneBatch:
     traces: tuple[Trace, ...]
     vertex_labels: jax.Array
     num_scenes: int = flax.struct.field(pytree_node=False)
+    vertex_features: jax.Array | None = None
+    near: tuple[Rings, ...] = ()
+    near_keep: tuple[jax.Array, ...] = ()
 
     def graph(self, level: int) -> MeshGraph:
         """The mesh of a level."""
         return MeshGraph(self.rings[level], self.keep[level], self.vertex_scene[level], self.num_scenes)
+
+    def near_graph(self, level: int) -> MeshGraph:
+        """The vertices of a level, joined to those near in space."""
+        return MeshGraph(self.near[level], self.near_keep[level], self.vertex_scene[level], self.num_scenes)

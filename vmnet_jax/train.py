@@ -27,7 +27,7 @@ from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
 from trainlib.workdir import open_workdir
 from vmnet_jax.batching import Sizes
-from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_state
+from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_state, vertex_inputs
 from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward
 from vmnet_jax.metrics import accuracy, iou_from_confusion
@@ -92,6 +92,7 @@ def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -
         max_buckets=config.max_buckets,
         seed=config.seed,
         max_voxels=config.max_voxels,
+        vertices=vertex_inputs(config),
     )
     sizes = "; ".join(f"{b.voxels[0]} voxels, {b.vertices[0]} vertices" for b in batches.buckets)
     _log.info("%d steps an epoch; buckets: %s", batches.steps_per_epoch, sizes)
@@ -102,9 +103,14 @@ def _evaluation(config: ConfigDict, read: SceneFolder, names: list[str]) -> Call
     """evaluate(replicated state) -> mean IoU and accuracy over the validation scenes, one pass each."""
     num_classes = len(read.label_map.names)
     pieces = Pieces(read, names, config.max_voxels, "config.max_voxels")
-    features = tuple(config.features)
     batches = EvaluationBatches(
-        pieces, pieces.names, features=features, rotation=config.rotation, max_buckets=2, seed=config.seed
+        pieces,
+        pieces.names,
+        features=tuple(config.features),
+        rotation=config.rotation,
+        max_buckets=2,
+        seed=config.seed,
+        vertices=vertex_inputs(config),
     )
     forward = make_forward(build_model(config, num_classes))
 

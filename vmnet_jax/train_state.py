@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,6 @@ import optax
 from flax.traverse_util import path_aware_map
 
 from vmnet_jax.losses import scene_loss
-from vmnet_jax.model import VMNet
 from vmnet_jax.scene_batch import SceneBatch
 
 
@@ -20,7 +20,7 @@ class TrainState:
     Attributes:
         step: int32 [], optimiser steps done.
         params: parameter tree.
-        batch_stats: running means and variances of the batch normalisations.
+        batch_stats: running means and variances of the batch normalisations; empty for a network without any.
         opt_state: state of the optimiser.
     """
 
@@ -31,17 +31,17 @@ class TrainState:
 
 
 def create_state(
-    model: VMNet, optimizer: optax.GradientTransformation, batch: SceneBatch, rng: jax.Array
+    model: nn.Module, optimizer: optax.GradientTransformation, batch: SceneBatch, rng: jax.Array
 ) -> TrainState:
     """Fresh state; `batch` gives the shapes only. `model` must have no axis name here."""
     variables = jax.jit(lambda key, b: model.init(key, b, train=False))(rng, batch)
-    params, batch_stats = variables["params"], variables["batch_stats"]
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
 
 
 def is_head(path: tuple[str, ...]) -> bool:
-    """Whether a parameter's path, ("euclidean", "head", "kernel"), is of one of the two classifiers."""
-    return path[1] == "head"
+    """Whether a parameter's path, ("euclidean", "head", "kernel"), is of a classifier."""
+    return path[-2] == "head"
 
 
 def map_backbone(function: Callable[[jax.Array], jax.Array], params: dict) -> dict:
@@ -50,7 +50,7 @@ def map_backbone(function: Callable[[jax.Array], jax.Array], params: dict) -> di
 
 
 def make_train_step(
-    model: VMNet,
+    model: nn.Module,
     optimizer: optax.GradientTransformation,
     axis_name: str | None,
     class_weights: jax.Array | None = None,
@@ -69,7 +69,7 @@ def make_train_step(
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, updated = model.apply(variables, batch, train=not heads_only, mutable=["batch_stats"])
             loss, aux = scene_loss(logits, batch, axis_name=axis_name, class_weights=class_weights)
-            return loss, (aux, updated["batch_stats"] if not heads_only else state.batch_stats)
+            return loss, (aux, state.batch_stats if heads_only else updated.get("batch_stats", {}))
 
         (_, (metrics, batch_stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
         if axis_name is not None:
