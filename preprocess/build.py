@@ -46,7 +46,9 @@ def build_scene(
         voxels, pyramid, voxel_hash = voxel_tables.result()
     positions, kept = len(weld(mesh.vertices).first), len(hierarchy.vertices[0])
     if params.cells and not COARSEST <= kept / positions <= FINEST:
-        sizes = f"the first of --cells is {params.cells[0]:g}, the median edge {_median_edge(mesh):.3g}"
+        sizes = (
+            f"its cell (--cells of preprocess.scenes) is {params.cells[0]:g}, the median edge {_median_edge(mesh):.3g}"
+        )
         notes.append(f"warning: level 0 keeps {kept} of {positions} vertices; {sizes}")
     labels = labels_l0 = None
     if mesh.labels is None and label_map is not None:

@@ -141,12 +141,11 @@ def write_labels_ply(
     faces: np.ndarray,
     ids: np.ndarray,
     colors: np.ndarray | None = None,
-    probability: np.ndarray | None = None,
 ) -> None:
     """Writes a mesh with labels (binary little-endian PLY), atomically.
 
     vertices: float32 or float64 [V, 3]. faces: integer [F, 3]. ids: integer [V], 0 to 65535, written as uint16
-    property `label`. colors: uint8 [V, 3]. probability: [V], written as float32 property `probability`.
+    property `label`. colors: uint8 [V, 3].
     """
     vertices, faces, ids = np.asarray(vertices), np.asarray(faces), np.asarray(ids)
     if ids.shape != (len(vertices),):
@@ -158,8 +157,6 @@ def write_labels_ply(
     if colors is not None:
         columns += [(name, "u1", colors[:, channel]) for channel, name in enumerate(("red", "green", "blue"))]
     columns.append(("label", "<u2", ids))
-    if probability is not None:
-        columns.append(("probability", "<f4", probability))
     rows = np.empty(len(vertices), [(name, type_) for name, type_, _ in columns])
     for name, _, values in columns:
         rows[name] = values

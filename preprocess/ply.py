@@ -74,6 +74,15 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     return RawMesh(vertices, corners, counts, colors, _label(path, vertex), notes)
 
 
+def read_elements(path: pathlib.Path, content: bytes) -> tuple[Header, dict[str, dict]]:
+    """The header, and of every element {property: values [rows], or (flat values, lengths int64 [rows]) of a list}.
+
+    Numbers of ASCII files come as float64, others in their own type. Raises MeshError.
+    """
+    header = parse_header(path, content)
+    return header, _read_elements(path, content, tuple(element.name for element in header.elements))[0]
+
+
 def _colors(path: pathlib.Path, header: Header, vertex: dict, names: tuple[str, str, str]) -> np.ndarray:
     """The three colour properties [V, 3] in the type that the header declares; ASCII numbers arrive as float64."""
     declared = {p.name: p.type for element in header.elements if element.name == "vertex" for p in element.properties}

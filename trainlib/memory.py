@@ -3,10 +3,12 @@
 import ctypes
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from trainlib.errors import UserError
 
@@ -22,16 +24,18 @@ class StepMemory(NamedTuple):
       arguments: state and batch.
       results: what is returned in memory of its own, not in that of donated arguments.
       temporaries: activations and workspace, as planned by the compiler.
+      traffic: bytes that one call reads and writes by the compiler's count; 0 where it keeps none.
     """
 
     arguments: int
     results: int
     temporaries: int
+    traffic: float = 0.0
 
     @property
     def total(self) -> int:
-        """All three."""
-        return sum(self)
+        """Arguments, results and temporaries."""
+        return self.arguments + self.results + self.temporaries
 
     def __str__(self) -> str:
         return f"{self.total / GIB:.2f} GiB (state and batch {self.arguments / GIB:.2f})"
@@ -43,12 +47,14 @@ def step_memory(step: Callable[..., Any], *arguments: Any) -> StepMemory:
     The compiled program is kept: the call that follows does not compile again. What the compiler has freed goes back to
     the system, about a gibibyte after a large step.
     """
-    plan = step.lower(*arguments).compile().memory_analysis()
+    compiled = step.lower(*arguments).compile()
+    plan, counts = compiled.memory_analysis(), compiled.cost_analysis()
     _return_freed_memory()
     return StepMemory(
         plan.argument_size_in_bytes,
         plan.output_size_in_bytes - plan.alias_size_in_bytes,
         plan.temp_size_in_bytes,
+        (counts or {}).get("bytes accessed", 0.0),
     )
 
 
@@ -88,3 +94,16 @@ def device_memory() -> int:
     if limit is not None:
         return limit
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
+
+
+def memory_speed() -> float:
+    """Bytes a second that a device reads and writes, measured with an addition over 64 MiB."""
+    add = jax.jit(lambda x: x + 1)
+    x = jnp.zeros(2**24, jnp.float32)
+    add(x).block_until_ready()  # compiles
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        add(x).block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return 2 * x.nbytes / min(seconds)

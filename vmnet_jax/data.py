@@ -8,8 +8,8 @@ same batches.
 import logging
 import pathlib
 import zlib
-from collections.abc import Callable, Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
 from preprocess.scene import SUFFIX, Scene, read_header, read_scene
 from trainlib.errors import UserError
+from trainlib.processes import LargestOfAll
 from vmnet_jax import augment
 from vmnet_jax.batching import (
     DoesNotFit,
@@ -38,6 +39,8 @@ REDRAWS = 8
 CROPS_SURVEYED = 4  # of a scene that is too large for training, to plan the buckets
 VOXEL_GROWTH = 1.1  # of a training placement that always fits; larger ones are drawn again where they do not
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 
@@ -51,8 +54,8 @@ class Split(NamedTuple):
 class Batch(NamedTuple):
     """A batch and what it is made of."""
 
-    arrays: list[SceneBatch]  # one a device
-    names: list[str]
+    arrays: list[SceneBatch]  # one for each device of this process
+    names: list[str]  # all scenes, those of other processes too
     bucket: Sizes
 
 
@@ -166,6 +169,7 @@ class TrainingBatches:
         *,
         batch_size: int,
         devices: int,
+        own: Sequence[int] | None = None,
         features: tuple[str, ...],
         rotation: str,
         edge_cutoff: int,
@@ -176,6 +180,7 @@ class TrainingBatches:
     ):
         """max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
 
+        devices: of all processes. own: numbers of those that this process makes batches for; None is all of them.
         vertices: as for `vmnet_jax.sample.make_sample`.
         """
         if batch_size % devices:
@@ -184,6 +189,7 @@ class TrainingBatches:
             raise UserError("the training split is empty")
         self._read, self._names, self._seed = read, names, seed
         self._batch_size, self._devices = batch_size, devices
+        self._own, self.agree = range(devices) if own is None else own, LargestOfAll()
         self._features, self._rotation, self._edge_cutoff = features, rotation, edge_cutoff
         self._max_voxels, self._vertices = max_voxels, vertices
         self.steps_per_epoch = max(1, len(names) // batch_size)
@@ -224,9 +230,10 @@ class TrainingBatches:
         edges = np.random.default_rng([*key, EDGES])
         return make_sample(scene, placement, self._features, self._edge_cutoff, edges, self._vertices)
 
-    def _parts(self, samples: list[Sample]) -> list[list[Sample]]:
+    def _parts(self, items: list[T]) -> list[list[T]]:
+        """One part a device."""
         each = self._batch_size // self._devices
-        return [samples[i : i + each] for i in range(0, len(samples), each)]
+        return [items[i : i + each] for i in range(0, len(items), each)]
 
     def _device_sizes(self, step: int) -> list[Sizes]:
         samples = [self._sample(*member) for member in self.members(step)]
@@ -235,18 +242,21 @@ class TrainingBatches:
     def __call__(self, step: int) -> Batch:
         """The batch of a step, all devices in one bucket. A scene drawn too large for every bucket is drawn again."""
         members = self.members(step)
+        shares = [self._parts(members)[device] for device in self._own]
+        names = [self._names[index] for _, index in members]
         for attempt in range(REDRAWS):
-            samples = [self._sample(*member, attempt) for member in members]
-            parts = self._parts(samples)
-            try:
-                needed = [choose_bucket(add_sizes([sample_sizes(s) for s in p]), self.buckets) for p in parts]
-            except DoesNotFit:
-                if attempt == REDRAWS - 1:
-                    raise
-                continue
-            bucket = max(needed, key=self.buckets.index)
-            return Batch([collate(p, bucket) for p in parts], [s.name for s in samples], bucket)
-        raise AssertionError("the loop returns or raises")
+            parts = [[self._sample(*member, attempt) for member in share] for share in shares]
+            place = self.agree(f"{step}.{attempt}", max(self._bucket_number(part) for part in parts))
+            if place < len(self.buckets):
+                return Batch([collate(part, self.buckets[place]) for part in parts], names, self.buckets[place])
+        raise DoesNotFit(f"no bucket holds a batch of the scenes {', '.join(names)}, drawn {REDRAWS} times")
+
+    def _bucket_number(self, samples: list[Sample]) -> int:
+        """Of the bucket that holds one device's samples; one more than there are if none does."""
+        try:
+            return self.buckets.index(choose_bucket(add_sizes([sample_sizes(s) for s in samples]), self.buckets))
+        except DoesNotFit:
+            return len(self.buckets)
 
 
 class EvaluationBatches:

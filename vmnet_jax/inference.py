@@ -30,12 +30,15 @@ class SceneScores(NamedTuple):
 
 
 def make_forward(model: nn.Module) -> Callable:
-    """forward(variables, batch) -> vertex logits [devices, V_0, K]; both arguments carry the leading device axis."""
+    """forward(variables, batch) -> vertex logits [devices, V_0, K]; both arguments carry the leading device axis.
+
+    It runs on the devices of this process alone.
+    """
 
     def forward(variables: dict, batch):
         return model.apply(variables, batch, train=False).vertex
 
-    return parallel.pmap_step(forward)
+    return parallel.pmap_step(forward, local=True)
 
 
 def file_vertex_scores(scene: Scene, level0_logits: np.ndarray) -> np.ndarray:
@@ -78,7 +81,7 @@ def pass_memory(forward: Callable, variables: dict, batches: EvaluationBatches) 
     """What a pass of the largest bucket needs; compiles it, which is logged."""
     bucket = batches.buckets[-1]
     largest = max(range(len(batches.sizes)), key=lambda i: batches.buckets.index(batches.bucket(i)))
-    arrays = parallel.stack(batches([(largest, 0)] * parallel.num_devices()))
+    arrays = parallel.stack(batches([(largest, 0)] * parallel.num_local_devices()))
     text = "Compiling a pass of %d voxels and %d vertices; this may take a minute, and is kept for the next time"
     _log.info(text, bucket.voxels[0], bucket.vertices[0])
     return step_memory(forward, variables, arrays)
@@ -121,7 +124,7 @@ def _piece_scores(
     after_pass: Callable[[], object],
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(name, summed logits of its vertices) of every piece, in order."""
-    devices = parallel.num_devices()
+    devices = parallel.num_local_devices()
     first_vote = 0 if votes == 1 else 1
     tasks = [(index, first_vote + v) for index in range(len(batches.names)) for v in range(votes)]
     chunks = [tasks[i : i + devices] for i in range(0, len(tasks), devices)]

@@ -1,16 +1,21 @@
 """Labels meshes: python -m vmnet_jax.predict --workdir=DIR --mesh=FILE|FOLDER --output=DIR
 
 Every vertex of the file gets a class and its probability, in the file's order. For each mesh the folder then holds
-NAME.ply (coloured by class), NAME.labels.ply (the label map's ids), NAME.html (a page to turn the mesh round in) and
-NAME.png. From Python: `load(workdir).predict(read_mesh(path))`.
+NAME.ply (the file's own vertices, faces and properties, coloured by class), NAME.labels.ply (the label map's ids),
+NAME.html (a page to turn the mesh round in), NAME.png and, with --probabilities, NAME.probabilities.npz. No labels are
+needed. From Python: `load(workdir).predict(read_mesh(path))`.
 """
 
 import argparse
+import logging
 import pathlib
 import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from preprocess.build import build_scene
 from preprocess.labels import LabelMap
@@ -23,19 +28,39 @@ from trainlib import parallel
 from trainlib.command import run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
-from vmnet_jax.build import build_model
-from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
-from vmnet_jax.prediction_files import Prediction, write_prediction
+from trainlib.memory import GIB, StepMemory, device_memory, memory_speed
+from vmnet_jax.batching import Sizes
+from vmnet_jax.build import build_model, vertex_inputs
+from vmnet_jax.data import EvaluationBatches
+from vmnet_jax.inference import fitting_batches, make_forward, pass_memory, scene_scores
+from vmnet_jax.prediction_files import Prediction, class_probabilities, write_prediction
 from vmnet_jax.restore import TrainedRun, load_run
+from vmnet_jax.tiling import Pieces
+
+_log = logging.getLogger(__name__)
+
+
+class Plan(NamedTuple):
+    """How one scene is going to be seen."""
+
+    batches: EvaluationBatches
+    pieces: Pieces
+    votes: int
+
+    @property
+    def passes(self) -> int:
+        """Forward passes, over all tiles and votes."""
+        return len(self.batches.names) * self.votes
 
 
 class Predictor:
-    """A trained network ready for meshes. Compiles once for each size of mesh (steps of a quarter)."""
+    """A trained network ready for meshes. A mesh that is much like an earlier one in size needs no compilation."""
 
     def __init__(self, run: TrainedRun, max_voxels: int = 0):
         """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds."""
         check_platform(run.config.platform)
-        self._max_voxels, self._fitting = max_voxels, set()
+        self._max_voxels = max_voxels
+        self._known: dict[Sizes, StepMemory | None] = {}
         self.run, self.label_map = run, run.label_map
         self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
         self._variables = parallel.replicate(run.variables)
@@ -50,6 +75,10 @@ class Predictor:
 
     def predict_scene(self, scene: Scene, votes: int = 1) -> Prediction:
         """Labels the vertices of a scene that was built with the run's preprocessing."""
+        return self.carry_out(self.plan(scene, votes))
+
+    def plan(self, scene: Scene, votes: int = 1) -> Plan:
+        """In one pass or in tiles; compiles where it takes the compiler to know that the scene fits the memory."""
         if votes < 1:
             raise UserError(f"votes is {votes}, it must be at least 1")
         config = self.run.config
@@ -59,17 +88,29 @@ class Predictor:
             lambda name: scene,
             [scene.name],
             self._max_voxels,
-            self._fitting,
+            self._known,
             features=tuple(config.features),
             rotation=config.rotation,
             max_buckets=1,
             seed=config.seed,
+            vertices=vertex_inputs(config),
         )
-        (result,) = scene_scores(self._forward, self._variables, batches, pieces, votes)
-        mean = (result.scores / votes).astype(np.float64)
-        odds = np.exp(mean - mean.max(1, keepdims=True))
+        self._known.setdefault(batches.buckets[-1], None)
+        return Plan(batches, pieces, votes)
+
+    def memory(self, plan: Plan) -> StepMemory:
+        """What each pass of a plan needs on a device; compiles it if that has not been done."""
+        bucket = plan.batches.buckets[-1]
+        if self._known.get(bucket) is None:
+            self._known[bucket] = pass_memory(self._forward, self._variables, plan.batches)
+        return self._known[bucket]
+
+    def carry_out(self, plan: Plan, after_pass: Callable[[], object] = lambda: None) -> Prediction:
+        """The passes of a plan; after_pass is called after each of them."""
+        (result,) = scene_scores(self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass)
         classes = result.scores.argmax(1).astype(np.int32)
-        return Prediction(classes, (odds.max(1) / odds.sum(1)).astype(np.float32), result.scores)
+        probability = class_probabilities(result.scores, plan.votes).max(1)
+        return Prediction(classes, probability, result.scores, plan.votes)
 
 
 def load(workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int = 0) -> Predictor:
@@ -86,6 +127,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
     parser.add_argument("--votes", type=int, default=1, help="random placements whose logits are summed; 1: as it lies")
     parser.add_argument("--max_voxels", type=int, default=0, help="tile larger meshes; 0: what the memory holds")
+    parser.add_argument("--probabilities", action="store_true", help="write NAME.probabilities.npz: of every class")
     parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")
     parser.add_argument("--up", default="z", choices=tuple(UP_ROTATIONS), help="the file's upward axis")
@@ -102,26 +144,68 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--output is the folder of the meshes, {folder}: their files would be overwritten")
     sources = find_sources(source)
     predictor = load(arguments.workdir, arguments.step, arguments.max_voxels)
-    units = arguments.units or predictor.run.units
-    failed = 0
-    for name, path in tqdm(sources, unit="mesh", disable=len(sources) == 1):
-        try:
-            mesh = read_mesh(path, units, arguments.up, arguments.repair)
-            scene = build_scene(name, mesh, predictor.run.preprocessing)
-        except (ValueError, OSError, MemoryError) as error:
-            cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
-            print(f"error: {cause}", file=sys.stderr)
-            failed += 1
-            continue
-        prediction = predictor.predict_scene(scene, arguments.votes)
-        stem = output / name
-        write_prediction(stem, mesh, prediction, predictor.label_map, units, arguments.up)
-        for note in scene.notes:
-            print(f"{path}: {note}")
-        print(f"{path}: {len(prediction.classes)} vertices: {_shares(prediction.classes, predictor.label_map)}")
-        print(f"  {stem}.html  {stem}.png  {stem}.ply  {stem}.labels.ply")
+    size = sum(path.stat().st_size for _, path in sources) / 2**20
+    _log.info("%d %s, %.1f MiB", len(sources), "mesh" if len(sources) == 1 else "meshes", size)
+    _log.info("%s", network_line(arguments.workdir, predictor.run))
+    failed, speed = 0, memory_speed()
+    with logging_redirect_tqdm(), tqdm(sources, unit="mesh", disable=len(sources) == 1) as bar:
+        for name, path in bar:
+            try:
+                mesh = read_mesh(path, arguments.units or predictor.run.units, arguments.up, arguments.repair)
+                scene = build_scene(name, mesh, predictor.run.preprocessing)
+            except (ValueError, OSError, MemoryError) as error:
+                cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
+                bar.write(f"error: {cause}", file=sys.stderr)
+                failed += 1
+                continue
+            for note in scene.notes:
+                bar.write(f"{path}: {note}", file=sys.stdout)
+            prediction = _predict(predictor, path, scene, arguments.votes, speed)
+            paths = write_prediction(
+                output / name,
+                mesh,
+                prediction,
+                predictor.label_map,
+                source=path,
+                probabilities=arguments.probabilities,
+            )
+            shares = _shares(prediction.classes, predictor.label_map)
+            bar.write(f"{path}: {len(prediction.classes)} vertices: {shares}", file=sys.stdout)
+            bar.write(f"  {'  '.join(map(str, paths))}", file=sys.stdout)
     if failed:
         raise UserError(f"{failed} of {len(sources)} meshes could not be read; the others are in {output}")
+
+
+def network_line(workdir: str, run: TrainedRun) -> str:
+    """Which network is applied and what it wants to see."""
+    names = run.label_map.names
+    listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    unit = run.units if run.units != "none" else "units"
+    voxels = f"voxels of {run.preprocessing.voxel_size:g} {'m' if METRES[run.units] else unit}"
+    return f"Network: step {run.step} of {workdir}; {len(names)} classes ({listed}); {voxels}"
+
+
+def _predict(predictor: Predictor, path: pathlib.Path, scene: Scene, votes: int, speed: float) -> Prediction:
+    """Says what is going to be done and what it takes, and does it, with a bar for many passes."""
+    _log.info("%s: %d vertices, %d voxels", path, len(scene.vertices), len(scene.voxels.coords[0]))
+    plan = predictor.plan(scene, votes)
+    memory = predictor.memory(plan)
+    rounds = -(-plan.passes // parallel.num_devices())
+    seconds = f", roughly {duration(rounds * memory.traffic / speed)}" if memory.traffic else ""
+    passes = "1 pass" if plan.passes == 1 else f"{plan.passes} passes"
+    text = "  expected: %s, %.2f of the device's %.1f GiB%s (the compiler's counts, at the memory's measured speed)"
+    _log.info(text, passes, memory.total / GIB, device_memory() / GIB, seconds)
+    with tqdm(total=plan.passes, unit="pass", leave=False, disable=plan.passes < 4) as bar:
+        return predictor.carry_out(plan, bar.update)
+
+
+def duration(seconds: float) -> str:
+    """ "0.3 s", "12 s", "4 min", "2.5 h": with one or two figures."""
+    if seconds < 1:
+        return f"{max(seconds, 0.1):.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _shares(classes: np.ndarray, label_map: LabelMap) -> str:

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.labels import LabelMap, write_labels_ply
-from preprocess.mesh import Mesh
-from preprocess.units import to_file_frame
+from preprocess.atomic import atomic_file
+from preprocess.elements import file_elements, mesh_elements, only_places, with_vertex_properties, write_elements
+from preprocess.labels import LabelMap
+from preprocess.mesh import Mesh, MeshError
 from vmnet_jax.page import write_page
 from vmnet_jax.picture import write_picture
 
@@ -21,27 +22,67 @@ class Prediction(NamedTuple):
     classes: np.ndarray  # int32 [V], index into the label map
     probability: np.ndarray  # float32 [V], of that class
     scores: np.ndarray  # float32 [V, K], summed logits
+    votes: int = 1  # how many were summed
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """float32 [V, K], of every class; rows sum to 1."""
+        return class_probabilities(self.scores, self.votes)
+
+
+def class_probabilities(scores: np.ndarray, votes: int) -> np.ndarray:
+    """Softmax of the mean of the votes: summed logits float32 [V, K] -> float32 [V, K]."""
+    odds = scores / np.float32(votes)
+    odds -= odds.max(axis=1, keepdims=True)
+    np.exp(odds, out=odds)
+    odds /= odds.sum(axis=1, keepdims=True)
+    return odds
 
 
 def write_prediction(
-    stem: pathlib.Path, mesh: Mesh, prediction: Prediction, label_map: LabelMap, units: str = "m", up: str = "z"
-) -> None:
-    """Writes STEM.ply, STEM.labels.ply, STEM.html and STEM.png; the folder is made if missing.
+    stem: pathlib.Path,
+    mesh: Mesh,
+    prediction: Prediction,
+    label_map: LabelMap,
+    units: str = "m",
+    up: str = "z",
+    *,
+    source: str | pathlib.Path | None = None,
+    probabilities: bool = False,
+) -> list[pathlib.Path]:
+    """Writes STEM.ply, STEM.labels.ply, STEM.html and STEM.png and returns their paths; the folder is made if missing.
 
-    The two PLY files have the vertices of the mesh's file, in its order, in its units and with its up axis. STEM.ply is
-    coloured by class and has the properties `label` (the label map's id) and `probability`. Page and picture show
-    ground truth and errors too where the mesh has labels.
+    The two PLY files have the vertices, in their order, the coordinates and the polygons of the mesh's file. STEM.ply
+    has all its other properties too, is coloured by class, and has the properties `label` (the label map's id) and
+    `probability`; what had one of these names is called `input_...`. Page and picture show ground truth and errors too
+    where the mesh has labels.
+
+    Args:
+      units, up: of the file; used where there is none.
+      source: the mesh's file; without it the PLY files have the mesh's own vertices, colours and faces.
+      probabilities: write STEM.probabilities.npz as well.
+
+    Raises:
+      MeshError: the file has other vertices than the mesh: it has changed since it was read.
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    layers = prediction_layers(mesh, prediction, label_map)
+    endings = [".ply", ".labels.ply", ".html", ".png", *([".probabilities.npz"] if probabilities else [])]
+    paths = [stem.with_name(stem.name + ending) for ending in endings]
+    layers, legend = prediction_layers(mesh, prediction, label_map), class_legend(mesh, prediction, label_map)
+    elements = mesh_elements(mesh, units, up) if source is None else file_elements(source)
+    if elements["vertex"][0].rows != len(mesh.vertices):
+        raise MeshError(str(source), "the file has changed while it was predicted", "Predict it again.")
     ids = np.asarray(label_map.ids, np.uint16)[prediction.classes]
-    places = to_file_frame(mesh.vertices, units, up)
-    coloured, labels, page, picture = (stem.with_name(stem.name + e) for e in (".ply", ".labels.ply", ".html", ".png"))
-    write_labels_ply(coloured, places, mesh.faces, ids, layers["prediction"], prediction.probability)
-    write_labels_ply(labels, places, mesh.faces, ids)
-    legend = class_legend(mesh, prediction, label_map)
-    write_page(page, stem.name, mesh.vertices, mesh.faces, layers, legend)
-    write_picture(picture, mesh.vertices, mesh.faces, layers, legend)
+    colors = dict(zip(("red", "green", "blue"), layers["prediction"].T))
+    of_class = {"label": ids, "probability": prediction.probability}
+    write_elements(paths[0], with_vertex_properties(elements, {**colors, **of_class}))
+    write_elements(paths[1], with_vertex_properties(only_places(elements), {"label": ids}))
+    write_page(paths[2], stem.name, mesh.vertices, mesh.faces, layers, legend)
+    write_picture(paths[3], mesh.vertices, mesh.faces, layers, legend)
+    if probabilities:
+        with atomic_file(paths[4]) as file:
+            np.savez(file, probabilities=prediction.probabilities, ids=label_map.ids, names=label_map.names)
+    return paths
 
 
 def prediction_layers(mesh: Mesh, prediction: Prediction, label_map: LabelMap) -> dict[str, np.ndarray]:

@@ -80,12 +80,10 @@ def test_label_files_are_read_by_plyfile(tmp_path, sphere, number):
     vertices, faces = sphere[0].astype(number), sphere[1]
     rng = np.random.default_rng(0)
     ids, colors = rng.integers(0, 65536, len(vertices)), rng.integers(0, 256, (len(vertices), 3)).astype(np.uint8)
-    chance = rng.random(len(vertices))
-    write_labels_ply(tmp_path / "a.ply", vertices, faces, ids, colors, chance)
+    write_labels_ply(tmp_path / "a.ply", vertices, faces, ids, colors)
     file = plyfile.PlyData.read(tmp_path / "a.ply", known_list_len={"face": {"vertex_indices": 3}})
     assert file["vertex"]["label"].dtype == np.uint16
     np.testing.assert_array_equal(file["vertex"]["label"], ids)
-    np.testing.assert_array_equal(file["vertex"]["probability"], chance.astype(np.float32))
     np.testing.assert_array_equal(np.stack([file["vertex"][name] for name in "xyz"], axis=1), vertices)
     np.testing.assert_array_equal(np.stack([file["vertex"][name] for name in ("red", "green", "blue")], axis=1), colors)
     np.testing.assert_array_equal(file["face"]["vertex_indices"], faces)

@@ -104,7 +104,7 @@ def test_cells_that_do_not_fit_are_named(make_sphere, make_mesh, factor):
     assert kept < 0.02 * 10242 or kept == 10242
     ends = vertices[np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])]
     edge = factor * np.median(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1))
-    sizes = f"the first of --cells is 0.05, the median edge {edge:.3g}"
+    sizes = f"its cell (--cells of preprocess.scenes) is 0.05, the median edge {edge:.3g}"
     assert scene.notes == [f"warning: level 0 keeps {kept} of 10242 vertices; {sizes}"]
 
 
