@@ -1,4 +1,4 @@
-"""Which images a step sees, and evaluation of many images in padded batches over all devices."""
+"""Which images a step sees, and evaluation of many images in padded batches over all devices of all processes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -69,11 +69,11 @@ def map_rows(
 
     def shares(batch: int) -> list[Any]:
         rows = np.minimum(np.arange(batch * whole, (batch + 1) * whole), count - 1).reshape(devices, per_device)
-        return [parallel.stack([array[part] for part in rows]) for array in arrays]
+        return [parallel.stack([array[part] for part in parallel.own(rows)]) for array in arrays]
 
     results = []
     with prefetch(shares, 0, -(-count // whole), workers=1, depth=2) as batches:
         for batch in batches:
-            out = np.asarray(function(*constants, *batch))
+            out = parallel.gather(function(*constants, *batch))
             results.append(out.reshape(-1, *out.shape[2:]))
     return np.concatenate(results)[:count]

@@ -80,7 +80,7 @@ class StreamedImages:
     def _batch(self, step: int) -> Canvas:
         epoch, position = divmod(step, self._per_epoch)
         order = self._order_of(epoch)
-        shares = zip(order.examples[:, position], order.rows[:, position])
+        shares = zip(parallel.own(order.examples[:, position]), parallel.own(order.rows[:, position]))
         return parallel.stack([self._images[examples[rows]].read_canvas(len(rows)) for examples, rows in shares])
 
 

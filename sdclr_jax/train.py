@@ -34,14 +34,14 @@ from sdclr_jax.refresh import make_refresh
 from sdclr_jax.sources import make_source
 from sdclr_jax.step import TrainState, make_train_step
 from sdclr_jax.views import two_views
-from trainlib import parallel
+from trainlib import parallel, processes
 from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
 from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
 from trainlib.memory import check_memory
-from trainlib.metrics_writer import MetricWriter
-from trainlib.saver import RunSaver
+from trainlib.metrics_writer import open_metrics
+from trainlib.saver import RunSaver, restore_newest
 from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
 from trainlib.workdir import open_workdir
@@ -71,9 +71,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
         with stop.busy("building the network"):
             state = build_state(config, per_epoch)
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
-            store.check_space(state)
-            if store.latest_step() is not None:
-                state, _ = store.restore(state, strict=strict())
+            if processes.is_first():
+                store.check_space(state)
+            restored = restore_newest(store, state, strict())
+            if restored is not None:
+                state = restored
                 _log.info(
                     "Resuming after step %d of %d", int(state.step), config.max_steps or config.epochs * per_epoch
                 )
@@ -170,7 +172,7 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
     began = time.monotonic()
     if start >= total:
         _log.info("Nothing to do: the run has finished; it has %d steps", total)
-    with MetricWriter(workdir, start) as writer, source.batches(start, total) as batches:
+    with open_metrics(workdir, start) as writer, source.batches(start, total) as batches:
 
         def measure_forgetting(done: int) -> None:
             if not measure or not is_due(done, config.forgetting_every_epochs * per_epoch, total):
@@ -181,7 +183,7 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
             shown = (f"{k} {v:.3f}" for k, v in values.items() if k.startswith("forgotten"))
             _log.info("step %d  %s", done, "  ".join(shown))
 
-        if start and not writer.has(start, "forgotten/many"):
+        if processes.first_says(start > 0 and not writer.has(start, "forgotten/many")):
             measure_forgetting(start)
         for step, held in zip(range(start, total), batches):
             first, epoch = step == start, step // per_epoch
@@ -189,7 +191,7 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
             compiles = first or (epoch_starts and step < start + per_epoch)
             with saver.interruptible(step, state, "compiling a step") if compiles else contextlib.nullcontext():
                 if first or epoch_starts:
-                    order = parallel.stack([Order(*parts) for parts in zip(*order_of(epoch))])
+                    order = parallel.stack([Order(*parts) for parts in parallel.own(list(zip(*order_of(epoch))))])
                 if refresh and epoch_starts:
                     state, mask_values = refresh(state, keys.masks)
                 if first:

@@ -21,6 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from trainlib import processes
 from trainlib.errors import CheckpointError, DiskFull
 from trainlib.files import is_full, sync
 from trainlib.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest, write_metric
@@ -37,7 +38,8 @@ _log = logging.getLogger(__name__)
 class CheckpointStore:
     """The checkpoints of one run: the newest `keep`, and the one with the highest validation figure.
 
-    Several may read a folder while one writes to it. All that is written is on the disk when `save` returns.
+    Several may read a folder while one writes to it, of several processes of a run the first. All that is written is on
+    the disk when `save` returns.
 
     Args:
         directory: made at the first save.
@@ -49,7 +51,9 @@ class CheckpointStore:
             raise ValueError(f"at least one checkpoint must be kept, got keep={keep}")
         self.directory = pathlib.Path(directory).absolute()
         self._keep = keep
-        self._orbax = ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_compression=False))
+        alone = ocp.options.MultiprocessingOptions(primary_host=processes.index(), active_processes={processes.index()})
+        handler = ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=alone)
+        self._orbax = ocp.Checkpointer(handler, multiprocessing_options=alone)
 
     def steps(self) -> list[int]:
         """Steps that have a folder, ascending; whether it is whole shows when it is read."""

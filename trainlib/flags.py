@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import logging
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,9 +13,11 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from trainlib import processes
 from trainlib.command import exit_code, set_up_logging
 from trainlib.devices import check_platform, device_line, enable_compilation_cache
 from trainlib.errors import UsageError
+from trainlib.stop import StopRequest
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +36,12 @@ def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
         argv: program name and arguments, sys.argv if not given.
     """
     argv = list(sys.argv if argv is None else argv)
-    sys.exit(exit_code(lambda: _run(main, argv), "--debug" in argv))
+    code = 1
+    try:
+        code = exit_code(lambda: _run(main, argv), "--debug" in argv)
+    finally:
+        processes.end(code)
+    sys.exit(code)
 
 
 def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,10 +110,31 @@ def _run(main: Main, argv: list[str]) -> None:
         return
     set_up_logging()
     config = FLAGS.config
+    _join()
     enable_compilation_cache()
     check_platform(config.get("platform", "any"))
-    _log.info("%s", device_line())
+    several = f" in each of {processes.count()} processes" if processes.count() > 1 else ""
+    _log.info("%s%s", device_line(), several)
     main(config, pathlib.Path(FLAGS.workdir))
+
+
+def _join() -> None:
+    """Joins the other processes of the run, if the command line says that there are any; all but one are quiet."""
+    place = (FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    if place == (None, None, None) and not FLAGS.distributed:
+        return
+    if FLAGS.distributed and place != (None, None, None):
+        raise UsageError("--distributed is for clusters that JAX knows; leave out --coordinator and what belongs to it")
+    if None in place and not FLAGS.distributed:
+        raise UsageError("several processes need all of --coordinator=HOST:PORT --num_processes=N --process_id=I")
+    if not FLAGS.distributed and not re.fullmatch(r".+:\d+", FLAGS.coordinator):
+        raise UsageError(f"--coordinator={FLAGS.coordinator} is not HOST:PORT")
+    if not FLAGS.distributed and not 0 <= FLAGS.process_id < FLAGS.num_processes:
+        raise UsageError(f"--process_id={FLAGS.process_id} is not one of 0 .. {FLAGS.num_processes - 1}")
+    with StopRequest() as stop, stop.busy("waiting for the other processes"):
+        processes.join(*place)
+    if not processes.is_first():
+        logging.getLogger().setLevel(logging.WARNING)
 
 
 def _parse(argv: list[str]) -> bool:
@@ -115,6 +144,11 @@ def _parse(argv: list[str]) -> bool:
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=FLAGS)
     flags.DEFINE_list("allow_change", [], "config keys that may differ from the run's config.json", flag_values=FLAGS)
     flags.DEFINE_bool("strict", False, "stop at a damaged checkpoint, do not fall back to an older", flag_values=FLAGS)
+    address = "HOST:PORT of process 0, where a run has several processes"
+    flags.DEFINE_string("coordinator", None, address, flag_values=FLAGS)
+    flags.DEFINE_integer("num_processes", None, "processes of the run", flag_values=FLAGS)
+    flags.DEFINE_integer("process_id", None, "number of this process, from 0", flag_values=FLAGS)
+    flags.DEFINE_bool("distributed", False, "several processes, on a cluster that JAX knows", flag_values=FLAGS)
     flags.DEFINE_bool("debug", False, "show tracebacks of errors", flag_values=FLAGS)
     flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=FLAGS)
     if {"--help", "-h", "-help"} & set(argv):

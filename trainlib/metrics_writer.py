@@ -14,6 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
+from trainlib import processes
 from trainlib.errors import UserError
 from trainlib.files import GrowingFile, write_atomic
 
@@ -75,6 +76,28 @@ class MetricWriter:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class SilentWriter:
+    """Of the processes whose figures process 0 writes."""
+
+    def has(self, step: int, name: str) -> bool:
+        """Known to process 0 alone."""
+        return False
+
+    def write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> "SilentWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+def open_metrics(workdir: str | os.PathLike, start_step: int) -> MetricWriter | SilentWriter:
+    """The writer of this process; arguments are those of `MetricWriter`."""
+    return MetricWriter(workdir, start_step) if processes.is_first() else SilentWriter()
 
 
 def read_metrics(workdir: str | os.PathLike) -> list[dict[str, float]]:

@@ -4,14 +4,28 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from trainlib import parallel
+from trainlib import parallel, processes
 from trainlib.checkpoints import CheckpointStore
 from trainlib.stop import Stopped, StopRequest
 from trainlib.window import MetricWindow
 
 
+def restore_newest(store: CheckpointStore, state: Any, strict: bool) -> Any | None:
+    """The newest whole checkpoint, in the structure of `state`; None if there is none.
+
+    Process 0 chooses the step, the others read the same one. Errors are those of `CheckpointStore.restore`.
+    """
+    if processes.first_says(store.latest_step()) is None:
+        return None
+    restored, step = store.restore(state, strict=strict) if processes.is_first() else (None, None)
+    step = processes.first_says(step)
+    return restored if processes.is_first() else store.restore(state, step)[0]
+
+
 class RunSaver:
     """Writes the replicated state of a run to its store, with the open window of its metrics.
+
+    Process 0 writes; the others wait until it has, and know whether it could.
 
     Args:
         store: of the run.
@@ -36,13 +50,15 @@ class RunSaver:
         if step == self._saved:
             return
         later = step < self._total and not self._stop.requested
-        notes = self._window.notes()
-        if self._store.save(step, parallel.unreplicate(state), notes=notes, retry_later=later):
+        notes, done = self._window.notes(), False
+        if processes.is_first():
+            done = self._store.save(step, parallel.unreplicate(state), notes=notes, retry_later=later)
+        if processes.first_says(done):
             self._saved = step
 
     def stop_if_requested(self, step: int, state: Any) -> None:
         """After a signal: saves and raises Stopped. Not after the last step, when little is left to do."""
-        if self._stop.requested and step < self._total:
+        if step < self._total and self._stop.stops_after(step):
             self.save(step, state)
             raise Stopped(f"stopped after step {step}, which is saved")
 
@@ -58,5 +74,5 @@ class RunSaver:
 
     def score(self, step: int, metric: float) -> None:
         """Adds the validation figure, higher is better, to a step that has been saved."""
-        if step == self._saved:
+        if step == self._saved and processes.is_first():
             self._store.score(step, metric, retry_later=True)

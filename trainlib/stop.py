@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from trainlib import processes
+
 EXIT_STOPPED = 75
 """Exit status of a run that was stopped by a signal and continues when the same command runs again (EX_TEMPFAIL)."""
 
@@ -37,10 +39,10 @@ class StopRequest:
             step = compile_step()
         for ...:
             train one step
-            if stop.requested:
+            if stop.stops_after(step + 1):
                 save; raise Stopped("stopped at step ...")
 
-    Only the main thread may enter it.
+    A signal to one process of several counts for all of them. Only the main thread may enter it.
     """
 
     def __init__(self) -> None:
@@ -51,14 +53,21 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has come, to this process or another."""
         return self._requested
+
+    def stops_after(self, step: int) -> bool:
+        """Whether the run ends now that `step` steps are done: the same answer in all processes.
+
+        To be asked after every step.
+        """
+        return self.requested if processes.count() == 1 else processes.stops_after(step)
 
     @contextlib.contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Around long work in C++ (a compile) with nothing to save: a signal then exits within moments.
 
-        Raises Stopped if the signal came before.
+        Raises Stopped if the signal came before. All processes leave then, so none may have anything to save.
         """
         with self._guard:
             if self._requested:
@@ -77,9 +86,11 @@ class StopRequest:
         self._old_handlers = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         self._watcher = threading.Thread(target=self._watch, name="stop-request", daemon=True)
         self._watcher.start()
+        processes.hear_stop(lambda: self._ask("another process was asked to stop"))
         return self
 
     def __exit__(self, *exception: object) -> None:
+        processes.hear_stop(None)
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._old_wakeup)
@@ -99,7 +110,7 @@ class StopRequest:
                 continue
             if first is None:
                 first = time.monotonic()
-                self._request(number)
+                self._ask(signal.Signals(number).name)
             else:
                 _leave_on_second(first)
 
@@ -111,14 +122,14 @@ class StopRequest:
         else:
             _leave_on_second(self._handled)
 
-    def _request(self, number: int) -> None:
+    def _ask(self, why: str) -> None:
         with self._guard:
             self._requested = True
             busy = self._busy
-        name = signal.Signals(number).name
         if busy is not None:
-            _leave(EXIT_STOPPED, f"{name} during {busy}: stopped, run the same command again to continue")
-        _log.warning("%s: will save and stop after the running step; a second signal stops at once", name)
+            _leave(EXIT_STOPPED, f"{why} during {busy}: stopped, run the same command again to continue")
+        _log.warning("%s: will save and stop after the running step; a second signal stops at once", why)
+        processes.say_stop()
 
 
 def _leave_on_second(first: float) -> None:
@@ -130,4 +141,4 @@ def _leave_on_second(first: float) -> None:
 def _leave(status: int, message: str) -> None:
     """Ends the process from any thread, without the interpreter's clean-up, which would wait for the main thread."""
     os.write(2, f"{message}\n".encode())
-    os._exit(status)
+    processes.leave(status, message)

@@ -11,6 +11,7 @@ from typing import Any
 
 import ml_collections
 
+from trainlib import processes
 from trainlib.errors import UserError
 from trainlib.files import write_atomic
 
@@ -24,11 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 class Workdir:
-    """An opened and locked run folder; path-like. The lock ends with `close`, with the `with` block or the process."""
+    """An opened and locked run folder; path-like. The lock ends with `close`, with the `with` block or the process.
 
-    def __init__(self, path: pathlib.Path, lock: int, allow_change: frozenset[str]):
+    Of several processes, process 0 alone locks it, compares and writes.
+    """
+
+    def __init__(self, path: pathlib.Path, lock: int | None, allow_change: frozenset[str]):
         self.path = path
-        self._lock: int | None = lock
+        self._lock = lock
         self._allow_change = allow_change
         self._new: dict[str, dict[str, Any]] = {}
 
@@ -43,8 +47,14 @@ class Workdir:
         Args:
             data: nested dicts of JSON values, such as {"train": {"name of a scene": "checksum"}}.
 
-        Raises UserError with what differs, unless `data` is among the keys that may change.
+        Raises UserError with what differs, unless `data` is among the keys that may change; or if another process has
+        other data.
         """
+        if processes.is_first():
+            self._compare_data(data)
+        processes.require_same("the training data", data)
+
+    def _compare_data(self, data: dict[str, Any]) -> None:
         file = self.path / DATA_NAME
         before = _read_json(file) if file.exists() else data
         changes = [text for _, text in _differences(before, data)]
@@ -97,17 +107,29 @@ def open_workdir(
         config: values must be representable in JSON (tuples come back as tuples).
         allow_change: keys ("a" or "a.b") that may differ from the config that the run began with; "data": the data.
 
-    Raises UserError if the folder cannot be written, another run has it, or the config differs in another key.
+    Raises UserError if the folder cannot be written, another run has it, or the config differs in another key or in
+    another process.
     """
     path = pathlib.Path(path)
+    allowed = frozenset(allow_change)
+    workdir = _lock_and_compare(path, config, allowed) if processes.is_first() else Workdir(path, None, allowed)
+    try:
+        processes.require_same("the config", _to_json(config))
+    except BaseException:
+        workdir.close()
+        raise
+    return workdir
+
+
+def _lock_and_compare(path: pathlib.Path, config: ml_collections.ConfigDict, allow_change: frozenset[str]) -> Workdir:
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(path)
     except OSError as error:
         raise UserError(f"cannot write in workdir {path}: {error.strerror}; choose another with --workdir") from error
-    workdir = Workdir(path, lock, frozenset(allow_change))
+    workdir = Workdir(path, lock, allow_change)
     try:
-        changed = _changed_config(path, _to_json(config), workdir._allow_change)
+        changed = _changed_config(path, _to_json(config), allow_change)
         if changed is not None:
             workdir._new[CONFIG_NAME] = changed
     except BaseException:

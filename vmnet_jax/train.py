@@ -11,18 +11,19 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from trainlib import parallel
+from trainlib import parallel, processes
 from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
 from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
 from trainlib.memory import check_memory
-from trainlib.metrics_writer import MetricWriter
+from trainlib.metrics_writer import open_metrics
 from trainlib.prefetch import prefetch
-from trainlib.saver import RunSaver
+from trainlib.saver import RunSaver, restore_newest
 from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
 from trainlib.workdir import open_workdir
@@ -60,16 +61,19 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
         with stop.busy("building the network"):
             state = build_state(config, len(read.label_map.names))
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
-            store.check_space(state)
-            if store.latest_step() is not None:
-                state, _ = store.restore(state, strict=strict())
+            if processes.is_first():
+                store.check_space(state)
+            restored = restore_newest(store, state, strict())
+            if restored is not None:
+                state = restored
                 _log.info("Resuming after step %d of %d", int(state.step), config.num_steps)
             elif config.heads_only and not config.init_from:
                 _log.warning("config.heads_only without init_from: only the classifiers of a random network learn")
             elif config.init_from:
                 state = initial_weights(config.init_from, state)
             folder.keep_config()
-            write_inputs(workdir, params, read.label_map)
+            if processes.is_first():
+                write_inputs(workdir, params, read.label_map)
             return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
 
 
@@ -86,6 +90,7 @@ def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -
         names,
         batch_size=config.batch_size,
         devices=parallel.num_devices(),
+        own=parallel.own(range(parallel.num_devices())),
         features=tuple(config.features),
         rotation=config.rotation,
         edge_cutoff=config.edge_cutoff,
@@ -100,8 +105,26 @@ def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -
 
 
 def _evaluation(config: ConfigDict, read: SceneFolder, names: list[str]) -> Callable[[TrainState], dict[str, float]]:
-    """evaluate(replicated state) -> mean IoU and accuracy over the validation scenes, one pass each."""
+    """evaluate(replicated state) -> mean IoU and accuracy over the validation scenes, one pass each.
+
+    Every process takes its share of the scenes.
+    """
     num_classes = len(read.label_map.names)
+    share = _share_evaluation(config, read, names[processes.index() :: processes.count()], num_classes)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        table = np.sum(processes.exchange(share(state).tolist()), axis=0)
+        return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
+
+    return evaluate
+
+
+def _share_evaluation(
+    config: ConfigDict, read: SceneFolder, names: list[str], num_classes: int
+) -> Callable[[TrainState], np.ndarray]:
+    """evaluate(replicated state) -> confusion int64 [K predicted, K true] over these scenes."""
+    if not names:
+        return lambda state: np.zeros((num_classes, num_classes), np.int64)
     pieces = Pieces(read, names, config.max_voxels, "config.max_voxels")
     batches = EvaluationBatches(
         pieces,
@@ -114,16 +137,15 @@ def _evaluation(config: ConfigDict, read: SceneFolder, names: list[str]) -> Call
     )
     forward = make_forward(build_model(config, num_classes))
 
-    def evaluate(state: TrainState) -> dict[str, float]:
+    def evaluate(state: TrainState) -> np.ndarray:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        table = evaluate_scenes(forward, variables, batches, pieces, read, num_classes)
-        return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
+        return evaluate_scenes(forward, variables, batches, pieces, read, num_classes)
 
     return evaluate
 
 
 def _train_step(config: ConfigDict, num_classes: int) -> Callable:
-    """The step of one run over all local devices; the old state's memory is reused."""
+    """The step of one run over all devices; the old state's memory is reused."""
     weights = jnp.asarray(config.class_weights, jnp.float32) if len(config.class_weights) else None
     model = build_model(config, num_classes, parallel.AXIS)
     step = make_train_step(model, build_optimizer(config), parallel.AXIS, weights, config.heads_only)
@@ -147,8 +169,9 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
     if start >= total:
         _log.info("Nothing to do: the run has finished; config.num_steps is %d", total)
     with (
-        MetricWriter(workdir, start) as writer,
+        open_metrics(workdir, start) as writer,
         prefetch(batches, start, total, workers=threads, depth=2 * threads) as loader,
+        batches.agree,
     ):
 
         def validate(done: int) -> None:
@@ -160,7 +183,7 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
             writer.write(done, values)
             _log.info("step %d  %s", done, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
 
-        if start and not writer.has(start, "val/mean_iou"):
+        if processes.first_says(start > 0 and not writer.has(start, "val/mean_iou")):
             validate(start)
         for step, batch in zip(range(start, total), loader):
             first, arrays = step == start, parallel.stack(batch.arrays)
