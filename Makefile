@@ -31,12 +31,15 @@ demo-vmnet: $(STAMP)
 	$(BIN)/python -m vmnet_jax.baseline --workdir=runs/demo/vmnet
 	$(BIN)/python -m vmnet_jax.predict --workdir=runs/demo/vmnet --mesh=$(ROOMS)/meshes/val_0000.ply --output=runs/demo/predicted
 	@echo "A room to turn round: runs/demo/predicted/val_0000.html   the same as a picture: runs/demo/predicted/val_0000.png"
-	@echo "IoU by class and confusion: runs/demo/vmnet/eval   training curves: runs/demo/vmnet/metrics.jsonl and TensorBoard event files"
+	$(BIN)/python -m vmnet_jax.curve runs/demo/vmnet --output=runs/demo/vmnet/training.png
+	@echo "IoU by class, confusion, contact sheet and a page of each room: runs/demo/vmnet/eval"
 
 demo-sdclr: $(STAMP)
 	@$(MAKE) --no-print-directory -j2 $(SIMCLR_RUNS) $(SDCLR_RUNS)
 	$(BIN)/python -m sdclr_jax.table $(SIMCLR_RUNS) $(SDCLR_RUNS) --output=$(DIGITS)/table
 	$(BIN)/python -m sdclr_jax.curve $(SDCLR_RUNS) --output=$(DIGITS)/forgetting.png
+	$(BIN)/python -m sdclr_jax.curve $(SIMCLR_RUNS) $(SDCLR_RUNS) --kind=training --output=$(DIGITS)/training.png
+	$(BIN)/python -m sdclr_jax.curve $(DIGITS)/simclr_1 $(DIGITS)/sdclr_1 --kind=features --output=$(DIGITS)/features.png
 
 # runs/demo/sdclr/METHOD_SEED, two at a time
 $(SIMCLR_RUNS) $(SDCLR_RUNS): METHOD = $(firstword $(subst _, ,$(@F)))

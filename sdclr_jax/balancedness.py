@@ -13,6 +13,11 @@ class Groups(NamedTuple):
     few: np.ndarray
 
 
+# For plots: three colours that stay apart for any colour vision and in grey, and markers.
+GROUP_COLORS = {"many": "#004488", "medium": "#DDAA33", "few": "#BB5566"}
+MARKERS = ("o", "s", "^")
+
+
 def groups_by_rank(counts: np.ndarray) -> Groups:
     """Thirds of the classes by size, as published for CIFAR: Few and Medium get C // 3 classes, Many the rest.
 

@@ -1,10 +1,12 @@
-"""What runs recorded as they trained: python -m sdclr_jax.curve RUN... --output=FILE.png [--kind=training]
+"""Pictures of runs: python -m sdclr_jax.curve RUN... --output=FILE.png [--kind=training|features]
 
 forgetting  Figure 2 of the paper: the share of many, medium and few among the tenth of the training images that are
             forgotten most (1 - cosine between the two branches' projections of the unaugmented image), of SDCLR runs;
             lines are means over the runs, bands their population deviation, dashed lines the share among all images
 training    loss, learning rate, sparsity of all layers and of each, and the share of mask entries that changed, a line
             for each run
+features    features of test images in two dimensions, by PCA or t-SNE (--method), coloured by the size of their class:
+            a panel for each evaluated run
 """
 
 import argparse
@@ -13,13 +15,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from sdclr_jax.balancedness import Groups
-from sdclr_jax.training_curves import draw_training, read_runs
+from sdclr_jax.balancedness import GROUP_COLORS, MARKERS, Groups
+from sdclr_jax.feature_picture import METHODS, draw_features, read_features
+from sdclr_jax.training_curves import draw_training
 from trainlib.command import run_command
+from trainlib.curves import read_runs
 from trainlib.errors import UserError
+from trainlib.figures import SOFT, legend_below, new_figure, tidy
 from trainlib.metrics_writer import read_metrics
 
 
@@ -58,23 +61,23 @@ def read_curves(runs: Sequence[str | pathlib.Path]) -> Curves:
 
 def draw_curves(path: str | pathlib.Path, curves: Curves) -> None:
     """Writes the picture."""
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
-    for k, (name, shares) in enumerate(curves.forgotten.items()):
-        mean, deviation = 100 * shares.mean(0), 100 * shares.std(0)
-        axes.plot(curves.epochs, mean, color=f"C{k}", marker="o", markersize=3, label=name.capitalize())
-        axes.fill_between(curves.epochs, mean - deviation, mean + deviation, color=f"C{k}", alpha=0.2, linewidth=0)
-        axes.axhline(100 * curves.present[name].mean(), color=f"C{k}", linestyle="--", linewidth=0.8)
     runs = len(next(iter(curves.forgotten.values())))
     title = (
-        "The tenth of the images on which the pruned branch differs most from the dense one\n"
-        f"mean and deviation of {runs} run{'s' if runs > 1 else ''}; dashed: share of all training images"
+        "Whom pruning forgets: the tenth of the training images on which the two branches\n"
+        f"differ most, {'1 run' if runs == 1 else f'mean and deviation of {runs} runs'}"
     )
-    axes.set(xlabel="epoch", ylabel="share (%)", ylim=(0, 100))
-    axes.set_title(title, fontsize=9)
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    tidy(axes, title, x="epoch", y="share (%)")
+    for (name, shares), marker in zip(curves.forgotten.items(), MARKERS):
+        mean, deviation, color = 100 * shares.mean(0), 100 * shares.std(0), GROUP_COLORS[name]
+        axes.plot(curves.epochs, mean, color=color, marker=marker, markersize=4, label=name.capitalize())
+        axes.fill_between(curves.epochs, mean - deviation, mean + deviation, color=color, alpha=0.18, linewidth=0)
+        axes.axhline(100 * curves.present[name].mean(), color=color, linestyle="--", linewidth=1)
+    axes.plot([], [], color=SOFT, linestyle="--", linewidth=1, label="share of all training images")
+    axes.set_ylim(0, 100)
+    legend_below(figure, axes, columns=4)
+    figure.savefig(path)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -83,6 +86,8 @@ def main(arguments: argparse.Namespace) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     if arguments.kind == "training":
         draw_training(output, read_runs(arguments.runs))
+    elif arguments.kind == "features":
+        draw_features(output, [read_features(run) for run in arguments.runs], arguments.method)
     else:
         curves = read_curves(arguments.runs)
         draw_curves(output, curves)
@@ -101,7 +106,10 @@ def main(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.curve", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="workdir of a training run")
-    parser.add_argument("--kind", choices=("forgetting", "training"), default="forgetting", help="what is drawn")
+    parser.add_argument(
+        "--kind", choices=("forgetting", "training", "features"), default="forgetting", help="what is drawn"
+    )
+    parser.add_argument("--method", choices=tuple(METHODS), default="pca", help="of the picture of features")
     parser.add_argument("--output", help="the picture; default: KIND.png")
     return parser
 

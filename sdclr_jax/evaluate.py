@@ -8,6 +8,7 @@ The backbone is frozen: dense weights, BatchNorm of branch 0.
 """
 
 import argparse
+import io
 import json
 import logging
 import pathlib
@@ -36,6 +37,8 @@ PROTOCOLS = ("full", "few", "knn")
 NEEDS = {"full": ("full", "val", "test"), "few": ("few", "val", "test"), "knn": ("full", "test")}
 COLUMNS = ("many", "medium", "few", "std", "all")
 REPORT = "report.json"
+FEATURES = "test_features.npz"
+MOST_FEATURES = 2000  # images whose features are kept for pictures
 
 
 def evaluate(
@@ -46,7 +49,8 @@ def evaluate(
     limit: int | None = None,
     dataset: Dataset | None = None,
 ) -> dict:
-    """Evaluates a run on its test images and writes `eval/step_S/report.json` into the workdir.
+    """Evaluates a run on its test images and writes `report.json` and the features of up to 2,000 test images,
+    `test_features.npz` ("features" float32 [N, C], "labels" int [N]), into `eval/step_S` of the workdir.
 
     Args:
       step: "last" or a step's number.
@@ -82,6 +86,7 @@ def evaluate(
         _log.info("%s: %.1f %% after %.0f s", protocol, 100 * report[protocol]["all"], time.monotonic() - began)
     file = pathlib.Path(workdir) / "eval" / f"step_{run.step}" / REPORT
     file.parent.mkdir(parents=True, exist_ok=True)
+    scorer.keep_features(file.with_name(FEATURES))
     write_atomic(file, (json.dumps(_earlier(file, limit) | report, indent=1) + "\n").encode())
     return report
 
@@ -120,6 +125,14 @@ class _Scorer:
             self._full = balanced_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
         self._test = reader.plain(dataset.test_images)
         self._val = None if "val" in dataset.absent else reader.plain(dataset.images[dataset.val])
+
+    def keep_features(self, path: pathlib.Path) -> None:
+        """Writes features and labels of the test images, of a random part where there are many."""
+        count = len(self._test)
+        rows = np.sort(np.random.default_rng(self._config.seed).permutation(count)[:MOST_FEATURES])
+        content = io.BytesIO()
+        np.savez(content, features=self._test[rows], labels=self._dataset.test_labels[rows])
+        write_atomic(path, content.getvalue())
 
     def score(self, protocol: str) -> dict:
         """The entry of the report."""

@@ -12,14 +12,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from sdclr_jax.build import is_pruned
 from sdclr_jax.evaluate import COLUMNS, PROTOCOLS, REPORT
 from trainlib.command import run_command
 from trainlib.errors import UserError
+from trainlib.figures import COLORS, INK, new_figure, tidy
 from trainlib.workdir import load_config
 
 TITLES = {"full": "Linear separability", "few": "Few-shot", "knn": "Nearest neighbours"}
@@ -87,7 +86,7 @@ def make_rows(runs: Iterable[Run]) -> list[Row]:
             if _repeat(one) == _repeat(other):
                 raise UserError(f"{one.path} and {other.path} are the same experiment with the same split and seed")
         config = members[0].config
-        rows.append(Row(config.dataset, "D_b" if config.balanced else "D_i", _method(config), members))
+        rows.append(Row(config.dataset, "D_b" if config.balanced else "D_i", method_name(config), members))
     rows.sort(key=lambda row: (row.dataset, row.subset, is_pruned(row.runs[0].config), row.method))
     return [row._replace(method=row.method + _note(row, rows)) for row in rows]
 
@@ -103,7 +102,8 @@ def _settings(run: Run) -> dict:
     return {**config, "lists": lists, "step": run.report["step"], "limit": run.report["limit"]}
 
 
-def _method(config: ConfigDict) -> str:
+def method_name(config: ConfigDict) -> str:
+    """Such as "SDCLR, head 3"."""
     return f"{'SDCLR' if is_pruned(config) else 'SimCLR'}, head {config.head_layers}"
 
 
@@ -168,21 +168,28 @@ def draw(path: pathlib.Path, rows: list[Row]) -> None:
     """Bars of Many, Medium, Few and All for each row, a panel for each protocol; whiskers are deviations."""
     shown = [k for k, column in enumerate(COLUMNS) if column != "std"]
     panels = [protocol for protocol in PROTOCOLS if any(row.values(protocol) is not None for row in rows)]
-    figure = Figure(figsize=(1.5 + 3.6 * len(panels), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    width = 0.8 / len(rows)
-    for axes, protocol in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+    title = (
+        f"Accuracy by class size, mean {'and deviation ' if any(len(row.runs) > 1 for row in rows) else ''}of the runs"
+    )
+    figure = new_figure(1.2 + 3.6 * max(len(panels), 2), 4 + 0.2 * len(rows), title)
+    width = 0.84 / len(rows)
+    for axes, protocol in zip(figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels):
+        tidy(axes, TITLES[protocol], y="accuracy (%)" if protocol == panels[0] else "")
         for place, row in enumerate(rows):
             values = row.values(protocol)
             if values is None:
                 continue
             x = np.arange(len(shown)) + (place - (len(rows) - 1) / 2) * width
-            label = f"{row.dataset} {row.subset}, {row.method}"
-            axes.bar(x, values.mean(0)[shown], width, yerr=values.std(0)[shown], capsize=2, label=label)
+            label = f"{row.dataset} {row.subset}, {row.method}, {len(row.runs)} run{'s' if len(row.runs) > 1 else ''}"
+            deviation = values.std(0)[shown] if len(values) > 1 else None
+            color, whisker = COLORS[place % len(COLORS)], {"elinewidth": 1, "ecolor": INK}
+            mean = values.mean(0)[shown]
+            axes.bar(x, mean, 0.92 * width, yerr=deviation, capsize=2, label=label, color=color, error_kw=whisker)
         axes.set_xticks(range(len(shown)), [COLUMNS[k].capitalize() for k in shown])
-        axes.set(title=TITLES[protocol], ylabel="accuracy (%)", ylim=(0, 100))
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    figure.savefig(path, dpi=120)
+        axes.set_ylim(0, 100)
+    handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower left", fontsize=9, frameon=False)
+    figure.savefig(path)
 
 
 def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) -> list[Row]:

@@ -5,10 +5,11 @@ import json
 import pathlib
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from trainlib.figures import SOFT, new_figure, tidy
 from vmnet_jax.metrics import accuracy, iou_from_confusion
+
+MOST_NUMBERED = 25  # classes; the numbers of more would not fit their cells
 
 
 def summary(table: np.ndarray, names: list[str]) -> dict:
@@ -66,19 +67,26 @@ def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> N
     """Picture of the confusion, each true class scaled to 100 %; classes that do not occur are left out."""
     shown = np.flatnonzero(table.sum(0) + table.sum(1))
     share = 100 * table[np.ix_(shown, shown)] / np.maximum(table.sum(0)[shown], 1)
-    side = max(4.0, 0.42 * len(shown) + 2.2)
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
-    FigureCanvasAgg(figure)
+    labels = [names[k] for k in shown]
+    numbered = len(shown) <= MOST_NUMBERED
+    side, margin = (
+        max(3.6, (0.4 if numbered else 0.2) * len(shown)),
+        0.085 * max((len(name) for name in labels), default=0),
+    )
+    title = "Confusion: where the vertices of each true class end up (%)"
+    figure = new_figure(side + margin + 1.6, side + margin + 1.2, title)
     axes = figure.subplots()
     image = axes.imshow(share.T, vmin=0, vmax=100, cmap="Blues")
-    labels = [names[k] for k in shown]
-    axes.set_xticks(range(len(shown)), labels, rotation=90)
-    axes.set_yticks(range(len(shown)), labels)
-    axes.set(xlabel="predicted", ylabel="true")
-    if len(shown) <= 25:
+    tidy(axes, x="predicted class", y="true class")
+    axes.grid(False)
+    axes.set_xticks(range(len(shown)), labels, rotation=90, fontsize=9 if numbered else 7)
+    axes.set_yticks(range(len(shown)), labels, fontsize=9 if numbered else 7)
+    if numbered:
         for (row, column), value in np.ndenumerate(share.T):
             if value >= 0.5:
                 color = "white" if value > 55 else "black"
-                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=color, fontsize=7)
-    figure.colorbar(image, label="% of the true class", shrink=0.8)
-    figure.savefig(path, dpi=120)
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=color, fontsize=7.5)
+    bar = figure.colorbar(image, shrink=0.6, aspect=30)
+    bar.set_label("% of the true class", color=SOFT)
+    bar.outline.set_visible(False)
+    figure.savefig(path)

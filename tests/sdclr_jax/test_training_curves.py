@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sdclr_jax import curve
-from sdclr_jax.training_curves import draw_training, read_runs, series
+from sdclr_jax.training_curves import draw_training
+from trainlib.curves import read_runs, series
 from trainlib.errors import UserError
 from trainlib.metrics_writer import MetricWriter
 

@@ -1,0 +1,49 @@
+"""Training curves: python -m vmnet_jax.curve RUN... [--output=training.png]
+
+Loss, learning rate and norm of the gradient, and the figures of the validation: a line for each run.
+"""
+
+import argparse
+import pathlib
+
+from trainlib.command import run_command
+from trainlib.curves import Panel, draw_panel, read_runs, run_title
+from trainlib.figures import legend_below, new_figure
+
+UPPER = (Panel("loss", "Loss"), Panel("learning_rate", "Learning rate"), Panel("gradient_norm", "Norm of the gradient"))
+LOWER = (
+    Panel("val/mean_iou", "Mean IoU of the validation scenes (%)", scale=100),
+    Panel("val/accuracy", "Accuracy on the validation scenes (%)", scale=100),
+)
+
+
+def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
+    """Writes the picture; records: by run, as `trainlib.curves.read_runs` gives them."""
+    figure = new_figure(11, 6.2, run_title(records))
+    grid = figure.add_gridspec(2, 6)
+    for k, panel in enumerate(UPPER):
+        draw_panel(figure.add_subplot(grid[0, 2 * k : 2 * k + 2]), records, panel)
+    for k, panel in enumerate(LOWER):
+        draw_panel(figure.add_subplot(grid[1, 3 * k : 3 * k + 3]), records, panel)
+    if len(records) > 1:
+        legend_below(figure, figure.axes[0])
+    figure.savefig(path)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints where the picture lies."""
+    output = pathlib.Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw_training(output, read_runs(arguments.runs))
+    print(f"Training curves: {output}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.curve", description=__doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="workdir of a training run")
+    parser.add_argument("--output", default="training.png", help="the picture")
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main, _parser(), on_devices=False)
