@@ -21,6 +21,8 @@ OUTSIDE_MAP = "warning: ids outside the label map"
 """How that warning begins; the summary counts the scenes that have it."""
 NO_LABELS = "no labels"
 """The note of a scene that can be predicted, not trained on or scored."""
+MAX_VOXELS_ACROSS = 2**21
+"""Of Morton codes in 64 bits."""
 COARSEST, FINEST = 0.02, 0.97
 """Share of the distinct vertices that level 0 keeps, if the cells fit the mesh."""
 
@@ -40,6 +42,7 @@ def build_scene(
     Raises MeshError if (nearly) no labelled vertex has an id of the map.
     """
     notes = list(mesh.notes)
+    require_extent(mesh.vertices, params.voxel_size)
     with ThreadPoolExecutor(1) as pool:  # the kernels run without Python's lock
         voxel_tables = pool.submit(_voxel_tables, mesh.vertices, params.voxel_size)
         hierarchy = build_hierarchy(mesh, params)
@@ -81,6 +84,14 @@ def build_scene(
         notes=notes,
         reached=hierarchy.reached,
     )
+
+
+def require_extent(vertices: np.ndarray, voxel_size: float) -> None:
+    """Raises ValueError where a mesh spans more voxels than their tables can number."""
+    extent = float(np.ptp(vertices, axis=0).max())
+    if extent >= MAX_VOXELS_ACROSS * voxel_size:
+        text = f"the mesh is {extent:.3g} across, more than {MAX_VOXELS_ACROSS} voxels of {voxel_size:g}. "
+        raise ValueError(text + "Is --units right? Or look for a vertex that lies far off.")
 
 
 def _voxel_tables(vertices: np.ndarray, voxel_size: float) -> tuple[Voxels, VoxelPyramid, VoxelHash]:

@@ -2,8 +2,11 @@
 
   python -m preprocess.check FILE_OR_DIR [--units U] [--up AXIS] [--repair] [--labels FILE] [--label_map MAP] [--json]
 
+  python -m preprocess.check FOLDER --dataset=scannet|matterport3d [--split LIST]
+
 Each file gets a report: counts, size, colours, labels, what was detected, warnings, and the error that would stop it,
-with what to do. The exit status is 1 if a file has an error. The flags are those of python -m preprocess.scenes.
+with what to do. The exit status is 1 if a file has an error. For ScanNet and
+Matterport3D the files that are needed and missing are listed too. The flags are those of python -m preprocess.scenes.
 """
 
 import argparse
@@ -18,11 +21,15 @@ from tqdm import tqdm
 
 from preprocess.arguments import count
 from preprocess.file_report import Report, Task, report_file
-from preprocess.labels import LabelMap, read_label_map, scannet20
+from preprocess.hierarchy import HierarchyParams
+from preprocess.label_choice import check_label_map, choose_label_map
+from preprocess.labels import LabelMap
+from preprocess.layouts import LAYOUTS, Missing, detect
 from preprocess.mesh import MeshError, counted
 from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.readers import LABELS_SUFFIX, READERS
 from preprocess.scene import SUFFIX
+from preprocess.sources import read_split
 from preprocess.units import METRES, UP_ROTATIONS
 
 DONE, ERROR, STOPPED = 0, 1, 75
@@ -46,28 +53,18 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
     return sorted(found)
 
 
-def _label_map(choice: str | None) -> LabelMap | None:
-    """scannet20 or a CSV file; None without a choice."""
-    if choice is None:
-        return None
-    if choice == "scannet20":
-        return scannet20()
-    if not pathlib.Path(choice).is_file():
-        remedy = "Give scannet20 or a CSV file with the header id,name,red,green,blue."
-        raise MeshError(f"--label_map {choice}", "there is no such file", remedy)
-    return read_label_map(choice)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0 no errors, 1 errors, 2 usage (raised), 75 interrupted."""
     parser = _parser()
     flags = parser.parse_args(arguments)
     try:
+        dataset = _dataset(flags)
         paths = find_files(pathlib.Path(flags.path))
         if flags.labels and len(paths) > 1:
             parser.error("--labels is for one mesh; in a folder the labels of NAME.ply are read from NAME.labels.ply")
-        label_map = _label_map(flags.label_map)
+        label_map = _label_map(flags, paths)
         how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
+        how += (flags.voxel_size,)
         reports = _all_reports([Task(path, *how) for path in paths], flags.workers, flags.json)
     except (MeshError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -76,11 +73,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
     failed = sum(bool(report.error) for report in reports)
     if flags.json:
-        print(json.dumps({"files": [dataclasses.asdict(report) for report in reports], "failed": failed}, indent=1))
+        document = {"files": [dataclasses.asdict(report) for report in reports], "failed": failed}
+        print(json.dumps(document | ({"dataset": dataset._asdict()} if dataset else {}), indent=1))
     else:
         warned = sum(bool(report.warnings) for report in reports)
         print(f"{counted(len(reports), 'file')}: {failed} with an error, {warned} with warnings")
-    return ERROR if failed else DONE
+    return ERROR if failed or (dataset and dataset.meshes) else DONE
+
+
+def _dataset(flags: argparse.Namespace) -> Missing | None:
+    """What is missing of the data set that the folder has the layout of, or that was named; None if it is none.
+
+    Prints the layout and what is missing, unless it is to be a part of the JSON document.
+    """
+    folder = pathlib.Path(flags.path)
+    key = flags.dataset or (detect(folder) if folder.is_dir() else None)
+    if key is None:
+        return None
+    names = None if flags.split is None else read_split(flags.split)
+    missing = LAYOUTS[key].missing(folder, names)
+    if not flags.json:
+        print("\n".join(LAYOUTS[key].lines(folder, missing)))
+    return missing
+
+
+def _label_map(flags: argparse.Namespace, paths: Sequence[pathlib.Path]) -> LabelMap | None:
+    """scannet20, auto or a CSV file; None without a choice."""
+    if flags.label_map is None:
+        return None
+    check_label_map(flags.label_map)
+    meshes = [path for path in paths if path.suffix.lower() in READERS and not path.name.endswith(LABELS_SUFFIX)]
+    return choose_label_map(flags.label_map, meshes)
 
 
 def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
@@ -108,7 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
     add("--repair", action="store_true", help="judge meshes with NaN or Inf as they are after --repair")
     add("--labels", metavar="FILE", help="label file of the one mesh, where it is not NAME.labels.ply beside it")
-    add("--label_map", metavar="MAP", help="count ids outside this map: scannet20 or a CSV file")
+    add("--label_map", metavar="MAP", help="count ids outside this map: scannet20, auto, or a CSV file")
+    add("--voxel_size", type=float, default=HierarchyParams().voxel_size, metavar="A", help="edge of a voxel")
+    add(
+        "--dataset", choices=LAYOUTS, help="say which files of this data set are needed and missing (else: if detected)"
+    )
+    add("--split", metavar="LIST", help="with a data set: its scenes or houses, one a line")
     add("--require_colors", action="store_true", help="a mesh without colours is an error")
     add("--require_labels", action="store_true", help="a mesh without labels is an error")
     add("--workers", type=count, default=0, metavar="N", help="processes (default 0: this one)")

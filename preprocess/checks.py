@@ -47,9 +47,9 @@ def _check_indices(path: pathlib.Path, raw: RawMesh) -> None:
     """Every face index lies in [0, V)."""
     wrong = np.flatnonzero((raw.corners < 0) | (raw.corners >= len(raw.vertices)))
     if len(wrong):
-        face = int(np.searchsorted(np.cumsum(raw.counts), wrong[0], side="right"))
-        value, count = int(raw.corners[wrong[0]]), len(raw.vertices)
-        cause = f"face {face} names vertex {value}, but the vertices are 0 to {count - 1} ({len(wrong)} in all)"
+        face = int(np.searchsorted(np.cumsum(raw.counts), wrong[0], side="right")) + raw.first
+        value, last = int(raw.corners[wrong[0]]) + raw.first, len(raw.vertices) - 1 + raw.first
+        cause = f"face {face} names vertex {value}, but the vertices are {raw.first} to {last} ({len(wrong)} in all)"
         raise MeshError(path, cause, "The file is damaged or was cut; export it again.")
 
 

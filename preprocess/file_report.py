@@ -5,8 +5,8 @@ import pathlib
 
 import numpy as np
 
-from preprocess.build import mesh_classes
-from preprocess.labels import LabelMap
+from preprocess.build import MAX_UNKNOWN, mesh_classes, require_extent
+from preprocess.labels import LARGEST_ID, UNLABELLED, LabelMap
 from preprocess.mesh import Mesh, MeshError, counted
 from preprocess.readers import LABELS_SUFFIX, check_required, read_mesh
 from preprocess.scene import SUFFIX, Scene, SceneError, read_scene
@@ -28,6 +28,7 @@ class Task:
     label_map: LabelMap | None
     require_colors: bool
     require_labels: bool
+    voxel_size: float
 
 
 @dataclasses.dataclass
@@ -76,7 +77,7 @@ def report_file(task: Task) -> Report:
     except (MeshError, SceneError) as error:
         where = "" if error.file == report.file else f"{error.file}: "
         report.error = f"{where}{error.cause}. {error.remedy}"
-    except (OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         report.error = f"{error or 'out of memory'}"
     return report
 
@@ -90,10 +91,25 @@ def _check_mesh(task: Task, report: Report) -> None:
     mesh = read_mesh(path, task.units, task.up, task.repair, task.labels)
     _describe(report, mesh, mesh.labels, mesh.colors is not None)
     check_required(path, mesh, task.require_colors, task.require_labels)
-    if mesh.labels is not None and task.label_map is not None:
+    require_extent(mesh.vertices, task.voxel_size)
+    if mesh.labels is not None:
+        _check_labels(mesh, task.label_map, report)
+
+
+def _check_labels(mesh: Mesh, label_map: LabelMap | None, report: Report) -> None:
+    """Ids against the map, or against what any map can have; raises MeshError where preprocessing would."""
+    labelled = mesh.labels != UNLABELLED
+    impossible = labelled & ((mesh.labels < 0) | (mesh.labels > LARGEST_ID))
+    if not labelled.any():
+        report.warnings.append(f"all labels are {UNLABELLED}, which means unlabelled")
+    elif label_map is not None:
         notes: list[str] = []
-        mesh_classes(mesh, task.label_map, notes)
+        mesh_classes(mesh, label_map, notes)
         _sort(notes, report)
+    elif impossible.sum() > MAX_UNKNOWN * labelled.sum():
+        listed = ", ".join(str(id_) for id_ in np.unique(mesh.labels[impossible])[:SHOWN_IDS])
+        cause = f"{impossible.sum()} of {labelled.sum()} labelled vertices have ids that are none: {listed}"
+        raise MeshError(mesh.labels_file, cause, f"Ids are 1 to {LARGEST_ID}; {UNLABELLED} means unlabelled.")
 
 
 def _check_scene(scene: Scene, report: Report) -> None:

@@ -42,7 +42,7 @@ def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
     corners[given == 0] = -1
     colors = table[:, -3:] if widths & {6, 7} else None
     notes = ["materials and textures are not read from OBJ"] if textured and colors is None else []
-    return RawMesh(table[:, :3].copy(), corners, counts, colors, notes=notes)
+    return RawMesh(table[:, :3].copy(), corners, counts, colors, notes=notes, first=1)
 
 
 def read_off(path: pathlib.Path, content: bytes) -> RawMesh:

@@ -37,6 +37,7 @@ _SCANNET20 = (
     (36, "bathtub", 227, 119, 194),
     (39, "otherfurniture", 82, 84, 163),
 )
+LARGEST_ID = 65535
 _NYU40 = range(1, 41)
 _COLUMNS = ["id", "name", "red", "green", "blue"]
 
@@ -53,8 +54,8 @@ class LabelMap:
         if len(set(self.ids)) != len(self.ids):
             repeated = sorted({i for i in self.ids if self.ids.count(i) > 1})
             raise ValueError(f"ids {repeated} appear more than once")
-        if not self.ids or min(self.ids) < 0 or max(self.ids) > 65535:
-            raise ValueError(f"a label map needs ids between 0 and 65535, it has {list(self.ids)}")
+        if not self.ids or min(self.ids) < 0 or max(self.ids) > LARGEST_ID:
+            raise ValueError(f"a label map needs ids between 0 and {LARGEST_ID}, it has {list(self.ids)}")
         if any(not 0 <= part <= 255 for color in self.colors for part in color):
             raise ValueError("colours must lie between 0 and 255")
 

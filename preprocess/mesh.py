@@ -34,6 +34,7 @@ class RawMesh:
     colors: [V, 3] in the file's own number type, or None.
     labels: int64 [V] raw ids, or None.
     notes: what the reader wants reported.
+    first: number of the first vertex and face in the file's own way of counting, for messages.
     """
 
     vertices: np.ndarray
@@ -42,6 +43,7 @@ class RawMesh:
     colors: np.ndarray | None = None
     labels: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    first: int = 0
 
 
 @dataclass

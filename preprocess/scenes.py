@@ -17,17 +17,16 @@ import sys
 import time
 from collections.abc import Sequence
 
-import numpy as np
 from tqdm import tqdm
 
 from preprocess.arguments import count
 from preprocess.atomic import atomic_file
 from preprocess.hierarchy import LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams
-from preprocess.labels import LabelMap, auto_label_map, read_label_map, scannet20, write_label_map
+from preprocess.label_choice import check_label_map, choose_label_map
+from preprocess.labels import write_label_map
 from preprocess.mesh import MeshError, counted
 from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.prepare import Outcome, Reading, Task, prepare
-from preprocess.readers import read_raw_labels
 from preprocess.report import print_report
 from preprocess.scene import SUFFIX
 from preprocess.sources import Source, find_sources, read_split, select
@@ -64,7 +63,7 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     sources = find_sources(flags.input)
     names = read_split(flags.split) if flags.split else None
     chosen, missing = select(sources, names)
-    label_map = _label_map(flags.label_map, sources)
+    label_map = choose_label_map(flags.label_map, [source.path for source in sources])
     output.mkdir(parents=True, exist_ok=True)
     write_label_map(output / "label_map.csv", label_map)
     reading = Reading(flags.units, flags.up, flags.repair, flags.require_colors, flags.require_labels)
@@ -113,9 +112,7 @@ def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
     if flags.split and not pathlib.Path(flags.split).is_file():
         remedy = "Give a text file with one scene name a line, or leave --split out to take all meshes."
         raise MeshError(f"--split {flags.split}", "there is no such file", remedy)
-    if flags.label_map not in ("scannet20", "auto") and not pathlib.Path(flags.label_map).is_file():
-        remedy = "Give scannet20, auto or a CSV file with the header id,name,red,green,blue."
-        raise MeshError(f"--label_map {flags.label_map}", "there is no such file", remedy)
+    check_label_map(flags.label_map)
     taken = next((path for path in (output, *output.parents) if path.exists() and not path.is_dir()), None)
     if taken is not None:
         remedy = "Name a folder; it is made if missing."
@@ -151,22 +148,6 @@ def _stop_on_signals():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _label_map(choice: str, sources: list[Source]) -> LabelMap:
-    """scannet20, auto, or a CSV file."""
-    if choice == "scannet20":
-        return scannet20()
-    if choice != "auto":
-        return read_label_map(choice)
-    present: set[int] = set()
-    for source in tqdm(sources, unit="scene", desc="reading labels"):
-        with contextlib.suppress(MeshError):  # the scene itself fails on it later, with the same message
-            labels = read_raw_labels(source.path)
-            present.update(() if labels is None else np.unique(labels).tolist())
-    if max(present, default=0) <= 0:
-        raise MeshError(sources[0].path.parent, "no labelled vertex in any mesh", "--label_map auto needs labels.")
-    return auto_label_map(np.array(sorted(present)))
 
 
 def _write_failed(path: pathlib.Path, failed: list[Outcome]) -> None:
@@ -217,6 +198,9 @@ def _params(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> Hiera
     """The hierarchy's parameters; wrong ones are usage errors."""
     try:
         cells = tuple(float(cell) for cell in flags.cells.split(",") if cell.strip())
+    except ValueError:
+        parser.error(f"--cells {flags.cells}: write lengths parted by commas, such as 0.02,0.04")
+    try:
         quadric_levels = LEVELS - len(cells) if flags.quadric_levels is None else flags.quadric_levels
         if flags.voxel_size is None and not cells:
             raise ValueError("without cells give --voxel_size")

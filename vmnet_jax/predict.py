@@ -10,6 +10,7 @@ import argparse
 import logging
 import pathlib
 import sys
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,10 +29,11 @@ from trainlib import parallel
 from trainlib.command import run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
-from trainlib.memory import GIB, StepMemory, device_memory, memory_speed
+from trainlib.memory import StepMemory, memory_speed
 from vmnet_jax.batching import Sizes
 from vmnet_jax.build import build_model, vertex_inputs
 from vmnet_jax.data import EvaluationBatches
+from vmnet_jax.expectation import expect, host_memory
 from vmnet_jax.inference import fitting_batches, make_forward, pass_memory, scene_scores
 from vmnet_jax.prediction_files import Prediction, class_probabilities, write_prediction
 from vmnet_jax.restore import TrainedRun, load_run
@@ -150,6 +152,7 @@ def main(arguments: argparse.Namespace) -> None:
     failed, speed = 0, memory_speed()
     with logging_redirect_tqdm(), tqdm(sources, unit="mesh", disable=len(sources) == 1) as bar:
         for name, path in bar:
+            began = time.monotonic()
             try:
                 mesh = read_mesh(path, arguments.units or predictor.run.units, arguments.up, arguments.repair)
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
@@ -160,7 +163,7 @@ def main(arguments: argparse.Namespace) -> None:
                 continue
             for note in scene.notes:
                 bar.write(f"{path}: {note}", file=sys.stdout)
-            prediction = _predict(predictor, path, scene, arguments.votes, speed)
+            prediction = _predict(predictor, path, scene, arguments.votes, speed, time.monotonic() - began)
             paths = write_prediction(
                 output / name,
                 mesh,
@@ -185,27 +188,20 @@ def network_line(workdir: str, run: TrainedRun) -> str:
     return f"Network: step {run.step} of {workdir}; {len(names)} classes ({listed}); {voxels}"
 
 
-def _predict(predictor: Predictor, path: pathlib.Path, scene: Scene, votes: int, speed: float) -> Prediction:
+def _predict(
+    predictor: Predictor, path: pathlib.Path, scene: Scene, votes: int, speed: float, preparation_s: float
+) -> Prediction:
     """Says what is going to be done and what it takes, and does it, with a bar for many passes."""
-    _log.info("%s: %d vertices, %d voxels", path, len(scene.vertices), len(scene.voxels.coords[0]))
+    vertices, voxels = len(scene.vertices), len(scene.voxels.coords[0])
+    _log.info("%s: %d vertices, %d voxels", path, vertices, voxels)
     plan = predictor.plan(scene, votes)
-    memory = predictor.memory(plan)
     rounds = -(-plan.passes // parallel.num_devices())
-    seconds = f", roughly {duration(rounds * memory.traffic / speed)}" if memory.traffic else ""
-    passes = "1 pass" if plan.passes == 1 else f"{plan.passes} passes"
-    text = "  expected: %s, %.2f of the device's %.1f GiB%s (the compiler's counts, at the memory's measured speed)"
-    _log.info(text, passes, memory.total / GIB, device_memory() / GIB, seconds)
+    expected = expect(vertices, voxels, plan.passes, rounds, predictor.memory(plan), speed, preparation_s)
+    _log.info("  expected: %s", expected)
+    if expected.host > host_memory():
+        _log.warning("  warning: that is more memory than there is. Cut the mesh into parts, or make it coarser.")
     with tqdm(total=plan.passes, unit="pass", leave=False, disable=plan.passes < 4) as bar:
         return predictor.carry_out(plan, bar.update)
-
-
-def duration(seconds: float) -> str:
-    """ "0.3 s", "12 s", "4 min", "2.5 h": with one or two figures."""
-    if seconds < 1:
-        return f"{max(seconds, 0.1):.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _shares(classes: np.ndarray, label_map: LabelMap) -> str:

@@ -1,6 +1,7 @@
 """A prediction as files that other programs and people read."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -77,8 +78,9 @@ def write_prediction(
     of_class = {"label": ids, "probability": prediction.probability}
     write_elements(paths[0], with_vertex_properties(elements, {**colors, **of_class}))
     write_elements(paths[1], with_vertex_properties(only_places(elements), {"label": ids}))
-    write_page(paths[2], stem.name, mesh.vertices, mesh.faces, layers, legend)
-    write_picture(paths[3], mesh.vertices, mesh.faces, layers, legend)
+    keys = layer_keys(layers)
+    write_page(paths[2], stem.name, mesh.vertices, mesh.faces, layers, legend, keys)
+    write_picture(paths[3], mesh.vertices, mesh.faces, layers, legend, keys)
     if probabilities:
         with atomic_file(paths[4]) as file:
             np.savez(file, probabilities=prediction.probabilities, ids=label_map.ids, names=label_map.names)
@@ -98,6 +100,15 @@ def prediction_layers(mesh: Mesh, prediction: Prediction, label_map: LabelMap) -
         layers["errors"] = np.where(labelled, np.where(wrong, WRONG, RIGHT), UNLABELLED).astype(np.uint8)
     layers["confidence"] = confidence_colors(prediction.probability)
     return layers
+
+
+def layer_keys(layers: Mapping[str, np.ndarray]) -> dict[str, list[tuple[str, tuple[int, int, int]]]]:
+    """(meaning, colour) of what is seen in the layers whose colours are not those of classes."""
+    errors = [("right", RIGHT), ("wrong", WRONG), ("unlabelled", UNLABELLED)]
+    shares = np.linspace(0, 1, 5)
+    confidence = [(f"{100 * p:.0f} %", tuple(c.tolist())) for p, c in zip(shares, confidence_colors(shares))]
+    keys = {"errors": errors, "confidence": confidence}
+    return {name: keys[name] for name in layers if name in keys}
 
 
 def confidence_colors(probability: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def test_05_obj_counts_from_one(tmp_path, capsys):
     assert status == 1
     assert "an index of more than 64 bits" in said
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 2 4\n")
-    assert "face 1 names vertex 3, but the vertices are 0 to 2" in run_check(capsys, path)[1]
+    assert "face 2 names vertex 4, but the vertices are 1 to 3" in run_check(capsys, path)[1]
 
 
 def test_05_predict(odd_predictions):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from preprocess import check
+from preprocess import check, scenes
 from preprocess.build import build_scene
 from preprocess.hierarchy import HierarchyParams
 from preprocess.oddities import oddity_notes
@@ -86,7 +86,7 @@ def test_scene_files_are_reported_too(folder, capsys):
     [
         (["nowhere"], "nowhere: there is no such file or folder"),
         (["empty"], "no mesh and no scene file found. Files that are read: *.ply, *.obj"),
-        (["a.ply", "--label_map=no.csv"], "--label_map no.csv: there is no such file. Give scannet20 or"),
+        (["a.ply", "--label_map=no.csv"], "--label_map no.csv: there is no such file. Give scannet20, auto or"),
     ],
 )
 def test_wrong_paths(folder, capsys, flags, message):
@@ -94,6 +94,76 @@ def test_wrong_paths(folder, capsys, flags, message):
     status, _, err = run(capsys, folder / flags[0], *flags[1:])
     assert status == 1
     assert message in err
+
+
+def test_what_preprocessing_refuses_is_an_error_here_too(folder, capsys, write_ply, make_sphere):
+    vertices, faces = make_sphere(2)
+    far = vertices.copy()
+    far[0, 0] = 4e7
+    write_ply(folder / "far.ply", far, faces)
+    write_ply(folder / "minus.ply", vertices, faces, np.full(len(vertices), 65529), text=True)
+    text = (folder / "minus.ply").read_text().replace("property ushort label", "property int label")
+    (folder / "minus.ply").write_text(text.replace("65529", "-7"))
+    status, out, _ = run(capsys, folder)
+    assert status == 1
+    assert "error: the mesh is 4e+07 across, more than 2097152 voxels of 0.02. Is --units right?" in out
+    assert "error: 162 of 162 labelled vertices have ids that are none: -7. Ids are 1 to 65535" in out
+    assert out.splitlines()[-1].startswith("4 files: 2 with an error")
+    for name in ("far", "minus"):
+        assert scenes.main([f"--input={folder / name}.ply", f"--output={folder / 'out'}", "--workers=0"]) == 1
+    assert run(capsys, folder / "far.ply", "--voxel_size=100")[0] == 0
+
+
+def test_label_map_auto_takes_the_ids_of_all_meshes(folder, capsys, write_ply, make_sphere):
+    vertices, faces = make_sphere(2)
+    write_ply(folder / "c.ply", vertices, faces, np.full(len(vertices), 4000))
+    assert run(capsys, folder / "c.ply", "--label_map=scannet20")[0] == 1
+    status, out, _ = run(capsys, folder, "--label_map=auto")
+    assert status == 0
+    assert "outside the label map" not in out
+    write_ply(folder / "zero.ply", vertices, faces, np.zeros(len(vertices)))
+    assert "warning: all labels are 0, which means unlabelled" in run(capsys, folder, "--label_map=auto")[1]
+
+
+def test_a_scannet_folder_says_what_is_missing(tmp_path, capsys, write_ply, make_sphere, octants):
+    vertices, faces = make_sphere(2)
+    for scene in range(3):
+        (tmp_path / f"scans/scene000{scene}_00").mkdir(parents=True)
+    for scene in range(2):
+        mesh = tmp_path / f"scans/scene000{scene}_00/scene000{scene}_00_vh_clean_2.ply"
+        write_ply(mesh, vertices, faces)
+    write_ply(mesh.with_name("scene0001_00_vh_clean_2.labels.ply"), vertices, faces, octants(vertices))
+    status, out, _ = run(capsys, tmp_path / "scans")
+    assert status == 1
+    assert out.startswith("ScanNet v2. Needed for each scene, in SCANS/scene0000_00/")
+    assert "missing mesh (1): scene0002_00/scene0002_00_vh_clean_2.ply\n" in out
+    assert "missing labels (1): scene0000_00/scene0000_00_vh_clean_2.labels.ply\n" in out
+    assert "2 files: 0 with an error" in out
+    (tmp_path / "list.txt").write_text("scene0001_00\n")
+    status, out, _ = run(capsys, tmp_path / "scans", f"--split={tmp_path / 'list.txt'}")
+    assert status == 0
+    assert "missing" not in out
+    document = json.loads(run(capsys, tmp_path / "scans", "--json")[1])
+    assert document["dataset"]["meshes"] == ["scene0002_00/scene0002_00_vh_clean_2.ply"]
+
+
+def test_a_matterport_folder_says_what_is_missing(tmp_path, capsys, write_ply, make_sphere):
+    vertices, faces = make_sphere(2)
+    for house in ("17DRP5sb8fy", "1LXtFkjw3qL"):
+        (tmp_path / house / "region_segmentations").mkdir(parents=True)
+    write_ply(tmp_path / "17DRP5sb8fy/region_segmentations/region0.ply", vertices, faces)
+    status, out, _ = run(capsys, tmp_path)
+    assert status == 1
+    assert "region0.ply, region1.ply, ...       the meshes" in out
+    assert "missing mesh (1): 1LXtFkjw3qL/region_segmentations/region0.ply, ...\n" in out
+    assert "missing labels (1): 17DRP5sb8fy/region_segmentations/region0.labels.ply\n" in out
+
+
+def test_an_empty_folder_of_a_named_data_set(tmp_path, capsys):
+    status, out, err = run(capsys, tmp_path, "--dataset=scannet")
+    assert status == 1
+    assert "scene0000_00_vh_clean_2.labels.ply  NYU40 ids" in out
+    assert "no mesh and no scene file found" in err
 
 
 def test_a_negative_number_of_workers_is_refused(folder, capsys):

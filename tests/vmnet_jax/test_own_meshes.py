@@ -18,7 +18,7 @@ from trainlib.flags import load_config_file
 from trainlib.workdir import open_workdir
 from vmnet_jax import predict
 from vmnet_jax.build import build_state
-from vmnet_jax.restore import write_inputs
+from vmnet_jax.restore import load_run, write_inputs
 
 IDS = np.array([4, 70, 900])
 PARAMS = HierarchyParams(cells=(0.12, 0.25), voxel_size=0.1)
@@ -214,11 +214,8 @@ def test_a_predicted_file_can_be_predicted_again(predicted, workdir, tmp_path):
     assert {"input_red", "input_input_red", "input_label", "input_input_label", "input_probability"} <= set(names)
 
 
-def test_step_last_and_best(workdir, predicted):
-    mesh = read_mesh(predicted.meshes / "sheet.off", "mm", "y")
-    scores = {step: predict.load(workdir, step).predict(mesh).scores for step in ("best", "last", 9)}
-    np.testing.assert_array_equal(scores["last"], scores[9])
-    assert not np.allclose(scores["last"], scores["best"])
+def test_step_last_and_best(workdir):
+    assert {step: load_run(workdir, step).step for step in ("best", "last", 7)} == {"best": 7, "last": 9, 7: 7}
 
 
 def test_a_folder_shares_compiled_sizes(workdir, predicted):
@@ -244,6 +241,6 @@ def test_time_and_memory_are_told_before_the_passes(workdir, predicted, tmp_path
         "overlapping tiles",
         "Compiling a pass of",
     ]
-    order += ["  expected: ", " passes, ", "GiB, roughly "]
+    order += ["  expected: ", " passes, ", "GiB in all, roughly "]
     found = [text.index(part) for part in order]
     assert found == sorted(found)

@@ -1,0 +1,111 @@
+"""Which files of ScanNet and Matterport3D are needed, where they lie, and which of them are missing in a folder.
+
+Names and places: the data sets' own pages, http://www.scan-net.org and https://niessner.github.io/Matterport.
+"""
+
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from preprocess.mesh import counted
+from preprocess.readers import LABELS_SUFFIX
+from preprocess.sources import SCANNET_SUFFIX
+
+SHOWN = 8
+_SCENE = re.compile(r"scene\d{4}_\d{2}")
+_REGION = re.compile(r"region\d+\.ply")
+REGIONS = "region_segmentations"
+
+
+class Missing(NamedTuple):
+    """found: meshes that are there. meshes: those that are not. labels: without these a scene can only be predicted."""
+
+    found: int
+    meshes: list[str]
+    labels: list[str]
+
+
+class Layout(NamedTuple):
+    """A data set: its name, what is needed in words, and the search for it. names: of a list, or None."""
+
+    name: str
+    text: str
+    missing: Callable[[pathlib.Path, Sequence[str] | None], Missing]
+
+    def lines(self, folder: pathlib.Path, missing: Missing) -> list[str]:
+        """As text: the layout, what was found, what is missing."""
+        lines = [
+            f"{self.name}. {self.text}",
+            f"{counted(missing.found, 'mesh').replace('meshs', 'meshes')} in {folder}",
+        ]
+        for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
+            if files:
+                more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+                lines.append(f"  {what} ({len(files)}): {', '.join(files[:SHOWN])}{more}")
+        return lines
+
+
+def detect(folder: pathlib.Path) -> str | None:
+    """The key of the layout that a folder seems to have."""
+    if any(_scannet_scenes(folder)):
+        return "scannet"
+    return "matterport3d" if any(_houses(folder)) else None
+
+
+def _scannet_scenes(folder: pathlib.Path) -> list[pathlib.Path]:
+    inside = [path for path in folder.glob("**/scene*") if path.is_dir() and _SCENE.fullmatch(path.name)]
+    return sorted([folder] if _SCENE.fullmatch(folder.name) else inside)
+
+
+def _scannet_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+    scenes = {path.name: path for path in _scannet_scenes(folder)}
+    meshes, labels, found = [], [], 0
+    for name in sorted(scenes) if names is None else names:
+        mesh = scenes.get(name, folder / name) / f"{name}{SCANNET_SUFFIX}.ply"
+        if not mesh.is_file():
+            meshes.append(str(mesh.relative_to(folder)))
+            continue
+        found += 1
+        if not mesh.with_suffix("").with_suffix(LABELS_SUFFIX).is_file():
+            labels.append(str(mesh.with_suffix("").with_suffix(LABELS_SUFFIX).relative_to(folder)))
+    return Missing(found, meshes, labels)
+
+
+def _houses(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.glob(f"**/{REGIONS}") if path.is_dir())
+
+
+def _matterport_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+    houses = {path.parent.name: path for path in _houses(folder)}
+    meshes, labels, found = [], [], 0
+    for name in sorted(houses) if names is None else names:
+        regions = houses.get(name, folder / name / REGIONS)
+        files = sorted(path for path in regions.glob("region*.ply") if _REGION.fullmatch(path.name))
+        if not files:
+            meshes.append(str((regions / "region0.ply").relative_to(folder)) + ", ...")
+        found += len(files)
+        beside = (path.with_suffix(LABELS_SUFFIX) for path in files)
+        labels += [str(path.relative_to(folder)) for path in beside if not path.is_file()]
+    return Missing(found, meshes, labels)
+
+
+LAYOUTS = {
+    "scannet": Layout(
+        "ScanNet v2",
+        "Needed for each scene, in SCANS/scene0000_00/ (download-scannet.py --type=...):\n"
+        "  scene0000_00_vh_clean_2.ply         the mesh\n"
+        "  scene0000_00_vh_clean_2.labels.ply  NYU40 ids; for training and scores (the test scans have none)\n"
+        "and the benchmark's lists scannetv2_train.txt, _val.txt, _test.txt for --split. Other files are left alone.",
+        _scannet_missing,
+    ),
+    "matterport3d": Layout(
+        "Matterport3D",
+        "Needed for each house, in SCANS/HOUSE/region_segmentations/ (from region_segmentations.zip):\n"
+        "  region0.ply, region1.ply, ...       the meshes\n"
+        "  region0.labels.ply, ...             an id for each vertex, property `label`; for training and scores\n"
+        "The second is not part of the data set, whose labels lie at the faces (`category_id`, the column `index` of\n"
+        "metadata/category_mapping.tsv): give each vertex the `nyu40id` of most of its faces.",
+        _matterport_missing,
+    ),
+}
