@@ -8,13 +8,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from preprocess.labels import LabelMap
 from vmnet_jax.picture import BACKGROUND, INK, draw_legend, render_layers
-from vmnet_jax.prediction_files import RIGHT, UNLABELLED, WRONG
+from vmnet_jax.prediction_files import layer_keys
 
 PANEL = 400  # width of one layer in pixels
 SOFT, LINE = (110, 114, 122), (222, 222, 218)
 UNCOLOURED = (196, 196, 192)
 COLUMNS = ("input colour", "prediction", "ground truth", "errors")
-ERRORS = (("right", RIGHT), ("wrong", WRONG), ("unlabelled", UNLABELLED))
 
 
 class Row(NamedTuple):
@@ -24,12 +23,14 @@ class Row(NamedTuple):
       name, figures: of its caption, such as "scene0011_00" and "mean IoU 63.1 %".
       panels: an image for each of `COLUMNS`, None where there is nothing to show; all of one height.
       classes: int [n], of the label map, those that occur.
+      keys: column -> (meaning, colour), of those whose colours are not those of classes.
     """
 
     name: str
     figures: str
     panels: list[Image.Image | None]
     classes: np.ndarray
+    keys: dict[str, list[tuple[str, tuple[int, int, int]]]]
 
 
 def make_row(
@@ -47,16 +48,16 @@ def make_row(
     colors = {"input colour": np.full((len(vertices), 3), UNCOLOURED, np.uint8), **layers}
     shown = [column for column in COLUMNS if column in colors]
     images = dict(zip(shown, render_layers(vertices, faces, [colors[column] for column in shown], PANEL)))
-    return Row(name, figures, [images.get(column) for column in COLUMNS], np.asarray(classes))
+    panels, keys = [images.get(column) for column in COLUMNS], layer_keys({column: colors[column] for column in shown})
+    return Row(name, figures, panels, np.asarray(classes), keys)
 
 
 def write_contact_sheet(path: str | pathlib.Path, title: str, rows: list[Row], label_map: LabelMap) -> None:
     """Writes the rows as one PNG under the title; the legend has the classes that occur and the errors' colours."""
     width, top, caption, gap = PANEL * len(COLUMNS), 104, 40, 18
     occurring = sorted({int(k) for row in rows for k in row.classes})
-    has_errors = any(row.panels[-1] is not None for row in rows)
-    entries = {"Classes": [(label_map.names[k], label_map.colors[k]) for k in occurring]}
-    entries |= {"Errors": ERRORS} if has_errors else {}
+    entries = {"classes": [(label_map.names[k], label_map.colors[k]) for k in occurring]}
+    entries |= {column: key for row in rows for column, key in row.keys.items()}
     legend = draw_legend(entries, width)
     heights = [caption + row.panels[1].height + gap for row in rows]
     image = Image.new("RGB", (width, top + sum(heights) + legend.height + gap), BACKGROUND)

@@ -38,7 +38,7 @@ def write_picture(
     if not len(faces) or not layers:
         raise ValueError(f"a picture wants faces and layers, got {len(faces)} faces and {len(layers)} layers")
     panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth, elevation)
-    entries = {"": [(f"{name}  {count:,}", color) for name, color, count in legend], **keys}
+    entries = {"classes and their vertices": [(f"{name}  {count:,}", color) for name, color, count in legend], **keys}
     _compose(list(layers), panels, entries).save(path)
 
 
@@ -183,27 +183,25 @@ def _compose(names: list[str], panels: list[Image.Image], entries: Mapping[str, 
 
 
 def draw_legend(entries: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]], width: int) -> Image.Image:
-    """Swatches with their texts, in columns as wide as the longest text needs; each group begins under its heading.
+    """Swatches with their texts, each group below its heading, in columns as wide as its longest text needs.
 
-    entries: heading -> (text, colour); the heading "" is not written. The image is `width` pixels wide and as high as
-    needed, 0 without an entry.
+    entries: heading -> (text, colour). The image is `width` pixels wide and as high as needed, 0 without an entry.
     """
     font, heading_font, margin, line, swatch = ImageFont.load_default(17), ImageFont.load_default(18), 24, 28, 18
     groups = {heading: list(group) for heading, group in entries.items() if group}
-    texts = [text for group in groups.values() for text, _ in group]
-    column = max((font.getlength(text) for text in texts), default=0) + swatch + 9 + 28
-    columns = max(int((width - margin) // column), 1)
-    rows = sum(-(-len(group) // columns) + bool(heading) for heading, group in groups.items())
-    image = Image.new("RGB", (width, rows * line + 12 * len(groups) + 6 if groups else 0), BACKGROUND)
+    step = {h: max(font.getlength(text) for text, _ in group) + swatch + 37 for h, group in groups.items()}
+    columns = {h: max(int((width - margin) // step[h]), 1) for h in groups}
+    rows = {h: -(-len(group) // columns[h]) for h, group in groups.items()}
+    height = sum((rows[h] + 1) * line + 12 for h in groups) + 6 if groups else 0
+    image = Image.new("RGB", (width, height), BACKGROUND)
     draw, y = ImageDraw.Draw(image), 8
     for heading, group in groups.items():
-        if heading:
-            draw.text((margin, y + line / 2), heading, INK, heading_font, anchor="lm")
-            y += line
+        draw.text((margin, y + line / 2), heading, INK, heading_font, anchor="lm")
+        y += line
         for k, (text, color) in enumerate(group):
-            x, top = margin + k % columns * column, y + k // columns * line
+            x, top = margin + k % columns[heading] * step[heading], y + k // columns[heading] * line
             box = (x, top + 5, x + swatch, top + 5 + swatch)
             draw.rounded_rectangle(box, 4, tuple(int(c) for c in color), (150, 150, 150))
             draw.text((x + swatch + 9, top + line / 2), text, INK, font, anchor="lm")
-        y += -(-len(group) // columns) * line + 12
+        y += rows[heading] * line + 12
     return image

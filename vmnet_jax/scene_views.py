@@ -7,16 +7,12 @@ import numpy as np
 from preprocess.labels import IGNORED, LabelMap
 from preprocess.mesh import Mesh
 from preprocess.scene import Scene
-from vmnet_jax.contact_sheet import ERRORS, Row, make_row, write_contact_sheet
+from vmnet_jax.contact_sheet import Row, make_row, write_contact_sheet
 from vmnet_jax.page import write_page
-from vmnet_jax.prediction_files import Prediction, class_legend, confidence_colors, prediction_layers
+from vmnet_jax.prediction_files import Prediction, class_legend, class_probabilities, layer_keys, prediction_layers
 from vmnet_jax.report import scene_figures
 
 ROWS = 20  # scenes of one contact sheet
-CONFIDENCE = tuple(
-    (f"{100 * p:.0f} %", tuple(confidence_colors(np.array([p]))[0])) for p in (0.0, 0.25, 0.5, 0.75, 1.0)
-)
-KEYS = {"errors": ERRORS, "confidence": CONFIDENCE}
 
 
 class SceneViews:
@@ -45,14 +41,15 @@ class SceneViews:
         if not self._room or not len(scene.faces):
             return
         self._room -= 1
-        prediction, figures = as_prediction(scores), _caption(table)
+        probability = class_probabilities(scores, votes=1).max(1)
+        prediction = Prediction(scores.argmax(1).astype(np.int32), probability, scores)
+        figures = _caption(table)
         mesh = as_mesh(scene, self._label_map)
         layers = prediction_layers(mesh, prediction, self._label_map)
         legend = class_legend(mesh, prediction, self._label_map)
         page = self._folder / "pages" / f"{name}.html"
         page.parent.mkdir(parents=True, exist_ok=True)
-        keys = {layer: KEYS[layer] for layer in layers if layer in KEYS}
-        write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, legend, keys)
+        write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, legend, layer_keys(layers))
         true = [] if scene.labels is None else scene.labels[scene.labels != IGNORED]
         classes = np.union1d(prediction.classes, true).astype(int)
         self._rows.append(make_row(name, figures, mesh.vertices, mesh.faces, layers, classes))
@@ -75,12 +72,6 @@ def as_mesh(scene: Scene, label_map: LabelMap) -> Mesh:
     """The mesh that a scene was made from: its vertices, faces, colours (None if it had none) and raw ids."""
     ids = None if scene.labels is None else np.array([*label_map.ids, IGNORED], np.int32)[scene.labels]
     return Mesh(scene.vertices, scene.faces, scene.colors if scene.has_colors else None, scene.normals, ids)
-
-
-def as_prediction(scores: np.ndarray) -> Prediction:
-    """Classes and probabilities of logits float32 [V, K]."""
-    odds = np.exp(scores.astype(np.float64) - scores.max(1, keepdims=True))
-    return Prediction(scores.argmax(1).astype(np.int32), (odds.max(1) / odds.sum(1)).astype(np.float32), scores)
 
 
 def _caption(table: np.ndarray) -> str:

@@ -159,3 +159,14 @@ def test_nothing_is_fetched_even_if_something_asks_for_it(page, shoot, tmp_path)
         shoot(allowed)
         server.shutdown()
     assert "/i" in asked, "without the policy it would have been fetched"
+
+
+def test_the_whole_mesh_is_in_view(page, shoot):
+    """Two classes alone: neither touches the edges of the canvas, and together they fill most of its height."""
+    part = canvas(shoot(page))
+    background = (np.abs(part - part[5, 5]).max(-1) < 3) | (part.max(-1) - part.min(-1) < 30)  # the hint is grey
+    rows = np.flatnonzero(~background.all(1))
+    assert background[:4].all()
+    assert background[:, :4].all()
+    assert background[:, -4:].all()
+    assert 0.75 * len(part) < np.ptp(rows) < 0.98 * len(part)
