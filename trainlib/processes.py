@@ -269,6 +269,8 @@ def end(status: int) -> None:
     if status and not _peers.end_together:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
+        if status == 1:
+            _log.error("All processes end. If another one has ended before this one, its output says why")
         _peers.leave(status, "ended with an error" if status == 1 else "stopped")
     _peers.close()
     _peers = None
