@@ -11,7 +11,7 @@ from PIL import Image
 
 from sdclr_jax import build, train
 from sdclr_jax.data import load_dataset
-from sdclr_jax.evaluate import evaluate
+from sdclr_jax.evaluate import FEATURES, evaluate
 from sdclr_jax.image_files import ImageFiles
 from sdclr_jax.prune import sparsity_report
 from trainlib.cadence import is_due
@@ -205,6 +205,10 @@ def test_evaluation_reports_every_protocol(finished):
     assert report == json.loads((workdir / "eval" / f"step_{STEPS}" / "report.json").read_text())
     data = load_dataset(small_config())
     assert report["class_counts"] == data.class_counts.tolist()
+    with np.load(workdir / "eval" / f"step_{STEPS}" / FEATURES) as kept:
+        np.testing.assert_array_equal(kept["labels"], data.test_labels)
+        assert len(kept["features"]) == len(data.test_labels)
+        assert kept["features"].std() > 0
     assert [report[name]["train_images"] for name in ("full", "few", "knn")] == [100, 60, 100]
     ranks = np.argsort(report["class_counts"])
     for protocol in ("full", "few", "knn"):

@@ -42,12 +42,15 @@ def blocks_of(path):
 def test_page_is_self_contained_and_holds_the_data(tmp_path, room):
     vertices, faces, classes = room
     noise = np.random.default_rng(0).integers(0, 256, classes.shape).astype(np.uint8)
-    page.write_page(tmp_path / "a.html", "<b>5 & 6</b>", vertices, faces, {"in": noise, "out": classes}, LEGEND)
+    key = {"in": [("</script> paint", (1, 2, 3))]}
+    page.write_page(tmp_path / "a.html", "<b>5 & 6</b>", vertices, faces, {"in": noise, "out": classes}, LEGEND, key)
     text, meta, blocks = blocks_of(tmp_path / "a.html")
     assert not re.search(r"https?:|//\w+\.|@import|<link[^>]*href=\"(?!data:)|\bsrc=|fetch\(|XMLHttpRequest", text)
     assert not re.search("@[A-Z]+@|<b>5", text)
     assert "&lt;b&gt;5 &amp; 6&lt;/b&gt;" in text
+    assert "default-src 'none'" in text
     assert (meta["layers"], meta["notice"]) == (["in", "out"], "")
+    assert meta["keys"] == {"in": [{"name": "</script> paint", "color": [1, 2, 3]}]}
     assert [(c["name"], tuple(c["color"]), c["count"]) for c in meta["legend"]] == LEGEND
     positions = np.frombuffer(blocks["vertices"], "<f4").reshape(-1, 3)
     np.testing.assert_allclose(positions + np.array(meta["centre"]), vertices, rtol=0, atol=1e-6)
