@@ -18,7 +18,7 @@ from sdclr_jax.build import is_pruned
 from sdclr_jax.evaluate import COLUMNS, PROTOCOLS, REPORT
 from trainlib.command import run_command
 from trainlib.errors import UserError
-from trainlib.figures import COLORS, INK, new_figure, tidy
+from trainlib.figures import COLORS, HATCHES, INK, new_figure, tidy
 from trainlib.workdir import load_config
 
 TITLES = {"full": "Linear separability", "few": "Few-shot", "knn": "Nearest neighbours"}
@@ -182,9 +182,10 @@ def draw(path: pathlib.Path, rows: list[Row]) -> None:
             x = np.arange(len(shown)) + (place - (len(rows) - 1) / 2) * width
             label = f"{row.dataset} {row.subset}, {row.method}, {len(row.runs)} run{'s' if len(row.runs) > 1 else ''}"
             deviation = values.std(0)[shown] if len(values) > 1 else None
-            color, whisker = COLORS[place % len(COLORS)], {"elinewidth": 1, "ecolor": INK}
+            look = {"color": COLORS[place % len(COLORS)], "hatch": HATCHES[place // len(COLORS) % len(HATCHES)]}
+            look |= {"edgecolor": "white", "linewidth": 0, "error_kw": {"elinewidth": 1, "ecolor": INK}, "capsize": 2}
             mean = values.mean(0)[shown]
-            axes.bar(x, mean, 0.92 * width, yerr=deviation, capsize=2, label=label, color=color, error_kw=whisker)
+            axes.bar(x, mean, 0.92 * width, yerr=deviation, label=label, **look)
         axes.set_xticks(range(len(shown)), [COLUMNS[k].capitalize() for k in shown])
         axes.set_ylim(0, 100)
     handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels())}

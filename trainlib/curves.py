@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from trainlib.errors import UserError
-from trainlib.figures import COLORS, SOFT, tidy
+from trainlib.figures import COLORS, DASHES, SOFT, tidy
 from trainlib.metrics_writer import read_metrics
 
 
@@ -52,8 +52,9 @@ def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None
     empty = True
     for k, (run, lines) in enumerate(records.items()):
         steps, values = (part[panel.first :] for part in series(lines, panel.name))
-        color, size = COLORS[k % len(COLORS)], 3 if len(steps) < 40 else 1.5
-        axes.plot(steps, panel.scale * values, color=color, linewidth=1.4, marker="o", markersize=size, label=run)
+        line = {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k // len(COLORS) % len(DASHES)], "linewidth": 1.4}
+        size = 3 if len(steps) < 40 else 1.5
+        axes.plot(steps, panel.scale * values, marker="o", markersize=size, label=run, **line)
         empty &= not len(steps)
     if empty:
         say(axes, "not recorded")

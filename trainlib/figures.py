@@ -5,6 +5,8 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; black is left for text.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
+# What tells apart those beyond the seventh, whose colours come again.
+DASHES, HATCHES = ("-", "--", ":"), ("", "///", "...")
 INK, SOFT, LINE = "#26282c", "#6b7078", "#e4e4e0"
 
 
