@@ -50,7 +50,7 @@ def build_scene(
     positions, kept = len(weld(mesh.vertices).first), len(hierarchy.vertices[0])
     if params.cells and not COARSEST <= kept / positions <= FINEST:
         sizes = (
-            f"its cell (--cells of preprocess.scenes) is {params.cells[0]:g}, the median edge {_median_edge(mesh):.3g}"
+            f"its cell (--cells of preprocess.scenes) is {params.cells[0]:g}, the median edge {median_edge(mesh):.3g}"
         )
         notes.append(f"warning: level 0 keeps {kept} of {positions} vertices; {sizes}")
     labels = labels_l0 = None
@@ -100,7 +100,7 @@ def _voxel_tables(vertices: np.ndarray, voxel_size: float) -> tuple[Voxels, Voxe
     return voxels, build_pyramid(voxels.coords, LEVELS), build_hash(voxels.coords)
 
 
-def _median_edge(mesh: Mesh) -> float:
+def median_edge(mesh: Mesh) -> float:
     """Median length of the faces' sides, in the scene's unit."""
     corners = mesh.vertices[mesh.faces]
     return float(np.median(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)))

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from preprocess.build import MAX_UNKNOWN, mesh_classes, require_extent
+from preprocess.build import MAX_UNKNOWN, median_edge, mesh_classes, require_extent
 from preprocess.labels import LARGEST_ID, UNLABELLED, LabelMap
 from preprocess.mesh import Mesh, MeshError, counted
 from preprocess.readers import LABELS_SUFFIX, check_required, read_mesh
@@ -35,7 +35,8 @@ class Task:
 class Report:
     """What was found in one file.
 
-    extent: of the bounding box in the scene's frame; unit: its unit, metres unless the file's has no scale.
+    extent: of the bounding box in the scene's frame; edge: median length of the faces' sides; unit: of both, metres
+    unless the file's has no scale.
     labels: {id: vertices} of a mesh and {class index: vertices} of a scene file, None without labels.
     error: cause and remedy, "" if there is none.
     """
@@ -44,6 +45,7 @@ class Report:
     vertices: int = 0
     faces: int = 0
     extent: tuple[float, ...] = ()
+    edge: float = 0.0
     unit: str = "m"
     colors: bool = False
     labels: dict[int, int] | None = None
@@ -54,7 +56,8 @@ class Report:
     def lines(self) -> list[str]:
         """As text: one line with the counts, then one for each finding."""
         size = f"{' x '.join(f'{length:.3g}' for length in self.extent)} {self.unit}"
-        what = f"{counted(self.vertices, 'vertex')}, {counted(self.faces, 'face')}, {size}, {self._labels()}"
+        counts = f"{counted(self.vertices, 'vertex')}, {counted(self.faces, 'face')}"
+        what = f"{counts}, {size}, median edge {self.edge:.3g} {self.unit}, {self._labels()}"
         head = [f"{self.file}: {what}"] if self.vertices else [f"{self.file}:"]
         marked = [("", self.notes), (WARNING, self.warnings), ("error: ", [self.error] if self.error else [])]
         return head + [f"  {mark}{text}" for mark, texts in marked for text in texts]
@@ -125,6 +128,7 @@ def _check_scene(scene: Scene, report: Report) -> None:
 def _describe(report: Report, mesh: Mesh | Scene, labels: np.ndarray | None, colors: bool) -> None:
     report.vertices, report.faces, report.colors = len(mesh.vertices), len(mesh.faces), colors
     report.extent = tuple(float(length) for length in np.ptp(mesh.vertices, axis=0))
+    report.edge = median_edge(mesh)
     if labels is not None:
         report.labels = {int(id_): int(count) for id_, count in zip(*np.unique(labels, return_counts=True))}
     _sort(mesh.notes, report)

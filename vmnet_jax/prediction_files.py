@@ -41,7 +41,7 @@ def class_probabilities(scores: np.ndarray, votes: int) -> np.ndarray:
 
 
 def write_prediction(
-    stem: pathlib.Path,
+    stem: str | pathlib.Path,
     mesh: Mesh,
     prediction: Prediction,
     label_map: LabelMap,
@@ -66,6 +66,7 @@ def write_prediction(
     Raises:
       MeshError: the file has other vertices than the mesh: it has changed since it was read.
     """
+    stem = pathlib.Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     endings = [".ply", ".labels.ply", ".html", ".png", *([".probabilities.npz"] if probabilities else [])]
     paths = [stem.with_name(stem.name + ending) for ending in endings]

@@ -67,8 +67,14 @@ def initial_weights(workdir: str | pathlib.Path, state: TrainState) -> TrainStat
         require_weights(f"{workdir} (step {step})", shapes, there, unused=lambda _: False)
         own[name] |= {path: leaf for path, leaf in found[name].items() if path not in fresh}
     kept = "all of its weights" if not fresh else "its weights but for the classifiers, whose classes are others"
-    _log.info("Beginning with %s, step %d: %s", workdir, step, kept)
+    _log.info("Beginning with %s, step %d: %s%s", workdir, step, kept, _seen(pathlib.Path(workdir)))
     return state.replace(**{name: unflatten_dict(arrays) for name, arrays in own.items()})
+
+
+def _seen(workdir: pathlib.Path) -> str:
+    """What the weights of another run are used to, for the log; "" where it does not say."""
+    params = trained_params(workdir)
+    return f"; it was trained on voxels of {params['voxel_size']:g} {params.get('units', 'm')}" if params else ""
 
 
 def trained_params(workdir: pathlib.Path) -> dict | None:

@@ -1,0 +1,114 @@
+"""docs/own_data.md: the page's commands and its Python, as they stand, on a folder of small meshes."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import plyfile
+import pytest
+import trimesh
+
+from preprocess.labels import write_labels_ply
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "own_data.md").read_text()
+SIDE = 24
+
+
+def sheet(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """vertices float64 [576, 3] about 3 cm apart, faces [1058, 3], ids 5 and 8 by height, 0 along a rim."""
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.arange(SIDE) * 0.03, np.arange(SIDE) * 0.03, indexing="ij")
+    z = 0.1 * np.sin(9 * x + rng.uniform(0, 6)) + 0.1 * np.cos(8 * y)
+    row = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+    a, b, c, d = row[:-1, :-1].ravel(), row[1:, :-1].ravel(), row[1:, 1:].ravel(), row[:-1, 1:].ravel()
+    ids = np.where(z > 0, 8, 5)
+    ids[0] = 0
+    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    return np.stack([x, y, z], -1).reshape(-1, 3), faces, ids.ravel()
+
+
+def blocks(language: str = "") -> list[str]:
+    """The page's code blocks."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def commands(block: str) -> list[list[str]]:
+    """Words of each command; a backslash goes on in the next line."""
+    return [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A fresh folder beside which the project lies: meshes with labels, new ones without."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for name in ("meshes/deep", "new"):
+        (tmp_path / name).mkdir(parents=True)
+    for seed, name in enumerate(("a", "b", "c", "deep/d", "e")):
+        vertices, faces, ids = sheet(seed)
+        path = tmp_path / "meshes" / f"{name}.ply"
+        if name == "e":  # labels in the file itself
+            write_labels_ply(path, vertices, faces, ids)
+            continue
+        trimesh.Trimesh(vertices, faces, process=False).export(path.with_suffix(".obj" if name == "b" else ".ply"))
+        write_labels_ply(path.with_suffix(".labels.ply"), vertices, faces, ids)
+    vertices, faces, _ = sheet(9)
+    for name in ("scan.obj", "scan2.stl"):
+        trimesh.Trimesh(vertices, faces, process=False).export(tmp_path / "new" / name)
+    return tmp_path
+
+
+def run(folder: pathlib.Path, words: list[str]) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    assert words[0] == "python"
+    done = subprocess.run([sys.executable, *words[1:]], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{words}: {done.stderr[-3000:]}"
+    return done.stdout
+
+
+def with_smoke(words: list[str]) -> list[str]:
+    """The config of a command with its word for a short run."""
+    return [re.sub(r"^(--config=configs/\w+\.py)(:?)", r"\1:smoke", word) for word in words]
+
+
+def test_five_commands_and_python(folder):
+    five = commands(blocks()[0])
+    assert [words[2] for words in five] == [
+        "preprocess.check",
+        "preprocess.scenes",
+        "vmnet_jax.train",
+        "vmnet_jax.evaluate",
+        "vmnet_jax.predict",
+    ]
+    said = [run(folder, with_smoke(words)) for words in five]
+    assert "5 files: 0 with an error" in said[0]
+    assert "labels 0 (24), 5 (" in said[0]
+    assert "5 built, 0 up to date, 0 failed" in said[1]
+    assert "class 8" in said[3]
+    found = {path.name for path in (folder / "predicted").iterdir()}
+    assert found == {f"scan{n}{ending}" for n in ("", "2") for ending in (".ply", ".labels.ply", ".html", ".png")}
+    labels = plyfile.PlyData.read(folder / "predicted" / "scan.labels.ply")["vertex"]
+    assert len(labels["label"]) == SIDE**2
+    assert set(labels["label"]) <= {5, 8}
+    run(folder, ["python", "-c", blocks("python")[0]])
+    again = plyfile.PlyData.read(folder / "predicted" / "again" / "scan.labels.ply")["vertex"]
+    np.testing.assert_array_equal(again["label"], labels["label"])
+    (tune,) = commands(blocks()[2])
+    assert "--config.heads_only=True" in tune
+    run(folder, [*with_smoke(tune), "--config.num_steps=1"])
+    assert (folder / "runs/tuned/checkpoints/1").is_dir()
+
+
+def test_every_command_of_the_page_names_a_module_and_flags_that_are_there():
+    for block in blocks():
+        for words in commands(block):
+            module = ROOT / (words[2].replace(".", "/") + ".py")
+            assert module.is_file()
+            if words[2] == "vmnet_jax.train":
+                continue
+            for flag in re.findall(r"--(\w+)", " ".join(words)):
+                assert f'"--{flag}"' in module.read_text()
