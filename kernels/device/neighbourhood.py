@@ -24,7 +24,7 @@ def gather_targets(features: jax.Array, rings: Rings) -> jax.Array:
     _check_rows(features, rings)
     rows, slots = rings.ring.shape
     spread = jnp.broadcast_to(features[:, None], (rows, slots, features.shape[1])).reshape(rows * slots, -1)
-    at = features.at[rings.overflow_target]
+    at = jnp.asarray(features).at[rings.overflow_target]
     return jnp.concatenate([spread, at.get(indices_are_sorted=True, mode="promise_in_bounds")])
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from kernels.host.rings import edge_targets_sources, ring_table, rings_from_edges
 from tests.vmnet_jax.parity_batch import load_formula
+from tests.vmnet_jax.sample_tools import bucket_of, double, permuted
 from trainlib import parallel
 from vmnet_jax import augment
-from vmnet_jax.batching import Sizes, add_sizes, collate, empty_batch, sample_sizes
+from vmnet_jax.batching import Sizes, collate, empty_batch, sample_sizes
 from vmnet_jax.losses import scene_loss
 from vmnet_jax.model import VMNet
 from vmnet_jax.sample import Sample, make_sample
@@ -52,10 +52,6 @@ def run(variables, batch, axis_name=None) -> Results:
 run_on_one = jax.jit(run)
 
 
-def double(tree):
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64 if np.asarray(a).dtype.kind == "f" else None), tree)
-
-
 def run_double(variables, batch) -> Results:
     with jax.enable_x64(True):
         return jax.device_get(run_on_one(double(variables), double(batch)))
@@ -75,10 +71,6 @@ def samples(scenes) -> list[Sample]:
     rng = np.random.default_rng(0)
     placements = [augment.training_placement(s.vertices, 0.1, rng) for s in scenes[:4]]
     return [make_sample(s, p, ("rgb",), 4, rng) for s, p in zip(scenes, placements)]
-
-
-def bucket_of(samples: list[Sample], spare: int) -> Sizes:
-    return Sizes(*(tuple(n + 1 + spare for n in part) for part in add_sizes([sample_sizes(s) for s in samples])))
 
 
 @pytest.fixture(scope="module")
@@ -134,33 +126,6 @@ def test_more_padding_changes_nothing(variables, samples, reference):
         np.testing.assert_allclose(ours.voxel[:voxels], theirs.voxel[:voxels], **CLOSE)
         np.testing.assert_allclose(ours.vertex[:vertices], theirs.vertex[:vertices], **CLOSE)
     assert_same_training(larger, reference)
-
-
-def permuted(sample: Sample, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
-    """The same scene with the vertices of every level in another order, and where level 0's vertices went."""
-    places = [rng.permutation(len(r.degree)) for r in sample.rings]
-    rings, keep = zip(*(_permuted_edges(*level) for level in zip(sample.rings, sample.keep, places)))
-    backs = [np.argsort(p) for p in places]
-    moved = sample._replace(
-        rings=rings,
-        keep=keep,
-        corners=tuple(c[b] for c, b in zip(sample.corners, backs)),
-        weights=tuple(w[b] for w, b in zip(sample.weights, backs)),
-        traces=tuple(places[i + 1][trace[backs[i]]].astype(np.int32) for i, trace in enumerate(sample.traces)),
-        vertex_labels=sample.vertex_labels[backs[0]],
-    )
-    return moved, places[0]
-
-
-def _permuted_edges(table, keep, place):
-    count = len(place)
-    target, source, valid = edge_targets_sources(table)
-    target, source, keep = place[target[valid]], place[source[valid]], keep[valid]
-    moved = ring_table(rings_from_edges(target, source, count), table.ring.shape[1])
-    kept = np.zeros((count, count), bool)
-    kept[target, source] = keep
-    target, source, valid = edge_targets_sources(moved)
-    return moved, valid & kept[target, source]
 
 
 def test_order_of_vertices_does_not_matter(variables, samples, bucket, reference):

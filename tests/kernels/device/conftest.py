@@ -5,11 +5,19 @@ import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kernels.device import gather_gemm
 from kernels.device.attention import one_ring_attention
+from kernels.device.neighbourhood import (
+    gather_sources,
+    gather_targets,
+    one_ring_max,
+    one_ring_mean,
+    one_ring_vector_attention,
+)
 from kernels.device.pooling import mean_pool, unpool
 from kernels.device.sparse_conv import submanifold_conv
 from kernels.device.strided_conv import strided_conv, transposed_conv
@@ -113,19 +121,48 @@ def _conv_case(name: str, padding: int) -> Case:
     return Case(apply, inputs, (coarse_count, None), count, cotangent)
 
 
-def _attention_case(shift: str, padding: int) -> Case:
-    """1100 vertices, so that there are three blocks of rows; scores spread over 60 and more. About a third of the
-    directed edges are dropped."""
-    rng = np.random.default_rng(2)
-    count, width = 1100, 5
+def random_rings(rng: np.random.Generator, count: int, width: int, padding: int) -> tuple[Rings, np.ndarray]:
+    """Rings of a graph with overflow edges, and a mask that drops about a third of the directed edges."""
     rows = count + padding
-    edges = random_edges(rng, count, 0.003)
+    edges = random_edges(rng, count, 3.3 / count)
     drop = rng.random(len(edges)) < 0.3
     degree = np.bincount([target for target, _ in edges])
     over = np.maximum(degree - width, 0).sum()
     rings, flat = ring_tables(edges, rows, width, over + padding)
     keep = np.ones(rows * width + over + padding, bool)
     keep[[flat[edge] for edge in np.array(edges, dtype="i,i")[drop].tolist()]] = False
+    return rings, keep
+
+
+def _edge_values(target: jnp.ndarray, source: jnp.ndarray, rings: Rings) -> jnp.ndarray:
+    """Something at each edge that depends on both ends, not zero at absent edges."""
+    return jnp.cos(gather_targets(target, rings) - 2 * gather_sources(source, rings))
+
+
+def _neighbourhood_case(name: str, padding: int) -> Case:
+    rng, count = np.random.default_rng(4), 250
+    rings, keep = random_rings(rng, count, 5, padding)
+    target, source, value, cotangent = (padded(rng.normal(size=(count, 6)), count + padding) for _ in range(4))
+    if name == "vector_attention":
+
+        def apply(target, source, value):
+            return one_ring_vector_attention(2 * _edge_values(target, source, rings), value, rings, keep)
+
+        return Case(apply, (target, source, value), (count,) * 3, count, cotangent)
+    reduce = {"edge_mean": one_ring_mean, "edge_max": one_ring_max}[name]
+
+    def apply(target, source):
+        return reduce(_edge_values(target, source, rings), rings, keep)
+
+    return Case(apply, (target, source), (count,) * 2, count, cotangent)
+
+
+def _attention_case(shift: str, padding: int) -> Case:
+    """1100 vertices, so that there are three blocks of rows; scores spread over 60 and more. About a third of the
+    directed edges are dropped."""
+    rng, count = np.random.default_rng(2), 1100
+    rings, keep = random_rings(rng, count, 5, padding)
+    rows = count + padding
     query, key, value, cotangent = (padded(rng.normal(size=(count, 6)), rows) for _ in range(4))
     apply = functools.partial(one_ring_attention, rings=rings, keep=keep, shift=shift)
     return Case(apply, (12 * query, key, value), (count,) * 3, count, cotangent)
@@ -162,6 +199,8 @@ def make_case(name: str, padding: int = 13) -> Case:
         return _conv_case(name, padding)
     if name.startswith("attention"):
         return _attention_case(name.split("_")[1], padding)
+    if name in ("vector_attention", "edge_mean", "edge_max"):
+        return _neighbourhood_case(name, padding)
     return _mesh_case(name, padding)
 
 

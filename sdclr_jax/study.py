@@ -1,0 +1,26 @@
+"""Compares pre-trainings: python -m sdclr_jax.study --config=configs/study_NAME.py [--workdir=DIR] [--max_seconds=S]
+
+Trains and evaluates every variant with every seed and writes table.md, table.json and table.png. The same command goes
+on where it stopped. docs/studies.md tells what there is.
+"""
+
+import pathlib
+
+from sdclr_jax.evaluate import COLUMNS
+from sdclr_jax.table import read_run
+from trainlib.study import System, run_main
+
+FEW_SHOT = ("std", "all")
+
+
+def read_figures(workdir: pathlib.Path) -> dict[str, float]:
+    """Linear separability (all columns) and few-shot accuracy, in per cent, of the newest evaluated step."""
+    report = read_run(workdir).report
+    figures = {column.capitalize(): 100 * report["full"][column] for column in COLUMNS}
+    return figures | {f"Few-shot {column}": 100 * report["few"][column] for column in FEW_SHOT if "few" in report}
+
+
+SYSTEM = System("sdclr_jax.train", ("sdclr_jax.evaluate",), read_figures)
+
+if __name__ == "__main__":
+    run_main(SYSTEM, __doc__, "python -m sdclr_jax.study")

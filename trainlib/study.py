@@ -1,0 +1,196 @@
+"""A study: runs of several variants with several seeds, one after the other, and the table of their results.
+
+A run is a training and an evaluation, in processes of their own, in WORKDIR/VARIANT/seed_S. Finished runs are skipped
+and an unfinished one resumes, so the same command continues an interrupted study.
+"""
+
+import argparse
+import json
+import logging
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from trainlib.command import exit_code, set_up_logging
+from trainlib.errors import UsageError, UserError
+from trainlib.files import write_atomic
+from trainlib.flags import load_config_file
+from trainlib.stop import EXIT_STOPPED, Stopped, StopRequest
+from trainlib.study_table import Result, format_table, write_table
+
+RESULT, SPENT = "result.json", "spent.json"
+POLL_S = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class System(NamedTuple):
+    """What the studies of a package run.
+
+    Attributes:
+        train: module of the training main.
+        evaluate: module of the evaluation main and its arguments; the workdir is added.
+        read: workdir of an evaluated run -> its figures by column, in per cent.
+    """
+
+    train: str
+    evaluate: tuple[str, ...]
+    read: Callable[[pathlib.Path], Mapping[str, float]]
+
+
+class Run(NamedTuple):
+    """A variant with a seed: its folder, its config file with words, and the keys that it sets, "KEY=VALUE"."""
+
+    variant: str
+    seed: int
+    workdir: pathlib.Path
+    config: str
+    settings: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """ "VARIANT, seed S" """
+        return f"{self.variant}, seed {self.seed}"
+
+    def commands(self, system: System) -> list[list[str]]:
+        """Training and evaluation."""
+        keys = [f"--config.{setting}" for setting in self.settings]
+        train = [system.train, f"--config={self.config}", *keys]
+        return [
+            [sys.executable, "-m", *module, f"--workdir={self.workdir}"] for module in (train, list(system.evaluate))
+        ]
+
+    def result(self) -> Result | None:
+        """What a finished run left; None for others. Raises UserError where its settings were others."""
+        file = self.workdir / RESULT
+        if not file.is_file():
+            return None
+        content = json.loads(file.read_text())
+        if content.pop("run") != [self.config, *self.settings]:
+            raise UserError(
+                f"{self.workdir} was run with other settings than the study has now; delete that folder, or choose "
+                "another --workdir"
+            )
+        return Result(self.variant, self.seed, **content)
+
+
+def plan_runs(study: ConfigDict, workdir: pathlib.Path) -> list[Run]:
+    """All variants with the first seed, then all with the next.
+
+    study: `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}" where the
+    seed goes. Raises UsageError for files, words and keys that do not exist.
+    """
+    runs = []
+    for seed in study.seeds:
+        for variant, config, settings in study.variants:
+            config, *settings = (text.replace("{seed}", str(seed)) for text in (config, *settings))
+            load_config_file(config, settings)
+            runs.append(Run(variant, seed, workdir / variant / f"seed_{seed}", config, tuple(settings)))
+    if len({run.workdir for run in runs}) < len(runs):
+        raise UsageError("the study has a variant or a seed twice")
+    return runs
+
+
+def run_study(
+    study: ConfigDict, workdir: str | pathlib.Path, system: System, max_seconds: float | None = None
+) -> list[Result]:
+    """Does the runs that are not finished and writes table.md, table.json and table.png into `workdir` after each.
+
+    Returns the results of all runs. Raises Stopped, with the runs that are left, after a signal or `max_seconds`: the
+    running training saves and resumes the next time. Raises UserError where a run fails.
+    """
+    workdir = pathlib.Path(workdir)
+    runs = plan_runs(study, workdir)
+    deadline = time.monotonic() + max_seconds if max_seconds else None
+    with StopRequest() as stop:
+
+        def is_over() -> bool:
+            return stop.requested or (deadline is not None and time.monotonic() >= deadline)
+
+        for run in runs:
+            if run.result() is None:
+                _log.info("%s: %s", run.name, run.workdir)
+                if is_over() or not _do(run, system, is_over):
+                    left = [run.name for run in runs if run.result() is None]
+                    raise Stopped(f"{len(left)} of {len(runs)} runs are left: {'; '.join(left)}")
+                write_table(workdir, study, _results(runs))
+    write_table(workdir, study, _results(runs))
+    return _results(runs)
+
+
+def _results(runs: Sequence[Run]) -> list[Result]:
+    return [result for run in runs if (result := run.result()) is not None]
+
+
+def _do(run: Run, system: System, is_over: Callable[[], bool]) -> bool:
+    """Trains and evaluates; False where it was stopped."""
+    run.workdir.mkdir(parents=True, exist_ok=True)
+    log = run.workdir / "log.txt"
+    for command in run.commands(system):
+        began, before = time.monotonic(), _children_s()
+        status = _call(command, log, is_over)
+        spent = _add_spent(run.workdir / SPENT, time.monotonic() - began, _children_s() - before)
+        if status == EXIT_STOPPED:
+            return False
+        if status:
+            last = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            raise UserError(f"{run.name} ended with status {status}; {log} ends: {last}")
+    content = {"run": [run.config, *run.settings], "figures": dict(system.read(run.workdir)), **spent}
+    write_atomic(run.workdir / RESULT, (json.dumps(content, indent=1) + "\n").encode())
+    shown = "  ".join(f"{name} {value:.1f}" for name, value in content["figures"].items())
+    _log.info("%s: %s  (%.0f s, %.0f s of processor time)", run.name, shown, spent["wall_s"], spent["cpu_s"])
+    return True
+
+
+def _call(command: list[str], log: pathlib.Path, is_over: Callable[[], bool]) -> int:
+    """Runs a program to its end, which it is asked for once `is_over`; returns its exit status."""
+    with open(log, "ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        asked = False
+        while process.poll() is None:
+            if is_over() and not asked:
+                process.terminate()
+                asked = True
+            time.sleep(POLL_S)
+    return process.returncode
+
+
+def _children_s() -> float:
+    """Processor time of all ended child processes."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _add_spent(file: pathlib.Path, wall_s: float, cpu_s: float) -> dict[str, float]:
+    """The time of all processes of a run so far, interrupted ones too."""
+    before = json.loads(file.read_text()) if file.is_file() else {"wall_s": 0.0, "cpu_s": 0.0}
+    spent = {"wall_s": before["wall_s"] + wall_s, "cpu_s": before["cpu_s"] + cpu_s}
+    write_atomic(file, (json.dumps(spent) + "\n").encode())
+    return spent
+
+
+def run_main(system: System, description: str, prog: str) -> None:
+    """The command line of a package's studies; leaves the process with one of the exit codes of `command.exit_code`."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="configs/study_NAME.py, with words after a colon")
+    parser.add_argument("--workdir", help="folder of the runs and the table; default: runs/study_NAME")
+    parser.add_argument("--max_seconds", type=float, help="stop after this time; the same command goes on")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    arguments = parser.parse_args()
+    set_up_logging()
+    workdir = pathlib.Path(arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.split(":")[0]).stem))
+
+    def main() -> None:
+        study = load_config_file(arguments.config)
+        print(format_table(study, run_study(study, workdir, system, arguments.max_seconds)))
+        print(f"Table and picture: {workdir}")
+
+    sys.exit(exit_code(main, arguments.debug))

@@ -1,0 +1,120 @@
+"""The table of a study in Markdown, JSON and as a picture: mean and sample deviation over the seeds of a variant."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+
+class Result(NamedTuple):
+    """Of one run: figures by column in per cent, wall-clock and processor seconds of training and evaluation."""
+
+    variant: str
+    seed: int
+    figures: Mapping[str, float]
+    wall_s: float
+    cpu_s: float
+
+
+class Row(NamedTuple):
+    """The results of a variant, by seed; may be empty."""
+
+    variant: str
+    results: list[Result]
+
+    def values(self, column: str) -> np.ndarray:
+        """float [runs]"""
+        return np.array([result.figures[column] for result in self.results])
+
+    def seconds(self, field: str) -> float:
+        """Mean of "wall_s" or "cpu_s"."""
+        return float(np.mean([getattr(result, field) for result in self.results]))
+
+
+def make_rows(study: ConfigDict, results: Sequence[Result]) -> list[Row]:
+    """A row for each variant of the study, in its order."""
+    return [Row(name, [r for r in results if r.variant == name]) for name, *_ in study.variants]
+
+
+def _columns(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(column for result in results for column in result.figures))
+
+
+def deviation(values: np.ndarray) -> float | None:
+    """Sample deviation (divided by n - 1); None for fewer than two values."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def format_table(study: ConfigDict, results: Sequence[Result]) -> str:
+    """Markdown: mean ± sample deviation by variant and column, the published figures where the study has them."""
+    columns, paper = _columns(results), study.get("paper")
+    published = [paper.title] if paper else []
+    head = ["Variant", "Seeds", *columns, *published, "Wall s", "CPU s"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in make_rows(study, results):
+        cells = ["–"] * (len(columns) + 2)
+        if row.results:
+            cells = [_cell(row.values(column)) for column in columns]
+            cells += [f"{row.seconds(field):.0f}" for field in ("wall_s", "cpu_s")]
+        if paper:
+            cells.insert(len(columns), _published(paper, row.variant))
+        lines.append("| " + " | ".join([row.variant, str(len(row.results)), *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: np.ndarray) -> str:
+    spread = deviation(values)
+    return f"{values.mean():.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+
+
+def _published(paper: ConfigDict, variant: str) -> str:
+    value = dict(paper.figures).get(variant)
+    return "–" if value is None else f"{value:.1f}"
+
+
+def as_json(study: ConfigDict, results: Sequence[Result]) -> list[dict]:
+    """The rows with mean, deviation and the value of every run."""
+    rows = []
+    for row in make_rows(study, results):
+        entry = {"variant": row.variant, "seeds": [result.seed for result in row.results]}
+        for column in _columns(row.results):
+            values = row.values(column)
+            entry[column] = {"mean": values.mean(), "deviation": deviation(values), "values": values.tolist()}
+        for field in ("wall_s", "cpu_s"):
+            entry[field] = [getattr(result, field) for result in row.results]
+        rows.append(entry)
+    return rows
+
+
+def draw(path: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
+    """Bars with their values, a panel for each column; whiskers are sample deviations."""
+    rows = [row for row in make_rows(study, results) if row.results]
+    columns = _columns(results)
+    figure = Figure(figsize=(1.5 + 2.6 * len(columns), 1.2 + 0.32 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    places = np.arange(len(rows))
+    for axes, column in zip(figure.subplots(1, len(columns), squeeze=False, sharey=True)[0], columns):
+        values = [row.values(column) for row in rows]
+        means = np.array([v.mean() for v in values])
+        spreads = np.array([deviation(v) or 0 for v in values])
+        bars = axes.barh(places, means, xerr=spreads, capsize=2, color="C0", alpha=0.7)
+        axes.bar_label(bars, [_cell(v) for v in values], padding=3, fontsize=7)
+        axes.set(title=column, xlabel="%", xlim=(0, 1.45 * max((means + spreads).max(), 1)))
+        axes.set_yticks(places, [row.variant for row in rows])
+    figure.axes[0].invert_yaxis()
+    figure.suptitle(study.title)
+    figure.savefig(path, dpi=120)
+
+
+def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
+    """Writes table.md, table.json and table.png into the folder; nothing as long as there is no result."""
+    if not results:
+        return
+    (folder / "table.md").write_text(format_table(study, results))
+    (folder / "table.json").write_text(json.dumps(as_json(study, results), indent=1) + "\n")
+    draw(folder / "table.png", study, results)
