@@ -63,7 +63,7 @@ def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None
 def say(axes: Axes, text: str) -> None:
     """A plot without data: the reason instead."""
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=SOFT)
-    axes.set(xticks=[], yticks=[])
+    axes.set_yticks([])
 
 
 def run_title(records: dict[str, list[dict]]) -> str:

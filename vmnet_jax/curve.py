@@ -20,11 +20,15 @@ LOWER = (
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
     """Writes the picture; records: by run, as `trainlib.curves.read_runs` gives them."""
     figure = new_figure(11, 6.2, run_title(records))
-    grid = figure.add_gridspec(2, 6)
+    grid, first = figure.add_gridspec(2, 6), None
     for k, panel in enumerate(UPPER):
-        draw_panel(figure.add_subplot(grid[0, 2 * k : 2 * k + 2]), records, panel)
+        axes = figure.add_subplot(grid[0, 2 * k : 2 * k + 2], sharex=first)
+        draw_panel(axes, records, panel)
+        first = first or axes
     for k, panel in enumerate(LOWER):
-        draw_panel(figure.add_subplot(grid[1, 3 * k : 3 * k + 3]), records, panel)
+        axes = figure.add_subplot(grid[1, 3 * k : 3 * k + 3], sharex=first)
+        draw_panel(axes, records, panel)
+        axes.set_ylim(bottom=0)
     if len(records) > 1:
         legend_below(figure, figure.axes[0])
     figure.savefig(path)
