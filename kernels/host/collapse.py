@@ -1,12 +1,14 @@
-"""One edge collapse, and what it touches. The arrays are those of `kernels.host.surface.Surface`."""
+"""One edge collapse. The arrays are those of `kernels.host.surface.Surface`."""
+
+import numpy as np
 
 from kernels.host import quadrics as quadric
 from kernels.host.jit import compiled
-from kernels.host.surface import link, next_stamp, unlink
+from kernels.host.surface import BLOCK, LOW, drop, pack, rename, repack
 
 
-@compiled(error_model="numpy")
-def collapse(points, quadrics, faces, before, head, parent, apexes, v, u, x, y, z):
+@compiled(error_model="numpy", inline="always")
+def collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z):
     """Moves v into u and u to (x, y, z); faces that held both go.
 
     A third vertex that thereby loses its last face goes into u too, so that a component that runs out of faces ends
@@ -19,28 +21,31 @@ def collapse(points, quadrics, faces, before, head, parent, apexes, v, u, x, y, 
       Number of removed faces.
     """
     _absorb(quadrics, parent, v, u)
+    _make_room(fans, spans, v, u)
+    first = BLOCK * np.int64(spans[v, 0])
     removed = 0
-    corner = head[v]
-    head[v] = -1
-    while corner >= 0:
-        f, k = corner >> 2, corner & 3
-        following = faces[f, 4 + k]
-        if faces[f, 0] == u or faces[f, 1] == u or faces[f, 2] == u:
-            for j in range(3):
-                w = faces[f, j]
-                if w != v:
-                    unlink(faces, before, head, w, 4 * f + j)
-                    if w != u:
-                        apexes[removed] = w
-            faces[f, 0] = -1
+    for i in range(first, first + spans[v, 2]):
+        corner = fans[i]
+        a, b = (corner >> 32) & LOW, corner & LOW
+        if a == u:
+            drop(fans, spans, u, pack(b, v))
+            drop(fans, spans, b, pack(v, u))
+            apexes[removed] = b
+            removed += 1
+        elif b == u:
+            drop(fans, spans, u, pack(v, a))
+            drop(fans, spans, a, pack(u, v))
+            apexes[removed] = a
             removed += 1
         else:
-            faces[f, k] = u
-            link(faces, before, head, u, corner)
-        corner = following
+            rename(fans, spans, a, pack(b, v), pack(b, u))
+            rename(fans, spans, b, pack(v, a), pack(u, a))
+            fans[i - removed] = corner
+    spans[v, 2] -= removed
+    _join(fans, spans, v, u)
     for i in range(removed):
         w = apexes[i]
-        if head[w] < 0 and parent[w] == w:
+        if spans[w, 2] == 0 and parent[w] == w:
             _absorb(quadrics, parent, w, u)
     points[u, 0] = x
     points[u, 1] = y
@@ -49,43 +54,38 @@ def collapse(points, quadrics, faces, before, head, parent, apexes, v, u, x, y, 
     return removed
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", inline="always")
 def _absorb(quadrics, parent, v, u):
     parent[v] = u
     for j in range(10):
         quadrics[u, j] += quadrics[v, j]
 
 
-@compiled(error_model="numpy")
-def affected(faces, head, mark, apexes, removed, u, ring):
-    """Vertices whose candidates a collapse into u may have changed.
+@compiled(inline="always")
+def _make_room(fans, spans, v, u):
+    """Sees to it that a fan as long as those of v and u, and a quarter, can be had where neither has the blocks."""
+    if spans[-1, 0] + (np.int64(spans[v, 2]) + spans[u, 2]) * 5 // 4 // BLOCK + 1 > fans.shape[0] // BLOCK:
+        repack(fans, spans)
 
-    Args:
-      ring: int32[V], receives the neighbours of u, then the third vertices of removed faces that are no longer its
-        neighbours, then u.
 
-    Returns:
-      (number of neighbours of u, number of all).
-    """
-    stamp = next_stamp(mark)
-    mark[u] = stamp
-    count = 0
-    corner = head[u]
-    while corner >= 0:
-        f = corner >> 2
-        for k in range(3):
-            w = faces[f, k]
-            if mark[w] != stamp:
-                mark[w] = stamp
-                ring[count] = w
-                count += 1
-        corner = faces[f, 4 + (corner & 3)]
-    neighbours = count
-    for i in range(removed):
-        w = apexes[i]
-        if mark[w] != stamp:
-            mark[w] = stamp
-            ring[count] = w
-            count += 1
-    ring[count] = u
-    return neighbours, count + 1
+@compiled(inline="always")
+def _join(fans, spans, v, u):
+    """Moves the fan of v into that of u: to the end of it, or after v's, or both to new blocks, as there is room."""
+    size = spans[v, 2] + spans[u, 2]
+    if size > BLOCK * spans[u, 1]:
+        if size <= BLOCK * spans[v, 1]:
+            for j in range(2):
+                spans[v, j], spans[u, j] = spans[u, j], spans[v, j]
+            spans[v, 2], spans[u, 2] = spans[u, 2], spans[v, 2]
+        else:
+            first, block = BLOCK * np.int64(spans[u, 0]), np.int64(spans[-1, 0])
+            for i in range(spans[u, 2]):
+                fans[BLOCK * block + i] = fans[first + i]
+            spans[u, 0] = block
+            spans[u, 1] = size * 5 // 4 // BLOCK + 1
+            spans[-1, 0] += spans[u, 1]
+    source, end = BLOCK * np.int64(spans[v, 0]), BLOCK * np.int64(spans[u, 0]) + spans[u, 2]
+    for i in range(spans[v, 2]):
+        fans[end + i] = fans[source + i]
+    spans[u, 2] = size
+    spans[v, 2] = 0

@@ -10,7 +10,7 @@ from kernels.host.faces import box, checked_mesh, unique_faces
 from kernels.host.jit import compiled
 from kernels.host.morton import AXIS_BITS, morton_order
 from kernels.host.rounds import collapse_in_rounds
-from kernels.host.surface import new_surface
+from kernels.host.surface import faces_of, new_surface
 
 PLACEMENTS = ("half_edge", "optimal")
 ORDERS = ("rounds", "heap")
@@ -94,8 +94,7 @@ def decimate(
     coarse_rank = _rank(coarse_curve)
     trace = np.empty(len(vertices), np.int32)
     trace[curve] = coarse_rank[trace_along_curve]
-    living = surface.faces[surface.faces[:, 0] >= 0, :3]
-    coarse_faces = unique_faces(coarse_rank[trace_along_curve[living]], len(coarse))
+    coarse_faces = unique_faces(coarse_rank[trace_along_curve[faces_of(surface.fans, surface.spans)]], len(coarse))
     error = float(np.maximum(surface.points[kept, 3], 0.0).sum()) / scale**4
     reached = len(coarse_faces) <= target_faces and (len(coarse_faces) > 0 or target_faces == 0)
     return Decimation(coarse[coarse_curve], coarse_faces, trace, reached, error, rounds)

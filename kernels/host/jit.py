@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import njit
+from numba.extending import intrinsic
 
 SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(pathlib.Path(__file__).parent.glob("*.py"))))
 """Checksum of the folder. Numba's cache looks at the date of one file only, while a kernel contains the code of others
@@ -23,3 +24,20 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
         return njit(cache=True, nogil=True, **options)(kernel)
 
     return decorate if function is None else decorate(function)
+
+
+@intrinsic
+def borrowed(typing_context, array):
+    """The same array for use inside one kernel, which its caller keeps alive: its references are not counted.
+
+    Numba counts, with locked instructions, the references to every array in sight of a call or a loop with two exits;
+    in the collapse of edges that took a fifth of the time.
+    """
+
+    def generate(context, builder, signature, arguments):
+        view = context.make_array(signature.return_type)(context, builder, arguments[0])
+        view.meminfo = view.meminfo.type(None)
+        view.parent = view.parent.type(None)
+        return view._getvalue()
+
+    return array(array), generate

@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.host import quadrics as quadric
 from kernels.host.jit import compiled
-from kernels.host.surface import next_stamp
+from kernels.host.surface import BLOCK, LOW, next_stamp
 
 QUALITY_THRESHOLD = 0.2
 """Faces whose 2 area / longest edge^2 falls below this make a collapse dearer by the ratio (equilateral: 0.87)."""
@@ -45,32 +45,26 @@ def error(points, quadrics, v, u, optimal):
 
 
 @compiled(error_model="numpy")
-def least_error(points, quadrics, faces, head, mark, v, optimal):
+def least_error(points, quadrics, fans, spans, v, optimal):
     """The neighbour with which v has the least error, the lowest of equals; (inf, -1) without neighbours."""
-    stamp = next_stamp(mark)
-    mark[v] = stamp
     q = quadric.load(quadrics, v)
-    least, partner = np.inf, np.int32(-1)
-    corner = head[v]
-    while corner >= 0:
-        f = corner >> 2
-        for k in range(3):
-            u = faces[f, k]
-            if mark[u] == stamp:
-                continue
-            mark[u] = stamp
+    least, partner = np.inf, np.int64(-1)
+    first = BLOCK * np.int64(spans[v, 0])
+    for i in range(first, first + spans[v, 2]):
+        corner = fans[i]
+        for k in range(2):
+            u = corner & LOW if k else (corner >> 32) & LOW
             if optimal:
                 cost = quadric.best_place(quadrics, points, v, u)[0]
             else:
                 cost = max(quadric.evaluate(q, points[u, 0], points[u, 1], points[u, 2]) + points[u, 3], 0.0)
             if cost < least or (cost == least and u < partner):
                 least, partner = cost, u
-        corner = faces[f, 4 + (corner & 3)]
     return least + _TINY, partner
 
 
 @compiled(error_model="numpy", inline="always")
-def _fan(points, faces, head, v, u, x, y, z):
+def _fan(points, fans, spans, v, u, x, y, z):
     """The faces of v without u when v moves to (x, y, z).
 
     Returns:
@@ -78,14 +72,9 @@ def _fan(points, faces, head, v, u, x, y, z):
     """
     quality, flipped, shared = QUALITY_THRESHOLD * QUALITY_THRESHOLD, 0, 0
     vx, vy, vz = points[v, 0], points[v, 1], points[v, 2]
-    corner = head[v]
-    while corner >= 0:
-        f, k = corner >> 2, corner & 3
-        k = k + 1 if k < 2 else 0
-        a = faces[f, k]
-        k = k + 1 if k < 2 else 0
-        b = faces[f, k]
-        corner = faces[f, 4 + (corner & 3)]
+    first = BLOCK * np.int64(spans[v, 0])
+    for i in range(first, first + spans[v, 2]):
+        a, b = (fans[i] >> 32) & LOW, fans[i] & LOW
         if a == u or b == u:
             shared += 1
             continue
@@ -107,50 +96,46 @@ def _fan(points, faces, head, v, u, x, y, z):
 
 
 @compiled(error_model="numpy", inline="always")
-def _common_neighbours(faces, head, mark, v, u):
-    around_v = next_stamp(mark)
-    seen = next_stamp(mark)
-    corner = head[v]
-    while corner >= 0:
-        f = corner >> 2
-        for k in range(3):
-            mark[faces[f, k]] = around_v
-        corner = faces[f, 4 + (corner & 3)]
+def _common_neighbours(fans, spans, mark, v, u):
+    around_v, seen = next_stamp(mark), next_stamp(mark)
+    first = BLOCK * np.int64(spans[v, 0])
+    for i in range(first, first + spans[v, 2]):
+        corner = fans[i]
+        mark[(corner >> 32) & LOW] = around_v
+        mark[corner & LOW] = around_v
     mark[v] = seen
     mark[u] = seen
     count = 0
-    corner = head[u]
-    while corner >= 0:
-        f = corner >> 2
-        for k in range(3):
-            w = faces[f, k]
-            if mark[w] == around_v:
-                mark[w] = seen
-                count += 1
-        corner = faces[f, 4 + (corner & 3)]
+    first = BLOCK * np.int64(spans[u, 0])
+    for i in range(first, first + spans[u, 2]):
+        corner = fans[i]
+        for k in range(2):
+            w = corner & LOW if k else (corner >> 32) & LOW
+            count += mark[w] == around_v
+            mark[w] = seen
     return count
 
 
 @compiled(error_model="numpy", inline="always")
-def price(points, quadrics, faces, head, mark, v, u, optimal):
+def price(points, quadrics, fans, spans, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
     cost, x, y, z = error(points, quadrics, v, u, optimal)
-    quality, flipped, shared = _fan(points, faces, head, v, u, x, y, z)
+    quality, flipped, shared = _fan(points, fans, spans, v, u, x, y, z)
     if optimal:
-        other_quality, other_flipped, shared = _fan(points, faces, head, u, v, x, y, z)
+        other_quality, other_flipped, shared = _fan(points, fans, spans, u, v, x, y, z)
         quality = min(quality, other_quality)
         flipped += other_flipped
     if quality < QUALITY_THRESHOLD * QUALITY_THRESHOLD:
         cost *= max(QUALITY_THRESHOLD / max(np.sqrt(quality), WORST_QUALITY), 1.0)
     if flipped > 0:
         cost *= FLIP_PENALTY
-    if _common_neighbours(faces, head, mark, v, u) > shared:
+    if _common_neighbours(fans, spans, mark, v, u) > shared:
         cost *= LINK_PENALTY
     return cost, x, y, z
 
 
-@compiled(error_model="numpy")
-def cheapest(points, quadrics, faces, head, mark, candidates, bounds, v, first, enough, optimal):
+@compiled(error_model="numpy", inline="always")
+def cheapest(points, quadrics, fans, spans, mark, candidates, bounds, v, first, enough, optimal):
     """The neighbour with which the collapse of v has the least price, the lowest of equals.
 
     Errors bound prices from below, so only neighbours whose error is not above the least price so far are priced.
@@ -168,27 +153,27 @@ def cheapest(points, quadrics, faces, head, mark, candidates, bounds, v, first, 
     while i < count:
         u = candidates[i]
         if bounds[i] <= best:
-            cost, ux, uy, uz = price(points, quadrics, faces, head, mark, v, u, optimal)
+            cost, ux, uy, uz = price(points, quadrics, fans, spans, mark, v, u, optimal)
             if cost < best or (cost == best and u < partner):
                 best, partner, x, y, z = cost, u, ux, uy, uz
         i += 1
         if i == 1 and best > enough:
-            count = _rivals(points, quadrics, faces, head, mark, candidates, bounds, v, first, best, optimal)
+            count = _rivals(points, quadrics, fans, spans, mark, candidates, bounds, v, first, best, optimal)
     return best, partner, x, y, z
 
 
 @compiled(error_model="numpy", inline="always")
-def _rivals(points, quadrics, faces, head, mark, candidates, bounds, v, first, best, optimal):
+def _rivals(points, quadrics, fans, spans, mark, candidates, bounds, v, first, best, optimal):
     """Appends the neighbours of v whose error is not above `best`, with their errors, to `first`; returns the count."""
     stamp = next_stamp(mark)
     mark[v] = stamp
     mark[first] = stamp
     count = 1
-    corner = head[v]
-    while corner >= 0:
-        f = corner >> 2
-        for k in range(3):
-            u = faces[f, k]
+    start = BLOCK * np.int64(spans[v, 0])
+    for j in range(start, start + spans[v, 2]):
+        corner = fans[j]
+        for k in range(2):
+            u = corner & LOW if k else (corner >> 32) & LOW
             if mark[u] != stamp:
                 mark[u] = stamp
                 bound = error(points, quadrics, v, u, optimal)[0]
@@ -196,5 +181,4 @@ def _rivals(points, quadrics, faces, head, mark, candidates, bounds, v, first, b
                     candidates[count] = u
                     bounds[count] = bound
                     count += 1
-        corner = faces[f, 4 + (corner & 3)]
     return count

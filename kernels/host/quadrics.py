@@ -21,7 +21,7 @@ _REACH = 2.0
 """A minimum further from the middle of the edge than this many of its lengths is not used."""
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", inline="always")
 def load(quadrics, v):
     """Row v as a tuple."""
     return (
@@ -38,7 +38,7 @@ def load(quadrics, v):
     )
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", inline="always")
 def evaluate(q, x, y, z):
     """q(x, y, z)"""
     xx, xy, xz, yy, yz, zz, bx, by, bz, c = q
@@ -95,7 +95,7 @@ def best_place(quadrics, points, v, u):
     return max(at_v, 0.0), vx, vy, vz
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", inline="always")
 def add_plane(quadrics, v, nx, ny, nz, d, weight):
     """Adds weight * (n . p + d)^2 to row v; n a unit vector."""
     quadrics[v, 0] += weight * nx * nx
@@ -110,7 +110,7 @@ def add_plane(quadrics, v, nx, ny, nz, d, weight):
     quadrics[v, 9] += weight * d * d
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", inline="always")
 def add_point(quadrics, v, x, y, z, weight):
     """Adds weight * |p - (x, y, z)|^2 to row v."""
     quadrics[v, 0] += weight
@@ -122,7 +122,7 @@ def add_point(quadrics, v, x, y, z, weight):
     quadrics[v, 9] += weight * (x * x + y * y + z * z)
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", inline="always")
 def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
     """Adds a face to the quadrics of its corners: its plane, their places, and the uprights on its open edges."""
     ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
@@ -142,7 +142,7 @@ def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
             _add_upright(quadrics, points, v, u, nx, ny, nz)
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", inline="always")
 def _add_upright(quadrics, points, v, u, nx, ny, nz):
     """Adds to both ends of edge (v, u) the plane through it that contains the normal n of its face."""
     ex, ey, ez = points[u, 0] - points[v, 0], points[u, 1] - points[v, 1], points[u, 2] - points[v, 2]

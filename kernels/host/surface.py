@@ -1,9 +1,9 @@
 """The triangle mesh that edge collapses work on.
 
-The corner of face f at its k-th vertex, k < 3, has the number 4 f + k. The corners at one vertex form a doubly linked
-list, so that a face leaves the list of a vertex with very many faces as fast as any other. The kernels take the arrays
-one by one: Numba counts the references to arrays inside a tuple at every call, and its cache of a kernel that takes a
-class cannot be read once the class has moved.
+A vertex keeps its fan: for each of its faces (v, a, b) the two others as one number, a * 2^32 + b. Fans lie in blocks
+of 64 bytes, so that one look at memory brings all faces around a vertex, and the looks at what they name do not wait
+for one another. The kernels take the arrays one by one: Numba's cache of a kernel that takes a class cannot be read
+once the class has moved.
 """
 
 from typing import NamedTuple
@@ -13,6 +13,12 @@ import numpy as np
 from kernels.host import quadrics as quadric
 from kernels.host.jit import compiled
 
+BLOCK = 8
+"""Corners in a block."""
+
+LOW = 0x7FFFFFFF
+"""Mask of the second vertex in a corner."""
+
 
 class Surface(NamedTuple):
     """A mesh under collapse; the arrays are changed in place.
@@ -20,76 +26,96 @@ class Surface(NamedTuple):
     Attributes:
       points: float64[V, 4] position, and the value of the vertex's own quadric there.
       quadrics: float64[V, 10] see `kernels.host.quadrics`.
-      faces: int32[F, 8] three vertices in columns 0 to 2, the corners that follow those of the face in the lists of
-        its vertices in columns 4 to 6, -1 at the end of a list. A removed face has -1 in column 0.
-      before: int32[4 F] the corner before each corner, -1 at the head of a list.
-      head: int32[V] first corner at each vertex, -1 for a vertex without faces.
+      fans: int64[B * BLOCK] the corners (a, b) of the faces (v, a, b) of each vertex, in any order.
+      spans: int32[V + 1, 3] first block, number of blocks, and number of corners of each vertex; the last row holds the
+        first block that was never given out.
       parent: int32[V] the vertex that each one went into; itself while it lives.
     """
 
     points: np.ndarray
     quadrics: np.ndarray
-    faces: np.ndarray
-    before: np.ndarray
-    head: np.ndarray
+    fans: np.ndarray
+    spans: np.ndarray
     parent: np.ndarray
 
 
 def new_surface(positions: np.ndarray, triangles: np.ndarray) -> Surface:
     """Surface of float64[V, 3] positions and int32[F, 3] faces without degenerate or repeated ones."""
-    return Surface(*_new_surface(positions, triangles))
-
-
-@compiled
-def _new_surface(positions, triangles):
-    num_vertices, num_faces = positions.shape[0], triangles.shape[0]
-    points = np.zeros((num_vertices, 4))
+    num_vertices, num_faces = len(positions), len(triangles)
+    points = np.empty((num_vertices, 4))
     points[:, :3] = positions
-    faces = np.full((num_faces, 8), np.int32(-1))
-    before = np.full(4 * num_faces, np.int32(-1))
-    head = np.full(num_vertices, np.int32(-1))
-    degree = np.zeros(num_vertices, np.int32)
-    for f in range(num_faces - 1, -1, -1):
-        for k in range(3):
-            v = triangles[f, k]
-            faces[f, k] = v
-            degree[v] += 1
-            link(faces, before, head, v, 4 * f + k)
     quadrics = np.zeros((num_vertices, 10))
-    for f in range(num_faces):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        open_ab = _is_open(faces, head, degree, a, b)
-        open_bc = _is_open(faces, head, degree, b, c)
-        open_ca = _is_open(faces, head, degree, c, a)
-        quadric.add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca)
-    for v in range(num_vertices):
-        points[v, 3] = quadric.evaluate(quadric.load(quadrics, v), points[v, 0], points[v, 1], points[v, 2])
-    parent = np.arange(num_vertices).astype(np.int32)
-    return points, quadrics, faces, before, head, parent
+    # Room for all fans packed together, each with a block that is not full, and for the longest that two can give.
+    fans = np.empty(BLOCK * (num_vertices + 3 * num_faces // 4 + 3), np.int64)
+    spans = np.zeros((num_vertices + 1, 3), np.int32)
+    _fill(triangles, fans, spans)
+    _add_quadrics(points, quadrics, triangles, fans, spans)
+    return Surface(points, quadrics, fans, spans, np.arange(num_vertices, dtype=np.int32))
 
 
 @compiled
-def link(faces, before, head, v, corner):
-    """Puts a corner at the head of v's list."""
-    first = head[v]
-    head[v] = corner
-    faces[corner >> 2, 4 + (corner & 3)] = first
-    if first >= 0:
-        before[first] = corner
-    before[corner] = -1
+def count_faces(spans):
+    """Number of faces as they are now."""
+    corners = 0
+    for v in range(spans.shape[0] - 1):
+        corners += spans[v, 2]
+    return corners // 3
 
 
 @compiled
-def unlink(faces, before, head, v, corner):
-    """Takes a corner out of v's list."""
-    previous, following = before[corner], faces[corner >> 2, 4 + (corner & 3)]
-    if previous >= 0:
-        faces[previous >> 2, 4 + (previous & 3)] = following
-    if following >= 0:
-        before[following] = previous
-    head[v] = following if head[v] == corner else head[v]
-    before[corner] = -1
-    faces[corner >> 2, 4 + (corner & 3)] = -1
+def faces_of(fans, spans):
+    """int32[G, 3] faces as they are now, each starting with its lowest vertex."""
+    faces = np.empty((count_faces(spans), 3), np.int32)
+    count = 0
+    for v in range(spans.shape[0] - 1):
+        first = BLOCK * np.int64(spans[v, 0])
+        for i in range(first, first + spans[v, 2]):
+            a, b = fans[i] >> 32, fans[i] & LOW
+            if v < a and v < b:
+                faces[count, 0], faces[count, 1], faces[count, 2] = v, a, b
+                count += 1
+    return faces
+
+
+@compiled(inline="always")
+def pack(a, b):
+    """Corner of two vertices."""
+    return (np.int64(a) << 32) | np.int64(b)
+
+
+@compiled(inline="always")
+def drop(fans, spans, v, corner):
+    """Takes a corner out of v's fan."""
+    i = BLOCK * np.int64(spans[v, 0])
+    while fans[i] != corner:
+        i += 1
+    spans[v, 2] -= 1
+    fans[i] = fans[BLOCK * np.int64(spans[v, 0]) + spans[v, 2]]
+
+
+@compiled(inline="always")
+def rename(fans, spans, v, corner, other):
+    """Puts another corner in the place of one in v's fan."""
+    i = BLOCK * np.int64(spans[v, 0])
+    while fans[i] != corner:
+        i += 1
+    fans[i] = other
+
+
+@compiled
+def repack(fans, spans):
+    """Moves all fans to the beginning, in the order of the vertices."""
+    old = fans.copy()
+    block = 0
+    for v in range(spans.shape[0] - 1):
+        first = BLOCK * np.int64(spans[v, 0])
+        size = spans[v, 2]
+        spans[v, 0] = block
+        spans[v, 1] = (size + BLOCK - 1) // BLOCK
+        for i in range(size):
+            fans[BLOCK * block + i] = old[first + i]
+        block += spans[v, 1]
+    spans[-1, 0] = block
 
 
 @compiled
@@ -98,25 +124,73 @@ def new_marks(num_vertices):
     return np.zeros(num_vertices + 1, np.int64)
 
 
-@compiled
+@compiled(inline="always")
 def next_stamp(mark):
     """A stamp that no vertex bears."""
     mark[-1] += 1
     return mark[-1]
 
 
+@compiled(error_model="numpy", inline="always")
+def gather(fans, spans, mark, stamp, v, ring, count):
+    """Appends the vertices of v's fan that do not bear the stamp to the ring, and stamps them; gives the new count."""
+    first = BLOCK * np.int64(spans[v, 0])
+    for i in range(first, first + spans[v, 2]):
+        corner = fans[i]
+        a, b = (corner >> 32) & LOW, corner & LOW
+        ring[count] = a
+        count += mark[a] != stamp
+        mark[a] = stamp
+        ring[count] = b
+        count += mark[b] != stamp
+        mark[b] = stamp
+    return count
+
+
 @compiled
-def _is_open(faces, head, degree, v, u):
+def _fill(triangles, fans, spans):
+    for f in range(triangles.shape[0]):
+        for k in range(3):
+            spans[triangles[f, k], 1] += 1
+    block = 0
+    for v in range(spans.shape[0] - 1):
+        spans[v, 0] = block
+        spans[v, 1] = (spans[v, 1] + BLOCK - 1) // BLOCK
+        block += spans[v, 1]
+    spans[-1, 0] = block
+    for f in range(triangles.shape[0]):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        _append(fans, spans, a, pack(b, c))
+        _append(fans, spans, b, pack(c, a))
+        _append(fans, spans, c, pack(a, b))
+
+
+@compiled(inline="always")
+def _append(fans, spans, v, corner):
+    fans[BLOCK * np.int64(spans[v, 0]) + spans[v, 2]] = corner
+    spans[v, 2] += 1
+
+
+@compiled
+def _add_quadrics(points, quadrics, triangles, fans, spans):
+    for f in range(triangles.shape[0]):
+        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        open_ab = _is_open(fans, spans, a, b)
+        open_bc = _is_open(fans, spans, b, c)
+        open_ca = _is_open(fans, spans, c, a)
+        quadric.add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca)
+    for v in range(points.shape[0]):
+        points[v, 3] = quadric.evaluate(quadric.load(quadrics, v), points[v, 0], points[v, 1], points[v, 2])
+
+
+@compiled(inline="always")
+def _is_open(fans, spans, v, u):
     """Whether one face alone has the edge (v, u)."""
-    if degree[u] < degree[v]:
+    if spans[u, 2] < spans[v, 2]:
         v, u = u, v
     count = 0
-    corner = head[v]
-    while corner >= 0:
-        f = corner >> 2
-        if faces[f, 0] == u or faces[f, 1] == u or faces[f, 2] == u:
-            count += 1
-            if count > 1:
-                return False
-        corner = faces[f, 4 + (corner & 3)]
-    return True
+    first = BLOCK * np.int64(spans[v, 0])
+    for i in range(first, first + spans[v, 2]):
+        corner = fans[i]
+        count += (corner >> 32 == u) | (corner & LOW == u)
+    return count == 1
