@@ -23,6 +23,8 @@ from jax._src.distributed import global_state  # the client of the key-value sto
 
 from trainlib.errors import UserError
 
+EXIT_STOPPED = 75
+"""Exit status of a run that was stopped by a signal and continues when the same command runs again (EX_TEMPFAIL)."""
 JOIN_S = 300
 """Seconds that a process waits for the others at the start."""
 DEAD_S = 30
@@ -109,9 +111,7 @@ class _Peers:
             try:
                 said = dict(self.client.key_value_dir_get("end/"))
             except jax.errors.JaxRuntimeError:
-                if not self._closed.is_set():
-                    self._follow(1, f"process 0 has ended. {_REMEDY}")
-                return
+                continue  # JAX itself ends this process if process 0 is gone
             for key, text in said.items():
                 _, kind, sender = key.split("/")
                 if kind == "leave" and int(sender) != self.index:
@@ -146,12 +146,14 @@ def join(coordinator: str | None = None, num_processes: int | None = None, index
     """
     global _peers
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    late = threading.Timer(JOIN_S, _give_up, args=(coordinator or "the cluster's address", num_processes or "all"))
+    late.start()
     try:
         jax.distributed.initialize(
             coordinator,
             num_processes,
             index,
-            initialization_timeout=JOIN_S,
+            initialization_timeout=2 * JOIN_S,
             heartbeat_timeout_seconds=DEAD_S,
             shutdown_timeout_seconds=_SHUTDOWN_S,
         )
@@ -160,8 +162,17 @@ def join(coordinator: str | None = None, num_processes: int | None = None, index
         raise UserError(f"JAX does not know this cluster: {error} {remedy}") from error
     except RuntimeError as error:
         raise UserError(f"process {index} of {num_processes} could not join at {coordinator}: {error}") from error
+    finally:
+        late.cancel()
     _peers = _Peers(global_state.client, global_state.process_id, global_state.num_processes)
     require_same("the number of devices", jax.local_device_count())
+
+
+def _give_up(address: str, number: int | str) -> None:
+    """JAX would end the process too, without saying what is missing."""
+    text = f"error: {number} processes have not come together at {address} within {JOIN_S} s. Start every one of them, "
+    os.write(2, f"{text}with the same address, which all hosts can reach\n".encode())
+    os._exit(1)
 
 
 def count() -> int:
@@ -269,9 +280,9 @@ def end(status: int) -> None:
     if status and not _peers.end_together:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
-        if status == 1:
+        if status != EXIT_STOPPED:
             _log.error("All processes end. If another one has ended before this one, its output says why")
-        _peers.leave(status, "ended with an error" if status == 1 else "stopped")
+        _peers.leave(status, "stopped" if status == EXIT_STOPPED else "ended with an error")
     _peers.close()
     _peers = None
     jax.distributed.shutdown()

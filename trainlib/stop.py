@@ -15,9 +15,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from trainlib import processes
-
-EXIT_STOPPED = 75
-"""Exit status of a run that was stopped by a signal and continues when the same command runs again (EX_TEMPFAIL)."""
+from trainlib.processes import EXIT_STOPPED
 
 _EXIT_ABORTED = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

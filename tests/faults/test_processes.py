@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from trainlib.processes import DEAD_S
 
@@ -67,6 +68,26 @@ def test_invariant_two_processes_equal_one_with_as_many_devices(run, arguments, 
     assert code == 0, program.err
     (ours, lines), (theirs, expected) = read_run(together(module)), read_run(tmp_path)
     assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+    assert lines == expected
+
+
+def test_invariant_images_from_files_are_those_of_one_process(start, run, read_run, tmp_path):
+    """Each process decodes its own devices' share of every batch."""
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        path = tmp_path / "images" / f"class_{number % 3}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 16, 3), np.uint8)).save(path)
+    small = {"data_path": tmp_path / "images", "canvas": 16, "view_size": 8, "projection_size": 16, "batch_size": 10}
+    command = ["sdclr_jax.train", "--config=configs/sdclr_folder.py:simclr,smoke"]
+    command += [f"--config.{name}={value}" for name, value in small.items()]
+    two = Pair(start, *command, f"--workdir={tmp_path / 'two'}")
+    assert two.finish() == [0, 0], two.err
+    code, program = run(*command, f"--workdir={tmp_path / 'one'}", devices=2)
+    assert code == 0, program.err
+    (ours, lines), (theirs, expected) = read_run(tmp_path / "two"), read_run(tmp_path / "one")
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], err_msg=name)
     assert lines == expected

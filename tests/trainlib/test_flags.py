@@ -106,6 +106,11 @@ def never(config, workdir):
         (["--workdir=w", "--speed=3"], "speed"),
         (["--workdir=w", "scan.ply"], "not understood: scan.ply"),
         ([], "--workdir=DIR is needed"),
+        (["--workdir=w", "--coordinator=a:1", "--process_id=0"], "all of --coordinator=HOST:PORT --num_processes=N"),
+        (["--workdir=w", "--num_processes=2"], "all of --coordinator=HOST:PORT --num_processes=N"),
+        (["--workdir=w", "--coordinator=7000", "--num_processes=2", "--process_id=0"], "is not HOST:PORT"),
+        (["--workdir=w", "--coordinator=a:1", "--num_processes=2", "--process_id=2"], "not one of 0 .. 1"),
+        (["--workdir=w", "--distributed", "--process_id=2"], "for clusters that JAX knows"),
     ],
 )
 def test_a_wrong_command_line_is_2(program, arguments, message):
