@@ -1,4 +1,4 @@
-"""Readers for OBJ, OFF and STL. Each takes a path (for messages) and the file's bytes and returns a RawMesh."""
+"""Readers for OFF and STL. Each takes a path (for messages) and the file's bytes and returns a RawMesh."""
 
 import itertools
 import pathlib
@@ -12,37 +12,6 @@ from preprocess.mesh import MeshError, RawMesh, counted
 _EXPORT_AGAIN = "Export it again, or convert it to PLY."
 _STL_HEADER = 84
 _STL_TRIANGLE = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-
-
-def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
-    """`v x y z [r g b]` and `f` lines of a Wavefront OBJ, in the order of the `v` lines; all else is left out.
-
-    Negative indices count back from the latest vertex. Textures are not read.
-    """
-    vertex_lines, face_lines, seen = [], [], []
-    textured = False
-    for line in content.replace(b"\\\n", b" ").replace(b"\\\r\n", b" ").splitlines():
-        keyword, _, rest = line.strip().partition(b" ")
-        if keyword == b"v":
-            vertex_lines.append(rest.split())
-        elif keyword == b"f":
-            face_lines.append(rest.split())
-            seen.append(len(vertex_lines))
-        textured |= keyword == b"usemtl"
-    widths = {len(words) for words in vertex_lines}
-    if not widths <= {3, 4, 6, 7} or len(widths) > 1:
-        raise MeshError(path, f"`v` lines with {sorted(widths)} numbers", _EXPORT_AGAIN)
-    counts = np.array([len(words) for words in face_lines], np.int64)
-    try:
-        table = _number_table(vertex_lines)
-        given = _index_array(word.split(b"/", 1)[0] for words in face_lines for word in words)
-    except ValueError as error:
-        raise MeshError(path, f"a `v` or `f` line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
-    corners = np.where(given > 0, given - 1, np.repeat(np.array(seen, np.int64), counts) + given)
-    corners[given == 0] = -1
-    colors = table[:, -3:] if widths & {6, 7} else None
-    notes = ["materials and textures are not read from OBJ"] if textured and colors is None else []
-    return RawMesh(table[:, :3].copy(), corners, counts, colors, notes=notes, first=1)
 
 
 def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -65,10 +34,10 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
     if len(widths) > 1 or not widths <= {3, 6, 7}:
         raise MeshError(path, f"vertex lines with {sorted(widths)} numbers", _EXPORT_AGAIN)
     try:
-        table = _number_table(vertex_lines)
-        counts = _index_array(words[0] for words in face_lines)
+        table = number_table(vertex_lines)
+        counts = index_array(words[0] for words in face_lines)
         _check_corner_counts(path, counts, face_lines)
-        flat = _index_array(word for words, count in zip(face_lines, counts) for word in words[1 : 1 + count])
+        flat = index_array(word for words, count in zip(face_lines, counts) for word in words[1 : 1 + count])
     except MeshError:
         raise
     except ValueError as error:
@@ -94,7 +63,7 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
     if content[:5].lower() == b"solid" and len(content) != size:
         numbers = re.findall(rb"^\s*vertex\s+(\S+)\s+(\S+)\s+(\S+)\s*$", content, re.MULTILINE)
         try:
-            vertices = _number_table(numbers)
+            vertices = number_table(numbers)
         except ValueError as error:
             raise MeshError(path, f"a `vertex` line that is no list of numbers ({error})", _EXPORT_AGAIN) from None
         facets = content.count(b"endfacet")
@@ -111,7 +80,7 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
     return RawMesh(vertices, np.arange(len(vertices)), np.full(len(vertices) // 3, 3, np.int64))
 
 
-def _number_table(lines: list) -> np.ndarray:
+def number_table(lines: list) -> np.ndarray:
     """Lines of equally many words, as bytes, to float64 [lines, words]; no lines give [0, 3]. Raises ValueError."""
     if not lines:
         return np.zeros((0, 3))
@@ -120,7 +89,7 @@ def _number_table(lines: list) -> np.ndarray:
     return np.fromiter(map(float, words), np.float64, width * len(lines)).reshape(-1, width)
 
 
-def _index_array(words: Iterable[bytes]) -> np.ndarray:
+def index_array(words: Iterable[bytes]) -> np.ndarray:
     """Whole numbers as bytes to int64 [words]. Raises ValueError for what is none or has more than 64 bits."""
     try:
         return np.fromiter(map(int, words), np.int64)

@@ -18,6 +18,7 @@ from preprocess.weld import weld
 LEVELS = 7
 PLACEMENTS = ("half_edge", "optimal")
 LEVEL0_LABELS = ("nearest", "majority")
+HIERARCHIES = ("vc+qem", "vc", "qem")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,20 @@ class HierarchyParams:
     def from_dict(cls, params: dict) -> "HierarchyParams":
         """From `to_dict` or from the params of a scene file, whose other entries are not the hierarchy's."""
         return cls(**{field.name: params[field.name] for field in dataclasses.fields(cls)})
+
+
+def plan_levels(hierarchy: str, cells: tuple[float, ...], ratio: float) -> tuple[tuple[float, ...], int]:
+    """Clustering cells and number of quadric levels of one of `HIERARCHIES`.
+
+    "vc+qem": the cells given, then quadric levels. "vc": clustering at all levels; after the cells given they grow by
+    `ratio ** -0.5`, which leaves about the share of the faces that a quadric level keeps. "qem": quadric levels only.
+    """
+    if hierarchy == "qem":
+        return (), LEVELS
+    if hierarchy == "vc+qem":
+        return cells, LEVELS - len(cells)
+    more = range(1, LEVELS - len(cells) + 1)
+    return (*cells, *(cells[-1] * ratio ** (-0.5 * step) for step in more)), 0
 
 
 class Hierarchy(NamedTuple):

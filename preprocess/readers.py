@@ -6,8 +6,9 @@ import pathlib
 import numpy as np
 
 from preprocess.checks import checked_mesh
-from preprocess.formats import read_obj, read_off, read_stl
+from preprocess.formats import read_off, read_stl
 from preprocess.mesh import Mesh, MeshError, RawMesh, counted
+from preprocess.obj import read_obj
 from preprocess.ply import read_ply, read_ply_labels
 
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from preprocess.arguments import count
 from preprocess.atomic import atomic_file
-from preprocess.hierarchy import LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams
+from preprocess.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
 from preprocess.label_choice import check_label_map, choose_label_map
 from preprocess.labels import write_label_map
 from preprocess.mesh import MeshError, counted
@@ -185,6 +185,13 @@ def _parser() -> argparse.ArgumentParser:
         help="clustering cells, finest first, in metres (or the unit of --units none); each is one level, 1 to 6 of "
         f"them, and quadric levels fill up to {LEVELS} (default 0.02,0.04: two and five)",
     )
+    add(
+        "--hierarchy",
+        choices=HIERARCHIES,
+        default=HIERARCHIES[0],
+        help="cells, then quadric collapse (the default); or clustering at all levels, with growing cells after the "
+        "first; or quadric collapse at all levels",
+    )
     add("--quadric_levels", type=count, metavar="N", help=f"levels after the cells; together they must be {LEVELS}")
     add("--ratio", type=float, default=0.3, help="faces that each quadric level keeps (default 0.3)")
     add("--placement", choices=PLACEMENTS, default="half_edge", help="where collapsed vertices go")
@@ -201,10 +208,16 @@ def _params(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> Hiera
     except ValueError:
         parser.error(f"--cells {flags.cells}: write lengths parted by commas, such as 0.02,0.04")
     try:
-        quadric_levels = LEVELS - len(cells) if flags.quadric_levels is None else flags.quadric_levels
         if flags.voxel_size is None and not cells:
             raise ValueError("without cells give --voxel_size")
+        if flags.hierarchy == "vc" and not cells:
+            raise ValueError("--hierarchy vc grows from the first of --cells")
+        if not 0 < flags.ratio < 1:
+            raise ValueError(f"ratio must lie between 0 and 1, it is {flags.ratio}")
         voxel_size = cells[0] if flags.voxel_size is None else flags.voxel_size
+        cells, quadric_levels = plan_levels(flags.hierarchy, cells, flags.ratio)
+        if flags.quadric_levels is not None:
+            quadric_levels = flags.quadric_levels
         return HierarchyParams(
             cells, quadric_levels, flags.ratio, flags.placement, flags.ring_width, voxel_size, flags.level0_labels
         )

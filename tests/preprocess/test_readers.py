@@ -49,6 +49,47 @@ def test_obj_index_counts_back_from_the_line_it_is_on(tmp_path):
     np.testing.assert_array_equal(read_mesh(path).faces, [[0, 1, 2], [0, 1, 3]])
 
 
+@pytest.fixture
+def painted(tmp_path):
+    """painted(mtl) -> the mesh of a pyramid whose first faces have the material `skin`, the others `coat`."""
+    Image.fromarray(np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)).save(tmp_path / "two pixels.png")
+    lines = ["mtllib all.mtl", *(f"v {x} {y} {z}" for x, y, z in POINTS), "vt 0.1 0.5", "vt 1.6 0.5"]
+    lines += ["usemtl skin", "f 1/1 3/1 2/-1", "usemtl coat", "f 2//1 3//1 5//1", "f 1 2 5"]
+    (tmp_path / "a.obj").write_text("\n".join(lines) + "\n")
+
+    def read(mtl: str | None):
+        if mtl is not None:
+            (tmp_path / "all.mtl").write_text(mtl)
+        return read_mesh(tmp_path / "a.obj")
+
+    return read
+
+
+def test_obj_colours_of_textures_and_materials(painted):
+    mesh = painted(
+        "newmtl skin\nKd 1 1 1\nmap_Kd two pixels.png\nnewmtl coat\nKd 0 0 0.5\nnewmtl unused\nmap_Kd no.png"
+    )
+    coat = np.array([0, 0, 127.5])
+    means = [(np.array([255, 0, 0]) + coat) / 2, (np.array([0, 255, 0]) + 2 * coat) / 3]
+    means += [(np.array([255, 0, 0]) + coat) / 2, [128] * 3, coat]
+    np.testing.assert_array_equal(mesh.colors, np.rint(means))
+    assert "colours from 1 texture and 1 plain material of the OBJ" in mesh.notes
+
+
+@pytest.mark.parametrize(
+    ("mtl", "note"),
+    [
+        (None, "warning: its materials are missing, all.mtl is not beside it"),
+        ("newmtl skin\nmap_Kd gone.png\n", "warning: a texture cannot be read, gone.png"),
+        ("newmtl coat\nKd 0.8 0.8 0.8\n", "warning: no colours, grey is used"),
+    ],
+)
+def test_obj_without_colours_that_can_be_read(painted, mtl, note):
+    mesh = painted(mtl)
+    assert mesh.colors is None
+    assert note in mesh.notes
+
+
 def test_coff_colors(tmp_path):
     path = tmp_path / "a.off"
     path.write_text("COFF\n3 1 0\n0 0 0 255 0 0 255\n1 0 0 0 255 0 255\n0 1 0 0 0 255 255\n3 0 1 2\n")

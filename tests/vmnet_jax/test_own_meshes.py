@@ -175,6 +175,16 @@ def test_labels_and_probabilities_agree(predicted):
         np.testing.assert_array_equal(np.stack([rows[c] for c in ("red", "green", "blue")], 1), colors)
 
 
+def test_a_texture_gives_its_colours_to_the_vertices(predicted):
+    """Red left of x = 900, blue right of it, grey where no face is."""
+    rows = table(predicted.output / "textured.ply")
+    colors = np.stack([rows[f"input_{c}"] for c in ("red", "green", "blue")], 1)
+    lone = np.isin(np.arange(len(rows)), [0, 1 + len(predicted.vertices) // 2, len(rows) - 1])
+    np.testing.assert_array_equal(colors[lone], np.full((3, 3), 128))
+    expected = np.where(rows["x"][:, None] > 900, [10, 10, 250], [250, 10, 10])
+    np.testing.assert_array_equal(colors[~lone], expected[~lone])
+
+
 def test_a_glb_of_two_nodes_gets_what_the_joined_mesh_gets(predicted):
     order = [np.lexsort(places(predicted.output / f"{name}.ply").round(2).T) for name in ("nodes", "joined")]
     nodes, joined = (table(predicted.output / f"{name}.ply")[rows] for name, rows in zip(("nodes", "joined"), order))
