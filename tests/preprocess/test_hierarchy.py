@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernels.host.clustering import cluster_vertices
-from preprocess.hierarchy import HierarchyParams, build_hierarchy, level0_labels
+from preprocess.hierarchy import HierarchyParams, build_hierarchy, level0_labels, plan_levels
 
 PARAMS = HierarchyParams(cells=(0.04, 0.08), ring_width=8, voxel_size=0.04)
 
@@ -51,6 +51,23 @@ def test_the_first_levels_are_clusterings_and_the_others_shrink_by_the_ratio(mes
     np.testing.assert_array_equal(hierarchy.traces[1], second.trace)
     for level in range(2, 7):
         assert len(hierarchy.faces[level]) <= round(0.3 * len(hierarchy.faces[level - 1]))
+
+
+def test_hierarchies_by_name(mesh):
+    """Clustering alone shrinks about as fast as quadric collapse does; a regular sphere has no exact share."""
+    assert plan_levels("vc+qem", (0.04, 0.08), 0.3) == ((0.04, 0.08), 5)
+    assert plan_levels("qem", (0.04, 0.08), 0.3) == ((), 7)
+    cells, quadric_levels = plan_levels("vc", (0.04, 0.08), 0.25)
+    assert quadric_levels == 0
+    np.testing.assert_allclose(cells, 0.04 * 2.0 ** np.arange(7))
+    sizes = {}
+    for name in ("vc", "qem"):
+        cells, quadric_levels = plan_levels(name, (0.04,), 0.3)
+        built = build_hierarchy(mesh, HierarchyParams(cells, quadric_levels, voxel_size=0.04))
+        sizes[name] = np.array([len(faces) for faces in built.faces])
+    np.testing.assert_array_equal(sizes["qem"][1:] <= np.round(0.3 * sizes["qem"][:-1]), True)
+    shares = sizes["vc"][1:4] / sizes["vc"][:3]
+    assert ((shares > 0.2) & (shares < 0.4)).all(), shares
 
 
 def test_a_seam_changes_nothing(mesh, hierarchy, make_mesh):

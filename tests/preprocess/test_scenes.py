@@ -248,6 +248,14 @@ def test_the_number_of_cells_sets_the_clustering_levels(run, folder, capsys, cou
     assert "each is one level, 1 to 6 of them, and quadric levels fill up to 7" in printed
 
 
+@pytest.mark.parametrize(("hierarchy", "clustered"), [("vc", 7), ("qem", 0), ("vc+qem", 2)])
+def test_the_hierarchy_is_recorded_in_the_scene_file(run, folder, hierarchy, clustered):
+    assert run(f"--hierarchy={hierarchy}", "--cells=0.1,0.2", "--ratio=0.25")[0] == 0
+    params = read_scene(folder.parent / "out" / "a.scene.npz").params
+    np.testing.assert_allclose(params["cells"], 0.1 * 2.0 ** np.arange(clustered))
+    assert (params["quadric_levels"], params["voxel_size"]) == (7 - clustered, 0.1)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -259,6 +267,8 @@ def test_the_number_of_cells_sets_the_clustering_levels(run, folder, capsys, cou
         (["--workers=-1"], "not a whole number"),
         (["--units=parsec"], "invalid choice"),
         (["--ratio=2"], "ratio must lie between 0 and 1"),
+        (["--hierarchy=vc", "--cells=", "--voxel_size=1"], "--hierarchy vc grows from the first of --cells"),
+        (["--hierarchy=qem", "--quadric_levels=5"], "7 levels, not 0 clustering cells and 5 quadric levels"),
     ],
 )
 def test_usage(run, capsys, flags, message):
