@@ -72,7 +72,7 @@ def _sorted_lines(content: bytes) -> _Lines:
 
 
 def _corners(lines: _Lines, part: int, counts: np.ndarray, seen: list[int]) -> np.ndarray:
-    """Indices from 0, int64 [sum(counts)], of part 0 (vertex) or 1 (texture) of each corner; -1 for 0 and where none is."""
+    """Indices from 0, int64 [sum(counts)], of part 0 (vertex) or 1 (texture) of each corner; -1 where none is."""
     words = (word.split(b"/") for face in lines.faces for word in face)
     given = index_array(word[part] or b"0" if len(word) > part else b"0" for word in words)
     return np.where(given > 0, given - 1, np.where(given < 0, np.repeat(np.array(seen, np.int64), counts) + given, -1))
