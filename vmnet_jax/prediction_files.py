@@ -93,8 +93,8 @@ def prediction_layers(mesh: Mesh, prediction: Prediction, label_map: LabelMap) -
     palette = np.asarray(label_map.colors, np.uint8)
     layers = {} if mesh.colors is None else {"input colour": mesh.colors}
     layers["prediction"] = palette[prediction.classes]
-    if mesh.labels is not None:
-        truth, _ = label_map.to_classes(mesh.labels)
+    truth = _truth(mesh, label_map)
+    if truth is not None:
         labelled = (truth >= 0)[:, None]
         wrong = (truth != prediction.classes)[:, None]
         layers["ground truth"] = np.where(labelled, palette[truth], UNLABELLED).astype(np.uint8)
@@ -126,9 +126,17 @@ def class_legend(mesh: Mesh, prediction: Prediction, label_map: LabelMap) -> lis
     counts = np.bincount(prediction.classes, minlength=size)
     true = np.zeros(size, np.int64)
     legend_end = []
-    if mesh.labels is not None:
-        truth, _ = label_map.to_classes(mesh.labels)
+    truth = _truth(mesh, label_map)
+    if truth is not None:
         true = np.bincount(truth[truth >= 0], minlength=size)
         legend_end = [("unlabelled", UNLABELLED, int((truth < 0).sum()))] if (truth < 0).any() else []
     found = [k for k in np.argsort(-counts, kind="stable") if counts[k] or true[k]]
     return [(label_map.names[k], tuple(label_map.colors[k]), int(counts[k])) for k in found] + legend_end
+
+
+def _truth(mesh: Mesh, label_map: LabelMap) -> np.ndarray | None:
+    """Classes int32 [V] of the mesh's labels, -1 unlabelled; None without any label of the map."""
+    if mesh.labels is None:
+        return None
+    truth, _ = label_map.to_classes(mesh.labels)
+    return truth if (truth >= 0).any() else None
