@@ -93,8 +93,6 @@ class _Peers:
             words = threading.Thread(target=self._say_leave, args=(status, message), daemon=True)
             words.start()
             words.join(_LAST_WORDS_S)
-            sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(status)
 
     def _say_leave(self, status: int, message: str) -> None:
@@ -277,11 +275,12 @@ def end(status: int) -> None:
     global _peers
     if _peers is None:
         return
-    if status and not _peers.end_together:
+    if status and not (status == EXIT_STOPPED and _peers.end_together):
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
         if status != EXIT_STOPPED:
             _log.error("All processes end. If another one has ended before this one, its output says why")
+        sys.stdout.flush()
         _peers.leave(status, "stopped" if status == EXIT_STOPPED else "ended with an error")
     _peers.close()
     _peers = None

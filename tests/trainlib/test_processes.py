@@ -126,6 +126,29 @@ def test_a_stop_comes_after_the_same_step_though_they_drift_apart(three, told):
     assert all("another process was asked to stop" in err for i, (_, _, err) in enumerate(results) if i != told)
 
 
+def test_a_last_save_that_fails_ends_all_with_its_error(three):
+    body = """
+    with StopRequest() as stop:
+        print("ready", flush=True)
+        step = 0
+        while not stop.stops_after(step := step + 1):
+            time.sleep(0.01)
+        if processes.is_first():
+            raise UserError("no room")
+        processes.first_says("saved")
+        raise Stopped
+    """
+    programs = three(body)
+    for program in programs:
+        assert program.stdout.readline() == "ready\n"
+    programs[1].send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    results = ends(programs)
+    assert [code for code, _, _ in results] == [1] * 3, results
+    assert time.monotonic() - began < 30
+    assert results[0][1] == ["no", "room"]
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_of_one_ends_all_wherever_they_are(three, failing):
     """One waits for a value, one is in long work; the traceback of a bug is seen."""
