@@ -1,9 +1,9 @@
 """VMNet's ablations (tables 4 and 5 of the paper) and DCM-Net on the synthetic rooms of the demo, three seeds.
 
 The published figures are mean IoU on ScanNet's validation scenes. Here all networks have half of the published widths
-and see 200 scenes, one a step, so that a run takes at most 90 s on two CPU cores. docs/studies.md tells what each
-variant is. Meshes as `make demo-vmnet` makes them, then three hierarchies; ring tables of 8 slots, since the operators
-work on every slot:
+(DCM-Net a quarter) and see 160 scenes, one a step, so that a run takes at most 90 s on two CPU cores. docs/studies.md
+tells what each variant is. Meshes as `make demo-vmnet` makes them, then three hierarchies; ring tables of 8 slots,
+since the operators work on every slot:
 
   python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=48 --seed=0 --prefix=train
   python -m preprocess.rooms --output=runs/demo/rooms/meshes --count=8 --seed=1000 --prefix=val
@@ -22,15 +22,20 @@ BASE = "configs/vmnet_rooms.py"
 SMALL = (
     "seed={seed}",
     "batch_size=1",
-    "num_steps=200",
+    "num_steps=160",
     "widths=(16, 32, 48, 64, 80, 96, 112)",
     "geo_width=16",
-    "dcm_geo_widths=(24, 24, 12, 12)",
-    "dcm_euc_widths=(8, 8, 36, 36)",
     "keep_checkpoints=1",
 )
 BOTH = (*SMALL, "scenes=runs/study_rooms/vc+qem")
-DCM = ("model=dcm", "features=('xyz', 'rgb', 'normals')", "edge_cutoff=10")
+DCM = (
+    "model=dcm",
+    "features=('xyz', 'rgb', 'normals')",
+    "edge_cutoff=10",
+    "dcm_geo_widths=(12, 12, 6, 6)",
+    "dcm_euc_widths=(4, 4, 18, 18)",
+    "dcm_neighbours=8",
+)
 
 
 def get_config(words: str = "") -> ConfigDict:
@@ -65,7 +70,7 @@ def get_config(words: str = "") -> ConfigDict:
     }
     if given["smoke"]:
         base = f"{BASE}:smoke"
-        tiny = ("seed={seed}", "scenes=runs/demo/rooms/scenes", "keep_checkpoints=1")
+        tiny = ("seed={seed}", "scenes=runs/study_rooms/vc+qem", "keep_checkpoints=1")
         config.seeds = (0, 1)
         config.variants = (
             ("euc_only", base, (*tiny, "model=euclidean")),

@@ -20,7 +20,7 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
     return figures | {f"Few-shot {column}": 100 * report["few"][column] for column in FEW_SHOT if "few" in report}
 
 
-SYSTEM = System("sdclr_jax.train", ("sdclr_jax.evaluate",), read_figures)
+SYSTEM = System("sdclr_jax.train", "sdclr_jax.evaluate", read_figures)
 
 if __name__ == "__main__":
     run_main(SYSTEM, __doc__, "python -m sdclr_jax.study")

@@ -1,7 +1,8 @@
 """A study: runs of several variants with several seeds, one after the other, and the table of their results.
 
-A run is a training and an evaluation, in processes of their own, in WORKDIR/VARIANT/seed_S. Finished runs are skipped
-and an unfinished one resumes, so the same command continues an interrupted study.
+A run is a training and, where the training does not evaluate, an evaluation, in processes of their own and in
+WORKDIR/VARIANT/seed_S. Finished runs are skipped and an unfinished one resumes, so the same command continues an
+interrupted study.
 """
 
 import argparse
@@ -35,12 +36,12 @@ class System(NamedTuple):
 
     Attributes:
         train: module of the training main.
-        evaluate: module of the evaluation main and its arguments; the workdir is added.
-        read: workdir of an evaluated run -> its figures by column, in per cent.
+        evaluate: module of the evaluation main; None where the training evaluates.
+        read: workdir of a run -> its figures by column, in per cent.
     """
 
     train: str
-    evaluate: tuple[str, ...]
+    evaluate: str | None
     read: Callable[[pathlib.Path], Mapping[str, float]]
 
 
@@ -61,10 +62,9 @@ class Run(NamedTuple):
     def commands(self, system: System) -> list[list[str]]:
         """Training and evaluation."""
         keys = [f"--config.{setting}" for setting in self.settings]
-        train = [system.train, f"--config={self.config}", *keys]
-        return [
-            [sys.executable, "-m", *module, f"--workdir={self.workdir}"] for module in (train, list(system.evaluate))
-        ]
+        parts = [[system.train, f"--config={self.config}", *keys]]
+        parts += [[system.evaluate]] if system.evaluate else []
+        return [[sys.executable, "-m", *part, f"--workdir={self.workdir}"] for part in parts]
 
     def result(self) -> Result | None:
         """What a finished run left; None for others. Raises UserError where its settings were others."""
@@ -139,8 +139,7 @@ def _do(run: Run, system: System, is_over: Callable[[], bool]) -> bool:
         if status == EXIT_STOPPED:
             return False
         if status:
-            last = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
-            raise UserError(f"{run.name} ended with status {status}; {log} ends: {last}")
+            raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{_tail(log)}")
     content = {"run": [run.config, *run.settings], "figures": dict(system.read(run.workdir)), **spent}
     write_atomic(run.workdir / RESULT, (json.dumps(content, indent=1) + "\n").encode())
     shown = "  ".join(f"{name} {value:.1f}" for name, value in content["figures"].items())
@@ -159,6 +158,10 @@ def _call(command: list[str], log: pathlib.Path, is_over: Callable[[], bool]) ->
                 asked = True
             time.sleep(POLL_S)
     return process.returncode
+
+
+def _tail(log: pathlib.Path, lines: int = 5) -> str:
+    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
 
 
 def _children_s() -> float:

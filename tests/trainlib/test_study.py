@@ -17,7 +17,7 @@ def get_config(words=""):
     return ConfigDict({"seed": 0, "steps": 1, "value": 0.0, "pause": 0.0})
 """
 TOY = "tests.trainlib.study_toy"
-SYSTEM = System(TOY, (TOY, "--evaluate=1"), lambda path: {"Value": json.loads((path / "report.json").read_text())})
+SYSTEM = System(TOY, TOY, lambda path: {"Value": json.loads((path / "report.json").read_text())})
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_no_run_is_begun_when_there_is_no_time(study, tmp_path):
 def test_a_run_that_fails_is_named_and_done_again(study, tmp_path):
     workdir, good = tmp_path / "out", study.variants
     study.variants = (("low", good[0][1], ("seed={seed}", "value=-1.")), good[1])
-    with pytest.raises(UserError, match=r"low, seed 0 ended with status 1; .*log\.txt ends: it cannot be done"):
+    with pytest.raises(UserError, match=r"low, seed 0 ended with status 1; .*log\.txt ends:\nit cannot be done"):
         run_study(study, workdir, SYSTEM)
     study.variants = good
     assert len(run_study(study, workdir, SYSTEM)) == 6
