@@ -51,7 +51,7 @@ def expect(
     """
     host = BASE_BYTES + vertices * BYTES_PER_VERTEX + voxels * BYTES_PER_VOXEL
     network_s = rounds * memory.traffic / speed if memory.traffic else None
-    return Expectation(passes, memory.total, host, network_s, FILES_BY_PREPARATION * preparation_s)
+    return Expectation(passes, memory.total, host, network_s, 1 + FILES_BY_PREPARATION * preparation_s)
 
 
 def host_memory() -> int:
