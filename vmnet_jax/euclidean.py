@@ -29,8 +29,9 @@ class ConvBlock(nn.Module):
     def __call__(self, x: jax.Array, tables: tuple[jax.Array, ...], count: jax.Array, train: bool) -> jax.Array:
         """x [P_in, C_in], the tables of the convolution, count: real rows of the output -> [P_out, features]."""
         x = self.conv(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="conv")(x, *tables)
-        norm = MaskedBatchNorm(axis_name=self.axis_name, dtype=self.dtype, param_dtype=self.param_dtype, name="norm")
-        return nn.relu(norm(x, count, train))
+        kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        norm = MaskedBatchNorm(axis_name=self.axis_name, relu=True, **kinds, name="norm")
+        return norm(x, count, train)
 
 
 class EncoderLevel(nn.Module):

@@ -45,8 +45,8 @@ class AttentionBlock(nn.Module):
         else:
             raise ValueError(f"operator is {self.operator!r}, known are {', '.join(OPERATORS)}")
         x = aggregate(source, target, graph)
-        norm = GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, **kinds, name="norm")
-        return nn.relu(norm(x, graph))
+        norm = GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, relu=True, **kinds, name="norm")
+        return norm(x, graph)
 
 
 class InterFusion(AttentionBlock):
@@ -95,8 +95,8 @@ class LinearNormReLU(nn.Module):
         """x [V, C] -> [V, features]"""
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = Linear(self.features, use_bias=False, **kinds, name="linear")(x)
-        norm = GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, **kinds, name="norm")
-        return nn.relu(norm(x, graph))
+        norm = GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, relu=True, **kinds, name="norm")
+        return norm(x, graph)
 
 
 class VertexwiseBlocks(nn.Module):

@@ -13,6 +13,7 @@ from flax.typing import Dtype, Initializer
 from kernels.device.attention import one_ring_attention
 from kernels.device.sparse_conv import submanifold_conv
 from kernels.device.strided_conv import strided_conv, transposed_conv
+from vmnet_jax.norms import graph_layer_norm, masked_batch_norm
 from vmnet_jax.scene_batch import MeshGraph
 
 
@@ -95,6 +96,7 @@ class MaskedBatchNorm(nn.Module):
         momentum: weight of the new statistics in the running ones (torch's convention, 0.1).
         epsilon: added to the variance.
         axis_name: mapped axis of the devices that share the statistics; sums and counts are reduced over it.
+        relu: negative results become zero.
     """
 
     momentum: float = 0.1
@@ -102,6 +104,7 @@ class MaskedBatchNorm(nn.Module):
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+    relu: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, count: jax.Array, train: bool) -> jax.Array:
@@ -115,42 +118,31 @@ class MaskedBatchNorm(nn.Module):
         real = (count if jnp.ndim(count) else jnp.arange(x.shape[0]) < count)[:, None]
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if train:
-            rest, shift, mean, var, rows = self._moments(wide, real, count)
+            axis = None if self.is_initializing() else self.axis_name
+            y, moments = masked_batch_norm(wide, scale, bias, real, self.epsilon, axis, self.relu)
+            mean, var, rows = jax.lax.stop_gradient(moments)
             if not self.is_initializing():
                 unbiased = var * rows / jnp.maximum(rows - 1, 1)
-                running_mean.value += self.momentum * (shift + mean - running_mean.value)
+                running_mean.value += self.momentum * (mean - running_mean.value)
                 running_var.value += self.momentum * (unbiased - running_var.value)
         else:
-            rest, mean, var = wide - running_mean.value, 0, running_var.value
-        gain = jax.lax.rsqrt(var + self.epsilon) * scale
-        y = rest * gain + (bias - mean * gain)
-        return jnp.where(real, y, 0).astype(self.dtype or y.dtype)
-
-    def _moments(self, x: jax.Array, real: jax.Array, count: jax.Array):
-        """rest = x - shift [N, C]; shift, mean and biased variance of rest [C], number of rows [], over all devices.
-
-        The shift is the mean up to rounding, and a constant to the derivative: the mean that is left is exact to the
-        last digits, the variance does not cancel, and the backward pass is short.
-        """
-        axis = None if self.is_initializing() else self.axis_name
-        rows = jnp.maximum(_psum(jnp.sum(count), axis), 1).astype(x.dtype)
-        shift = jax.lax.stop_gradient(_psum(x.sum(0), axis) / rows)
-        rest = jnp.where(real, x - shift, 0)
-        mean, square = _psum((rest.sum(0), jnp.square(rest).sum(0)), axis)
-        mean, square = mean / rows, square / rows
-        return rest, shift, mean, square - jnp.square(mean), rows
+            gain = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
+            y = (wide - running_mean.value) * gain + bias
+            y = jnp.where(real, nn.relu(y) if self.relu else y, 0)
+        return y.astype(self.dtype or y.dtype)
 
 
 class GraphLayerNorm(nn.Module):
     """`(x - mean) / (std + eps) * scale + bias` over all vertices and channels of a graph; scale and bias are scalars.
 
-    After LayerNorm of PyG 1.6.3: the standard deviation is the biased one and eps is added to it, not to the variance.
+    After LayerNorm of PyG 1.6.3, see `vmnet_jax.norms.graph_layer_norm`.
 
     Attributes:
         layer_norm_scope: "scene", each scene has its own mean and deviation; "batch", all scenes share one, as in the
             original program, where a scene's output depends on the scenes that it is batched with.
         epsilon: added to the standard deviation.
         axis_name: mapped axis of the devices that share a batch; read for "batch" only.
+        relu: negative results become zero.
     """
 
     layer_norm_scope: str = "scene"
@@ -158,6 +150,7 @@ class GraphLayerNorm(nn.Module):
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+    relu: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, graph: MeshGraph) -> jax.Array:
@@ -172,29 +165,8 @@ class GraphLayerNorm(nn.Module):
             raise ValueError(f"GraphLayerNorm: layer_norm_scope is 'scene' or 'batch', got {self.layer_norm_scope!r}")
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         member = member.astype(wide.dtype)
-        entries = jnp.maximum(_psum(member.sum(0), axis) * x.shape[-1], 1)
-        shift = jax.lax.stop_gradient(_psum(_dot(wide.sum(1), member), axis) / entries)
-        rest = jnp.where(graph.real, wide - _dot(member, shift)[:, None], 0)
-        sums = _psum((_dot(rest.sum(1), member), _dot(jnp.square(rest).sum(1), member)), axis)
-        mean, square = sums[0] / entries, sums[1] / entries
-        gain = scale / (_sqrt(square - jnp.square(mean)) + self.epsilon)
-        y = rest * _dot(member, gain)[:, None] + _dot(member, bias - mean * gain)[:, None]
-        return jnp.where(graph.real, y, 0).astype(self.dtype or y.dtype)
-
-
-def _psum(x, axis_name: str | None):
-    return x if axis_name is None else jax.lax.psum(x, axis_name)
-
-
-def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Sums per group of values [V] (with member [V, S]) and the way back [S] -> [V]: no scatter in either direction."""
-    return jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def _sqrt(x: jax.Array) -> jax.Array:
-    """Square root with derivative 0 at 0, as torch's standard deviation has it."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+        y = graph_layer_norm(wide, scale, bias, graph.real, member, self.epsilon, axis, self.relu)
+        return y.astype(self.dtype or y.dtype)
 
 
 class TransformerConv(nn.Module):

@@ -72,7 +72,10 @@ def one_ring_attention(
 class _Weights(NamedTuple):
     """What the softmax leaves for the backward pass."""
 
-    alpha: Edges
+    exp: Edges
+    """exp(score - shift) of every edge; times `scale` of the target it is alpha. The product is not kept beside it."""
+    scale: jax.Array
+    """[V], one by the denominator."""
     leak: jax.Array | None
     """[V], share of the denominator that is the added 1e-16; None for shift="vertex"."""
     top: Edges | None
@@ -101,7 +104,7 @@ def _softmax(scores: Edges, real: Edges, rings: Rings, shift: str) -> _Weights:
         share = 1 / jnp.maximum(ties[0].sum() + ties[1].sum(), 1).astype(peak.dtype)
         top = jax.tree.map(lambda tie: jnp.where(tie, share, 0), ties)
     scale = 1 / jnp.where(some, total, 1)
-    return _Weights((slot_exp * scale[:, None], extra_exp * take_rows(scale, rings.overflow_target)), leak, top)
+    return _Weights((slot_exp, extra_exp), scale, leak, top)
 
 
 def _dots(method: str | None, targets: jax.Array, sources: jax.Array, real: Edges, rings: Rings) -> Edges:
@@ -122,8 +125,8 @@ def _attend_forward(shift, method, query, key, value, rings, keep):
     scaled = query * jnp.asarray(query.shape[1] ** -0.5, accumulator(query.dtype))
     scores = _dots(method, scaled, key, real, rings)
     weights = _softmax(scores, real, rings, shift)
-    out = _sums(method, weights.alpha, value, rings).astype(value.dtype)
-    return out, (query, key, value, rings, keep, weights, out)
+    out = (_sums(method, weights.exp, value, rings) * weights.scale[:, None]).astype(value.dtype)
+    return out, (query, key, value, rings, keep, weights)
 
 
 def _attend_backward(shift, method, saved, cotangent):
@@ -133,28 +136,30 @@ def _attend_backward(shift, method, saved, cotangent):
     edges, so their alpha and d score are read along `reverse`.
     """
     del shift
-    query, key, value, rings, keep, weights, out = saved
+    query, key, value, rings, keep, weights = saved
     cotangent = zero_last_row(cotangent)
-    grads = _score_grads(method, value, rings, keep, weights, out, cotangent)
+    grads = _score_grads(method, value, rings, keep, weights, cotangent)
     scale = query.shape[1] ** -0.5
     dq = _sums(method, grads, key, rings) * scale
     dk = _sums(method, grads, query, rings, opposite=True) * scale
-    dv = _sums(method, weights.alpha, cotangent, rings, opposite=True)
+    dv = _sums(method, weights.exp, cotangent * weights.scale[:, None], rings, opposite=True)
     return dq.astype(query.dtype), dk.astype(key.dtype), dv.astype(value.dtype), None, None
 
 
-def _score_grads(method, value, rings, keep, weights, out, cotangent) -> Edges:
-    """d loss / d score of every edge."""
-    dtype = weights.alpha[0].dtype
+def _score_grads(method, value, rings, keep, weights, cotangent) -> Edges:
+    """d loss / d score of every edge; g[i] . y[i] is the sum of alpha d alpha over the edges into i."""
     real = real_edges(rings, keep)
-    delta = jnp.sum(cotangent.astype(dtype) * out.astype(dtype), axis=1)
     slot_grad, extra_grad = _dots(method, cotangent, value, real, rings)
-    slots = weights.alpha[0] * (slot_grad - delta[:, None])
-    extra = weights.alpha[1] * (extra_grad - take_rows(delta, rings.overflow_target))
+    slot_alpha = weights.exp[0] * weights.scale[:, None]
+    extra_alpha = weights.exp[1] * take_rows(weights.scale, rings.overflow_target)
+    slots, extra = jnp.where(real[0], slot_alpha * slot_grad, 0), jnp.where(real[1], extra_alpha * extra_grad, 0)
+    delta = add_by_target(slots.sum(axis=1), rings, extra)
+    slots = slots - slot_alpha * delta[:, None]
+    extra = extra - extra_alpha * take_rows(delta, rings.overflow_target)
     if weights.top is not None:
         peak_grad = -jnp.sum(jnp.where(weights.leak > 0, delta * weights.leak, 0))
         slots, extra = slots + peak_grad * weights.top[0], extra + peak_grad * weights.top[1]
-    return jnp.where(real[0], slots, 0), jnp.where(real[1], extra, 0)
+    return slots, extra
 
 
 _attend.defvjp(_attend_forward, _attend_backward)

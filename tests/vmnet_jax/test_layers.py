@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -210,6 +211,30 @@ def test_layer_norm_of_a_batch_over_devices():
     for ours, theirs in ((gradients, gradient), (values, value)):
         joined = np.concatenate([part[:n] for part, n in zip(ours, sizes)])
         np.testing.assert_allclose(joined, theirs[:-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", [MaskedBatchNorm, GraphLayerNorm])
+def test_norm_with_relu_is_the_norm_and_then_relu(norm):
+    """Values, running statistics and derivatives, with the cotangent's padding rows not zero."""
+    rng = np.random.default_rng(11)
+    graph, _ = graph_of([5, 7], 16, rng)
+    x, cotangent = padded(rng.standard_normal((12, CHANNELS)), 16), rng.standard_normal((16, CHANNELS))
+    arguments = (12, True) if norm is MaskedBatchNorm else (graph,)
+    affine = random_affine(rng, (CHANNELS,) if norm is MaskedBatchNorm else ())
+
+    def apply(relu, affine, x):
+        module = norm(relu=relu)
+        rest = {k: v for k, v in module.init(jax.random.key(0), x, *arguments).items() if k != "params"}
+        y, updated = module.apply({"params": affine, **rest}, x, *arguments, mutable="batch_stats")
+        return (y if relu else nn.relu(y)), updated
+
+    with jax.enable_x64(True):
+        fused, fused_pull, fused_stats = jax.vjp(functools.partial(apply, True), affine, x, has_aux=True)
+        plain, plain_pull, plain_stats = jax.vjp(functools.partial(apply, False), affine, x, has_aux=True)
+        assert 0 < (np.asarray(fused[:12]) == 0).mean() < 1
+        chex.assert_trees_all_close(fused, plain, atol=1e-14)
+        chex.assert_trees_all_close(fused_stats, plain_stats, atol=0)
+        chex.assert_trees_all_close(fused_pull(cotangent), plain_pull(cotangent), atol=1e-12)
 
 
 def test_layer_norm_refuses_other_scopes():
