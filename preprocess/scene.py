@@ -4,6 +4,7 @@ import json
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from kernels.host.rings import RingTable
 from kernels.host.voxels import VoxelPyramid
 from preprocess.atomic import atomic_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".scene.npz"
 
 
@@ -103,6 +104,13 @@ _PER_LEVEL = ("level_vertices", "level_faces", "traces")
 
 def write_scene(path: str | pathlib.Path, scene: Scene) -> None:
     """Writes an uncompressed .npz under a temporary name and renames it: never half a file. Raises OSError."""
+    arrays = scene_arrays(scene)
+    with atomic_file(pathlib.Path(path), sum(array.nbytes for array in arrays.values())) as file:
+        np.savez(file, **arrays)
+
+
+def scene_arrays(scene: Scene) -> dict[str, np.ndarray]:
+    """All that a scene file holds, by the names of its entries; `header` is JSON as uint8."""
     arrays = {"header": np.frombuffer(json.dumps(scene.header()._asdict()).encode(), np.uint8)}
     arrays |= {name: getattr(scene, name) for name in _PLAIN}
     arrays |= {name: getattr(scene, name) for name in _OPTIONAL if getattr(scene, name) is not None}
@@ -112,15 +120,17 @@ def write_scene(path: str | pathlib.Path, scene: Scene) -> None:
         arrays |= {f"rings.{level}.{name}": array for name, array in table._asdict().items()}
     for name, levels in scene.voxels._asdict().items():
         arrays |= {f"voxels.{name}.{level}": array for level, array in enumerate(levels)}
-    arrays |= {f"hash.{name}": np.asarray(array) for name, array in scene.hash._asdict().items()}
-    with atomic_file(pathlib.Path(path), sum(array.nbytes for array in arrays.values())) as file:
-        np.savez(file, **arrays)
+    return arrays | {f"hash.{name}": np.asarray(array) for name, array in scene.hash._asdict().items()}
 
 
 def read_scene(path: str | pathlib.Path) -> Scene:
     """Reads a scene file; every array's checksum is verified. Raises SceneError; OSError if there is no such file."""
-    path = pathlib.Path(path)
-    arrays, header = _read(path, header_only=False)
+    return scene_from_arrays(_read(pathlib.Path(path), header_only=False)[0], path)
+
+
+def scene_from_arrays(arrays: Mapping[str, np.ndarray], source: str | pathlib.Path) -> Scene:
+    """The scene whose `scene_arrays` are given. Raises SceneError, which names `source`, where one is missing."""
+    header = _read_header_array(arrays["header"], source)
     try:
         levels = len(header.sizes["voxels"])
         per_level = {name: tuple(arrays[f"{name}.{level}"] for level in range(levels)) for name in _PER_LEVEL}
@@ -149,7 +159,15 @@ def read_scene(path: str | pathlib.Path) -> Scene:
             **per_level,
         )
     except KeyError as error:
-        raise SceneError(path, f"array {error} is missing", _MAKE_AGAIN) from None
+        raise SceneError(source, f"array {error} is missing", _MAKE_AGAIN) from None
+
+
+def _read_header_array(array: np.ndarray, source: str | pathlib.Path) -> SceneHeader:
+    content = json.loads(array.tobytes())
+    if content.get("version") != FORMAT_VERSION:
+        versions = f"scene format {content.get('version')}, this program reads format {FORMAT_VERSION}"
+        raise SceneError(source, versions, _MAKE_AGAIN)
+    return SceneHeader(**content)
 
 
 def read_header(path: str | pathlib.Path) -> SceneHeader:
@@ -180,11 +198,7 @@ def _read(path: pathlib.Path, header_only: bool) -> tuple[dict[str, np.ndarray],
             file = np.load(stream, allow_pickle=False)
             if "header" not in file:
                 raise SceneError(path, "not a scene file", _MAKE_AGAIN)
-            content = json.loads(file["header"].tobytes())
-            if content.get("version") != FORMAT_VERSION:
-                versions = f"scene format {content.get('version')}, this program reads format {FORMAT_VERSION}"
-                raise SceneError(path, versions, _MAKE_AGAIN)
-            header = SceneHeader(**content)
+            header = _read_header_array(file["header"], path)
             return ({} if header_only else {name: file[name] for name in file.files}), header
     except SceneError:
         raise

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host import quadrics as quadric
-from kernels.host.jit import compiled
+from kernels.host.jit import borrowed, compiled
 
 BLOCK = 8
 """Corners in a block."""
@@ -171,8 +171,10 @@ def _append(fans, spans, v, corner):
     spans[v, 2] += 1
 
 
-@compiled
+@compiled(error_model="numpy")
 def _add_quadrics(points, quadrics, triangles, fans, spans):
+    points, quadrics, triangles = borrowed(points), borrowed(quadrics), borrowed(triangles)
+    fans, spans = borrowed(fans), borrowed(spans)
     for f in range(triangles.shape[0]):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
         open_ab = _is_open(fans, spans, a, b)
@@ -186,7 +188,7 @@ def _add_quadrics(points, quadrics, triangles, fans, spans):
 @compiled(inline="always")
 def _is_open(fans, spans, v, u):
     """Whether one face alone has the edge (v, u)."""
-    if spans[u, 2] < spans[v, 2]:
+    if spans[v, 2] > 2 * BLOCK and spans[u, 2] < spans[v, 2]:
         v, u = u, v
     count = 0
     first = BLOCK * np.int64(spans[v, 0])
