@@ -15,7 +15,7 @@ import numpy as np
 
 from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
-from preprocess.scene import SUFFIX, Scene, read_header, read_scene
+from preprocess.scene import SUFFIX, Scene, scene_arrays
 from trainlib.errors import UserError
 from trainlib.processes import LargestOfAll
 from vmnet_jax import augment
@@ -33,6 +33,7 @@ from vmnet_jax.batching import (
 )
 from vmnet_jax.sample import Sample, VertexInputs, make_sample
 from vmnet_jax.scene_batch import SceneBatch
+from vmnet_jax.scene_files import open_scenes
 
 PLACEMENT, EDGES, VOTE, CROP = 0, 1, 2, 3  # uses of an example's random numbers
 REDRAWS = 8
@@ -69,7 +70,7 @@ def read_split(
     them. A listed scene that is not there is an error, or left out and logged with `allow_missing`; one that is on no
     list is logged.
     """
-    present = sorted(p.relative_to(folder).as_posix().removesuffix(SUFFIX) for p in folder.rglob(f"*{SUFFIX}"))
+    present = open_scenes(folder).names
     if not present:
         raise UserError(f"{folder}: no scene files (*{SUFFIX}). Make them with python -m preprocess.scenes.")
     if not train_list and not val_list:
@@ -97,13 +98,14 @@ def _listed(names: list[str]) -> str:
 
 
 class SceneFolder:
-    """The scene files of one folder, read when asked for and kept up to `cache_gib` of memory."""
+    """The scenes of one folder, read when asked for and kept up to `cache_gib` of memory."""
 
     def __init__(self, folder: str | pathlib.Path, cache_gib: float = 4.0):
         self.path = pathlib.Path(folder)
         if not (self.path / "label_map.csv").is_file():
             raise UserError(f"{self.path}: no label_map.csv. Make the folder with python -m preprocess.scenes.")
         self.label_map: LabelMap = read_label_map(self.path / "label_map.csv")
+        self._scenes = open_scenes(self.path)
         self._room = cache_gib * 2**30
         self._cache: dict[str, Scene] = {}
 
@@ -111,17 +113,21 @@ class SceneFolder:
         """The scene of that name; raises SceneError for damaged or foreign files."""
         if name in self._cache:
             return self._cache[name]
-        path = self.path / f"{name}{SUFFIX}"
-        scene = read_scene(path)
-        size = path.stat().st_size
+        scene = self._scenes.read(name)
+        size = sum(array.nbytes for array in scene_arrays(scene).values())
         if size <= self._room:
             self._room -= size
             self._cache[name] = scene
         return scene
 
+    @property
+    def names(self) -> list[str]:
+        """Of all scenes of the folder, sorted."""
+        return self._scenes.names
+
     def sources(self, names: list[str]) -> dict[str, str]:
         """Name -> checksum of the mesh and label files that a scene was made from."""
-        return {name: read_header(self.path / f"{name}{SUFFIX}").source_hash for name in names}
+        return {name: self._scenes.source_hash(name) for name in names}
 
     def check(self, names: list[str], expected: dict | None = None) -> dict:
         """Reads every scene once, before any training: labels, and equal preprocessing parameters, which it returns."""

@@ -21,7 +21,7 @@ from preprocess.labels import scannet20
 from preprocess.sources import read_split
 from trainlib.command import run_command
 from trainlib.errors import UsageError, UserError
-from vmnet_jax.data import SUFFIX, SceneFolder
+from vmnet_jax.data import SceneFolder
 from vmnet_jax.predict import Predictor, load
 
 _LISTED = 8
@@ -64,7 +64,7 @@ def write_submission(
 
 
 def _require_scenes(read: SceneFolder, names: Sequence[str]) -> None:
-    missing = [name for name in names if not (read.path / f"{name}{SUFFIX}").is_file()]
+    missing = sorted(set(names).difference(read.names))
     if missing:
         raise UserError(
             f"{len(missing)} of {len(names)} listed scenes are not in {read.path}: {_some(missing)}. A submission "

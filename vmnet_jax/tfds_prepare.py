@@ -1,0 +1,28 @@
+"""Packs preprocessed scenes into a TensorFlow Datasets folder, without TensorFlow:
+
+python -m vmnet_jax.tfds_prepare --scenes=DIR --data_dir=DIR
+
+SCENES is what python -m preprocess.scenes has written. Training, evaluation and the others read the result with
+--config.scenes=FOLDER (or --scenes=FOLDER), the folder that is printed.
+"""
+
+import argparse
+
+from trainlib.command import run_command
+from vmnet_jax.tfds_builders import prepare
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the folder."""
+    print(f"Prepared: {prepare(arguments.scenes, arguments.data_dir)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.tfds_prepare", description=__doc__)
+    parser.add_argument("--scenes", required=True, help="folder of scene files and label_map.csv")
+    parser.add_argument("--data_dir", required=True, help="data_dir of TensorFlow Datasets")
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main, _parser(), on_devices=False)
