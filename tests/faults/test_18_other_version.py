@@ -25,14 +25,14 @@ def folder(tmp_path, capsys):
 
 def test_18_other_version(folder, capsys, monkeypatch):
     monkeypatch.setattr(scene_module, "FORMAT_VERSION", 99)
-    message = "a.scene.npz: scene format 1, this program reads format 99. Run python -m preprocess.scenes again"
+    message = "a.scene.npz: scene format 2, this program reads format 99. Run python -m preprocess.scenes again"
     with pytest.raises(SceneError, match=message):
         read_scene(folder / "a.scene.npz")
     with pytest.raises(SceneError, match=message):
         SceneFolder(folder).check(["a", "b"])
     status, said = run_check(capsys, folder)
     assert status == 1
-    assert "scene format 1, this program reads format 99" in said
+    assert "scene format 2, this program reads format 99" in said
     status, out, _ = run_scenes(capsys, folder.parent / "meshes")
     assert "2 built, 0 up to date" in out
 
