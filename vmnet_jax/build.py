@@ -19,6 +19,8 @@ from vmnet_jax.train_state import TrainState, create_state
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
+PUBLISHED = ("vmnet", "scalar")
+"""The model and operator of the original program."""
 MODELS = ("vmnet", "euclidean", "geodesic", "baseline", "baseline_intra", "dcm")
 
 
@@ -58,6 +60,11 @@ def _model_name(config: ConfigDict) -> str:
     if model not in MODELS:
         raise UserError(f"config.model is {model!r}, known are {', '.join(MODELS)}")
     return model
+
+
+def is_published(config: ConfigDict) -> bool:
+    """Whether the network is the original program's, whatever its widths."""
+    return (_model_name(config), _operator(config)) == PUBLISHED
 
 
 def _operator(config: ConfigDict) -> str:

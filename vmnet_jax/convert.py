@@ -27,7 +27,7 @@ from trainlib.flags import load_config_file
 from trainlib.torch_files import read_tensors, write_tensors
 from trainlib.weight_table import require_weights
 from trainlib.workdir import open_workdir
-from vmnet_jax.build import build_state
+from vmnet_jax.build import build_state, is_published
 from vmnet_jax.restore import load_run, write_inputs
 from vmnet_jax.torch_names import TORCH_NAMES, from_state_dict, is_unused, to_state_dict, torch_shape, with_unused
 
@@ -55,6 +55,7 @@ def from_torch(
     Raises:
       UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
     """
+    _check_network(config)
     found = read_tensors(checkpoint)
     label_map = label_map or scannet20()
     classes = len(found[HEAD]) if HEAD in found else len(label_map.names)
@@ -84,6 +85,7 @@ def from_torch(
 def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
     """Writes the network of a workdir as a state_dict of the original program, and returns it."""
     run = load_run(workdir, step)
+    _check_network(run.config)
     state = with_unused(to_state_dict(run.variables), run.step)
     write_tensors(path, state)
     if run.config.layer_norm_scope != "batch":
@@ -93,6 +95,15 @@ def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | 
             run.config.layer_norm_scope,
         )
     return state
+
+
+def _check_network(config: ConfigDict) -> None:
+    """Raises UserError for networks that the original program does not have."""
+    if not is_published(config):
+        raise UserError(
+            f"the original program has no network of model {config.model!r} and operator {config.operator!r}; only "
+            "'vmnet' with 'scalar' can be converted"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -55,7 +55,7 @@ def initial_weights(workdir: str | pathlib.Path, state: TrainState) -> TrainStat
     load_config(workdir)
     with CheckpointStore(pathlib.Path(workdir) / "checkpoints") as store:
         tree, step = store.read()
-    found = {name: flatten_dict(tree[name]) for name in ("params", "batch_stats")}
+    found = {name: flatten_dict(tree.get(name, {})) for name in ("params", "batch_stats")}
     own = {name: flatten_dict(getattr(state, name)) for name in ("params", "batch_stats")}
     heads = {path for path in own["params"] if is_head(path)}
     fresh = {

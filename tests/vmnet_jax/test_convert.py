@@ -89,3 +89,9 @@ def test_training_takes_it_as_its_own(converted):
         state, step = store.restore(target)
     assert step == int(state.step) == 0
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(state.opt_state))
+
+
+def test_networks_that_the_original_lacks_are_refused(tmp_path):
+    config = load_config_file(CONFIG, ("model=dcm",))
+    with pytest.raises(UserError, match="no network of model 'dcm'"):
+        from_torch(tmp_path / "net.pt", tmp_path / "run", config)

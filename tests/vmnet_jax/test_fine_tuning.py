@@ -23,13 +23,20 @@ def state_of(classes, fill, **changes):
     return jax.tree.map(lambda leaf: np.full(leaf.shape, fill, leaf.dtype), shapes)
 
 
-@pytest.fixture
-def run_of_20(tmp_path):
-    with open_workdir(tmp_path / "old", load_config_file("configs/vmnet_meshes.py:smoke")) as folder:
+def save_run(workdir, **changes):
+    """The workdir of a run of 20 classes that ended after step 7 with twos everywhere."""
+    config = load_config_file("configs/vmnet_meshes.py:smoke")
+    config.update(changes)
+    with open_workdir(workdir, config) as folder:
         folder.keep_config()
         with CheckpointStore(folder.checkpoints) as store:
-            store.save(7, state_of(20, 2).replace(step=np.int32(7)))
-    return tmp_path / "old"
+            store.save(7, state_of(20, 2, **changes).replace(step=np.int32(7)))
+    return workdir
+
+
+@pytest.fixture
+def run_of_20(tmp_path):
+    return save_run(tmp_path / "old")
 
 
 @pytest.mark.parametrize("classes", [20, 5])
@@ -42,6 +49,13 @@ def test_all_but_heads_of_other_classes_are_taken(run_of_20, classes):
     assert sum(is_head(path) for path in params) == 4
     assert all(np.all(leaf == 2) for leaf in jax.tree.leaves(state.batch_stats))
     assert all(np.all(leaf == 1) for leaf in jax.tree.leaves((state.step, state.opt_state)))
+
+
+def test_a_network_without_running_statistics(tmp_path):
+    state = initial_weights(save_run(tmp_path / "old", model="geodesic"), state_of(5, 1, model="geodesic"))
+    params = flatten_dict(state.params)
+    assert {path for path, leaf in params.items() if np.all(leaf == 1)} == {("head", "kernel"), ("head", "bias")}
+    assert not state.batch_stats
 
 
 def test_another_network_is_refused_with_a_table(run_of_20):
