@@ -1,5 +1,6 @@
 """Features of the trained network for evaluation: dense weights, BatchNorm of branch 0 with its running statistics."""
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,12 @@ class FeatureReader:
         self._key = parallel.replicate(jax.random.key_data(rng))
         self._plain = parallel.pmap_step(lambda variables, images: _features(model, variables, to_float(images)))
         self._augmented = functools.cache(lambda size: parallel.pmap_step(self._make_augmented(model, size)))
+
+    def with_variables(self, variables: Any) -> "FeatureReader":
+        """A reader of other weights for the same network, which shares what is compiled."""
+        other = copy.copy(self)
+        other._variables = parallel.replicate(variables)
+        return other
 
     def _make_augmented(self, model: ContrastiveNet, size: int) -> Callable[..., jax.Array]:
         def augmented(variables, key, epoch, images, examples):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from sklearn.linear_model import LogisticRegression
 
 from sdclr_jax.batches import epoch_order
 from sdclr_jax.losses import l2_normalize
@@ -124,6 +125,25 @@ def fit_probe(
         if best is None or accuracy > best.val_accuracy:
             best = Probe(jax.tree.map(np.asarray, weights), epoch, accuracy)
     return best
+
+
+def fit_logistic(features: np.ndarray, labels: np.ndarray) -> Linear:
+    """Logistic regression on standardised features with scikit-learn's L2 penalty (C = 1), to convergence.
+
+    Unlike `fit_probe` it is deterministic and needs no validation: two networks get different classifiers only where
+    their features differ.
+
+    Args:
+      features: float [N, C].
+      labels: int [N]; every class 0 .. K - 1 occurs, K >= 3.
+    """
+    mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    deviation = np.where(deviation > 1e-6 * np.abs(mean) + 1e-12, deviation, np.inf)
+    fitted = LogisticRegression(max_iter=5000).fit((features - mean) / deviation, labels)
+    if len(fitted.classes_) < 3 or fitted.classes_[-1] != len(fitted.classes_) - 1:
+        raise ValueError(f"the classes {fitted.classes_} occur; need all of 0 .. K - 1, at least three")
+    kernel = fitted.coef_.T / deviation[:, None]
+    return Linear(np.float32(kernel), np.float32(fitted.intercept_ - mean @ kernel))
 
 
 @partial(jax.jit, static_argnames=("num_classes", "neighbours"))

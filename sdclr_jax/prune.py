@@ -1,4 +1,4 @@
-"""The masks of the pruned branch: `trainlib.pruning` for every convolution of the backbone, stem and shortcuts included.
+"""The masks of the pruned branch: `trainlib.pruning` for all convolutions of the backbone, stem and shortcuts too.
 
 The head, BatchNorm and biases are not prunable.
 """

@@ -128,6 +128,7 @@ class ResNet(nn.Module):
             for i in range(depth):
                 stride = 2 if stage > 1 and i == 0 else 1
                 x = self.block(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, run)
+        self.sow("intermediates", "maps", x)  # read by grad_cam
         return x.mean((1, 2))
 
 

@@ -60,6 +60,7 @@ class NarrowResNet(nn.Module):
             for i in range(self.depth):
                 stride = 2 if stage > 1 and i == 0 else 1
                 x = NarrowBlock(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, run)
+        self.sow("intermediates", "maps", x)  # read by grad_cam
         return x.mean((1, 2))
 
 

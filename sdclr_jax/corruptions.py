@@ -1,0 +1,64 @@
+"""Corrupted images: noise, blur, contrast, compression, as strong as in CIFAR-10-C (Hendrycks and Dietterich, 2019)."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+NOISE = (0.04, 0.06, 0.08, 0.09, 0.10)  # deviation, of 1
+BLUR = (0.4, 0.6, 0.7, 0.8, 1.0)  # deviation in pixels
+CONTRAST = (0.75, 0.5, 0.4, 0.3, 0.15)  # factor of the difference to the image's mean colour
+QUALITY = (80, 65, 58, 50, 40)  # of the JPEG
+
+
+def _each(function: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(function(Image.fromarray(image))) for image in images])
+
+
+def noise(images: np.ndarray, severity: int) -> np.ndarray:
+    """Gaussian noise, the same for the same number and shape of images."""
+    drawn = np.random.default_rng(0).standard_normal(images.shape, np.float32)
+    return np.clip(np.rint(images + 255 * NOISE[severity - 1] * drawn), 0, 255).astype(np.uint8)
+
+
+def blur(images: np.ndarray, severity: int) -> np.ndarray:
+    """Pillow's Gaussian blur."""
+    return _each(lambda image: image.filter(ImageFilter.GaussianBlur(BLUR[severity - 1])), images)
+
+
+def contrast(images: np.ndarray, severity: int) -> np.ndarray:
+    """Nearer to the mean colour of the image."""
+    mean = images.mean((1, 2), keepdims=True)
+    return np.rint(mean + CONTRAST[severity - 1] * (images - mean)).astype(np.uint8)
+
+
+def compression(images: np.ndarray, severity: int) -> np.ndarray:
+    """Pillow's JPEG and back."""
+
+    def through_jpeg(image: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=QUALITY[severity - 1])
+        return Image.open(file)
+
+    return _each(through_jpeg, images)
+
+
+CORRUPTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "noise": noise,
+    "blur": blur,
+    "contrast": contrast,
+    "compression": compression,
+}
+
+
+def corrupted(images: np.ndarray, severity: int) -> dict[str, np.ndarray]:
+    """The images under each corruption, by its name.
+
+    Args:
+      images: uint8 [N, H, W, 3].
+      severity: 1 (weak) .. 5 (strong). The strengths were chosen for 32 x 32 pixels; larger images suffer less.
+    """
+    if not 1 <= severity <= 5:
+        raise ValueError(f"severity is {severity}; it must be 1 .. 5")
+    return {name: corrupt(images, severity) for name, corrupt in CORRUPTIONS.items()}

@@ -1,0 +1,207 @@
+"""What pruning makes a network forget: python -m sdclr_jax.exemplars --run=WORKDIR [WORKDIR ...] --output=DIR
+
+Pruning-identified exemplars (Hooker et al., 2019): test images whose modal label over dense networks differs from that
+over networks of which a share of the weights (--sparsities) is pruned. The networks are the runs (of one experiment and
+split, with several seeds), and for each run and sparsity --masks masks: by magnitude alone, and others of which a part
+of the pruned share (--random_share) is drawn at random. Every network, dense or pruned, gets its own BatchNorm
+statistics and its own linear classifier from the same labelled images; nothing else is trained after pruning.
+Writes exemplars.json, curves.png and contact_sheet.png.
+"""
+
+import argparse
+import json
+import logging
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from sdclr_jax.balancedness import group_classes
+from sdclr_jax.build import build_model
+from sdclr_jax.calibrate import make_calibration
+from sdclr_jax.corruptions import corrupted
+from sdclr_jax.data import Dataset, check_dataset, load_dataset
+from sdclr_jax.exemplar_pictures import draw_curves, draw_sheet
+from sdclr_jax.exemplar_report import CLEAN, Predictions, as_lines, examples, make_report
+from sdclr_jax.features import FeatureReader
+from sdclr_jax.image_files import as_pixels
+from sdclr_jax.longtail import balanced_draw
+from sdclr_jax.probe import fit_logistic, logits
+from sdclr_jax.prune import apply_masks, magnitude_masks, random_masks
+from sdclr_jax.restore import TrainedRun, load_run
+from trainlib.command import run_command
+from trainlib.devices import check_platform
+from trainlib.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+SPARSITIES = (0.3, 0.5, 0.7, 0.9)
+SHOWN = 12  # exemplars of a sparsity on the contact sheet
+FREE = ("seed", "platform", "data_path", "loader_threads")  # settings in which the runs of a population may differ
+
+
+def load_population(workdirs: Sequence[str | pathlib.Path], step: str | int = "last") -> list[TrainedRun]:
+    """Runs that differ in nothing but the seed. UserError that names the settings in which they do."""
+    runs = [load_run(workdir, step) for workdir in workdirs]
+    settings = [{k: v for k, v in run.config.to_dict().items() if k not in FREE} for run in runs]
+    for workdir, own in zip(workdirs, settings):
+        differing = sorted(k for k in own.keys() | settings[0].keys() if own.get(k) != settings[0].get(k))
+        if differing:
+            raise UserError(
+                f"{workdir} and {workdirs[0]} differ in {', '.join(differing)}. A population is one experiment on one "
+                "split with several seeds; analyse others by a command of their own."
+            )
+    return runs
+
+
+def labelled_rows(labels: np.ndarray, pool: np.ndarray, limit: int) -> np.ndarray:
+    """At most `limit` rows of the pool, the same number of each class, drawn the same way every time; 0 for all."""
+    counts = np.bincount(labels[pool])
+    per_class = min(limit // len(counts), counts.min())
+    if limit and per_class < 1:
+        raise UserError(f"limit is {limit}; it must be 0, for all, or at least the {len(counts)} classes")
+    return balanced_draw(labels, pool, per_class, np.random.default_rng(0)) if limit else pool
+
+
+class Predictor:
+    """Labels of the test images by a network of the population.
+
+    Args:
+      run: any of the runs.
+      dataset: its images.
+      limit: see `labelled_rows`; of the training and of the test images.
+      severity: of the corruptions.
+    """
+
+    def __init__(self, run: TrainedRun, dataset: Dataset, limit: int, severity: int):
+        train = labelled_rows(dataset.labels, dataset.full, limit)
+        test = labelled_rows(dataset.test_labels, np.arange(len(dataset.test_labels)), limit)
+        self._train, self._train_labels = np.asarray(as_pixels(dataset.images)[train]), dataset.labels[train]
+        self.images, self.labels = np.asarray(as_pixels(dataset.test_images)[test]), dataset.test_labels[test]
+        self._versions = {CLEAN: self.images, **corrupted(self.images, severity)}
+        model, config = build_model(run.config), run.config
+        self._calibrated = make_calibration(model, self._train)
+        size = min(config.feature_batch_size, len(train))
+        self._reader = FeatureReader(model, run.variables, "none", size, jax.random.key(0))
+
+    def __call__(self, params: Any, batch_stats: Any) -> dict[str, np.ndarray]:
+        """Labels int [N] by version of the images."""
+        reader = self._reader.with_variables({"params": params, "batch_stats": self._calibrated(params, batch_stats)})
+        classifier = fit_logistic(reader.plain(self._train), self._train_labels)
+        return {
+            version: np.asarray(logits(classifier, reader.plain(images))).argmax(1)
+            for version, images in self._versions.items()
+        }
+
+
+def pruned_networks(run: TrainedRun, sparsity: float, masks: int, random_share: float) -> Iterator[Any]:
+    """Parameters of a run under the mask by magnitude and under `masks` - 1 of which a part is random."""
+    params = run.variables["params"]
+    yield apply_masks(params, magnitude_masks(params, sparsity))
+    for k in range(1, masks):
+        rng = jax.random.fold_in(jax.random.key(run.config.seed), k)
+        yield apply_masks(params, random_masks(rng, params, sparsity, random_share * sparsity))
+
+
+def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {version: np.stack([part[version] for part in parts]) for version in parts[0]}
+
+
+def analyse(
+    workdirs: Sequence[str | pathlib.Path],
+    output: str | pathlib.Path,
+    *,
+    sparsities: Sequence[float] = SPARSITIES,
+    masks: int = 3,
+    random_share: float = 0.1,
+    severity: int = 3,
+    limit: int = 1000,
+    step: str | int = "last",
+    dataset: Dataset | None = None,
+) -> dict:
+    """Predicts with every network, writes report and pictures into the folder `output` and returns the report.
+
+    Args:
+      workdirs: the runs.
+      sparsities: shares of the backbone's convolution weights to prune, in (0, 1).
+      masks: networks of a run and sparsity.
+      random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
+      severity: of the corruptions, 1 .. 5.
+      limit: at most so many labelled training images and so many test images, the same number of each class; 0 for all.
+      dataset: images of your own, as given to `train_and_evaluate`.
+    """
+    if not sparsities or not all(0 < s < 1 for s in sparsities) or masks < 1 or not 0 <= random_share <= 1:
+        raise UserError(
+            f"{sparsities=}, {masks=}, {random_share=}: need sparsities between 0 and 1, at least one mask and a "
+            "random share of 0 .. 1"
+        )
+    runs = load_population(workdirs, step)
+    config = runs[0].config
+    check_platform(config.platform)
+    dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
+    for need in ("full", "test"):
+        if need in dataset.absent:
+            raise UserError(f"the analysis needs the list {need!r}: {dataset.absent[need]}")
+    predict = Predictor(runs[0], dataset, limit, severity)
+    _log.info("dense: %d network(s), %d test images", len(runs), len(predict.labels))
+    dense = Predictions(0.0, _stacked([predict(**run.variables) for run in runs]))
+    levels = []
+    for sparsity in sorted(sparsities):
+        networks = ((p, run) for run in runs for p in pruned_networks(run, sparsity, masks, random_share))
+        labels = _stacked([predict(params, run.variables["batch_stats"]) for params, run in networks])
+        levels.append(Predictions(float(sparsity), labels))
+        _log.info("%g pruned: %d networks", sparsity, len(labels[CLEAN]))
+    groups = group_classes(config.groups, dataset.class_counts)
+    population = {"runs": [str(w) for w in workdirs], "steps": [run.step for run in runs], "masks": masks}
+    population |= {"random_share": random_share, "severity": severity, "limit": limit}
+    report = population | make_report(dense, levels, predict.labels, groups)
+    _write(pathlib.Path(output), report, dense, levels, predict)
+    return report
+
+
+def _write(
+    output: pathlib.Path, report: dict, dense: Predictions, levels: list[Predictions], predict: Predictor
+) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "exemplars.json").write_text(json.dumps(report, indent=1) + "\n")
+    of = f"{len(report['runs'])} run{'s' if len(report['runs']) > 1 else ''}, {report['masks']} mask"
+    title = f"{of}{'s' if report['masks'] > 1 else ''} of each run and sparsity, {report['images']:,} test images"
+    draw_curves(output / "curves.png", report, f"What pruning makes networks forget: {title}")
+    rows = [(level.sparsity, examples(dense, level, predict.labels, SHOWN)) for level in levels]
+    heading = "Exemplars by pruned share; true: dense \N{RIGHTWARDS ARROW} pruned; frame: size of the class"
+    draw_sheet(output / "contact_sheet.png", predict.images, rows, report["groups"], heading)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sdclr_jax.exemplars", description=__doc__)
+    parser.add_argument("--run", nargs="+", required=True, metavar="WORKDIR", help="runs that differ in their seed")
+    parser.add_argument("--output", required=True, help="folder for report and pictures")
+    parser.add_argument("--step", default="last", help="last, or a step's number")
+    parser.add_argument("--sparsities", default=",".join(map(str, SPARSITIES)), help="pruned shares, parted by commas")
+    parser.add_argument("--masks", type=int, default=3, help="pruned networks of a run and sparsity")
+    parser.add_argument("--random_share", type=float, default=0.1, help="part of the pruned share drawn at random")
+    parser.add_argument("--severity", type=int, default=3, help="of the corruptions, 1 .. 5")
+    parser.add_argument("--limit", type=int, default=1000, help="at most so many training and test images; 0 for all")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the shares and where the files lie."""
+    report = analyse(
+        arguments.run,
+        arguments.output,
+        sparsities=[float(s) for s in arguments.sparsities.split(",")],
+        masks=arguments.masks,
+        random_share=arguments.random_share,
+        severity=arguments.severity,
+        limit=arguments.limit,
+        step=arguments.step,
+    )
+    print("\n".join(as_lines(report)))
+    print(f"Report and pictures: {arguments.output}")
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())
