@@ -12,7 +12,7 @@ from sklearn.manifold import TSNE
 
 from sdclr_jax.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
 from sdclr_jax.evaluate import FEATURES
-from sdclr_jax.table import method_name, read_run
+from sdclr_jax.table_rows import method_name, read_run
 from trainlib.errors import UserError
 from trainlib.figures import INK, legend_below, new_figure, tidy
 

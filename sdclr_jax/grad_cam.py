@@ -26,7 +26,7 @@ from sdclr_jax.model import ContrastiveNet
 from sdclr_jax.norm import DENSE
 from sdclr_jax.probe import Linear, fit_logistic, logits
 from sdclr_jax.restore import TrainedRun, load_run
-from sdclr_jax.table import method_name
+from sdclr_jax.table_rows import method_name
 from sdclr_jax.views import to_float
 from trainlib.command import run_command
 from trainlib.devices import check_platform
@@ -107,7 +107,7 @@ def look(run: TrainedRun, name: str, dataset: Dataset, rows: np.ndarray, limit: 
 def draw(path: pathlib.Path, images: np.ndarray, labels: np.ndarray, counts: np.ndarray, seen: list[Attention]) -> None:
     """Writes the picture: the images uint8 [N, H, W, 3] above, below them a row for each run."""
     title = "Grad-CAM of test images of the smallest classes: what speaks for the true class"
-    figure = new_figure(1.9 + 1.25 * len(images), 1.1 + 1.5 * (1 + len(seen)), title)
+    figure = new_figure(1.9 + 1.25 * len(images), 1.1 + 1.4 * (1 + len(seen)), title)
     panels = figure.subplots(1 + len(seen), len(images), squeeze=False)
     for axes, image, label in zip(panels[0], images, labels):
         _show(axes, image)
@@ -116,7 +116,7 @@ def draw(path: pathlib.Path, images: np.ndarray, labels: np.ndarray, counts: np.
         row[0].set_ylabel(one.name, rotation=0, ha="right", va="center", fontsize=9, color=INK)
         for axes, image, heat, label, predicted in zip(row, images, one.maps, labels, one.predicted):
             _show(axes, image)
-            axes.imshow(heat, cmap="jet", vmin=0, vmax=1, alpha=0.5)
+            axes.imshow(heat, cmap="turbo", vmin=0, vmax=1, alpha=0.5)
             verdict = "right" if predicted == label else f"says {predicted}"
             axes.set_xlabel(verdict if heat.any() else f"{verdict}, no map", fontsize=8, color=SOFT, labelpad=2)
     figure.savefig(path)

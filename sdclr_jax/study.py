@@ -7,7 +7,7 @@ on where it stopped. docs/studies.md tells what there is.
 import pathlib
 
 from sdclr_jax.evaluate import COLUMNS
-from sdclr_jax.table import read_run
+from sdclr_jax.table_rows import read_run
 from trainlib.study import System, run_main
 
 FEW_SHOT = ("std", "all")

@@ -1,150 +1,40 @@
 """The balancedness table of several runs: python -m sdclr_jax.table RUN... --output=DIR
 
 Each RUN is the workdir of an evaluated training run. Runs that differ in split and seed alone make one row: the mean
-over them ± the population deviation, in per cent. Prints Markdown and writes table.md, table.json and table.png.
+over them ± the population deviation, in per cent. Prints Markdown and writes table.md, table.json and table.png, and
+the paper's Tables 1 to 5 as far as there are runs for them, tables_1_to_5.md and tables_1_to_5.json.
 """
 
 import argparse
-import itertools
 import json
 import pathlib
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from sdclr_jax.build import is_pruned
-from sdclr_jax.evaluate import COLUMNS, PROTOCOLS, REPORT
+from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
+from sdclr_jax.published_tables import format_tables, published_tables
+from sdclr_jax.table_rows import HEADINGS, Row, cell, make_rows, markdown_table, read_run
 from trainlib.command import run_command
-from trainlib.errors import UserError
 from trainlib.figures import COLORS, HATCHES, INK, new_figure, tidy
-from trainlib.workdir import load_config
 
 TITLES = {"full": "Linear separability", "few": "Few-shot", "knn": "Nearest neighbours"}
-REPEATED = ("seed", "split")
-IRRELEVANT = (
-    "platform",
-    "data_path",
-    "loader_threads",
-    "log_every",
-    "forgetting_every_epochs",
-    "save_every_epochs",
-    "keep_checkpoints",
-    "feature_batch_size",
-    "probe_limit",
-)
-
-
-class Run(NamedTuple):
-    """One evaluated run: its folder, its config, and the report of its newest evaluated step."""
-
-    path: pathlib.Path
-    config: ConfigDict
-    report: dict
-
-
-class Row(NamedTuple):
-    """Runs of the same experiment.
-
-    Attributes:
-      dataset, subset ("D_i" or "D_b"), method: what was trained, and a note where such rows need to be told apart.
-      runs: the runs, by split and seed.
-    """
-
-    dataset: str
-    subset: str
-    method: str
-    runs: list[Run]
-
-    def values(self, protocol: str) -> np.ndarray | None:
-        """float [runs, columns] in per cent; None if not every run was evaluated by the protocol."""
-        if any(protocol not in run.report for run in self.runs):
-            return None
-        return 100 * np.array([[run.report[protocol][column] for column in COLUMNS] for run in self.runs])
-
-
-def read_run(path: str | pathlib.Path) -> Run:
-    """Raises UserError if the folder is no run or was not evaluated."""
-    path = pathlib.Path(path)
-    config = load_config(path)
-    reports = {int(file.parent.name.removeprefix("step_")): file for file in path.glob(f"eval/step_*/{REPORT}")}
-    if not reports:
-        raise UserError(f"{path} has no report; run python -m sdclr_jax.evaluate --workdir={path}")
-    return Run(path, config, json.loads(reports[max(reports)].read_text()))
-
-
-def make_rows(runs: Iterable[Run]) -> list[Row]:
-    """Gathers the runs of the same experiment, SimCLR before SDCLR. Raises UserError for a split and seed twice."""
-    experiments: dict[str, list[Run]] = {}
-    for run in runs:
-        experiments.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
-    rows = []
-    for members in experiments.values():
-        members = sorted(members, key=_repeat)
-        for one, other in itertools.pairwise(members):
-            if _repeat(one) == _repeat(other):
-                raise UserError(f"{one.path} and {other.path} are the same experiment with the same split and seed")
-        config = members[0].config
-        rows.append(Row(config.dataset, "D_b" if config.balanced else "D_i", method_name(config), members))
-    rows.sort(key=lambda row: (row.dataset, row.subset, is_pruned(row.runs[0].config), row.method))
-    return [row._replace(method=row.method + _note(row, rows)) for row in rows]
-
-
-def _repeat(run: Run) -> tuple[int, ...]:
-    return tuple(run.config[key] for key in REPEATED)
-
-
-def _settings(run: Run) -> dict:
-    """What makes an experiment, as JSON values."""
-    config = {key: value for key, value in run.config.to_dict().items() if key not in (*REPEATED, *IRRELEVANT)}
-    lists = "given" if config.pop("lists", "") else "drawn"
-    return {**config, "lists": lists, "step": run.report["step"], "limit": run.report["limit"]}
-
-
-def method_name(config: ConfigDict) -> str:
-    """Such as "SDCLR, head 3"."""
-    return f"{'SDCLR' if is_pruned(config) else 'SimCLR'}, head {config.head_layers}"
-
-
-def _note(row: Row, rows: list[Row]) -> str:
-    """The settings in which a row differs from others of its name: " (epochs=40)"."""
-    own = _settings(row.runs[0])
-    differing = {
-        key
-        for other in rows
-        if other is not row and other[:3] == row[:3]
-        for key, value in _settings(other.runs[0]).items()
-        if own.get(key) != value
-    }
-    return f" ({', '.join(f'{key}={own.get(key)}' for key in sorted(differing))})" if differing else ""
 
 
 def markdown(rows: list[Row]) -> str:
     """One table for each protocol by which at least one row was evaluated."""
     parts = []
     for protocol in PROTOCOLS:
-        shown = [(row, row.values(protocol)) for row in rows]
-        shown = [(row, values) for row, values in shown if values is not None]
-        if not shown:
-            continue
-        arrows = [f"{column.capitalize()} {'↓' if column == 'std' else '↑'}" for column in COLUMNS]
+        shown = [(row, row.figures(protocol)) for row in rows]
         lines = [
-            f"**{TITLES[protocol]}** (%)",
-            "",
-            "| " + " | ".join(["Data", "List", "Method", "Runs", *arrows]) + " |",
+            [row.dataset, row.subset, row.method, str(len(row.runs)), *map(cell, figures.values())]
+            for row, figures in shown
+            if figures is not None
         ]
-        lines.append("|---|---|---|---|" + "---|" * len(COLUMNS))
-        for row, values in shown:
-            cells = [_cell(values[:, k]) for k in range(len(COLUMNS))]
-            lines.append("| " + " | ".join([row.dataset, row.subset, row.method, str(len(row.runs)), *cells]) + " |")
-        parts.append("\n".join(lines) + "\n")
+        if lines:
+            header = ["Data", "List", "Method", "Runs", *HEADINGS.values()]
+            parts.append(f"**{TITLES[protocol]}** (%)\n\n{markdown_table(header, lines)}")
     return "\n".join(parts)
-
-
-def _cell(values: np.ndarray) -> str:
-    spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
-    return f"{values.mean():.2f}{spread}"
 
 
 def as_json(rows: list[Row]) -> list[dict]:
@@ -154,12 +44,9 @@ def as_json(rows: list[Row]) -> list[dict]:
         entry = {"dataset": row.dataset, "subset": row.subset, "method": row.method}
         entry["runs"] = [str(run.path) for run in row.runs]
         for protocol in PROTOCOLS:
-            values = row.values(protocol)
-            if values is not None:
-                entry[protocol] = {
-                    column: {"mean": part.mean(), "deviation": part.std(), "values": part.tolist()}
-                    for column, part in zip(COLUMNS, values.T)
-                }
+            figures = row.figures(protocol)
+            if figures is not None:
+                entry[protocol] = figures
         result.append(entry)
     return result
 
@@ -201,6 +88,9 @@ def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) 
     (output / "table.md").write_text(markdown(rows))
     (output / "table.json").write_text(json.dumps(as_json(rows), indent=1) + "\n")
     draw(output / "table.png", rows)
+    tables = published_tables(rows)
+    (output / "tables_1_to_5.md").write_text(format_tables(tables))
+    (output / "tables_1_to_5.json").write_text(json.dumps(tables, indent=1) + "\n")
     return rows
 
 
@@ -208,13 +98,14 @@ def main(arguments: argparse.Namespace) -> None:
     """Prints the tables and where the files lie."""
     rows = write_table(arguments.runs, arguments.output)
     print(markdown(rows))
-    print(f"Table and picture: {arguments.output}")
+    print(format_tables(published_tables(rows)))
+    print(f"Tables and picture: {arguments.output}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.table", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="workdir of an evaluated run")
-    parser.add_argument("--output", default="table", help="folder for table.md, table.json and table.png")
+    parser.add_argument("--output", default="table", help="folder for the tables and the picture")
     return parser
 
 

@@ -7,18 +7,26 @@ import pytest
 from ml_collections import ConfigDict
 
 from sdclr_jax.curve import draw_curves, read_curves
-from sdclr_jax.table import make_rows, markdown, read_run, write_table
+from sdclr_jax.published_tables import format_tables, published_tables
+from sdclr_jax.table import markdown, write_table
+from sdclr_jax.table_rows import make_rows, read_run
 from trainlib.errors import UserError
 from trainlib.workdir import open_workdir
 
 
 def write_run(folder, figures, *, step=10, **changes):
-    """A workdir with a config and a report; figures: protocol -> (many, medium, few, std, all)."""
+    """A workdir with a config and a report; figures: protocol -> (many, medium, few, std, all).
+
+    The four classes lie 0.1 above and below `all`, and 0.3 above and below it: a deviation of sqrt(0.05).
+    """
     config = {"dataset": "digits", "split": 1, "seed": 0, "balanced": False, "prune_fraction": 0.9, "head_layers": 3}
+    config |= {"groups": "rank"}
     with open_workdir(folder, ConfigDict(config | {"epochs": 4, "log_every": 1} | changes)) as workdir:
         workdir.keep_config()
     names = ("many", "medium", "few", "std", "all")
     report = {"step": step, "limit": 0} | {protocol: dict(zip(names, row)) for protocol, row in figures.items()}
+    for protocol in figures:
+        report[protocol]["classes"] = [report[protocol]["all"] + away for away in (-0.3, -0.1, 0.1, 0.3)]
     (folder / "eval" / f"step_{step}").mkdir(parents=True)
     (folder / "eval" / f"step_{step}" / "report.json").write_text(json.dumps(report))
     return folder
@@ -40,14 +48,60 @@ def test_mean_and_population_deviation_over_the_splits(runs, tmp_path):
     rows = write_table(runs, tmp_path / "out")
     assert [(row.method, len(row.runs)) for row in rows] == [("SimCLR, head 2", 1), ("SDCLR, head 3", 2)]
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "| digits | D_i | SDCLR, head 3 | 2 | 85.00 ± 5.00 | 70.00 ± 0.00 | 55.00 ± 5.00 | 12.00 ± 4.00 |" in text
-    assert "| digits | D_i | SimCLR, head 2 | 1 | 50.00 | 40.00 | 30.00 | 8.00 | 40.00 |" in text
+    assert "| D_i | SDCLR, head 3 | 2 | 85.00 ± 5.00 | 70.00 ± 0.00 | 55.00 ± 5.00 | 12.00 ± 4.00 | 70.00 ± 0.00 |" in text
+    assert "| digits | D_i | SimCLR, head 2 | 1 | 50.00 | 40.00 | 30.00 | 8.00 | 40.00 | 22.36 |" in text
     assert text.count("SDCLR, head 3") == 1, "few-shot is left out where a run lacks it"
     assert "Nearest" not in text
     entries = json.loads((tmp_path / "out" / "table.json").read_text())
     assert entries[1]["full"]["many"] == {"mean": 85, "deviation": pytest.approx(5), "values": [80, 90]}
     assert "few" not in entries[1]
     assert (tmp_path / "out" / "table.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_tables_1_to_5_by_hand(tmp_path):
+    """Which run goes into which table, and mean and population deviation over its splits."""
+    for split, many in ((1, 0.9), (2, 0.7)):
+        figures = {"full": (many, 0.6, 0.5, 0.2, 0.6), "few": (0.4, 0.3, 0.2, 0.1, many / 2)}
+        for name, words in {
+            "simclr": {"prune_fraction": 0.0},
+            "simclr_b": {"prune_fraction": 0.0, "balanced": True},
+            "sdclr": {},
+            "sdclr_b": {"balanced": True},
+        }.items():
+            write_run(tmp_path / f"{name}_{split}", figures, split=split, **words)
+    large = {"dataset": "imagenet", "groups": "size", "prune_fraction": 0.0}
+    both = {"full": (0.58, 0.55, 0.56, 0.01, 0.57), "few": (0.31, 0.26, 0.27, 0.02, 0.28)}
+    write_run(tmp_path / "pareto", both, **large, list_imbalanced="ImageNet_LT_train.txt")
+    write_run(tmp_path / "exp", both, **large, list_imbalanced="imageNet_LT_exp_train.txt")
+    write_run(tmp_path / "few_only", {"few": both["few"]}, **large, balanced=True, list_imbalanced="")
+    write_table(sorted(tmp_path.glob("*")), tmp_path / "out")
+
+    tables = {table["number"]: table for table in json.loads((tmp_path / "out" / "tables_1_to_5.json").read_text())}
+    members = {
+        number: [(row["dataset"], row["subset"], row["method"].split(",")[0]) for row in table["rows"]]
+        for number, table in tables.items()
+    }
+    small = [("digits", "D_b", "SimCLR"), ("digits", "D_i", "SimCLR")]
+    assert members[1] == members[2] == small
+    assert members[3] == [("imagenet", "D_i", "SimCLR")] * 2, "a row without both metrics is left out"
+    assert sorted(row["long_tail"] for row in tables[3]["rows"]) == ["Exp", "Pareto"]
+    long_tailed = [("digits", "D_i", "SimCLR"), ("digits", "D_i", "SDCLR"), *[("imagenet", "D_i", "SimCLR")] * 2]
+    assert members[4] == members[5] == long_tailed
+    sdclr = tables[4]["rows"][1]
+    assert sdclr["splits"] == [1, 2]
+    assert sdclr["full"]["many"] == {"mean": pytest.approx(80), "deviation": pytest.approx(10), "values": [90, 70]}
+    assert sdclr["full"]["class_std"]["mean"] == pytest.approx(100 * 0.05**0.5)
+    assert tables[5]["rows"][1]["few"]["all"]["deviation"] == pytest.approx(5)
+    text = (tmp_path / "out" / "tables_1_to_5.md").read_text()
+    assert "| digits | D_b | SimCLR, head 3 | 2 | 80.00 ± 10.00 | 60.00 ± 0.00 | 50.00 ± 0.00 | 60.00 ± 0.00 |" in text
+    assert "| 1 | 58.00 | 55.00 | 56.00 | 57.00 | 31.00 | 26.00 | 27.00 | 28.00 |" in text
+    assert "20.00 ± 0.00 | 60.00 ± 0.00 | 22.36 ± 0.00 |" in text
+
+
+def test_a_table_without_a_run_says_so():
+    text = format_tables(published_tables([]))
+    assert text.count("No evaluated run of this kind") == 5
+    assert "with linear separability and few-shot, was given" in text
 
 
 def test_rows_of_one_name_are_told_apart_and_doubles_refused(runs, tmp_path):
