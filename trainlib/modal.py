@@ -4,16 +4,20 @@ import numpy as np
 
 
 def modal_labels(predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """The label that most members of a population predict, int [N]; the smallest of equals.
+    """The label that most members of a population predict, int [N]; of equals that of the earliest member.
 
     Args:
       predictions: int [M, N], of M networks, classes 0 .. num_classes - 1.
       num_classes: K.
     """
-    votes = np.zeros((predictions.shape[1], num_classes), np.int32)
+    rows = np.arange(predictions.shape[1])
+    votes = np.zeros((len(rows), num_classes), np.int32)
     for labels in predictions:
-        votes[np.arange(len(labels)), labels] += 1
-    return votes.argmax(1)
+        votes[rows, labels] += 1
+    most, modal = votes.max(1), predictions[-1].astype(np.int64)
+    for labels in predictions[::-1]:
+        modal = np.where(votes[rows, labels] == most, labels, modal)
+    return modal
 
 
 def exemplars(dense: np.ndarray, pruned: np.ndarray, num_classes: int) -> np.ndarray:

@@ -1,0 +1,188 @@
+"""Which vertices pruning makes a network mislabel: python -m vmnet_jax.exemplars --workdir=DIR --output=DIR
+
+The network's smallest weights (convolutions and linear layers but the classifiers, one threshold for all) are set to
+zero, nothing is trained after that, and every vertex is labelled again. Forgotten is a vertex that the dense network
+labels rightly and the pruned ones do not; exemplars are all vertices whose modal label over the pruned networks is not
+the dense one's. The pruned networks of a sparsity are --masks masks of one network: by magnitude alone, and others of
+which a part (--random_share) is drawn at random. Writes exemplars.json, by_class.png and pages/SCENE.html.
+"""
+
+import argparse
+import json
+import logging
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from trainlib import parallel, pruning
+from trainlib.command import run_command
+from trainlib.devices import check_platform
+from trainlib.errors import UserError
+from trainlib.modal import modal_labels
+from vmnet_jax.build import build_model, vertex_inputs
+from vmnet_jax.data import SceneFolder, read_split
+from vmnet_jax.exemplar_report import Forgotten, as_lines, make_report
+from vmnet_jax.exemplar_views import draw_by_class, write_scene_page
+from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
+from vmnet_jax.restore import TrainedRun, load_run
+from vmnet_jax.train_state import is_head
+
+_log = logging.getLogger(__name__)
+
+SPARSITIES = (0.3, 0.5, 0.7, 0.9)
+
+
+def is_prunable(path: pruning.Path) -> bool:
+    """Whether a path of the parameter tree is a convolution's or linear layer's kernel that is no classifier's."""
+    return path[-1] == "kernel" and not is_head(path)
+
+
+def pruned_networks(params: Any, sparsity: float, masks: int, random_share: float, seed: int) -> Iterator[Any]:
+    """Parameters under the mask by magnitude and under `masks` - 1 of which a part is random."""
+    yield pruning.apply_masks(params, pruning.magnitude_masks(params, sparsity, is_prunable))
+    for k in range(1, masks):
+        rng = jax.random.fold_in(jax.random.key(seed), k)
+        drawn = pruning.random_masks(rng, params, sparsity, random_share * sparsity, is_prunable)
+        yield pruning.apply_masks(params, drawn)
+
+
+class Labeller:
+    """Labels of all vertices of the scenes by one network after the other, which share what is compiled."""
+
+    def __init__(self, run: TrainedRun, read: SceneFolder, names: list[str], max_voxels: int):
+        config = run.config
+        self._run, self._read = run, read
+        self._forward = make_forward(build_model(config, len(run.label_map.names)))
+        self._batches, self._pieces = fitting_batches(
+            self._forward,
+            parallel.replicate(run.variables),
+            read,
+            names,
+            max_voxels,
+            features=tuple(config.features),
+            rotation=config.rotation,
+            max_buckets=1,
+            seed=config.seed,
+            vertices=vertex_inputs(config),
+        )
+
+    def __call__(self, params: Any) -> list[np.ndarray]:
+        """int16 [V] of every scene."""
+        variables = parallel.replicate({"params": params, "batch_stats": self._run.variables["batch_stats"]})
+        scored = scene_scores(self._forward, variables, self._batches, self._pieces)
+        return [scores.argmax(1).astype(np.int16) for _, scores in scored]
+
+
+def analyse(
+    workdir: str | pathlib.Path,
+    output: str | pathlib.Path,
+    *,
+    sparsities: Sequence[float] = SPARSITIES,
+    masks: int = 3,
+    random_share: float = 0.1,
+    shown: float | None = None,
+    step: str | int = "last",
+    scenes: str | None = None,
+    limit: int = 0,
+    max_voxels: int = 0,
+    allow_missing: bool = False,
+    pages: int = 20,
+) -> dict:
+    """Labels the validation scenes with every network, writes report, chart and pages into `output`; the report.
+
+    Args:
+      sparsities: shares of the prunable weights to prune, in (0, 1).
+      masks: pruned networks of a sparsity.
+      random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
+      shown: the sparsity of the pages, one of `sparsities`; None for the middle one, the smaller of two.
+      step: "last", "best" or a step's number.
+      scenes: folder of preprocessed scenes instead of the config's; the config's lists name those to take.
+      limit: only so many scenes; 0 for all.
+      max_voxels: scenes with more are seen in overlapping tiles; 0 for what the memory holds.
+      allow_missing: leave out scenes of the lists that are not in the folder.
+      pages: how many scenes, from the first on, get a page.
+    """
+    sparsities = sorted(sparsities)
+    if not sparsities or not all(0 < s < 1 for s in sparsities) or masks < 1 or not 0 <= random_share <= 1:
+        raise UserError(
+            f"{sparsities=}, {masks=}, {random_share=}: need sparsities between 0 and 1, at least one mask and a "
+            "random share of 0 .. 1"
+        )
+    shown = sparsities[(len(sparsities) - 1) // 2] if shown is None else shown
+    if shown not in sparsities:
+        raise UserError(f"--shown is {shown:g}; the sparsities are {', '.join(f'{s:g}' for s in sparsities)}")
+    run = load_run(workdir, step)
+    config = run.config
+    check_platform(config.platform)
+    read = SceneFolder(scenes or config.scenes, config.cache_gib)
+    names = read_split(read.path, config.train_list, config.val_list, config.val_fraction, allow_missing).val
+    names = names[: limit or None]
+    if not names:
+        raise UserError(f"{read.path} has no validation scene")
+    read.check(names, run.params)
+    label = Labeller(run, read, names, max_voxels)
+    params, num_classes = run.variables["params"], len(run.label_map.names)
+    dense = label(params)
+    _log.info("dense: %d scenes", len(names))
+    truth = np.concatenate([read(name).labels for name in names])
+    whole, levels, page_labels = np.concatenate(dense), [], None
+    for sparsity in sparsities:
+        networks = pruned_networks(params, sparsity, masks, random_share, config.seed)
+        by_network = [label(pruned) for pruned in networks]
+        levels.append(Forgotten(sparsity, np.stack([np.concatenate(parts) for parts in by_network])))
+        if sparsity == shown:
+            page_labels = [modal_labels(np.stack(parts), num_classes) for parts in zip(*by_network)]
+        _log.info("%g pruned: %d networks", sparsity, masks)
+    report = {"workdir": str(workdir), "step": run.step, "scenes": names, "masks": masks, "random_share": random_share}
+    report |= make_report(whole, levels, truth, run.label_map.names)
+    output = pathlib.Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "exemplars.json").write_text(json.dumps(report, indent=1) + "\n")
+    draw_by_class(output / "by_class.png", report)
+    for name, before, after in list(zip(names, dense, page_labels))[:pages]:
+        write_scene_page(output / "pages" / f"{name}.html", name, read(name), before, after, shown, run.label_map)
+    return report
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.exemplars", description=__doc__)
+    parser.add_argument("--workdir", required=True, help="folder of the training run")
+    parser.add_argument("--output", required=True, help="folder for report, chart and pages")
+    parser.add_argument("--step", default="last", help="last, best, or a step's number")
+    parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
+    parser.add_argument("--limit", type=int, default=0, help="only so many validation scenes; 0: all")
+    parser.add_argument("--sparsities", default=",".join(map(str, SPARSITIES)), help="pruned shares, parted by commas")
+    parser.add_argument("--masks", type=int, default=3, help="pruned networks of a sparsity")
+    parser.add_argument("--random_share", type=float, default=0.1, help="part of the pruned share drawn at random")
+    parser.add_argument("--shown", type=float, help="the sparsity of the pages; default: the middle one")
+    parser.add_argument("--max_voxels", type=int, default=0, help="tile larger scenes; 0: what the memory holds")
+    parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
+    parser.add_argument("--pages", type=int, default=20, help="scenes that get a page")
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the shares and where the files lie."""
+    report = analyse(
+        arguments.workdir,
+        arguments.output,
+        sparsities=[float(s) for s in arguments.sparsities.split(",")],
+        masks=arguments.masks,
+        random_share=arguments.random_share,
+        shown=arguments.shown,
+        step=arguments.step,
+        scenes=arguments.scenes,
+        limit=arguments.limit,
+        max_voxels=arguments.max_voxels,
+        allow_missing=arguments.allow_missing,
+        pages=arguments.pages,
+    )
+    print("\n".join(as_lines(report)))
+    print(f"Report, chart and pages: {arguments.output}")
+
+
+if __name__ == "__main__":
+    run_command(main, _parser())
