@@ -186,7 +186,13 @@ class CheckpointStore:
         if step == "last":
             return sorted(self.steps(), reverse=True)
         if step == "best":
-            return self._by_metric()
+            found = self._by_metric()
+            if not found and self.steps():
+                raise CheckpointError(
+                    f"no checkpoint in {self.directory} has a validation figure to be best by; "
+                    f"name a step, or take the last: it has {self._listing()}"
+                )
+            return found
         if not str(step).isdigit():
             raise CheckpointError(f"a step is last, best or a number, not {step!r}")
         return [int(step)] if int(step) in self.steps() else []

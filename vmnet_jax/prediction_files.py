@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 
 from preprocess.atomic import atomic_file
 from preprocess.elements import file_elements, mesh_elements, only_places, with_vertex_properties, write_elements
@@ -113,11 +114,8 @@ def layer_keys(layers: Mapping[str, np.ndarray]) -> dict[str, list[tuple[str, tu
 
 
 def confidence_colors(probability: np.ndarray) -> np.ndarray:
-    """uint8 [V, 3] of probabilities [V]: from red at 0 over yellow at one half to green at 1."""
-    p = np.clip(probability, 0, 1)[:, None]
-    red, yellow, green = np.array([[200, 30, 30], [240, 220, 70], [40, 160, 70]], np.float64)
-    low, high = red + 2 * p * (yellow - red), yellow + (2 * p - 1) * (green - yellow)
-    return np.round(np.where(p < 0.5, low, high)).astype(np.uint8)
+    """uint8 [V, 3] of probabilities [V]: dark blue at 0 to yellow at 1 (cividis: read by any colour vision)."""
+    return colormaps["cividis"](np.clip(probability, 0, 1), bytes=True)[:, :3]
 
 
 def class_legend(mesh: Mesh, prediction: Prediction, label_map: LabelMap) -> list[tuple[str, tuple, int]]:
