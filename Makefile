@@ -7,7 +7,7 @@ DIGITS := runs/demo/sdclr
 SDCLR_RUNS := $(foreach seed,1 2 3,$(DIGITS)/sdclr_$(seed))
 SIMCLR_RUNS := $(foreach seed,1 2 3,$(DIGITS)/simclr_$(seed))
 
-.PHONY: demo demo-vmnet demo-sdclr test lint bench lock $(SDCLR_RUNS) $(SIMCLR_RUNS)
+.PHONY: demo demo-vmnet demo-sdclr test lint bench docs docs-lock lock $(SDCLR_RUNS) $(SIMCLR_RUNS)
 
 .venv: $(STAMP)
 
@@ -62,6 +62,19 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks
+
+# The site, warnings as errors: site/index.html. Its tools live in an environment of their own.
+docs: .docs-venv/.installed
+	NO_MKDOCS_2_WARNING=1 .docs-venv/bin/mkdocs build --strict --quiet
+	@echo "The documentation: site/index.html"
+
+.docs-venv/.installed: docs/requirements.txt
+	$(PYTHON) -m venv --clear .docs-venv
+	.docs-venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r docs/requirements.txt
+	touch $@
+
+docs-lock:
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url docs/requirements.in -o docs/requirements.txt
 
 # Writes the lock anew (needs uv); exact versions for every supported Python and platform.
 lock:

@@ -84,7 +84,8 @@ def temperature_schedule(
 
     Args:
       epoch: epoch, fractions allowed; 0 gives the maximum.
-      minimum, maximum: range of the temperature.
+      minimum: lowest temperature.
+      maximum: highest temperature.
       period: epochs per oscillation.
     """
     return (maximum - minimum) * (1 + jnp.cos(2 * jnp.pi * epoch / period)) / 2 + minimum

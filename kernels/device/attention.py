@@ -51,8 +51,8 @@ def one_ring_attention(
       forms gathers along `rings.reverse`, reverse mode only.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown shift or method, or "numba" where it is
-      not possible.
+      AssertionError: shapes do not fit.
+      ValueError: unknown shift or method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     if shift not in SHIFTS:

@@ -32,8 +32,9 @@ def conv2d(
       [N, (H + 2 padding - side) // stride + 1, the same of W, Cout] in the dtype of `x`. Reverse-mode derivatives only.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method or stride, padding below 0, a kernel larger than the
-      padded image, or "numba" where it is not possible.
+      AssertionError: shapes do not fit.
+      ValueError: unknown method or stride, padding below 0, a kernel larger than the padded image, or "numba" where it
+        is not possible.
     """
     check_method(method, METHODS)
     chex.assert_rank([x, kernel], 4)

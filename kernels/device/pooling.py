@@ -38,7 +38,9 @@ def mean_pool(
 
     Args:
       features: float [V_fine, C]; padding rows zero.
-      trace, order, sorted_trace: as for `unpool`.
+      trace: as for `unpool`.
+      order: as for `unpool`.
+      sorted_trace: as for `unpool`.
       num_coarse: rows of the result, V_coarse.
 
     Returns:

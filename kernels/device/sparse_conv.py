@@ -35,8 +35,8 @@ def submanifold_conv(
       without scatters (no forward mode); a cotangent's padding rows are ignored.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" or "pallas" where it is not
-      possible.
+      AssertionError: shapes do not fit.
+      ValueError: unknown method, or "numba" or "pallas" where it is not possible.
     """
     check_method(method, METHODS)
     rows, width = features.shape

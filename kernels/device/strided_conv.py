@@ -34,7 +34,8 @@ def strided_conv(
       [Q, Cout] in the dtype of `features`, padding rows zero. Reverse mode only, except for "segment_sum".
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
+      AssertionError: shapes do not fit.
+      ValueError: unknown method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     rows, width = features.shape
@@ -61,7 +62,8 @@ def transposed_conv(
       [P, Cout] in the dtype of `features`, padding rows zero. Reverse mode only, except for "segment_sum".
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
+      AssertionError: shapes do not fit.
+      ValueError: unknown method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     rows, width = features.shape

@@ -47,7 +47,8 @@ def trilinear_read_out(
       over (order, sorted_corners); reverse mode only.
 
     Raises:
-      AssertionError: shapes do not fit. ValueError: unknown method, or "numba" where it is not possible.
+      AssertionError: shapes do not fit.
+      ValueError: unknown method, or "numba" where it is not possible.
     """
     check_method(method, METHODS)
     rows = corners.shape[0]
