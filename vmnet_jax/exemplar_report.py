@@ -71,7 +71,8 @@ def make_report(dense: np.ndarray, levels: list[Forgotten], truth: np.ndarray, n
 
 def as_lines(report: Mapping) -> list[str]:
     """The report for the terminal, in per cent: a line for each sparsity, then one for each class."""
-    lines = ["  pruned  mean IoU  accuracy  exemplars  forgotten  gained"]
+    lines = ["          by magnitude        over the masks"]
+    lines.append("  pruned  mean IoU  accuracy  exemplars  forgotten  gained")
     lines.append(f"{0:8}  {100 * report['dense']['mean_iou']:8.1f}  {100 * report['dense']['accuracy']:8.1f}")
     for level in report["levels"]:
         iou, right = 100 * level["figures"]["mean_iou"], 100 * level["figures"]["accuracy"]

@@ -39,7 +39,7 @@ def draw_by_class(path: pathlib.Path, report: dict) -> None:
         of_class = [100 * (level["forgotten_by_class"][k] or 0) for k in order]
         shares.bar(x + (1 + place) * width, of_class, width, align="edge", **look)
         part = [np.nan if level["rates"][k] is None else 100 * level["rates"][k] for k in order]
-        rates.plot(x, part, marker="o", linestyle=DASHES[place // len(COLORS) % len(DASHES)], **look)
+        rates.plot(x, part, marker="o", linewidth=0.8, linestyle=DASHES[place // len(COLORS) % len(DASHES)], **look)
     shares.set_xticks(x + 0.4, names, rotation=90)
     rates.set_xticks(x, names, rotation=90)
     rates.set_ylim(0, 100)

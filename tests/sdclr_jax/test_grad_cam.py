@@ -1,0 +1,69 @@
+"""Grad-CAM against class activation maps, finite differences and the network's own pooled features."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sdclr_jax.balancedness import Groups
+from sdclr_jax.grad_cam import class_score, enlarged, feature_maps, grad_cam, tail_rows
+from sdclr_jax.norm import DENSE
+from sdclr_jax.probe import Linear
+from sdclr_jax.views import to_float
+
+
+def drawn(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_it_is_the_class_activation_map_where_a_linear_layer_follows_the_pool():
+    """Zhou et al. (2016): relu(sum_c w_c A_c), here over the number of places, which the average pool divides by."""
+    maps, classifier = drawn(3, 4, 5, 6), Linear(drawn(6, 7, seed=1), drawn(7, seed=2))
+    labels = np.array([2, 0, 6])
+    found = grad_cam(jnp.asarray(maps), class_score(classifier, jnp.asarray(labels)))
+    expected = np.maximum(np.einsum("nhwc,cn->nhw", maps, classifier.kernel[:, labels]), 0) / 20
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_the_mean_gradients_of_any_score():
+    """Finite differences in float64, of a score that is not linear."""
+    maps, weights = drawn(2, 2, 3, 4).astype(np.float64), drawn(4, seed=1).astype(np.float64)
+
+    def score(maps):
+        return (np.tanh(maps) ** 2 * weights).sum((1, 2, 3))
+
+    gradient = np.zeros_like(maps)
+    for place in np.ndindex(maps.shape):
+        up, down = maps.copy(), maps.copy()
+        up[place] += 1e-5
+        down[place] -= 1e-5
+        gradient[place] = (score(up) - score(down))[place[0]] / 2e-5
+    expected = np.maximum((gradient.mean((1, 2), keepdims=True) * maps).sum(-1), 0)
+    with jax.enable_x64(True):
+        found = grad_cam(jnp.asarray(maps), lambda maps: (jnp.tanh(maps) ** 2 * weights).sum((1, 2, 3)))
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_maps_pool_to_the_features(tiny_net):
+    model = tiny_net()
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    assert set(variables) == {"params", "batch_stats"}, "what is sown stays out of the state"
+    maps = feature_maps(model, variables, images)
+    assert maps.shape == (2, 2, 2, 64)
+    features = model.apply(variables, to_float(images), DENSE).features
+    np.testing.assert_allclose(maps.mean((1, 2)), features, rtol=1e-5)
+
+
+def test_maps_are_enlarged_bilinearly_up_to_one():
+    large = enlarged(np.array([[[0, 2], [0, 2]], [[0, 0], [0, 0]]], np.float32), 4, 4)
+    np.testing.assert_allclose(large[0], np.tile([0, 0.25, 0.75, 1], (4, 1)), atol=1e-6)
+    np.testing.assert_array_equal(large[1], 0)
+
+
+def test_images_are_of_the_smallest_classes_in_turn():
+    labels = np.array([1, 0, 3, 3, 1, 2, 1, 3])
+    groups = Groups(np.array([0]), np.array([2]), np.array([1, 3]))
+    rows = tail_rows(labels, groups, counts=np.array([90, 5, 40, 2]), number=5)
+    assert rows.tolist() == [2, 0, 3, 4, 7]
+    assert tail_rows(labels, groups, np.array([90, 5, 40, 2]), 3).tolist() == pytest.approx([2, 0, 3])
