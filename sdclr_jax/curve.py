@@ -1,8 +1,9 @@
 """Pictures of runs: python -m sdclr_jax.curve RUN... --output=FILE.png [--kind=training|features]
 
 forgetting  Figure 2 of the paper: the share of many, medium and few among the tenth of the training images that are
-            forgotten most (1 - cosine between the two branches' projections of the unaugmented image), of SDCLR runs;
-            lines are means over the runs, bands their population deviation, dashed lines the share among all images
+            forgotten most (1 - cosine between the two branches' projections of the unaugmented image), or among the
+            hundredth, as published (--most=hundredth); of SDCLR runs. Lines are means over the runs, bands their
+            population deviation, dashed lines the share among all images
 training    loss, learning rate, sparsity of all layers and of each, and the share of mask entries that changed, a line
             for each run
 features    features of test images in two dimensions, by PCA or t-SNE (--method), coloured by the size of their class:
@@ -40,13 +41,21 @@ class Curves(NamedTuple):
     present: dict[str, np.ndarray]
 
 
-def read_curves(runs: Sequence[str | pathlib.Path]) -> Curves:
-    """The shares in the `metrics.jsonl` of each run. Raises UserError where there are none or the epochs differ."""
-    records = {}
+MOST = {"tenth": "forgotten", "hundredth": "forgotten_hundredth"}
+
+
+def read_curves(runs: Sequence[str | pathlib.Path], most: str = "tenth") -> Curves:
+    """The shares in the `metrics.jsonl` of each run, of the images of `MOST`.
+
+    Raises UserError where there are none or the epochs differ.
+    """
+    records, key = {}, MOST[most]
     for run in runs:
-        records[run] = [line for line in read_metrics(run) if f"forgotten/{Groups._fields[0]}" in line]
+        records[run] = [line for line in read_metrics(run) if f"{key}/{Groups._fields[0]}" in line]
         if not records[run]:
-            raise UserError(f"{run} has no record of forgetting: an SDCLR run with forgetting_every_epochs > 0 has")
+            raise UserError(
+                f"{run} has no record of forgetting ({most}): an SDCLR run with forgetting_every_epochs > 0 has"
+            )
     epochs = [[line["epoch"] for line in lines] for lines in records.values()]
     for run, found in zip(runs, epochs):
         if found != epochs[0]:
@@ -54,18 +63,18 @@ def read_curves(runs: Sequence[str | pathlib.Path]) -> Curves:
     lines = list(records.values())
     return Curves(
         np.array(epochs[0]),
-        {name: np.array([[line[f"forgotten/{name}"] for line in run] for run in lines]) for name in Groups._fields},
+        {name: np.array([[line[f"{key}/{name}"] for line in run] for run in lines]) for name in Groups._fields},
         {name: np.array([run[0][f"present/{name}"] for run in lines]) for name in Groups._fields},
     )
 
 
-def draw_curves(path: str | pathlib.Path, curves: Curves) -> None:
-    """Writes the picture."""
+def draw_curves(path: str | pathlib.Path, curves: Curves, most: str = "tenth") -> None:
+    """Writes the picture; most: of `MOST`, for its title."""
     figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
     runs = len(next(iter(curves.forgotten.values())))
     title = (
-        "Whom pruning forgets: the tenth of the training images on which the two branches\n"
+        f"Whom pruning forgets: the {most} of the training images on which the two branches\n"
         f"differ most, {'1 run' if runs == 1 else f'mean and deviation of {runs} runs'}"
     )
     tidy(axes, title, x="epoch", y="share (%)")
@@ -89,11 +98,11 @@ def main(arguments: argparse.Namespace) -> None:
     elif arguments.kind == "features":
         draw_features(output, [read_features(run) for run in arguments.runs], arguments.method)
     else:
-        curves = read_curves(arguments.runs)
-        draw_curves(output, curves)
+        curves = read_curves(arguments.runs, arguments.most)
+        draw_curves(output, curves, arguments.most)
         print(
-            "Forgotten: the tenth of the training images on which the pruned branch differs most from the dense one.\n"
-            "At the last epoch, mean ± deviation over the runs:"
+            f"Forgotten: the {arguments.most} of the training images on which the pruned branch differs most from the "
+            "dense one.\nAt the last epoch, mean ± deviation over the runs:"
         )
         for name, shares in curves.forgotten.items():
             last, present = 100 * shares[:, -1], 100 * curves.present[name].mean()
@@ -109,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--kind", choices=("forgetting", "training", "features"), default="forgetting", help="what is drawn"
     )
+    parser.add_argument("--most", choices=tuple(MOST), default="tenth", help="images that count as forgotten")
     parser.add_argument("--method", choices=tuple(METHODS), default="pca", help="of the picture of features")
     parser.add_argument("--output", help="the picture; default: KIND.png")
     return parser

@@ -12,6 +12,11 @@ from sdclr_jax.norm import DENSE, PRUNED
 from sdclr_jax.prune import Tree, apply_masks
 from sdclr_jax.views import to_float
 
+SHARES = {
+    "forgotten": 0.1,
+    "forgotten_hundredth": 0.01,
+}  # name in metrics.jsonl -> part of the images; 0.01 is Figure 2
+
 
 def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Array], jax.Array]:
     """score(params, batch_stats, masks, images uint8 [N, H, W, 3]) -> float32 [N].
@@ -33,7 +38,7 @@ def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Ar
     return score
 
 
-def most_forgotten(scores: np.ndarray, fraction: float = 0.1) -> np.ndarray:
+def most_forgotten(scores: np.ndarray, fraction: float) -> np.ndarray:
     """Indices of the images with the highest scores, ceil(fraction N) of them; earlier images win ties."""
     count = int(np.ceil(fraction * len(scores)))
     return np.argsort(-scores, kind="stable")[:count]

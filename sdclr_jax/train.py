@@ -28,7 +28,7 @@ from sdclr_jax.build import (
     run_keys,
 )
 from sdclr_jax.data import Dataset, check_dataset, load_dataset
-from sdclr_jax.forgetting import group_shares, make_forgetting, most_forgotten
+from sdclr_jax.forgetting import SHARES, group_shares, make_forgetting, most_forgotten
 from sdclr_jax.image_files import as_pixels
 from sdclr_jax.refresh import make_refresh
 from sdclr_jax.sources import make_source
@@ -140,8 +140,8 @@ def _refresh(config: ConfigDict, per_epoch: int) -> Callable:
 
 
 def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], dict[str, float]]:
-    """measure(replicated state) -> `forgotten/GROUP`, the share of each group among the tenth of the training images
-    that the pruned branch forgets most, and `present/GROUP`, its share among all of them."""
+    """measure(replicated state) -> the share of each group among the training images that the pruned branch forgets
+    most, `forgotten/GROUP` of the tenth, `forgotten_hundredth/GROUP`, and its share among all, `present/GROUP`."""
     score = parallel.pmap_step(make_forgetting(build_model(config)))
     groups, images = group_classes(config.groups, dataset.class_counts), as_pixels(dataset.images[dataset.pretrain])
     labels = dataset.labels[dataset.pretrain]
@@ -150,8 +150,8 @@ def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], 
     def measure(state: TrainState) -> dict[str, float]:
         constants = (state.params, state.batch_stats, state.masks)
         scores = map_rows(score, constants, (images,), config.batch_size)
-        shares = group_shares(labels[most_forgotten(scores)], groups)
-        return {f"forgotten/{name}": share for name, share in shares.items()} | present
+        shares = {name: group_shares(labels[most_forgotten(scores, part)], groups) for name, part in SHARES.items()}
+        return {f"{name}/{group}": share for name, by in shares.items() for group, share in by.items()} | present
 
     return measure
 
@@ -180,7 +180,7 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
             with saver.interruptible(done, state, f"the measurement after step {done}"):
                 values = measure(state)
             writer.write(done, {"epoch": done / per_epoch, **values})
-            shown = (f"{k} {v:.3f}" for k, v in values.items() if k.startswith("forgotten"))
+            shown = (f"{k} {v:.3f}" for k, v in values.items() if k.startswith("forgotten/"))
             _log.info("step %d  %s", done, "  ".join(shown))
 
         if processes.first_says(start > 0 and not writer.has(start, "forgotten/many")):

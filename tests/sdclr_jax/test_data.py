@@ -174,7 +174,7 @@ def test_map_rows_keeps_order_and_drops_padding(count):
 
 def test_forgetting_by_hand_and_on_a_network(tiny_net):
     assert most_forgotten(np.array([0.1, 0.5, 0.5, 0.2]), 0.5).tolist() == [1, 2]
-    assert len(most_forgotten(np.arange(11.0))) == 2
+    assert len(most_forgotten(np.arange(11.0), 0.1)) == 2
     groups = Groups(np.array([2, 3]), np.array([0]), np.array([1]))
     assert group_shares(np.array([0, 1, 2, 3, 3]), groups) == pytest.approx({"many": 0.6, "medium": 0.2, "few": 0.2})
 

@@ -79,7 +79,11 @@ def test_the_run_left_its_curves(finished):
     shares = [line for line in lines if "forgotten/many" in line]
     assert [line["epoch"] for line in shares] == [1, 2, 3]
     for line in shares:
-        assert sum(line[f"forgotten/{group}"] for group in ("many", "medium", "few")) == pytest.approx(1)
+        for most in ("forgotten", "forgotten_hundredth", "present"):
+            assert sum(line[f"{most}/{group}"] for group in ("many", "medium", "few")) == pytest.approx(1)
+        assert {line[f"forgotten_hundredth/{group}"] for group in ("many", "medium", "few")} == {0, 1}, (
+            "one of 40 images"
+        )
 
 
 def test_masks_are_those_of_the_last_epochs_first_weights(finished):

@@ -137,7 +137,8 @@ def write_shares(folder, many):
     lines = [{"step": 1, "time": 0.0, "loss": 1.0}]
     for epoch, share in enumerate(many, 1):
         shares = {"forgotten/many": share, "forgotten/medium": (1 - share) / 2, "forgotten/few": (1 - share) / 2}
-        lines.append({"step": 2 * epoch, "time": 0.0, "epoch": epoch, **shares, **present})
+        hundredth = {f"forgotten_hundredth/{name}": 1 / 3 for name in ("many", "medium", "few")}
+        lines.append({"step": 2 * epoch, "time": 0.0, "epoch": epoch, **shares, **present, **hundredth})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
@@ -148,6 +149,7 @@ def test_curves_are_read_and_drawn(tmp_path):
     np.testing.assert_array_equal(curves.epochs, [1, 2])
     np.testing.assert_allclose(curves.forgotten["many"], [[0.5, 0.4], [0.7, 0.2]])
     np.testing.assert_allclose(curves.present["few"], [0.1, 0.1])
+    np.testing.assert_allclose(read_curves(runs, "hundredth").forgotten["few"], np.full((2, 2), 1 / 3))
     draw_curves(tmp_path / "curve.png", curves)
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
     longer = write_shares(tmp_path / "c", [0.5, 0.4, 0.3])
