@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sdclr_jax.balancedness import Groups, balancedness, class_accuracies
-from trainlib.modal import exemplars, modal_labels
+from trainlib.population import exemplars, modal_labels
 
 CLEAN = "clean"
 

@@ -29,15 +29,16 @@ from sdclr_jax.features import FeatureReader
 from sdclr_jax.image_files import as_pixels
 from sdclr_jax.longtail import balanced_draw
 from sdclr_jax.probe import fit_logistic, logits
-from sdclr_jax.prune import apply_masks, magnitude_masks, random_masks
+from sdclr_jax.prune import is_backbone_conv
 from sdclr_jax.restore import TrainedRun, load_run
 from trainlib.command import run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
+from trainlib.population import Pruning, add_pruning_flags, pruning_from_flags
 
 _log = logging.getLogger(__name__)
 
-SPARSITIES = (0.3, 0.5, 0.7, 0.9)
+DEFAULT = Pruning()
 SHOWN = 12  # exemplars of a sparsity on the contact sheet
 FREE = ("seed", "platform", "data_path", "loader_threads")  # settings in which the runs of a population may differ
 
@@ -54,6 +55,13 @@ def load_population(workdirs: Sequence[str | pathlib.Path], step: str | int = "l
                 "split with several seeds; analyse others by a command of their own."
             )
     return runs
+
+
+def require_lists(dataset: Dataset) -> None:
+    """UserError where there is no list to fit a linear classifier on, or no test images."""
+    for need in ("full", "test"):
+        if need in dataset.absent:
+            raise UserError(f"this analysis needs the list {need!r}: {dataset.absent[need]}")
 
 
 def labelled_rows(labels: np.ndarray, pool: np.ndarray, limit: int) -> np.ndarray:
@@ -96,15 +104,6 @@ class Predictor:
         }
 
 
-def pruned_networks(run: TrainedRun, sparsity: float, masks: int, random_share: float) -> Iterator[Any]:
-    """Parameters of a run under the mask by magnitude and under `masks` - 1 of which a part is random."""
-    params = run.variables["params"]
-    yield apply_masks(params, magnitude_masks(params, sparsity))
-    for k in range(1, masks):
-        rng = jax.random.fold_in(jax.random.key(run.config.seed), k)
-        yield apply_masks(params, random_masks(rng, params, sparsity, random_share * sparsity))
-
-
 def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {version: np.stack([part[version] for part in parts]) for version in parts[0]}
 
@@ -112,10 +111,8 @@ def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def analyse(
     workdirs: Sequence[str | pathlib.Path],
     output: str | pathlib.Path,
+    pruning: Pruning = DEFAULT,
     *,
-    sparsities: Sequence[float] = SPARSITIES,
-    masks: int = 3,
-    random_share: float = 0.1,
     severity: int = 3,
     limit: int = 1000,
     step: str | int = "last",
@@ -125,40 +122,39 @@ def analyse(
 
     Args:
       workdirs: the runs.
-      sparsities: shares of the backbone's convolution weights to prune, in (0, 1).
-      masks: networks of a run and sparsity.
-      random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
+      pruning: the pruned networks of each run, of the backbone's convolution weights.
       severity: of the corruptions, 1 .. 5.
       limit: at most so many labelled training images and so many test images, the same number of each class; 0 for all.
       dataset: images of your own, as given to `train_and_evaluate`.
     """
-    if not sparsities or not all(0 < s < 1 for s in sparsities) or masks < 1 or not 0 <= random_share <= 1:
-        raise UserError(
-            f"{sparsities=}, {masks=}, {random_share=}: need sparsities between 0 and 1, at least one mask and a "
-            "random share of 0 .. 1"
-        )
-    runs = load_population(workdirs, step)
+    pruning, runs = pruning.checked(), load_population(workdirs, step)
     config = runs[0].config
     check_platform(config.platform)
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
-    for need in ("full", "test"):
-        if need in dataset.absent:
-            raise UserError(f"the analysis needs the list {need!r}: {dataset.absent[need]}")
+    require_lists(dataset)
     predict = Predictor(runs[0], dataset, limit, severity)
-    _log.info("dense: %d network(s), %d test images", len(runs), len(predict.labels))
     dense = Predictions(0.0, _stacked([predict(**run.variables) for run in runs]))
+    _log.info("dense: %d network(s), %d test images", len(runs), len(predict.labels))
     levels = []
-    for sparsity in sorted(sparsities):
-        networks = ((p, run) for run in runs for p in pruned_networks(run, sparsity, masks, random_share))
-        labels = _stacked([predict(params, run.variables["batch_stats"]) for params, run in networks])
-        levels.append(Predictions(float(sparsity), labels))
-        _log.info("%g pruned: %d networks", sparsity, len(labels[CLEAN]))
+    for sparsity in pruning.sparsities:
+        levels.append(Predictions(sparsity, _stacked(list(_pruned_labels(predict, runs, pruning, sparsity)))))
+        _log.info("%g pruned: %d networks", sparsity, pruning.masks * len(runs))
     groups = group_classes(config.groups, dataset.class_counts)
-    population = {"runs": [str(w) for w in workdirs], "steps": [run.step for run in runs], "masks": masks}
-    population |= {"random_share": random_share, "severity": severity, "limit": limit}
+    population = {"runs": [str(w) for w in workdirs], "steps": [run.step for run in runs], "masks": pruning.masks}
+    population |= {"random_share": pruning.random_share, "severity": severity, "limit": limit}
     report = population | make_report(dense, levels, predict.labels, groups)
     _write(pathlib.Path(output), report, dense, levels, predict)
     return report
+
+
+def _pruned_labels(
+    predict: Predictor, runs: list[TrainedRun], pruning: Pruning, sparsity: float
+) -> Iterator[dict[str, np.ndarray]]:
+    """The labels by each pruned network of each run."""
+    for run in runs:
+        params, rng = run.variables["params"], jax.random.key(run.config.seed)
+        for pruned in pruning.networks(params, sparsity, rng, is_backbone_conv):
+            yield predict(pruned, run.variables["batch_stats"])
 
 
 def _write(
@@ -179,9 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", nargs="+", required=True, metavar="WORKDIR", help="runs that differ in their seed")
     parser.add_argument("--output", required=True, help="folder for report and pictures")
     parser.add_argument("--step", default="last", help="last, or a step's number")
-    parser.add_argument("--sparsities", default=",".join(map(str, SPARSITIES)), help="pruned shares, parted by commas")
-    parser.add_argument("--masks", type=int, default=3, help="pruned networks of a run and sparsity")
-    parser.add_argument("--random_share", type=float, default=0.1, help="part of the pruned share drawn at random")
+    add_pruning_flags(parser)
     parser.add_argument("--severity", type=int, default=3, help="of the corruptions, 1 .. 5")
     parser.add_argument("--limit", type=int, default=1000, help="at most so many training and test images; 0 for all")
     return parser
@@ -192,9 +186,7 @@ def main(arguments: argparse.Namespace) -> None:
     report = analyse(
         arguments.run,
         arguments.output,
-        sparsities=[float(s) for s in arguments.sparsities.split(",")],
-        masks=arguments.masks,
-        random_share=arguments.random_share,
+        pruning_from_flags(arguments),
         severity=arguments.severity,
         limit=arguments.limit,
         step=arguments.step,

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from sdclr_jax.balancedness import Groups, group_classes
 from sdclr_jax.build import build_model
 from sdclr_jax.data import Dataset, check_dataset, load_dataset
-from sdclr_jax.exemplars import labelled_rows
+from sdclr_jax.exemplars import labelled_rows, require_lists
 from sdclr_jax.features import FeatureReader
 from sdclr_jax.image_files import as_pixels
 from sdclr_jax.model import ContrastiveNet
@@ -152,9 +152,7 @@ def write_picture(
             raise UserError(f"{workdir} and {workdirs[0]} differ in {', '.join(differing)}: they have other images")
     check_platform(config.platform)
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
-    for need in ("full", "test"):
-        if need in dataset.absent:
-            raise UserError(f"Grad-CAM needs the list {need!r}: {dataset.absent[need]}")
+    require_lists(dataset)
     counts = dataset.class_counts
     rows = tail_rows(dataset.test_labels, group_classes(config.groups, counts), counts, number)
     seen = []

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainlib.modal import modal_labels
+from trainlib.population import modal_labels
 from vmnet_jax.metrics import accuracy, confusion, iou_from_confusion
 
 

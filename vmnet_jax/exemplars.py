@@ -11,17 +11,17 @@ import argparse
 import json
 import logging
 import pathlib
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from trainlib import parallel, pruning
+from trainlib import parallel
 from trainlib.command import run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
-from trainlib.modal import modal_labels
+from trainlib.population import Pruning, add_pruning_flags, modal_labels, pruning_from_flags
+from trainlib.pruning import Path
 from vmnet_jax.build import build_model, vertex_inputs
 from vmnet_jax.data import SceneFolder, read_split
 from vmnet_jax.exemplar_report import Forgotten, as_lines, make_report
@@ -32,21 +32,12 @@ from vmnet_jax.train_state import is_head
 
 _log = logging.getLogger(__name__)
 
-SPARSITIES = (0.3, 0.5, 0.7, 0.9)
+DEFAULT = Pruning()
 
 
-def is_prunable(path: pruning.Path) -> bool:
+def is_prunable(path: Path) -> bool:
     """Whether a path of the parameter tree is a convolution's or linear layer's kernel that is no classifier's."""
     return path[-1] == "kernel" and not is_head(path)
-
-
-def pruned_networks(params: Any, sparsity: float, masks: int, random_share: float, seed: int) -> Iterator[Any]:
-    """Parameters under the mask by magnitude and under `masks` - 1 of which a part is random."""
-    yield pruning.apply_masks(params, pruning.magnitude_masks(params, sparsity, is_prunable))
-    for k in range(1, masks):
-        rng = jax.random.fold_in(jax.random.key(seed), k)
-        drawn = pruning.random_masks(rng, params, sparsity, random_share * sparsity, is_prunable)
-        yield pruning.apply_masks(params, drawn)
 
 
 class Labeller:
@@ -79,10 +70,8 @@ class Labeller:
 def analyse(
     workdir: str | pathlib.Path,
     output: str | pathlib.Path,
+    pruning: Pruning = DEFAULT,
     *,
-    sparsities: Sequence[float] = SPARSITIES,
-    masks: int = 3,
-    random_share: float = 0.1,
     shown: float | None = None,
     step: str | int = "last",
     scenes: str | None = None,
@@ -94,10 +83,8 @@ def analyse(
     """Labels the validation scenes with every network, writes report, chart and pages into `output`; the report.
 
     Args:
-      sparsities: shares of the prunable weights to prune, in (0, 1).
-      masks: pruned networks of a sparsity.
-      random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
-      shown: the sparsity of the pages, one of `sparsities`; None for the middle one, the smaller of two.
+      pruning: the pruned networks.
+      shown: the sparsity of the pages, one of the sparsities; None for the middle one, the smaller of two.
       step: "last", "best" or a step's number.
       scenes: folder of preprocessed scenes instead of the config's; the config's lists name those to take.
       limit: only so many scenes; 0 for all.
@@ -105,15 +92,10 @@ def analyse(
       allow_missing: leave out scenes of the lists that are not in the folder.
       pages: how many scenes, from the first on, get a page.
     """
-    sparsities = sorted(sparsities)
-    if not sparsities or not all(0 < s < 1 for s in sparsities) or masks < 1 or not 0 <= random_share <= 1:
-        raise UserError(
-            f"{sparsities=}, {masks=}, {random_share=}: need sparsities between 0 and 1, at least one mask and a "
-            "random share of 0 .. 1"
-        )
-    shown = sparsities[(len(sparsities) - 1) // 2] if shown is None else shown
-    if shown not in sparsities:
-        raise UserError(f"--shown is {shown:g}; the sparsities are {', '.join(f'{s:g}' for s in sparsities)}")
+    pruning = pruning.checked()
+    shown = pruning.sparsities[(len(pruning.sparsities) - 1) // 2] if shown is None else shown
+    if shown not in pruning.sparsities:
+        raise UserError(f"--shown is {shown:g}; the sparsities are {', '.join(f'{s:g}' for s in pruning.sparsities)}")
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)
@@ -124,25 +106,23 @@ def analyse(
         raise UserError(f"{read.path} has no validation scene")
     read.check(names, run.params)
     label = Labeller(run, read, names, max_voxels)
-    params, num_classes = run.variables["params"], len(run.label_map.names)
-    dense = label(params)
+    dense, levels = np.concatenate(label(run.variables["params"])), []
     _log.info("dense: %d scenes", len(names))
+    for sparsity in pruning.sparsities:
+        networks = pruning.networks(run.variables["params"], sparsity, jax.random.key(config.seed), is_prunable)
+        levels.append(Forgotten(sparsity, np.stack([np.concatenate(label(params)) for params in networks])))
+        _log.info("%g pruned: %d networks", sparsity, pruning.masks)
+    report = {"workdir": str(workdir), "step": run.step, "scenes": names}
+    report |= {"masks": pruning.masks, "random_share": pruning.random_share}
     truth = np.concatenate([read(name).labels for name in names])
-    whole, levels, page_labels = np.concatenate(dense), [], None
-    for sparsity in sparsities:
-        networks = pruned_networks(params, sparsity, masks, random_share, config.seed)
-        by_network = [label(pruned) for pruned in networks]
-        levels.append(Forgotten(sparsity, np.stack([np.concatenate(parts) for parts in by_network])))
-        if sparsity == shown:
-            page_labels = [modal_labels(np.stack(parts), num_classes) for parts in zip(*by_network)]
-        _log.info("%g pruned: %d networks", sparsity, masks)
-    report = {"workdir": str(workdir), "step": run.step, "scenes": names, "masks": masks, "random_share": random_share}
-    report |= make_report(whole, levels, truth, run.label_map.names)
+    report |= make_report(dense, levels, truth, run.label_map.names)
     output = pathlib.Path(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "exemplars.json").write_text(json.dumps(report, indent=1) + "\n")
     draw_by_class(output / "by_class.png", report)
-    for name, before, after in list(zip(names, dense, page_labels))[:pages]:
+    pruned = modal_labels(levels[pruning.sparsities.index(shown)].labels, len(run.label_map.names))
+    ends = np.cumsum([len(read(name).labels) for name in names])[:-1]
+    for name, before, after in list(zip(names, np.split(dense, ends), np.split(pruned, ends)))[:pages]:
         write_scene_page(output / "pages" / f"{name}.html", name, read(name), before, after, shown, run.label_map)
     return report
 
@@ -154,9 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
     parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
     parser.add_argument("--limit", type=int, default=0, help="only so many validation scenes; 0: all")
-    parser.add_argument("--sparsities", default=",".join(map(str, SPARSITIES)), help="pruned shares, parted by commas")
-    parser.add_argument("--masks", type=int, default=3, help="pruned networks of a sparsity")
-    parser.add_argument("--random_share", type=float, default=0.1, help="part of the pruned share drawn at random")
+    add_pruning_flags(parser)
     parser.add_argument("--shown", type=float, help="the sparsity of the pages; default: the middle one")
     parser.add_argument("--max_voxels", type=int, default=0, help="tile larger scenes; 0: what the memory holds")
     parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
@@ -169,9 +147,7 @@ def main(arguments: argparse.Namespace) -> None:
     report = analyse(
         arguments.workdir,
         arguments.output,
-        sparsities=[float(s) for s in arguments.sparsities.split(",")],
-        masks=arguments.masks,
-        random_share=arguments.random_share,
+        pruning_from_flags(arguments),
         shown=arguments.shown,
         step=arguments.step,
         scenes=arguments.scenes,
