@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import TYPE_CHECKING
 
-from preprocess.scene import SUFFIX, Scene, read_header, read_scene
+from preprocess.scene import SUFFIX, Scene, SceneHeader, read_header, read_scene
 
 if TYPE_CHECKING:
     from vmnet_jax.tfds_builders import PreparedScenes
@@ -23,9 +23,13 @@ class SceneFiles:
         """Raises SceneError for damaged or foreign files, OSError if there is none."""
         return read_scene(self._folder / f"{name}{SUFFIX}")
 
+    def header(self, name: str) -> SceneHeader:
+        """What a scene file says about itself. Raises as `read`."""
+        return read_header(self._folder / f"{name}{SUFFIX}")
+
     def source_hash(self, name: str) -> str:
         """Checksum of the mesh and label files that a scene was made from."""
-        return read_header(self._folder / f"{name}{SUFFIX}").source_hash
+        return self.header(name).source_hash
 
 
 def open_scenes(folder: str | pathlib.Path) -> SceneFiles | PreparedScenes:

@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from kernels.host.hashing import VoxelHash
 from kernels.host.rings import RingTable
 from kernels.host.voxels import VoxelPyramid
-from preprocess.scene import SUFFIX, Scene, scene_arrays, scene_from_arrays
+from preprocess.scene import SUFFIX, Scene, SceneError, scene_arrays, scene_from_arrays
 from trainlib.errors import UserError
 from vmnet_jax.scene_files import SceneFiles
 
@@ -30,6 +30,7 @@ LEVELS = 7
 LARGEST = 2**31 - 2**20  # bytes of a record that a protocol buffer can hold
 
 _OPTIONAL = ("labels", "labels_l0")
+_MAKE_AGAIN = "Delete the folder and run python -m vmnet_jax.tfds_prepare again."
 
 
 def _array(dtype: type, *columns: int | None) -> tfds.features.Tensor:
@@ -81,7 +82,7 @@ class SceneMeshes(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         folder = pathlib.Path(dl_manager.manual_dir)
         scenes = SceneFiles(folder)
-        self.info.metadata["scenes"] = {name: scenes.source_hash(name) for name in scenes.names}
+        self.info.metadata["scenes"] = {name: scenes.header(name)._asdict() for name in scenes.names}
         shutil.copy(folder / LABEL_MAP, pathlib.Path(self.data_path) / LABEL_MAP)
         return {SPLIT: _examples(scenes)}
 
@@ -106,8 +107,10 @@ def _examples(scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]
 def prepare(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib.Path:
     """Writes `data_dir`/scene_meshes/1.0.0 as array_record and returns that folder.
 
-    What is there stays if it was made of the same scenes. Raises UserError if it was not, if `scenes` has none or a
-    scene is too large for a record; SceneError for damaged scene files.
+    What is there stays if it was made of the same scenes in the same format.
+
+    Raises UserError if it was not, if `scenes` has none or a scene is too large for a record; SceneError for damaged
+    scene files.
 
     Args:
       scenes: folder of scene files and label_map.csv.
@@ -129,30 +132,36 @@ def prepare(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib
 def _same(files: SceneFiles, prepared: "PreparedScenes") -> bool:
     if files.names != prepared.names:
         return False
-    return all(files.source_hash(name) == prepared.source_hash(name) for name in files.names)
+    return all(files.header(name)._asdict() == prepared.headers[name] for name in files.names)
 
 
 class PreparedScenes:
     """The scenes of a prepared folder, each read when asked for: as `vmnet_jax.scene_files.SceneFiles`."""
 
     def __init__(self, folder: str | pathlib.Path):
-        """names: of all scenes, sorted. Raises UserError if the folder holds another data set."""
+        """names: of all scenes, sorted. headers: what each scene file said about itself, by name.
+
+        Raises UserError if the folder holds another data set.
+        """
         self._folder = pathlib.Path(folder)
         builder = tfds.builder_from_directory(str(folder))
         if builder.name != SceneMeshes.name:
             raise UserError(f"{folder} holds the data set {builder.name}; scenes are in one of {SceneMeshes.name}.")
-        self._sources: dict[str, str] = dict(builder.info.metadata["scenes"])
-        self.names = list(self._sources)
+        self.headers: dict[str, dict] = dict(builder.info.metadata["scenes"])
+        self.names = list(self.headers)
         self._records = builder.as_data_source(SPLIT)
 
     def read(self, name: str) -> Scene:
         """Equal, bit for bit, to the scene file that was packed. Raises SceneError, UserError where there is none."""
-        if name not in self._sources:
+        if name not in self.headers:
             raise UserError(f"{self._folder} has no scene {name}; it has {len(self.names)} others.")
-        arrays = self._records[self.names.index(name)]
+        try:
+            arrays = self._records[self.names.index(name)]
+        except RuntimeError as error:  # of array_record, which compares checksums
+            raise SceneError(self._folder / name, f"the record is damaged ({error})", _MAKE_AGAIN) from None
         present = {key: array for key, array in arrays.items() if key not in _OPTIONAL or len(array)}
         return scene_from_arrays(present, self._folder / name)
 
     def source_hash(self, name: str) -> str:
         """Checksum of the mesh and label files that a scene was made from."""
-        return self._sources[name]
+        return self.headers[name]["source_hash"]

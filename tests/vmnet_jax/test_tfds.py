@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from preprocess.scene import read_scene, scene_arrays, write_scene
+from preprocess.scene import SceneError, read_scene, scene_arrays, write_scene
 from trainlib.errors import UserError
 from vmnet_jax import tfds_builders
 from vmnet_jax.data import SceneFolder, read_split
@@ -79,6 +79,22 @@ def test_prepare_keeps_what_is_there_and_refuses_other_scenes(folder, packed, tm
         tfds_builders.prepare(tmp_path, tmp_path / "out")
     with pytest.raises(UserError, match="has no scene c"):
         SceneFolder(packed)("c")
+
+
+def test_scenes_made_anew_are_refused_and_damage_is_noticed(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "scenes")
+    packed = tfds_builders.prepare(tmp_path / "scenes", tmp_path / "out")
+    path = tmp_path / "scenes" / "b.scene.npz"
+    scene = read_scene(path)
+    write_scene(path, dataclasses.replace(scene, params={**scene.params, "voxel_size": 0.3}))
+    with pytest.raises(UserError, match="holds other scenes than"):
+        tfds_builders.prepare(tmp_path / "scenes", tmp_path / "out")
+    (records,) = packed.glob("*.array_record*")
+    content = bytearray(records.read_bytes())
+    content[1000] ^= 1
+    records.write_bytes(content)
+    with pytest.raises(SceneError, match=r"the record is damaged .* Delete the folder and run"):
+        SceneFolder(packed)("b")
 
 
 def test_a_scene_too_large_for_a_record_is_refused(folder, tmp_path, monkeypatch):
