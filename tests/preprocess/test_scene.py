@@ -138,7 +138,8 @@ def test_other_files(tmp_path):
     np.save(tmp_path / "b.npy", np.zeros(3))
     (tmp_path / "c.npz").write_text("text")
     np.savez(tmp_path / "d.npz", header=np.array([{"a": 1}], dtype=object))
-    fields = {**dict.fromkeys(scene_module.SceneHeader._fields), "version": scene_module.FORMAT_VERSION, "sizes": {"voxels": [1]}}
+    fields = dict.fromkeys(scene_module.SceneHeader._fields)
+    fields |= {"version": scene_module.FORMAT_VERSION, "sizes": {"voxels": [1]}}
     np.savez(tmp_path / "e.npz", header=np.frombuffer(json.dumps(fields).encode(), np.uint8))
     expected = {"a.npz": "not a scene file", "b.npy": "not a scene file", "c.npz": "not a scene", "d.npz": "damaged"}
     for name, message in {**expected, "e.npz": "array 'level_vertices.0' is missing"}.items():

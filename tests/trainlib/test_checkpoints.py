@@ -129,7 +129,7 @@ def test_nothing_there_and_an_unknown_step_are_errors(store):
     store.save(5, {"x": np.float32(1)})
     with pytest.raises(CheckpointError, match=r"step 6 .* it has the steps 5"):
         store.read(6)
-    with pytest.raises(CheckpointError, match="no checkpoint in .* has a validation figure.* it has the steps 5"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* has a validation figure.* it has the steps 5"):
         store.read("best")
     with pytest.raises(CheckpointError, match="last, best or a number, not 'newest'"):
         store.read("newest")
