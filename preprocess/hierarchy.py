@@ -50,6 +50,8 @@ class HierarchyParams:
         lengths = [*self.cells, self.voxel_size]
         if not all(math.isfinite(length) and length > 0 for length in lengths):
             raise ValueError(f"cells and voxel_size must be positive, they are {lengths}")
+        if list(self.cells) != sorted(set(self.cells)):
+            raise ValueError(f"cells must grow from level to level, they are {list(self.cells)}")
         if not 0 < self.ratio < 1:
             raise ValueError(f"ratio must lie between 0 and 1, it is {self.ratio}")
         if self.ring_width < 1:

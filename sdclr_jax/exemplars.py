@@ -52,7 +52,7 @@ def load_population(workdirs: Sequence[str | pathlib.Path], step: str | int = "l
         if differing:
             raise UserError(
                 f"{workdir} and {workdirs[0]} differ in {', '.join(differing)}. A population is one experiment on one "
-                "split with several seeds; analyse others by a command of their own."
+                "split with several seeds (trained with :split=1,seed=1, :split=1,seed=2, ...); analyse others apart."
             )
     return runs
 

@@ -11,8 +11,9 @@ from ml_collections import ConfigDict
 
 from sdclr_jax.build import is_pruned
 from sdclr_jax.evaluate import COLUMNS, REPORT
+from sdclr_jax.restore import SETTINGS
 from trainlib.errors import UserError
-from trainlib.workdir import load_config
+from trainlib.workdir import load_config, require_settings
 
 HEADINGS = {"many": "Many ↑", "medium": "Medium ↑", "few": "Few ↑", "std": "Std ↓", "all": "All ↑"}
 HEADINGS["class_std"] = "Class std ↓"  # over all classes, where Std is over the three groups
@@ -71,6 +72,7 @@ def read_run(path: str | pathlib.Path) -> Run:
     """Raises UserError if the folder is no run or was not evaluated."""
     path = pathlib.Path(path)
     config = load_config(path)
+    require_settings(config, SETTINGS, f"the run in {path}", "sdclr_jax")
     reports = {int(file.parent.name.removeprefix("step_")): file for file in path.glob(f"eval/step_*/{REPORT}")}
     if not reports:
         raise UserError(f"{path} has no report; run python -m sdclr_jax.evaluate --workdir={path}")

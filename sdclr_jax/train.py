@@ -31,6 +31,7 @@ from sdclr_jax.data import Dataset, check_dataset, load_dataset
 from sdclr_jax.forgetting import SHARES, group_shares, make_forgetting, most_forgotten
 from sdclr_jax.image_files import as_pixels
 from sdclr_jax.refresh import make_refresh
+from sdclr_jax.restore import SETTINGS
 from sdclr_jax.sources import make_source
 from sdclr_jax.step import TrainState, make_train_step
 from sdclr_jax.views import two_views
@@ -44,7 +45,7 @@ from trainlib.metrics_writer import open_metrics
 from trainlib.saver import RunSaver, restore_newest
 from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
-from trainlib.workdir import open_workdir
+from trainlib.workdir import open_workdir, require_settings
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
       dataset: images of your own, instead of those that the config names.
     """
     workdir = pathlib.Path(workdir)
+    require_settings(config, SETTINGS, "the config", "sdclr_jax")
     _check_numbers(config)
     with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the images"):

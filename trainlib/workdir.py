@@ -146,6 +146,13 @@ def load_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(_with_tuples(_read_json(file)))
 
 
+def require_settings(config: ml_collections.ConfigDict, keys: Iterable[str], where: str, system: str) -> None:
+    """Raises UserError if a config lacks settings by which those of a system ("vmnet_jax") are known."""
+    missing = [key for key in keys if key not in config]
+    if missing:
+        raise UserError(f"{where} is not of {system}: it has no {', '.join(missing)}")
+
+
 def _take_lock(path: pathlib.Path) -> int:
     """Opens and locks `lock`; the system frees it with the process, so a killed run leaves nothing to clean up."""
     descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)

@@ -24,9 +24,7 @@ def draw_by_class(path: pathlib.Path, report: dict) -> None:
     and which part of their rightly labelled vertices is forgotten at each sparsity."""
     order = [k for k in np.argsort(report["frequency"])[::-1] if report["frequency"][k]]
     x, names = np.arange(len(order)), [report["classes"][k] for k in order]
-    title = (
-        f"Vertices that pruning makes the network mislabel: {report['vertices']:,} in {len(report['scenes'])} scenes"
-    )
+    title = f"What pruning makes the network mislabel, of {report['vertices']:,} labelled vertices"
     figure = new_figure(max(9.0, 2.5 + 0.45 * len(order) * 2), 5.2, title)
     shares, rates = figure.subplots(1, 2)
     tidy(shares, "Share of a class among all vertices and among the forgotten", y="vertices (%)")

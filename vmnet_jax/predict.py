@@ -144,7 +144,10 @@ def main(arguments: argparse.Namespace) -> None:
     folder = source if source.is_dir() else source.parent
     if output.resolve() == folder.resolve():
         raise UserError(f"--output is the folder of the meshes, {folder}: their files would be overwritten")
-    sources = find_sources(source)
+    inside = output.resolve()
+    sources = [mesh for mesh in find_sources(source) if inside not in mesh.path.resolve().parents]
+    if not sources:
+        raise UserError(f"{source}: all meshes lie in --output, {output}; results are not labelled again")
     predictor = load(arguments.workdir, arguments.step, arguments.max_voxels)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
     _log.info("%d %s, %.1f MiB", len(sources), "mesh" if len(sources) == 1 else "meshes", size)
@@ -176,7 +179,8 @@ def main(arguments: argparse.Namespace) -> None:
             bar.write(f"{path}: {len(prediction.classes)} vertices: {shares}", file=sys.stdout)
             bar.write(f"  {'  '.join(map(str, paths))}", file=sys.stdout)
     if failed:
-        raise UserError(f"{failed} of {len(sources)} meshes could not be read; the others are in {output}")
+        others = f"; the others are in {output}" if failed < len(sources) else ""
+        raise UserError(f"{failed} of {len(sources)} meshes could not be read{others}")
 
 
 def network_line(workdir: str, run: TrainedRun) -> str:

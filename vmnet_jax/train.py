@@ -26,7 +26,7 @@ from trainlib.prefetch import prefetch
 from trainlib.saver import RunSaver, restore_newest
 from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
-from trainlib.workdir import open_workdir
+from trainlib.workdir import open_workdir, require_settings
 from vmnet_jax.batching import Sizes
 from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_state, vertex_inputs
 from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read_split
@@ -47,6 +47,7 @@ SMALLER = "Lower config.batch_size or config.max_voxels, or preprocess with a la
 def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> TrainState:
     """Trains to `config.num_steps`, resuming from the newest checkpoint of `workdir`; returns the final state."""
     workdir = pathlib.Path(workdir)
+    require_settings(config, ("max_buckets", "num_steps"), "the config", "vmnet_jax")
     _check_numbers(config)
     with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the scenes"):

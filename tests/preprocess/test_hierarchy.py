@@ -151,6 +151,7 @@ def test_params_survive_their_dict():
     [
         ({"cells": (0.02,)}, "7 levels, not 1 clustering cells and 5 quadric levels"),
         ({"cells": (0.02, 0)}, "must be positive"),
+        ({"cells": (0.04, 0.02)}, "cells must grow from level to level"),
         ({"voxel_size": float("nan")}, "must be positive"),
         ({"ratio": 1.0}, "ratio must lie between 0 and 1"),
         ({"ring_width": 0}, "ring_width must be at least 1"),

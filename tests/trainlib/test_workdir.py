@@ -8,7 +8,7 @@ import ml_collections
 import pytest
 
 from trainlib.errors import UserError
-from trainlib.workdir import load_config, open_workdir
+from trainlib.workdir import load_config, open_workdir, require_settings
 
 
 def make_config(**changes):
@@ -117,3 +117,10 @@ def test_no_run_and_a_damaged_config_are_named(tmp_path):
 def test_a_value_that_json_cannot_hold_is_refused(tmp_path):
     with pytest.raises(UserError, match="JSON cannot hold"):
         open_workdir(tmp_path, make_config(split={1, 2}))
+
+
+def test_a_config_of_the_other_system_is_told():
+    config = ml_collections.ConfigDict({"epochs": 3})
+    require_settings(config, ("epochs",), "the config", "sdclr_jax")
+    with pytest.raises(UserError, match="the config is not of vmnet_jax: it has no max_buckets, num_steps"):
+        require_settings(config, ("max_buckets", "epochs", "num_steps"), "the config", "vmnet_jax")

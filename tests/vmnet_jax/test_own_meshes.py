@@ -225,6 +225,17 @@ def test_a_predicted_file_can_be_predicted_again(predicted, workdir, tmp_path):
     assert {"input_red", "input_input_red", "input_label", "input_input_label", "input_probability"} <= set(names)
 
 
+def test_results_inside_the_folder_of_meshes_are_not_labelled_again(workdir, tmp_path):
+    vertices, faces = sheet()
+    trimesh.Trimesh(vertices, faces, process=False).export(tmp_path / "a.off")
+    for _ in range(2):
+        run(f"--workdir={workdir}", f"--mesh={tmp_path}", f"--output={tmp_path / 'out'}", "--units=mm", "--up=y")
+    assert {path.name for path in (tmp_path / "out").rglob("*")} == {"a.ply", "a.labels.ply", "a.html", "a.png"}
+    (tmp_path / "a.off").unlink()
+    with pytest.raises(UserError, match="all meshes lie in --output"):
+        run(f"--workdir={workdir}", f"--mesh={tmp_path}", f"--output={tmp_path / 'out'}")
+
+
 def test_step_last_and_best(workdir):
     assert {step: load_run(workdir, step).step for step in ("best", "last", 7)} == {"best": 7, "last": 9, 7: 7}
 
