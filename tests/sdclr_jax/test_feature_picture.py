@@ -19,7 +19,7 @@ COUNTS = [90, 40, 5]
 @pytest.fixture
 def run(tmp_path):
     """An evaluated run whose three classes lie apart, far along feature 3 and less so along feature 1."""
-    config = {"prune_fraction": 0.9, "head_layers": 3, "groups": "rank"}
+    config = {"epochs": 1, "prune_fraction": 0.9, "head_layers": 3, "groups": "rank"}
     with open_workdir(tmp_path / "run", ConfigDict(config)) as workdir:
         workdir.keep_config()
     folder = tmp_path / "run" / "eval" / "step_7"
