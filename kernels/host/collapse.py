@@ -20,7 +20,7 @@ def collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z):
     Returns:
       Number of removed faces.
     """
-    _absorb(quadrics, parent, v, u)
+    _absorb(quadrics, spans, parent, v, u)
     _make_room(fans, spans, v, u)
     first = BLOCK * np.int64(spans[v, 0])
     removed = 0
@@ -46,7 +46,7 @@ def collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z):
     for i in range(removed):
         w = apexes[i]
         if spans[w, 2] == 0 and parent[w] == w:
-            _absorb(quadrics, parent, w, u)
+            _absorb(quadrics, spans, parent, w, u)
     points[u, 0] = x
     points[u, 1] = y
     points[u, 2] = z
@@ -55,8 +55,9 @@ def collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z):
 
 
 @compiled(error_model="numpy", inline="always")
-def _absorb(quadrics, parent, v, u):
+def _absorb(quadrics, spans, parent, v, u):
     parent[v] = u
+    spans[u, 3] = max(spans[u, 3], spans[v, 3])
     for j in range(10):
         quadrics[u, j] += quadrics[v, j]
 

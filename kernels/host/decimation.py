@@ -81,7 +81,10 @@ def decimate(
         raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
     centre, scale = _frame(vertices)
     curve = _curve(vertices)
-    surface = new_surface((vertices[curve] - centre) * scale, unique_faces(_rank(curve)[faces], len(vertices)))
+    positions = vertices.take(curve, axis=0)
+    positions -= centre
+    positions *= scale
+    surface = new_surface(positions, unique_faces(_rank(curve).take(faces), len(vertices)))
     rounds = 0
     if order == "rounds":
         rounds = collapse_in_rounds(*surface, int(target_faces), placement == "optimal")

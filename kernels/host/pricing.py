@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.host import quadrics as quadric
 from kernels.host.jit import compiled
-from kernels.host.surface import BLOCK, LOW, next_stamp
+from kernels.host.surface import BLOCK, LOW, next_stamp, vertex
 
 QUALITY_THRESHOLD = 0.2
 """Faces whose 2 area / longest edge^2 falls below this make a collapse dearer by the ratio (equilateral: 0.87)."""
@@ -50,10 +50,9 @@ def least_error(points, quadrics, fans, spans, v, optimal):
     q = quadric.load(quadrics, v)
     least, partner = np.inf, np.int64(-1)
     first = BLOCK * np.int64(spans[v, 0])
-    for i in range(first, first + spans[v, 2]):
-        corner = fans[i]
-        for k in range(2):
-            u = corner & LOW if k else (corner >> 32) & LOW
+    for side in range(spans[v, 3]):
+        for i in range(first, first + spans[v, 2]):
+            u = vertex(fans[i], side)
             if optimal:
                 cost = quadric.best_place(quadrics, points, v, u)[0]
             else:
@@ -99,18 +98,16 @@ def _fan(points, fans, spans, v, u, x, y, z):
 def _common_neighbours(fans, spans, mark, v, u):
     around_v, seen = next_stamp(mark), next_stamp(mark)
     first = BLOCK * np.int64(spans[v, 0])
-    for i in range(first, first + spans[v, 2]):
-        corner = fans[i]
-        mark[(corner >> 32) & LOW] = around_v
-        mark[corner & LOW] = around_v
+    for side in range(spans[v, 3]):
+        for i in range(first, first + spans[v, 2]):
+            mark[vertex(fans[i], side)] = around_v
     mark[v] = seen
     mark[u] = seen
     count = 0
     first = BLOCK * np.int64(spans[u, 0])
-    for i in range(first, first + spans[u, 2]):
-        corner = fans[i]
-        for k in range(2):
-            w = corner & LOW if k else (corner >> 32) & LOW
+    for side in range(spans[u, 3]):
+        for i in range(first, first + spans[u, 2]):
+            w = vertex(fans[i], side)
             count += mark[w] == around_v
             mark[w] = seen
     return count
@@ -170,10 +167,9 @@ def _rivals(points, quadrics, fans, spans, mark, candidates, bounds, v, first, b
     mark[first] = stamp
     count = 1
     start = BLOCK * np.int64(spans[v, 0])
-    for j in range(start, start + spans[v, 2]):
-        corner = fans[j]
-        for k in range(2):
-            u = corner & LOW if k else (corner >> 32) & LOW
+    for side in range(spans[v, 3]):
+        for j in range(start, start + spans[v, 2]):
+            u = vertex(fans[j], side)
             if mark[u] != stamp:
                 mark[u] = stamp
                 bound = error(points, quadrics, v, u, optimal)[0]

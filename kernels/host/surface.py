@@ -27,8 +27,9 @@ class Surface(NamedTuple):
       points: float64[V, 4] position, and the value of the vertex's own quadric there.
       quadrics: float64[V, 10] see `kernels.host.quadrics`.
       fans: int64[B * BLOCK] the corners (a, b) of the faces (v, a, b) of each vertex, in any order.
-      spans: int32[V + 1, 3] first block, number of blocks, and number of corners of each vertex; the last row holds the
-        first block that was never given out.
+      spans: int32[V + 1, 4] first block, number of blocks, number of corners of each vertex, and whether its neighbours
+        all are among the first vertices of its corners (1) or only among both (2); the last row holds the first block
+        that was never given out.
       parent: int32[V] the vertex that each one went into; itself while it lives.
     """
 
@@ -47,7 +48,7 @@ def new_surface(positions: np.ndarray, triangles: np.ndarray) -> Surface:
     quadrics = np.zeros((num_vertices, 10))
     # Room for all fans packed together, each with a block that is not full, and for the longest that two can give.
     fans = np.empty(BLOCK * (num_vertices + 3 * num_faces // 4 + 3), np.int64)
-    spans = np.zeros((num_vertices + 1, 3), np.int32)
+    spans = np.zeros((num_vertices + 1, 4), np.int32)
     _fill(triangles, fans, spans)
     _add_quadrics(points, quadrics, triangles, fans, spans)
     return Surface(points, quadrics, fans, spans, np.arange(num_vertices, dtype=np.int32))
@@ -84,11 +85,15 @@ def pack(a, b):
 
 
 @compiled(inline="always")
+def vertex(corner, side):
+    """The first (0) or the second (1) vertex of a corner."""
+    return (corner >> (32 - 32 * side)) & LOW
+
+
+@compiled(inline="always")
 def drop(fans, spans, v, corner):
     """Takes a corner out of v's fan."""
-    i = BLOCK * np.int64(spans[v, 0])
-    while fans[i] != corner:
-        i += 1
+    i = _find(fans, spans, v, corner)
     spans[v, 2] -= 1
     fans[i] = fans[BLOCK * np.int64(spans[v, 0]) + spans[v, 2]]
 
@@ -96,10 +101,16 @@ def drop(fans, spans, v, corner):
 @compiled(inline="always")
 def rename(fans, spans, v, corner, other):
     """Puts another corner in the place of one in v's fan."""
+    fans[_find(fans, spans, v, corner)] = other
+
+
+@compiled(inline="always")
+def _find(fans, spans, v, corner):
+    """Where v's fan has a corner that it does have: without a branch inside a block, which would be guessed wrong."""
     i = BLOCK * np.int64(spans[v, 0])
     while fans[i] != corner:
         i += 1
-    fans[i] = other
+    return i
 
 
 @compiled
@@ -135,15 +146,12 @@ def next_stamp(mark):
 def gather(fans, spans, mark, stamp, v, ring, count):
     """Appends the vertices of v's fan that do not bear the stamp to the ring, and stamps them; gives the new count."""
     first = BLOCK * np.int64(spans[v, 0])
-    for i in range(first, first + spans[v, 2]):
-        corner = fans[i]
-        a, b = (corner >> 32) & LOW, corner & LOW
-        ring[count] = a
-        count += mark[a] != stamp
-        mark[a] = stamp
-        ring[count] = b
-        count += mark[b] != stamp
-        mark[b] = stamp
+    for side in range(spans[v, 3]):
+        for i in range(first, first + spans[v, 2]):
+            w = vertex(fans[i], side)
+            ring[count] = w
+            count += mark[w] != stamp
+            mark[w] = stamp
     return count
 
 
@@ -163,6 +171,8 @@ def _fill(triangles, fans, spans):
         _append(fans, spans, a, pack(b, c))
         _append(fans, spans, b, pack(c, a))
         _append(fans, spans, c, pack(a, b))
+    for v in range(spans.shape[0] - 1):
+        spans[v, 3] = 1 if _is_closed(fans, spans, v) else 2
 
 
 @compiled(inline="always")
@@ -177,12 +187,29 @@ def _add_quadrics(points, quadrics, triangles, fans, spans):
     fans, spans = borrowed(fans), borrowed(spans)
     for f in range(triangles.shape[0]):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-        open_ab = _is_open(fans, spans, a, b)
-        open_bc = _is_open(fans, spans, b, c)
-        open_ca = _is_open(fans, spans, c, a)
+        open_ab = spans[a, 3] == 2 and _is_open(fans, spans, a, b)
+        open_bc = spans[b, 3] == 2 and _is_open(fans, spans, b, c)
+        open_ca = spans[c, 3] == 2 and _is_open(fans, spans, c, a)
         quadric.add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca)
     for v in range(points.shape[0]):
         points[v, 3] = quadric.evaluate(quadric.load(quadrics, v), points[v, 0], points[v, 1], points[v, 2])
+
+
+@compiled(inline="always")
+def _is_closed(fans, spans, v):
+    """Whether every neighbour is as often the first vertex of a corner as it is the second.
+
+    That stays so under collapses: with v and u taken for one, a corner (v, u) counts for nothing, so a fan that loses
+    it keeps the balance, and so does the fan that two such fans become.
+    """
+    first = BLOCK * np.int64(spans[v, 0])
+    for i in range(first, first + spans[v, 2]):
+        a, balance = fans[i] >> 32, 0
+        for j in range(first, first + spans[v, 2]):
+            balance += (fans[j] >> 32 == a) - (fans[j] & LOW == a)
+        if balance != 0:
+            return False
+    return True
 
 
 @compiled(inline="always")

@@ -10,6 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from kernels.host.clustering import cluster_vertices
 from kernels.host.decimation import Decimation, decimate
 from kernels.host.faces import unique_faces
+from kernels.host.rounds import collapse_in_rounds
+from kernels.host.surface import BLOCK, LOW, new_surface
 
 MODES = [(placement, order) for placement in ("half_edge", "optimal") for order in ("rounds", "heap")]
 
@@ -142,6 +144,22 @@ def test_every_simplified_mesh(mesh, placement, order, share):
     if placement == "half_edge":
         fine = {row.tobytes() for row in vertices}
         assert {row.tobytes() for row in coarse.vertices} <= fine
+
+
+@pytest.mark.parametrize("optimal", [False, True])
+def test_neighbours_are_found_on_the_sides_of_the_corners_that_are_read(mesh, optimal):
+    vertices, faces = mesh
+    surface = new_surface(vertices, unique_faces(faces, len(vertices)))
+    assert np.isin(surface.spans[:-1, 3], (1, 2)).all()
+    closed = 0
+    for target in (0.9, 0.6, 0.2):
+        collapse_in_rounds(*surface, int(target * len(faces)), optimal)
+        for first, _, size, sides in surface.spans[:-1]:
+            corners = surface.fans[BLOCK * first : BLOCK * first + size]
+            ahead, behind = set(corners >> 32), set(corners & LOW)
+            closed += sides == 1 and size > 0
+            assert sides == 2 or behind <= ahead
+    assert closed > 0.5 * (surface.parent == np.arange(len(vertices))).sum()
 
 
 def test_half_edge_keeps_a_vertex_that_it_stands_for():
