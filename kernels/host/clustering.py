@@ -5,11 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.faces import box, checked_mesh, unique_faces
-from kernels.host.jit import compiled
+from kernels.host.jit import compiled, prefetch
 from kernels.host.morton import morton_order
 
 MAX_CELLS = 2**21
 """Cells along one axis that a Morton key in int64 can tell apart."""
+
+_AHEAD = 16
+"""So many vertices ahead the entry of the hash is asked for."""
 
 _WHOLE = 1e-9
 """A cell count this close below a whole number is that number: an extent of 5 cells has 5, whatever the rounding."""
@@ -60,7 +63,7 @@ def cluster_vertices(vertices: np.ndarray, faces: np.ndarray, cell_size: float) 
 
     cells, extent = _cells(vertices, origin, cell)
     numbers, first = _number_cells(cells, extent)
-    order = morton_order(cells[first])
+    order = morton_order(cells.take(first, axis=0))
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     trace, coarse_faces = _renumber(rank, numbers, faces)
@@ -149,24 +152,34 @@ def _number_cells(cells, extent):
         bits += 1
     mask = np.int64((1 << bits) - 1)
     shift = np.uint64(64 - bits)
-    slot_keys = np.full(1 << bits, np.int64(-1))
-    slot_numbers = np.empty(1 << bits, np.int32)
+    slots = np.full(1 << bits, np.int32(-1))
+    keys = np.empty(count, np.int64)
     numbers = np.empty(count, np.int32)
     first = np.empty(count, np.int64)
     occupied = 0
     for v in range(count):
-        key = (cells[v, 0] * extent[1] + cells[v, 1]) * extent[2] + cells[v, 2]
-        slot = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
-        while slot_keys[slot] != key:
-            if slot_keys[slot] == -1:
-                slot_keys[slot] = key
-                slot_numbers[slot] = occupied
-                first[occupied] = v
-                occupied += 1
-                break
+        prefetch(slots, _slot(_key(cells, extent, min(v + _AHEAD, count - 1)), shift))
+        key = _key(cells, extent, v)
+        slot = _slot(key, shift)
+        while slots[slot] >= 0 and keys[slots[slot]] != key:
             slot = (slot + 1) & mask
-        numbers[v] = slot_numbers[slot]
+        if slots[slot] < 0:
+            slots[slot] = occupied
+            keys[occupied] = key
+            first[occupied] = v
+            occupied += 1
+        numbers[v] = slots[slot]
     return numbers, first[:occupied].copy()
+
+
+@compiled(inline="always")
+def _key(cells, extent, v):
+    return (cells[v, 0] * extent[1] + cells[v, 1]) * extent[2] + cells[v, 2]
+
+
+@compiled(inline="always")
+def _slot(key, shift):
+    return np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
 
 
 @compiled

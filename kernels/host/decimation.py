@@ -92,7 +92,10 @@ def decimate(
         collapse_by_heap(*surface, int(target_faces), placement == "optimal")
 
     kept, trace_along_curve = _settle(surface.parent)
-    coarse = vertices[curve[kept]] if placement == "half_edge" else surface.points[kept, :3] / scale + centre
+    if placement == "half_edge":
+        coarse = vertices.take(curve[kept], axis=0)
+    else:
+        coarse = surface.points[kept, :3] / scale + centre
     coarse_curve = _curve(coarse)
     coarse_rank = _rank(coarse_curve)
     trace = np.empty(len(vertices), np.int32)
@@ -100,7 +103,7 @@ def decimate(
     coarse_faces = unique_faces(coarse_rank[trace_along_curve[faces_of(surface.fans, surface.spans)]], len(coarse))
     error = float(np.maximum(surface.points[kept, 3], 0.0).sum()) / scale**4
     reached = len(coarse_faces) <= target_faces and (len(coarse_faces) > 0 or target_faces == 0)
-    return Decimation(coarse[coarse_curve], coarse_faces, trace, reached, error, rounds)
+    return Decimation(coarse.take(coarse_curve, axis=0), coarse_faces, trace, reached, error, rounds)
 
 
 def _frame(vertices: np.ndarray) -> tuple[np.ndarray, float]:

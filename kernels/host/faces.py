@@ -91,27 +91,27 @@ def _sort_bucket(keys, start, stop):
 
 @compiled
 def _bucket_keys(faces, num_vertices):
-    """Faces as keys (middle, highest, orientation) in buckets by their lowest vertex."""
-    starts = np.zeros(num_vertices + 1, np.int64)
+    """Faces as keys (middle, highest, orientation) in buckets by their lowest vertex, without branches.
+
+    Degenerate faces go to a bucket of their own behind those of the vertices.
+    """
+    starts = np.zeros(num_vertices + 2, np.int64)
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        if a != b and b != c and c != a:
-            starts[min(a, b, c) + 1] += 1
-    for v in range(num_vertices):
+        degenerate = (a == b) | (b == c) | (c == a)
+        starts[(num_vertices if degenerate else min(a, b, c)) + 1] += 1
+    for v in range(num_vertices + 1):
         starts[v + 1] += starts[v]
-    keys = np.empty(starts[num_vertices], np.int64)
+    keys = np.empty(faces.shape[0], np.int64)
     fill = starts[:-1].copy()
     for f in range(faces.shape[0]):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        if a == b or b == c or c == a:
-            continue
-        if b < a and b < c:
-            a, b, c = b, c, a
-        elif c < a and c < b:
-            a, b, c = c, a, b
-        middle, highest, odd = (b, c, 0) if b < c else (c, b, 1)
-        keys[fill[a]] = (np.int64(middle) << 32) | (np.int64(highest) << 1) | odd
-        fill[a] += 1
+        a, b, c = np.int64(faces[f, 0]), np.int64(faces[f, 1]), np.int64(faces[f, 2])
+        degenerate = (a == b) | (b == c) | (c == a)
+        lowest, highest = min(a, b, c), max(a, b, c)
+        odd = (a > b) + (b > c) + (c > a) - 1
+        bucket = num_vertices if degenerate else lowest
+        keys[fill[bucket]] = ((a + b + c - lowest - highest) << 32) | (highest << 1) | odd
+        fill[bucket] += 1
     return starts, keys
 
 
