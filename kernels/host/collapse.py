@@ -18,7 +18,7 @@ def collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z):
       apexes: int32[F], receives the third vertex of each removed face.
 
     Returns:
-      Number of removed faces.
+      (number of removed faces, begin, end): the corners begin .. end of u's fan were v's.
     """
     _absorb(quadrics, spans, parent, v, u)
     _make_room(fans, spans, v, u)
@@ -42,7 +42,7 @@ def collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z):
             rename(fans, spans, b, pack(v, a), pack(u, a))
             fans[i - removed] = corner
     spans[v, 2] -= removed
-    _join(fans, spans, v, u)
+    begin, end = _join(fans, spans, v, u)
     for i in range(removed):
         w = apexes[i]
         if spans[w, 2] == 0 and parent[w] == w:
@@ -51,7 +51,7 @@ def collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z):
     points[u, 1] = y
     points[u, 2] = z
     points[u, 3] = quadric.evaluate(quadric.load(quadrics, u), x, y, z)
-    return removed
+    return removed, begin, end
 
 
 @compiled(error_model="numpy", inline="always")
@@ -71,13 +71,19 @@ def _make_room(fans, spans, v, u):
 
 @compiled(inline="always")
 def _join(fans, spans, v, u):
-    """Moves the fan of v into that of u: to the end of it, or after v's, or both to new blocks, as there is room."""
+    """Moves the fan of v into that of u: to the end of it, or after v's, or both to new blocks, as there is room.
+
+    Returns:
+      (begin, end), the corners of u's fan that were v's.
+    """
+    begin, end = spans[u, 2], spans[u, 2] + spans[v, 2]
     size = spans[v, 2] + spans[u, 2]
     if size > BLOCK * spans[u, 1]:
         if size <= BLOCK * spans[v, 1]:
             for j in range(2):
                 spans[v, j], spans[u, j] = spans[u, j], spans[v, j]
             spans[v, 2], spans[u, 2] = spans[u, 2], spans[v, 2]
+            begin, end = np.int32(0), spans[u, 2]
         else:
             first, block = BLOCK * np.int64(spans[u, 0]), np.int64(spans[-1, 0])
             for i in range(spans[u, 2]):
@@ -85,8 +91,9 @@ def _join(fans, spans, v, u):
             spans[u, 0] = block
             spans[u, 1] = size * 5 // 4 // BLOCK + 1
             spans[-1, 0] += spans[u, 1]
-    source, end = BLOCK * np.int64(spans[v, 0]), BLOCK * np.int64(spans[u, 0]) + spans[u, 2]
+    source, target = BLOCK * np.int64(spans[v, 0]), BLOCK * np.int64(spans[u, 0]) + spans[u, 2]
     for i in range(spans[v, 2]):
-        fans[end + i] = fans[source + i]
+        fans[target + i] = fans[source + i]
     spans[u, 2] = size
     spans[v, 2] = 0
+    return begin, end

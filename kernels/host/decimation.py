@@ -100,7 +100,8 @@ def decimate(
     coarse_rank = _rank(coarse_curve)
     trace = np.empty(len(vertices), np.int32)
     trace[curve] = coarse_rank[trace_along_curve]
-    coarse_faces = unique_faces(coarse_rank[trace_along_curve[faces_of(surface.fans, surface.spans)]], len(coarse))
+    coarse_faces = coarse_rank[trace_along_curve].take(faces_of(surface.fans, surface.spans))
+    coarse_faces = unique_faces(coarse_faces, len(coarse))
     error = float(np.maximum(surface.points[kept, 3], 0.0).sum()) / scale**4
     reached = len(coarse_faces) <= target_faces and (len(coarse_faces) > 0 or target_faces == 0)
     return Decimation(coarse.take(coarse_curve, axis=0), coarse_faces, trace, reached, error, rounds)
@@ -128,7 +129,17 @@ def _curve(points: np.ndarray) -> np.ndarray:
     low, high = box(points)
     extent = (high - low).max()
     steps = (2**AXIS_BITS - 1) / extent if extent > 0 else 0.0
-    return morton_order(((points - low) * steps).astype(np.int64))
+    return morton_order(_steps_from(points, low, steps))
+
+
+@compiled
+def _steps_from(points, low, steps):
+    """Whole steps of each point from the least corner, int64[N, 3]."""
+    cells = np.empty(points.shape, np.int64)
+    for i in range(points.shape[0]):
+        for axis in range(3):
+            cells[i, axis] = np.int64((points[i, axis] - low[axis]) * steps)
+    return cells
 
 
 def _rank(permutation: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def collapse_by_heap(points, quadrics, fans, spans, parent, target, optimal):
             continue
         u = partners[v]
         _, x, y, z = error(points, quadrics, v, u, optimal)
-        removed = collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z)
+        removed, _, _ = collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z)
         remove(ids, keys, places, v)
         order[count] = v
         count += 1

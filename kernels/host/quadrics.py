@@ -111,15 +111,18 @@ def add_plane(quadrics, v, nx, ny, nz, d, weight):
 
 
 @compiled(error_model="numpy", inline="always")
-def add_point(quadrics, v, x, y, z, weight):
-    """Adds weight * |p - (x, y, z)|^2 to row v."""
-    quadrics[v, 0] += weight
-    quadrics[v, 3] += weight
-    quadrics[v, 5] += weight
-    quadrics[v, 6] -= weight * x
-    quadrics[v, 7] -= weight * y
-    quadrics[v, 8] -= weight * z
-    quadrics[v, 9] += weight * (x * x + y * y + z * z)
+def add_plane_and_point(quadrics, v, nx, ny, nz, d, weight, x, y, z, point_weight):
+    """Adds weight * (n . p + d)^2 + point_weight * |p - (x, y, z)|^2 to row v; n a unit vector."""
+    quadrics[v, 0] += weight * nx * nx + point_weight
+    quadrics[v, 1] += weight * nx * ny
+    quadrics[v, 2] += weight * nx * nz
+    quadrics[v, 3] += weight * ny * ny + point_weight
+    quadrics[v, 4] += weight * ny * nz
+    quadrics[v, 5] += weight * nz * nz + point_weight
+    quadrics[v, 6] += weight * nx * d - point_weight * x
+    quadrics[v, 7] += weight * ny * d - point_weight * y
+    quadrics[v, 8] += weight * nz * d - point_weight * z
+    quadrics[v, 9] += weight * d * d + point_weight * (x * x + y * y + z * z)
 
 
 @compiled(error_model="numpy", inline="always")
@@ -135,8 +138,8 @@ def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
     d = -(nx * points[a, 0] + ny * points[a, 1] + nz * points[a, 2])
     area = 0.5 * length
     for v in (a, b, c):
-        add_plane(quadrics, v, nx, ny, nz, d, area)
-        add_point(quadrics, v, points[v, 0], points[v, 1], points[v, 2], POINT_WEIGHT * area)
+        x, y, z = points[v, 0], points[v, 1], points[v, 2]
+        add_plane_and_point(quadrics, v, nx, ny, nz, d, area, x, y, z, POINT_WEIGHT * area)
     for v, u, is_open in ((a, b, open_ab), (b, c, open_bc), (c, a, open_ca)):
         if is_open:
             _add_upright(quadrics, points, v, u, nx, ny, nz)

@@ -14,14 +14,15 @@ import numpy as np
 
 from kernels.host.collapse import collapse
 from kernels.host.jit import borrowed, compiled, prefetch
+from kernels.host.memory import empty_together
 from kernels.host.pricing import cheapest, error, least_error
-from kernels.host.surface import BLOCK, count_faces, gather, new_marks, next_stamp, vertex
+from kernels.host.surface import BLOCK, count_faces, vertex
 
 _SAMPLE = 2048
 _SHARE = 0.7
 """Part of the collapses still to do that a round may take, as a quantile of the costs, ..."""
 
-_LEAST_SHARE = 0.02
+_LEAST_SHARE = 0.05
 """... once that is less than this part of the living vertices, a round may take all of it."""
 
 _GREATEST_SHARE = 0.9
@@ -34,7 +35,6 @@ _ERROR, _BOUND, _PRICE = 0, 1, 2
 """What the cost of a vertex is: its least error, a bound of that from below, or the price of its partner."""
 
 
-@compiled
 def collapse_in_rounds(points, quadrics, fans, spans, parent, target, optimal):
     """Collapses until at most `target` faces live.
 
@@ -46,13 +46,33 @@ def collapse_in_rounds(points, quadrics, fans, spans, parent, target, optimal):
     Returns:
       Number of rounds.
     """
-    num_vertices, living = parent.shape[0], count_faces(spans)
-    mark, ring, apexes = new_marks(num_vertices), np.empty(num_vertices, np.int32), np.empty(living, np.int32)
-    candidates, bounds = np.empty(num_vertices, np.int32), np.empty(num_vertices)
-    costs, partners = np.full(num_vertices, np.inf), np.full(num_vertices, np.int32(-1))
-    kinds = np.full(num_vertices, np.uint8(_BOUND))
-    alive, count = np.empty(num_vertices, np.int32), 0
-    for v in range(num_vertices):
+    num_vertices = len(parent)
+    costs, mark, partners, alive, kinds, apexes, candidates, bounds = empty_together(
+        (num_vertices, np.float64),
+        (num_vertices + 1, np.int64),
+        (num_vertices, np.int32),
+        (num_vertices, np.int32),
+        (num_vertices, np.uint8),
+        (count_faces(spans), np.int32),
+        (num_vertices, np.int32),
+        (num_vertices, np.float64),
+    )
+    mark[:] = 0
+    return _collapse(
+        *(points, quadrics, fans, spans, parent, mark, apexes, candidates, bounds),
+        *(costs, partners, kinds, alive, target, optimal),
+    )
+
+
+@compiled
+def _collapse(
+    points, quadrics, fans, spans, parent, mark, apexes, candidates, bounds,
+    costs, partners, kinds, alive, target, optimal,
+):  # fmt: skip
+    living = apexes.shape[0]
+    count = 0
+    for v in range(parent.shape[0]):
+        costs[v], partners[v], kinds[v] = np.inf, -1, _BOUND
         if spans[v, 2] > 0:
             costs[v] = 0.0
             alive[count] = v
@@ -63,7 +83,7 @@ def collapse_in_rounds(points, quadrics, fans, spans, parent, target, optimal):
         alive = alive[:count]
         threshold = _threshold(points, quadrics, fans, spans, costs, partners, kinds, alive, living - target, optimal)
         living, count = _round(
-            *(points, quadrics, fans, spans, parent, mark, ring, apexes, candidates, bounds),
+            *(points, quadrics, fans, spans, parent, mark, apexes, candidates, bounds),
             *(costs, partners, kinds, alive, living, target, threshold, optimal),
         )
     return rounds
@@ -71,12 +91,12 @@ def collapse_in_rounds(points, quadrics, fans, spans, parent, target, optimal):
 
 @compiled(error_model="numpy")
 def _round(
-    points, quadrics, fans, spans, parent, mark, ring, apexes, candidates, bounds,
+    points, quadrics, fans, spans, parent, mark, apexes, candidates, bounds,
     costs, partners, kinds, alive, living, target, threshold, optimal,
 ):  # fmt: skip
     """One round. Takes the dead out of the list of the living; returns the numbers of living faces and vertices."""
     points, quadrics, fans, spans = borrowed(points), borrowed(quadrics), borrowed(fans), borrowed(spans)
-    parent, mark, ring, apexes = borrowed(parent), borrowed(mark), borrowed(ring), borrowed(apexes)
+    parent, mark, apexes = borrowed(parent), borrowed(mark), borrowed(apexes)
     candidates, bounds, costs = borrowed(candidates), borrowed(bounds), borrowed(costs)
     partners, kinds, alive = borrowed(partners), borrowed(kinds), borrowed(alive)
     kept = 0
@@ -99,13 +119,9 @@ def _round(
         if cost > threshold or (not optimal and cost > costs[u]):
             costs[v], partners[v], kinds[v] = cost, u, _PRICE
             continue
-        known, count = _rings(fans, spans, mark, v, u, ring)
-        removed = collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z)
+        removed, begin, end = collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z)
         kept -= 1
-        _renew(points, quadrics, spans, costs, partners, kinds, ring, known, count, v, u, optimal)
-        for j in range(removed):
-            if spans[apexes[j], 2] == 0:
-                costs[apexes[j]] = np.inf
+        _renew(points, quadrics, fans, spans, costs, partners, kinds, apexes, removed, begin, end, v, u, optimal)
         living -= removed
         if living <= target:
             break
@@ -128,6 +144,8 @@ def _fetch(points, quadrics, fans, spans, costs, alive, i, threshold):
             for j in range(first, first + spans[v, 2]):
                 u = vertex(fans[j], 0)
                 prefetch(points, u)
+                prefetch(quadrics, u)
+                prefetch(quadrics, u + 1)
                 prefetch(fans, BLOCK * np.int64(spans[u, 0]))
 
 
@@ -140,31 +158,36 @@ def _look(points, quadrics, fans, spans, costs, partners, kinds, v, optimal):
 
 
 @compiled(error_model="numpy", inline="always")
-def _rings(fans, spans, mark, v, u, ring):
-    """The neighbours of u but v, then the others of v; returns how many of the former, and of both."""
-    stamp = next_stamp(mark)
-    mark[v] = mark[u] = stamp
-    known = gather(fans, spans, mark, stamp, u, ring, 0)
-    return known, gather(fans, spans, mark, stamp, v, ring, known)
-
-
-@compiled(error_model="numpy", inline="always")
-def _renew(points, quadrics, spans, costs, partners, kinds, ring, known, count, v, u, optimal):
-    """Costs after the collapse v -> u, for both and for the ring around them; u is new to it from `known` on."""
+def _renew(points, quadrics, fans, spans, costs, partners, kinds, apexes, removed, begin, end, v, u, optimal):
+    """Costs after the collapse v -> u: of both, of the neighbours of u, some of which the corners from `begin` to `end`
+    brought, and of the third vertices of the removed faces."""
     costs[u] = min(costs[u], costs[v]) if kinds[u] != _PRICE and kinds[v] != _PRICE else 0.0
     costs[u] = costs[u] if spans[u, 2] > 0 else np.inf
     kinds[u] = _BOUND
     costs[v] = np.inf
-    for i in range(count):
-        w = np.int64(ring[i])
-        if partners[w] == v or partners[w] == u:
-            costs[w] = costs[w] if kinds[w] != _PRICE else 0.0
-            kinds[w] = _BOUND
-        if i >= known:
-            cost = error(points, quadrics, w, u, optimal)[0]
-            if cost < costs[w]:
-                costs[w], partners[w] = cost, u
-                kinds[w] = _BOUND if kinds[w] == _BOUND else _ERROR
+    for i in range(removed):
+        w = np.int64(apexes[i])
+        _forget(costs, partners, kinds, w, v, u)
+        if spans[w, 2] == 0:
+            costs[w] = np.inf
+    first = BLOCK * np.int64(spans[u, 0])
+    for side in range(spans[u, 3]):
+        for i in range(spans[u, 2]):
+            w = vertex(fans[first + i], side)
+            _forget(costs, partners, kinds, w, v, u)
+            if begin <= i and i < end:
+                cost = error(points, quadrics, w, u, optimal)[0]
+                if cost < costs[w]:
+                    costs[w], partners[w] = cost, u
+                    kinds[w] = _BOUND if kinds[w] == _BOUND else _ERROR
+
+
+@compiled(inline="always")
+def _forget(costs, partners, kinds, w, v, u):
+    """Leaves of w's cost with v or u no more than a bound."""
+    if partners[w] == v or partners[w] == u:
+        costs[w] = costs[w] if kinds[w] != _PRICE else 0.0
+        kinds[w] = _BOUND
 
 
 @compiled(error_model="numpy")

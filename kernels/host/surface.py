@@ -12,6 +12,7 @@ import numpy as np
 
 from kernels.host import quadrics as quadric
 from kernels.host.jit import borrowed, compiled
+from kernels.host.memory import empty_together
 
 BLOCK = 8
 """Corners in a block."""
@@ -43,15 +44,25 @@ class Surface(NamedTuple):
 def new_surface(positions: np.ndarray, triangles: np.ndarray) -> Surface:
     """Surface of float64[V, 3] positions and int32[F, 3] faces without degenerate or repeated ones."""
     num_vertices, num_faces = len(positions), len(triangles)
-    points = np.empty((num_vertices, 4))
-    points[:, :3] = positions
-    quadrics = np.zeros((num_vertices, 10))
     # Room for all fans packed together, each with a block that is not full, and for the longest that two can give.
-    fans = np.empty(BLOCK * (num_vertices + 3 * num_faces // 4 + 3), np.int64)
-    spans = np.zeros((num_vertices + 1, 4), np.int32)
+    room = BLOCK * (num_vertices + 3 * num_faces // 4 + 3)
+    surface = Surface(
+        *empty_together(
+            ((num_vertices, 4), np.float64),
+            ((num_vertices, 10), np.float64),
+            (room, np.int64),
+            ((num_vertices + 1, 4), np.int32),
+            (num_vertices, np.int32),
+        )
+    )
+    points, quadrics, fans, spans, parent = surface
+    points[:, :3] = positions
+    quadrics[:] = 0
+    spans[:] = 0
+    parent[:] = np.arange(num_vertices, dtype=np.int32)
     _fill(triangles, fans, spans)
     _add_quadrics(points, quadrics, triangles, fans, spans)
-    return Surface(points, quadrics, fans, spans, np.arange(num_vertices, dtype=np.int32))
+    return surface
 
 
 @compiled
