@@ -2,7 +2,7 @@
 
 Each RUN is the workdir of an evaluated training run. Runs that differ in split and seed alone make one row: the mean
 over them ± the population deviation, in per cent. Prints Markdown and writes table.md, table.json and table.png, and
-the paper's Tables 1 to 5 as far as there are runs for them, tables_1_to_5.md and tables_1_to_5.json.
+the paper's Tables 1 to 5, tables_1_to_5.md and tables_1_to_5.json; of those without a run the files say what is missing.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Prints the tables and where the files lie."""
     rows = write_table(arguments.runs, arguments.output)
     print(markdown(rows))
-    print(format_tables(published_tables(rows)))
+    print(format_tables([table for table in published_tables(rows) if table["rows"]]))
     print(f"Tables and picture: {arguments.output}")
 
 

@@ -13,6 +13,21 @@ from trainlib.stop import EXIT_STOPPED, Stopped, StopRequest
 _log = logging.getLogger(__name__)
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Type of a command line argument: a whole number, `least` or more."""
+
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return value
+
+    return whole_number
+
+
 def exit_code(call: Callable[[], object], debug: bool) -> int:
     """Runs `call` and returns the process's exit code: 0 done, 1 error, 2 usage, 75 stopped by a signal.
 
