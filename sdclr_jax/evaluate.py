@@ -26,7 +26,7 @@ from sdclr_jax.features import FeatureReader
 from sdclr_jax.longtail import balanced_draw
 from sdclr_jax.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
 from sdclr_jax.restore import load_run
-from trainlib.command import at_least, run_command
+from trainlib.command import natural, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.files import write_atomic
@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--step", default="last", help="last, or a step's number")
     parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="parted by commas")
-    parser.add_argument("--limit", type=at_least(0), help="images of the full training list, 0 for all; default: the config's")
+    parser.add_argument("--limit", type=natural, help="images of the full training list, 0: all; default: the config's")
     return parser
 
 

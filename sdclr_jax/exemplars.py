@@ -31,7 +31,7 @@ from sdclr_jax.longtail import balanced_draw
 from sdclr_jax.probe import fit_logistic, logits
 from sdclr_jax.prune import is_backbone_conv
 from sdclr_jax.restore import TrainedRun, load_run
-from trainlib.command import at_least, run_command
+from trainlib.command import natural, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.population import Pruning, add_pruning_flags, pruning_from_flags
@@ -177,7 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--step", default="last", help="last, or a step's number")
     add_pruning_flags(parser)
     parser.add_argument("--severity", type=int, choices=range(1, 6), default=3, help="of the corruptions, 1 .. 5")
-    parser.add_argument("--limit", type=at_least(0), default=1000, help="at most so many training and test images; 0 for all")
+    parser.add_argument(
+        "--limit", type=natural, default=1000, help="at most so many training and test images; 0 for all"
+    )
     return parser
 
 

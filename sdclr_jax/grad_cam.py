@@ -28,7 +28,7 @@ from sdclr_jax.probe import Linear, fit_logistic, logits
 from sdclr_jax.restore import TrainedRun, load_run
 from sdclr_jax.table_rows import method_name
 from sdclr_jax.views import to_float
-from trainlib.command import at_least, run_command
+from trainlib.command import natural, positive, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.figures import INK, SOFT, new_figure
@@ -169,9 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.grad_cam", description=__doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="workdirs of training runs, a row each")
     parser.add_argument("--output", default="grad_cam.png", help="the picture")
-    parser.add_argument("--images", type=at_least(1), default=8, help="test images of the smallest classes")
+    parser.add_argument("--images", type=positive, default=8, help="test images of the smallest classes")
     parser.add_argument("--step", default="last", help="last, or a step's number")
-    parser.add_argument("--limit", type=at_least(0), default=1000, help="training images of the classifier; 0 for all")
+    parser.add_argument("--limit", type=natural, default=1000, help="training images of the classifier; 0 for all")
     return parser
 
 

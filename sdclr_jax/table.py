@@ -2,7 +2,7 @@
 
 Each RUN is the workdir of an evaluated training run. Runs that differ in split and seed alone make one row: the mean
 over them ± the population deviation, in per cent. Prints Markdown and writes table.md, table.json and table.png, and
-the paper's Tables 1 to 5, tables_1_to_5.md and tables_1_to_5.json; of those without a run the files say what is missing.
+the paper's Tables 1 to 5, tables_1_to_5.md and tables_1_to_5.json; of those without a run they tell what is missing.
 """
 
 import argparse

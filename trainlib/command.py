@@ -13,19 +13,20 @@ from trainlib.stop import EXIT_STOPPED, Stopped, StopRequest
 _log = logging.getLogger(__name__)
 
 
-def at_least(least: int) -> Callable[[str], int]:
+def natural(text: str, least: int = 0) -> int:
     """Type of a command line argument: a whole number, `least` or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return value
 
-    def whole_number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
-        return value
 
-    return whole_number
+def positive(text: str) -> int:
+    """Type of a command line argument: a whole number above 0."""
+    return natural(text, least=1)
 
 
 def exit_code(call: Callable[[], object], debug: bool) -> int:

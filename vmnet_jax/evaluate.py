@@ -12,7 +12,7 @@ import numpy as np
 from preprocess.labels import IGNORED
 from preprocess.scene import Scene
 from trainlib import parallel
-from trainlib.command import at_least, run_command
+from trainlib.command import natural, positive, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from vmnet_jax.build import build_model, vertex_inputs
@@ -109,11 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.evaluate", description=__doc__)
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
-    parser.add_argument("--votes", type=at_least(1), default=1, help="random placements whose logits are summed; 1: one fixed")
+    parser.add_argument("--votes", type=positive, default=1, help="random placements whose logits are summed; 1: fixed")
     parser.add_argument("--split", choices=("val", "train", "all"), default="val")
     parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
-    parser.add_argument("--max_voxels", type=at_least(0), default=0, help="tile larger scenes; 0: what the memory holds")
-    parser.add_argument("--pages", type=at_least(0), default=20, help="scenes that get a page and a row of the contact sheet")
+    parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger scenes; 0: what the memory holds")
+    parser.add_argument("--pages", type=natural, default=20, help="scenes with a page and a row of the contact sheet")
     parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
     return parser
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from trainlib import parallel
-from trainlib.command import at_least, run_command
+from trainlib.command import natural, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.population import Pruning, add_pruning_flags, modal_labels, pruning_from_flags
@@ -133,12 +133,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, help="folder for report, chart and pages")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
     parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
-    parser.add_argument("--limit", type=at_least(0), default=0, help="only so many validation scenes; 0: all")
+    parser.add_argument("--limit", type=natural, default=0, help="only so many validation scenes; 0: all")
     add_pruning_flags(parser)
     parser.add_argument("--shown", type=float, help="the sparsity of the pages; default: the middle one")
-    parser.add_argument("--max_voxels", type=at_least(0), default=0, help="tile larger scenes; 0: what the memory holds")
+    parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger scenes; 0: what the memory holds")
     parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
-    parser.add_argument("--pages", type=at_least(0), default=20, help="scenes that get a page")
+    parser.add_argument("--pages", type=natural, default=20, help="scenes that get a page")
     return parser
 
 

@@ -26,7 +26,7 @@ from preprocess.scene import Scene
 from preprocess.sources import find_sources
 from preprocess.units import METRES, UP_ROTATIONS
 from trainlib import parallel
-from trainlib.command import at_least, run_command
+from trainlib.command import natural, positive, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.memory import StepMemory, memory_speed
@@ -127,8 +127,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--mesh", required=True, help="a PLY, OBJ, OFF, STL or GLB file, or a folder of them")
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
-    parser.add_argument("--votes", type=at_least(1), default=1, help="random placements whose logits are summed; 1: as it lies")
-    parser.add_argument("--max_voxels", type=at_least(0), default=0, help="tile larger meshes; 0: what the memory holds")
+    parser.add_argument("--votes", type=positive, default=1, help="random placements, logits summed; 1: as it lies")
+    parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger meshes; 0: what the memory holds")
     parser.add_argument("--probabilities", action="store_true", help="write NAME.probabilities.npz: of every class")
     parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from preprocess.labels import scannet20
 from preprocess.sources import read_split
-from trainlib.command import at_least, run_command
+from trainlib.command import positive, run_command
 from trainlib.errors import UsageError, UserError
 from vmnet_jax.data import SceneFolder
 from vmnet_jax.predict import Predictor, load
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", help="the zip to write")
     parser.add_argument("--check", metavar="ZIP", help="only check this zip")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
-    parser.add_argument("--votes", type=at_least(1), default=8, help="random placements whose logits are summed")
+    parser.add_argument("--votes", type=positive, default=8, help="random placements whose logits are summed")
     return parser
 
 
