@@ -16,6 +16,7 @@ from benchmarks.worker import Case
 from kernels.host import padding
 from vmnet_jax.batching import empty_batch
 from vmnet_jax.euclidean import EuclideanBranch
+from vmnet_jax.initial import init_variables
 from vmnet_jax.scene_batch import SceneBatch
 
 LIBRARIES = ("jax", "flax", "numba", "numpy")
@@ -59,7 +60,7 @@ def unet(data: str) -> Case:
     """Gradients of the mean of squared logits for all parameters, batch statistics as in training."""
     batch, coords = _batch(data)
     model = EuclideanBranch(CLASSES, WIDTHS)
-    variables = jax.jit(lambda key, b: model.init(key, b, train=False))(jax.random.key(0), empty_batch(3))
+    variables = init_variables(model, jax.random.key(0), empty_batch(3))
     real = len(coords)
     weights = {"/".join(path): np.asarray(leaf) for path, leaf in flatten_dict(variables["params"]).items()}
     exchange("unet", coords=coords, features=np.asarray(batch.features)[:real], **weights)

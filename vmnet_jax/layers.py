@@ -1,29 +1,20 @@
 """Layers of the two branches: linear maps, sparse convolutions, masked normalisations, attention along the mesh.
 
-Real rows come first and padding rows are zero, before and after every layer (see docs/layout.md). Initial weights
-are those of torch and torchsparse 1.1.0, uniform within +-1 / sqrt(fan).
+Real rows come first and padding rows are zero, before and after every layer (see docs/layout.md).
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
-from flax.typing import Dtype, Initializer
+from flax.typing import Dtype
 
 from kernels.device.attention import one_ring_attention
 from kernels.device.sparse_conv import submanifold_conv
 from kernels.device.strided_conv import strided_conv, transposed_conv
+from vmnet_jax.initial import symmetric_uniform
 from vmnet_jax.norms import graph_layer_norm, masked_batch_norm
 from vmnet_jax.scene_batch import MeshGraph
-
-
-def symmetric_uniform(bound: float) -> Initializer:
-    """Initialiser that draws uniformly from [-bound, bound)."""
-
-    def init(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
 
 
 class Linear(nn.Module):

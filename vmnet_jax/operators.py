@@ -10,7 +10,8 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
 
 from kernels.device.neighbourhood import gather_sources, gather_targets, one_ring_max, one_ring_vector_attention
-from vmnet_jax.layers import Linear, symmetric_uniform
+from vmnet_jax.initial import symmetric_uniform
+from vmnet_jax.layers import Linear
 from vmnet_jax.scene_batch import MeshGraph
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import path_aware_map
 
+from vmnet_jax.initial import init_variables
 from vmnet_jax.losses import scene_loss
 from vmnet_jax.scene_batch import SceneBatch
 
@@ -34,7 +35,7 @@ def create_state(
     model: nn.Module, optimizer: optax.GradientTransformation, batch: SceneBatch, rng: jax.Array
 ) -> TrainState:
     """Fresh state; `batch` gives the shapes only. `model` must have no axis name here."""
-    variables = jax.jit(lambda key, b: model.init(key, b, train=False))(rng, batch)
+    variables = init_variables(model, rng, batch)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
 
