@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+_PANELS_ACROSS = 4
+
 
 class Result(NamedTuple):
     """Of one run: figures by column in per cent, wall-clock and processor seconds of training and evaluation."""
@@ -92,19 +94,24 @@ def as_json(study: ConfigDict, results: Sequence[Result]) -> list[dict]:
 
 
 def draw(path: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
-    """Bars with their values, a panel for each column; whiskers are sample deviations."""
+    """Bars with their values, a panel for each column, four beside one another; whiskers are sample deviations."""
     rows = [row for row in make_rows(study, results) if row.results]
     columns = _columns(results)
-    figure = Figure(figsize=(1.5 + 2.6 * len(columns), 1.2 + 0.32 * len(rows)), layout="constrained")
+    across, down = min(len(columns), _PANELS_ACROSS), -(-len(columns) // _PANELS_ACROSS)
+    figure = Figure(figsize=(1.5 + 2.6 * across, 0.5 + (0.9 + 0.32 * len(rows)) * down), layout="constrained")
     FigureCanvasAgg(figure)
     places = np.arange(len(rows))
-    for axes, column in zip(figure.subplots(1, len(columns), squeeze=False, sharey=True)[0], columns):
+    panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    for axes in panels[len(columns) :]:
+        axes.set_axis_off()
+    for axes, column in zip(panels, columns):
         values = [row.values(column) for row in rows]
         means = np.array([v.mean() for v in values])
         spreads = np.array([deviation(v) or 0 for v in values])
         bars = axes.barh(places, means, xerr=spreads, capsize=2, color="C0", alpha=0.7)
         axes.bar_label(bars, [_cell(v) for v in values], padding=3, fontsize=7)
         axes.set(title=column, xlabel="%", xlim=(0, 1.45 * max((means + spreads).max(), 1)))
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 100])
         axes.set_yticks(places, [row.variant for row in rows])
     figure.axes[0].invert_yaxis()
     figure.suptitle(study.title)
