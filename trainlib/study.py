@@ -10,6 +10,7 @@ import json
 import logging
 import pathlib
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from trainlib.command import exit_code, set_up_logging
+from trainlib.command import exit_code, positive, set_up_logging
 from trainlib.errors import UsageError, UserError
 from trainlib.files import write_atomic
 from trainlib.flags import load_config_file
@@ -71,7 +72,7 @@ class Run(NamedTuple):
         file = self.workdir / RESULT
         if not file.is_file():
             return None
-        content = json.loads(file.read_text())
+        content = _read_json(file)
         if content.pop("run") != [self.config, *self.settings]:
             raise UserError(
                 f"{self.workdir} was run with other settings than the study has now; delete that folder, or choose "
@@ -83,18 +84,42 @@ class Run(NamedTuple):
 def plan_runs(study: ConfigDict, workdir: pathlib.Path) -> list[Run]:
     """All variants with the first seed, then all with the next.
 
-    study: `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}" where the
-    seed goes. Raises UsageError for files, words and keys that do not exist.
+    study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}"
+    where the seed goes. Raises UsageError for what is no study, and for files, words and keys that do not exist.
     """
+    _check(study)
     runs = []
     for seed in study.seeds:
-        for variant, config, settings in study.variants:
-            config, *settings = (text.replace("{seed}", str(seed)) for text in (config, *settings))
+        for variant, template, templates in study.variants:
+            config, *settings = (text.replace("{seed}", str(seed)) for text in (template, *templates))
             load_config_file(config, settings)
+            if len(study.seeds) > 1 and "{seed}" not in "".join((template, *templates)):
+                raise UsageError(
+                    f'variant {variant!r} is the same for every seed: write "{{seed}}" where the seed goes'
+                )
             runs.append(Run(variant, seed, workdir / variant / f"seed_{seed}", config, tuple(settings)))
     if len({run.workdir for run in runs}) < len(runs):
         raise UsageError("the study has a variant or a seed twice")
     return runs
+
+
+def _check(study: ConfigDict) -> None:
+    """Raises UsageError where title, seeds or variants are missing or not of their form."""
+    missing = [key for key in ("title", "seeds", "variants") if key not in study]
+    if missing:
+        raise UsageError(f"this config is no study: it has no {', '.join(missing)}")
+    seeds = study.seeds
+    if not isinstance(seeds, tuple | list) or not seeds or not all(isinstance(seed, int) for seed in seeds):
+        raise UsageError(f"seeds is {seeds!r}; it must be whole numbers such as (0, 1, 2)")
+    if not isinstance(study.variants, tuple | list) or not study.variants:
+        raise UsageError("the study has no variants")
+    for variant in study.variants:
+        is_form = isinstance(variant, tuple | list) and len(variant) == 3 and isinstance(variant[2], tuple | list)
+        if not is_form or not all(isinstance(text, str) for text in (*variant[:2], *variant[2])):
+            form = '("name", "configs/NAME.py:words", ("KEY=VALUE", ...))'
+            raise UsageError(f"variant {variant!r} is not of the form {form}")
+        if variant[0] in ("", ".", "..") or pathlib.Path(variant[0]).name != variant[0]:
+            raise UsageError(f"variant {variant[0]!r} cannot be the name of a folder")
 
 
 def run_study(
@@ -136,7 +161,7 @@ def _do(run: Run, system: System, is_over: Callable[[], bool]) -> bool:
         began, before = time.monotonic(), _children_s()
         status = _call(command, log, is_over)
         spent = _add_spent(run.workdir / SPENT, time.monotonic() - began, _children_s() - before)
-        if status == EXIT_STOPPED:
+        if status == EXIT_STOPPED or (status == -signal.SIGTERM and is_over()):
             return False
         if status:
             raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{_tail(log)}")
@@ -160,6 +185,13 @@ def _call(command: list[str], log: pathlib.Path, is_over: Callable[[], bool]) ->
     return process.returncode
 
 
+def _read_json(file: pathlib.Path) -> dict:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); delete its folder, and the run is done again") from error
+
+
 def _tail(log: pathlib.Path, lines: int = 5) -> str:
     return "\n".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
 
@@ -172,7 +204,7 @@ def _children_s() -> float:
 
 def _add_spent(file: pathlib.Path, wall_s: float, cpu_s: float) -> dict[str, float]:
     """The time of all processes of a run so far, interrupted ones too."""
-    before = json.loads(file.read_text()) if file.is_file() else {"wall_s": 0.0, "cpu_s": 0.0}
+    before = _read_json(file) if file.is_file() else {"wall_s": 0.0, "cpu_s": 0.0}
     spent = {"wall_s": before["wall_s"] + wall_s, "cpu_s": before["cpu_s"] + cpu_s}
     write_atomic(file, (json.dumps(spent) + "\n").encode())
     return spent
@@ -185,7 +217,7 @@ def run_main(system: System, description: str, prog: str) -> None:
     )
     parser.add_argument("--config", required=True, help="configs/study_NAME.py, with words after a colon")
     parser.add_argument("--workdir", help="folder of the runs and the table; default: runs/study_NAME")
-    parser.add_argument("--max_seconds", type=float, help="stop after this time; the same command goes on")
+    parser.add_argument("--max_seconds", type=positive, help="stop after this time; the same command goes on")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     arguments = parser.parse_args()
     set_up_logging()

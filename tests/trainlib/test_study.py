@@ -113,7 +113,32 @@ def test_what_is_wrong_with_a_study_is_said_at_once(study, tmp_path):
         ((*good, ("new", good[0][1], ("stepps=3",))), "stepps=3"),
         ((*good, ("new", str(tmp_path / "nowhere.py"), ())), "no config file"),
         ((*good, good[0]), "a variant or a seed twice"),
+        ((*good, ("new", good[0][1], ("steps=3",))), "'new' is the same for every seed"),
+        ((*good, ("new", good[0][1])), "is not of the form"),
+        ((*good, ("new", good[0][1], "seed={seed}")), "is not of the form"),
+        ((*good, ("../new", *good[0][1:])), "'../new' cannot be the name of a folder"),
+        ((), "the study has no variants"),
     ):
         study.variants = variants
         with pytest.raises(UsageError, match=message):
             plan_runs(study, tmp_path)
+    study.variants = good
+    for seeds in ((), 3, ("a",)):
+        with pytest.raises(UsageError, match=r"seeds is .*it must be whole numbers"):
+            plan_runs(ConfigDict({"title": "Toys", "seeds": seeds, "variants": good}), tmp_path)
+    with pytest.raises(UsageError, match="is no study: it has no title, seeds, variants"):
+        plan_runs(ConfigDict({"batch_size": 3}), tmp_path)
+
+
+def test_a_damaged_result_is_named(study, tmp_path):
+    file = tmp_path / "low" / "seed_0" / "result.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"run": [')
+    with pytest.raises(UserError, match=r"result\.json is damaged .*delete its folder"):
+        run_study(study, tmp_path, SYSTEM)
+
+
+def test_a_program_that_ends_by_the_signal_before_it_listens_is_stopped(study, tmp_path):
+    slow = System("tests.trainlib.study_deaf", None, SYSTEM.read)
+    with pytest.raises(Stopped, match="6 of 6 runs are left"):
+        run_study(study, tmp_path, slow, max_seconds=1)
