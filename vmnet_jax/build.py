@@ -22,6 +22,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 PUBLISHED = ("vmnet", "scalar")
 """The model and operator of the original program."""
 MODELS = ("vmnet", "euclidean", "geodesic", "baseline", "baseline_intra", "dcm")
+WITHOUT_ATTENTION = ("euclidean", "baseline", "dcm")
 
 
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:
@@ -36,6 +37,11 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
     mesh = {"layer_norm_scope": config.layer_norm_scope, "attention_shift": config.attention_shift}
     mesh["operator"] = _operator(config)
     model = _model_name(config)
+    if model in WITHOUT_ATTENTION and mesh["operator"] != "scalar":
+        raise UserError(
+            f"config.operator is {mesh['operator']!r}, but the network of config.model {model!r} has no attention in "
+            "whose place it could stand; leave the operator at 'scalar'"
+        )
     if model == "euclidean":
         return EuclideanNetwork(**voxels, **common)
     if model == "geodesic":

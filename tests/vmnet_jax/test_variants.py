@@ -204,3 +204,10 @@ def test_euclidean_logits_at_vertices_are_those_of_the_features(scenes):
     near = weights.any(1)
     assert near.mean() > 0.99
     np.testing.assert_allclose(logits.vertex[: len(corners)][near], expected[near], atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["euclidean", "baseline", "dcm"])
+def test_an_operator_without_a_place_is_refused(model):
+    config = load_config_file("configs/vmnet_rooms.py:smoke", (f"model={model}", "operator=vector"))
+    with pytest.raises(UserError, match=f"operator is 'vector', but the network of config.model '{model}' has no"):
+        build_model(config, 3)
