@@ -15,8 +15,9 @@ OURS = (*PACKAGES, "benchmarks", "configs", "tests")
 
 ALLOWED = {
     "kernels": ("kernels",),
-    "preprocess": ("preprocess", "kernels.host"),
+    "preprocess": ("preprocess", "kernels.host", "trainlib.core"),
     "trainlib": ("trainlib",),
+    "trainlib.core": ("trainlib.core",),
     "vmnet_jax": ("vmnet_jax", "kernels", "trainlib", "preprocess"),
     "sdclr_jax": ("sdclr_jax", "kernels.device", "trainlib"),
     "configs": ("configs", "trainlib.flags"),
@@ -99,9 +100,17 @@ def test_a_package_imports_only_what_it_may(package):
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["kernels.host", "preprocess"])
+@pytest.mark.parametrize("package", ["kernels.host", "preprocess", "trainlib.core"])
 def test_host_code_does_not_import_jax(package):
     assert not {module for module in importers("jax", "jaxlib", "flax", "optax") if is_within(module, package)}
+
+
+def test_the_core_needs_the_standard_library_alone_to_import():
+    core = [name for name in modules() if is_within(name, "trainlib.core")]
+    code = f"import sys, {', '.join(core)}; print(sorted({{'jax', 'numpy', 'PIL'}} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert len(core) > 2
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_nobody_imports_the_configs():
@@ -152,7 +161,7 @@ for name in rest:
 
 def test_the_packages_import_without_tensorflow_without_a_gpu_and_preprocessing_without_jax():
     names = [name for name in modules() if name.split(".")[0] in PACKAGES and not name.endswith("__main__")]
-    host = [name for name in names if is_within(name, "preprocess") or is_within(name, "kernels.host")]
+    host = [name for name in names if any(is_within(name, p) for p in ("preprocess", "kernels.host", "trainlib.core"))]
     rest = [name for name in names if name not in host]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", IMPORT_ALL, ",".join(host), ",".join(rest)]
