@@ -284,12 +284,12 @@ def test_inter_fusion(mesh, graph):
 
 
 def test_vertex_shift_differs_where_scores_are_far_apart(mesh, graph):
-    """The per-vertex softmax is another function there, by about 20 in value."""
+    """The per-vertex softmax is another function there, by as much as the values themselves."""
     x = jnp.asarray(pad_rows([mesh["tconv_big/in/x"]], graph.scene.shape[0]))
     arrays = jax.tree.map(lambda name: mesh[f"tconv_big/param/{name}"].T, conv_names())
     module = TransformerConv(mesh["tconv_big/out"].shape[1], shift="vertex")
     out = module.apply({"params": arrays}, x, x, graph)[: int(mesh["n"])]
-    assert np.abs(out - mesh["tconv_big/out"]).max() > 10
+    assert largest(out - mesh["tconv_big/out"]) > 0.1 * largest(mesh["tconv_big/out"])
 
 
 def test_every_stored_array_was_compared(open_fixture):
