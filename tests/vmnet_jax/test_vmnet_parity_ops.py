@@ -1,6 +1,8 @@
 """The single operations against stored results of torchsparse 1.1.0 and torch-geometric 1.6.3 (float32)."""
 
 import functools
+import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,8 +19,8 @@ from kernels.host.padding import join_children, join_corners, join_neighbours, j
 from kernels.host.rings import edge_targets_sources, ring_table, rings_from_edges
 from kernels.host.trilinear import trilinear_table
 from kernels.host.voxels import downsample
-from tests.parity_tools import assert_close_to_largest, largest
-from tests.vmnet_jax.plain_operators import float32_errors, read_case
+from tests.parity_tools import TrackedNpz, assert_close_to_largest, largest
+from tests.vmnet_jax.plain_operators import float32_errors, read_case, results
 from vmnet_jax.geodesic import InterFusion, IntraAggregation
 from vmnet_jax.layers import GraphLayerNorm, Linear, MaskedBatchNorm, TransformerConv
 from vmnet_jax.scene_batch import MeshGraph
@@ -228,6 +230,54 @@ def check_mesh_case(mesh, case: str, module, names: dict, graph: MeshGraph, inpu
     for name, grad in zip(jax.tree.leaves(names), jax.tree.leaves(grads)):
         grad = np.reshape(grad, 1) if grad.ndim == 0 else np.transpose(grad)
         check(grad, f"dparam/{name}", _scale(mesh, case, name))
+
+
+def redrawn(mesh, case: str, seed: int, folder: pathlib.Path, spoil: tuple[str, Callable] | None = None) -> TrackedNpz:
+    """The fixture of a case with arrays of another seed, of which the plain formula in float32 gives the results.
+
+    Args:
+        spoil: name of a result and a function that makes it wrong, or None.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(array):
+        return (np.sqrt(np.mean(np.square(array))) * rng.standard_normal(array.shape)).astype(np.float32)
+
+    old = read_case(mesh, case)
+    params, inputs, cotangent = jax.tree.map(draw, (old.params, old.inputs, old.cotangent))
+    new = old._replace(params=params, inputs=inputs, cotangent=cotangent)
+    stored = dict(results(new, np.float32))
+    if spoil:
+        stored[spoil[0]] = spoil[1](stored[spoil[0]])
+    arrays = {f"param/{name}": array for name, array in params.items()}
+    arrays |= {f"in/{name}": array for name, array in inputs.items()} | {"R": cotangent} | stored
+    path = folder / f"{case}_{seed}.npz"
+    np.savez(path, edge_index=old.edges, n=mesh.peek("n"), **{f"{case}/{name}": a for name, a in arrays.items()})
+    return TrackedNpz(path)
+
+
+def check_redrawn_attention(stored, case, graph):
+    module = TransformerConv(stored.peek(f"{case}/R").shape[1], shift="global")
+    check_mesh_case(stored, case, module, conv_names(), graph, ("x",), repeats=2)
+
+
+@pytest.mark.parametrize("case", ["tconv", "tconv_big"])
+def test_attention_on_other_seeds(mesh, graph, case, tmp_path):
+    """Float32 gradients of far apart scores differ by up to 1e-5 of their largest, in the plain formula as here."""
+    for seed in range(6):
+        check_redrawn_attention(redrawn(mesh, case, seed, tmp_path), case, graph)
+
+
+@pytest.mark.parametrize("result", ["out", "din/x", "dparam/lin_query.weight"])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda a: 1.01 * a, np.negative, np.zeros_like, lambda a: np.roll(a, 1, axis=-1)],
+    ids=["one per cent", "sign", "zeros", "channels"],
+)
+def test_wrong_results_fail_on_other_seeds(mesh, graph, result, spoil, tmp_path):
+    stored = redrawn(mesh, "tconv_big", 0, tmp_path, (result, spoil))
+    with pytest.raises(AssertionError, match=f"tconv_big/{result}: difference"):
+        check_redrawn_attention(stored, "tconv_big", graph)
 
 
 def in_our_layout(array: np.ndarray) -> np.ndarray:
