@@ -43,6 +43,8 @@ class Float32(NamedTuple):
     that finds it, called only if the tolerance is not enough."""
     known: bool = False
     """The file is one of those whose arrays need no more than the tests' own tolerances."""
+    name: str = ""
+    """File and key, for the message."""
 
     def allowance(self, tolerance, size, distance: Callable[[np.ndarray, np.ndarray], np.ndarray]):
         """Largest distance allowed between a result and `value`.
@@ -87,7 +89,7 @@ def _differences(a, b) -> np.ndarray:
 def _compare(actual, expected, tolerance, size, distance, what):
     """Fails unless distance(actual, expected) is within the allowance; `size` None takes the distance from zero."""
     stored = expected if isinstance(expected, Float32) else Float32(np.asarray(expected), known=True)
-    actual, value = _double(actual), _double(stored.value)
+    actual, value, what = _double(actual), _double(stored.value), what or stored.name
     assert actual.shape == value.shape, f"{what}: shape {actual.shape}, stored is {value.shape}"
     size = distance(value, np.zeros_like(value)) if size is None else size
     error, tolerance = distance(actual, value), tolerance(size)
@@ -112,7 +114,7 @@ def assert_close_in_norm(actual, expected, tolerance: float, what: str = ""):
       actual: array of any shape, ours.
       expected: array of the same shape, exact, or `Float32`.
       tolerance: relative to the norm of the stored array.
-      what: name in the message.
+      what: name in the message; empty takes the name of the stored array, if it has one.
     """
     _compare(actual, expected, lambda size: tolerance * size, None, _norm_of_difference, what)
 
@@ -188,4 +190,4 @@ class TrackedNpz:
           own_error: see `Float32`.
         """
         exact = None if twin is None else self.peek(twin)
-        return Float32(self[key], exact, own_error, self.known)
+        return Float32(self[key], exact, own_error, self.known, f"{self.path.name}: {key}")

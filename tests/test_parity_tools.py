@@ -114,6 +114,15 @@ def test_shapes_have_to_be_equal(compare):
         compare(np.ones((3, 1)), np.ones(3), 1.0)
 
 
+def test_the_message_names_file_and_array(tmp_path):
+    np.savez(tmp_path / "a.npz", out=np.float32([1.5]))
+    theirs = TrackedNpz(tmp_path / "a.npz").float32("out")
+    with pytest.raises(AssertionError, match=r"a\.npz: out: difference 0\.5, allowed"):
+        assert_close_to_largest([1.0], theirs)
+    with pytest.raises(AssertionError, match="conv1: difference"):
+        assert_close_to_largest([1.0], theirs, what="conv1")
+
+
 def test_a_twin_that_only_widens_counts_as_unread(tmp_path):
     np.savez(tmp_path / "a.npz", out=np.float32([1.5]), out64=np.array([1.25]), error=0.5)
     stored = TrackedNpz(tmp_path / "a.npz")
