@@ -83,28 +83,7 @@ def mask_digest(mask: np.ndarray) -> str:
     return hashlib.sha256(np.packbits(mask.ravel()).tobytes()).hexdigest()
 
 
-def assert_close_in_norm(actual, expected, tolerance: float, what: str = ""):
-    """|actual - expected| <= tolerance |expected| in the Euclidean norm, shapes equal."""
-    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    assert actual.shape == expected.shape, (what, actual.shape, expected.shape)
-    error, size = np.linalg.norm(actual - expected), np.linalg.norm(expected)
-    assert error <= tolerance * size, f"{what}: {error / max(size, 1e-300):.3g} of the norm, allowed {tolerance}"
-
-
-def assert_close_to_largest(actual, expected, tolerance: float = 3e-6, what: str = ""):
-    """max |actual - expected| <= tolerance max |expected|, shapes equal."""
-    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    assert actual.shape == expected.shape, (what, actual.shape, expected.shape)
-    error, size = np.abs(actual - expected).max(initial=0), np.abs(expected).max(initial=0)
-    assert error <= tolerance * size, f"{what}: {error / max(size, 1e-300):.3g} of the largest, allowed {tolerance}"
-
-
 @pytest.fixture(scope="session")
 def tools():
     """The plain functions of this file, for test files that cannot import it."""
-    return SimpleNamespace(
-        as_double=as_double,
-        mask_digest=mask_digest,
-        assert_close_in_norm=assert_close_in_norm,
-        assert_close_to_largest=assert_close_to_largest,
-    )
+    return SimpleNamespace(as_double=as_double, mask_digest=mask_digest)

@@ -22,6 +22,7 @@ from sdclr_jax.norm import DENSE, PRUNED
 from sdclr_jax.probe import fit_logistic, logits
 from sdclr_jax.restore import TrainedRun
 from sdclr_jax.views import to_float
+from tests.parity_tools import assert_close_in_norm
 from trainlib.errors import UserError
 from trainlib.population import Pruning
 
@@ -122,7 +123,7 @@ def run():
     return TrainedRun(config, variables, state.masks, 5)
 
 
-def test_calibration_makes_evaluation_equal_to_training_on_one_batch(run, tools):
+def test_calibration_makes_evaluation_equal_to_training_on_one_batch(run):
     """Where all images are one batch, evaluation normalises as training does, but for n / (n - 1) in the variance."""
     model = build_model(run.config)
     images = np.random.default_rng(3).integers(0, 256, (64, 8, 8, 3)).astype(np.uint8)
@@ -130,7 +131,7 @@ def test_calibration_makes_evaluation_equal_to_training_on_one_batch(run, tools)
     variables = {"params": run.variables["params"], "batch_stats": stats}
     trained = model.apply(variables, to_float(images), DENSE, True, mutable=["batch_stats"])[0]
     evaluated = model.apply(variables, to_float(images), DENSE)
-    tools.assert_close_in_norm(evaluated.features, trained.features, 0.01)
+    assert_close_in_norm(evaluated.features, trained.features, 0.01)
     before = model.apply(run.variables, to_float(images), DENSE).features
     assert np.linalg.norm(before - trained.features) > 0.1 * np.linalg.norm(before), "the old statistics would not do"
     other = model.apply(run.variables, to_float(images), PRUNED).features

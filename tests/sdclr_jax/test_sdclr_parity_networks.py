@@ -12,6 +12,7 @@ from sdclr_jax.norm import DENSE, PRUNED, BranchNorm, Pass
 from sdclr_jax.prune import apply_masks, magnitude_masks, magnitude_threshold, num_pruned, sparsity_report
 from sdclr_jax.resnet import resnet18
 from sdclr_jax.torch_names import from_state_dict, linear_export, named_arrays, to_state_dict
+from tests.parity_tools import assert_close_in_norm, assert_close_to_largest, largest
 
 pytestmark = pytest.mark.parity
 
@@ -75,13 +76,13 @@ def forward(model, branch, train):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_names_shapes_and_weights(name, network, stored_weights, tools):
+def test_names_shapes_and_weights(name, network):
     stored, _, variables, _ = network(name)
     state = to_state_dict(variables)
     shapes = {n: "x".join(map(str, a.shape)) or "scalar" for n, a in state.items()}
     assert shapes == dict(zip(map(str, stored["names"]), map(str, stored["shapes"])))
     sums = [(state[n].sum(dtype=np.float64), np.square(state[n], dtype=np.float64).sum()) for n in stored["names"]]
-    tools.assert_close_to_largest(sums, stored["weight_sum_sumsq"], 1e-12)
+    assert_close_to_largest(sums, stored["weight_sum_sumsq"], 1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "resnet18_simclr"])
@@ -109,9 +110,11 @@ def test_float64_outputs_and_running_statistics(name, mode, tag, network, formul
         if tag == "prune":
             variables["params"] = apply_masks(variables["params"], masks)
         embedding, stats, moments = forward(model, BRANCHES[tag], mode == "train")(variables, images)
-    tools.assert_close_in_norm(embedding.features, stored[f"{mode}_{tag}_pool64"], 1e-9)
-    tools.assert_close_in_norm(embedding.projections, stored[f"{mode}_{tag}_proj64"], 1e-9)
-    tools.assert_close_to_largest(moments, stored[f"{mode}_{tag}_stage_mean_rms"])
+    assert_close_in_norm(embedding.features, stored[f"{mode}_{tag}_pool64"], 1e-9)
+    assert_close_in_norm(embedding.projections, stored[f"{mode}_{tag}_proj64"], 1e-9)
+    own_error = stored.peek(f"{mode}_{tag}_relerr_f32_vs_f64").max()
+    theirs = stored.float32(f"{mode}_{tag}_stage_mean_rms")
+    assert_close_to_largest(moments, theirs._replace(own_error=own_error * largest(theirs.value)))
 
     updates = (0, 0) if mode == "eval" else (0, 1) if BRANCHES[tag] and model.num_bn_sets == 2 else (1, 0)
     state = to_state_dict({"params": variables["params"], "batch_stats": stats}, updates)
@@ -119,12 +122,16 @@ def test_float64_outputs_and_running_statistics(name, mode, tag, network, formul
     buffers = [key.removeprefix(prefix) for key in stored.keys() if key.startswith(prefix)]  # noqa: SIM118
     assert bool(buffers) == (mode == "train")
     for buffer in buffers:
-        tolerance = 0 if buffer.endswith("num_batches_tracked") else 1e-5
-        tools.assert_close_to_largest(state[buffer], stored[prefix + buffer], tolerance, buffer)
+        if buffer.endswith("num_batches_tracked"):
+            assert state[buffer] == stored[prefix + buffer], buffer
+            continue
+        theirs = stored.float32(prefix + buffer)
+        theirs = theirs._replace(own_error=own_error * largest(theirs.value))
+        assert_close_to_largest(state[buffer], theirs, 1e-5, buffer)
 
 
 @pytest.mark.parametrize(("name", "mode", "tag"), RUNS)
-def test_float32_outputs(name, mode, tag, network, formula, tools):
+def test_float32_outputs(name, mode, tag, network, formula):
     stored, model, variables, masks = network(name)
     images = formula.batch(stored["images_u8"]).transpose(0, 2, 3, 1)
     if tag == "prune":
@@ -133,13 +140,13 @@ def test_float32_outputs(name, mode, tag, network, formula, tools):
     own_errors = []
     for array, key in zip(embedding, (f"{mode}_{tag}_pool", f"{mode}_{tag}_proj")):
         assert array.dtype == jnp.float32
-        tools.assert_close_in_norm(array, stored[key], STORED_F32[mode], key)
-        exact = stored[key + "64"]
-        own_errors.append(np.linalg.norm(stored[key] - exact) / np.linalg.norm(exact))
-    tools.assert_close_to_largest(own_errors, stored[f"{mode}_{tag}_relerr_f32_vs_f64"], 1e-2)
+        theirs = stored.float32(key, twin=key + "64")
+        assert_close_in_norm(array, theirs, STORED_F32[mode], key)
+        own_errors.append(np.linalg.norm(theirs.value - theirs.exact) / np.linalg.norm(theirs.exact))
+    assert_close_to_largest(own_errors, stored[f"{mode}_{tag}_relerr_f32_vs_f64"], 1e-2)
 
 
-def test_linear_export(open_fixture, network, stored_weights, formula, tools):
+def test_linear_export(open_fixture, network, formula):
     exported = open_fixture("sdclr/linear_export_r18.npz")
     original, _, variables, _ = network("resnet18_dual")
     images = exported["images_u8"]
@@ -147,15 +154,19 @@ def test_linear_export(open_fixture, network, stored_weights, formula, tools):
     inputs = formula.batch(images).transpose(0, 2, 3, 1)
     backbone = resnet18("cifar", functools.partial(BranchNorm, 1))
     run = jax.jit(lambda tree, x: backbone.apply(tree, x, Pass()))
+    exported_shapes = dict(zip(map(str, exported["names"]), map(str, exported["shapes"])))
+    num_classes = int(exported_shapes["fc.bias"])
     for bn_set in (0, 1):
-        state = linear_export(variables, jax.random.key(0), 10, bn_set)
+        state = linear_export(variables, jax.random.key(0), num_classes, bn_set)
         shapes = {n: "x".join(map(str, a.shape)) or "scalar" for n, a in state.items()}
-        assert shapes == dict(zip(map(str, exported["names"]), map(str, exported["shapes"])))
+        assert shapes == exported_shapes
         like = jax.eval_shape(SINGLE18.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
         like = {collection: {"backbone": tree["backbone"]} for collection, tree in like.items()}
         plain = from_state_dict(state, like, skip=("fc.",))
+        own_error = original.peek("eval_dense_relerr_f32_vs_f64")[0]
+        theirs = exported.float32(f"bn{bn_set}_pool")
         features = run({collection: tree["backbone"] for collection, tree in plain.items()}, inputs)
-        tools.assert_close_to_largest(features, exported[f"bn{bn_set}_pool"])
+        assert_close_to_largest(features, theirs._replace(own_error=own_error * largest(theirs.value)))
         assert np.all(state["fc.bias"] == 0)
         assert state["fc.weight"].std() == pytest.approx(0.01, rel=0.1)
 

@@ -47,7 +47,7 @@ def parity_batch(stored, dtype: type) -> ParityBatch:
     kinds, names = ("coords", "colors", "pos", "edge", "trace"), stored.keys()
     arrays = {name: stored[name] for name in names if name.split("_")[0] in kinds}
     arrays |= {name: stored[name] for name in ("labels_v", "labels_m") if name in stored}
-    num_scenes = arrays["coords_v"][-1, 3] + 1
+    num_scenes = arrays["coords_v"][:, 3].max() + 1
     samples = [_sample(arrays, scene, dtype) for scene in range(num_scenes)]
     total = add_sizes([sample_sizes(s) for s in samples])
     bucket = Sizes(*(tuple(n + 1 + SPARE_ROWS for n in part) for part in total))

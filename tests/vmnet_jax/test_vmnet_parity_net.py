@@ -11,6 +11,14 @@ import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
+from tests.parity_tools import (
+    NO_TWIN,
+    Float32,
+    assert_close_in_norm,
+    assert_close_to_largest,
+    assert_each_close,
+    largest,
+)
 from tests.vmnet_jax.parity_batch import load_formula, parity_batch, read_entries, read_seed, state_dict
 from vmnet_jax.losses import scene_loss
 from vmnet_jax.model import VMNet
@@ -22,7 +30,6 @@ pytestmark = pytest.mark.parity
 
 FILES = ("vmnet/net_eval.npz", "vmnet/net_train.npz")
 TOP = NUM_LEVELS - 1
-NO_TWIN = 3e-6  # of the array's largest magnitude
 KEY_BIAS_NOISE = 1e-7  # absolute; these gradients are zero but for rounding
 PARTS = {"i": "merge", "geo": "aggregation", "o": "output"}
 
@@ -38,14 +45,6 @@ def cast(tree, dtype):
 
 def precision(dtype):
     return jax.enable_x64(dtype == np.float64)
-
-
-def assert_near(ours, stored, relative: float, absolute: float = 0.0):
-    """Largest difference at most `relative` of the stored array's largest magnitude, or `absolute`."""
-    stored = np.asarray(stored, np.float64)
-    error = np.abs(np.asarray(ours, np.float64).reshape(stored.shape) - stored).max()
-    limit = max(relative * np.abs(stored).max(), absolute)
-    assert error <= limit, f"largest difference {error:.3g}, allowed {limit:.3g}"
 
 
 def geodesic_path(name: str) -> tuple[str, ...]:
@@ -110,16 +109,24 @@ def test_eval_logits(open_fixture, evaluated):
     stored = open_fixture(FILES[0])
     rows = inputs.voxel_rows(stored["coords_v"], 0)
     vertices = len(stored["out_geo"])
-    assert_near(logits.voxel[rows], stored["out_euc"], 0, 1e-5)
-    assert_near(logits.vertex[:vertices], stored["out_geo"], 0, 1e-5)
     original = logits.vertex[stored["trace_l0"]]
-    assert_near(original, stored["pred_ori"], 0, 1e-5)
+    for ours, name, branch in (
+        (logits.voxel[rows], "out_euc", "euc"),
+        (logits.vertex[:vertices], "out_geo", "geo"),
+        (original, "pred_ori", "geo"),
+    ):
+        theirs = stored.float32(name, own_error=stored.peek(f"f32_err_out_{branch}"))
+        assert_close_to_largest(ours, theirs, 0, name, absolute=1e-5)
     starts = stored["infer_offsets"]
     np.testing.assert_array_equal(stored["point_ids"], np.arange(starts[-1]))
     assert len(original) == starts[-1]
     if dtype == np.float64:
-        assert_near(np.abs(logits.voxel[rows] - stored["out_euc"]).max(), stored["f32_err_out_euc"], 0.02)
-        assert_near(np.abs(logits.vertex[:vertices] - stored["out_geo"]).max(), stored["f32_err_out_geo"], 0.02)
+        own_errors = (
+            largest(logits.voxel[rows] - stored["out_euc"]),
+            largest(logits.vertex[:vertices] - stored["out_geo"]),
+        )
+        assert_close_to_largest(own_errors[0], stored["f32_err_out_euc"], 0.02)
+        assert_close_to_largest(own_errors[1], stored["f32_err_out_geo"], 0.02)
 
 
 def test_eval_intermediates(open_fixture, evaluated):
@@ -128,13 +135,13 @@ def test_eval_intermediates(open_fixture, evaluated):
     for name, path in intermediates(stored).items():
         (ours,) = captured[*path, "__call__"]
         if name.startswith("geo_"):
-            theirs = stored[name]
-            ours = ours[: len(theirs)]
+            theirs = stored.float32(name)
+            ours = ours[: len(theirs.value)]
         else:
-            theirs = stored[f"{name}_F"]
+            theirs = stored.float32(f"{name}_F")
             level = TOP if name == "x_mid" else int(name[4:])
             ours = ours[inputs.voxel_rows(stored[f"{name}_C"], level)]
-        assert_near(ours, theirs, NO_TWIN)
+        assert_close_to_largest(ours, theirs, NO_TWIN, name)
 
 
 class Trained(NamedTuple):
@@ -195,37 +202,71 @@ def stored_under(stored, prefix: str) -> list[str]:
 
 def test_train_logits_and_losses(open_fixture, trained):
     stored = open_fixture(FILES[1])
-    assert_near(trained.logits.voxel[trained.rows], stored["out_euc"], NO_TWIN)
-    assert_near(trained.logits.vertex[: len(stored["out_geo"])], stored["out_geo"], NO_TWIN)
-    first = trained.metrics[0]
-    np.testing.assert_allclose(first["voxel_loss"], stored["loss_euc"], rtol=NO_TWIN)
-    np.testing.assert_allclose(first["vertex_loss"], stored["loss_geo"], rtol=NO_TWIN)
+    assert_close_to_largest(trained.logits.voxel[trained.rows], stored.float32("out_euc"))
+    assert_close_to_largest(trained.logits.vertex[: len(stored["out_geo"])], stored.float32("out_geo"))
+    first, own_error = trained.metrics[0], np.abs(stored.peek("losses64") - stored.peek("losses_f64run64"))
+    assert_close_in_norm(first["voxel_loss"], stored.float32("loss_euc", own_error=own_error[0]), NO_TWIN)
+    assert_close_in_norm(first["vertex_loss"], stored.float32("loss_geo", own_error=own_error[0]), NO_TWIN)
     losses = [m["loss"] for m in trained.metrics]
-    tolerance = 1e-4 if trained.dtype == np.float32 else 1e-8
-    np.testing.assert_allclose(losses, stored["losses_f64run64"], rtol=tolerance)
-    np.testing.assert_allclose(losses, stored["losses64"], rtol=1e-4)
+    steps = [f"loss before step {i}" for i in range(len(losses))]
+    theirs, exact = stored.float32("losses64", twin="losses_f64run64"), stored["losses_f64run64"]
+    assert_each_close(losses, theirs, 1e-4 * np.abs(theirs.value), steps)
+    if trained.dtype == np.float64:
+        assert_each_close(losses, exact, 1e-8 * exact, steps)
+    else:
+        assert_each_close(losses, Float32(exact, None, own_error, stored.known), 1e-4 * exact, steps)
+
+
+class Gradients(NamedTuple):
+    """Norms and probes of the N parameters that have a gradient, and what their rounding is compared by."""
+
+    names: list[str]
+    norms: np.ndarray
+    probes: np.ndarray
+    key_bias: np.ndarray
+    """bool [N]: gradients that are zero but for rounding."""
+    sizes: np.ndarray
+    """[N]: own norms; of the same layer's kernel for a bias of the keys."""
+
+
+def gradients_of(trained: Trained, names: list[str], probe) -> Gradients:
+    """probe(name, shape) -> the stored direction that a gradient is projected on."""
+    arrays = {n: trained.gradients[n].astype(np.float64) for n in names}
+    norms = {n: np.linalg.norm(g) for n, g in arrays.items()}
+    key_bias = [n.endswith(".lin_key.bias") for n in names]
+    sizes = [norms[n.removesuffix("bias") + "weight"] if bias else norms[n] for n, bias in zip(names, key_bias)]
+    return Gradients(
+        names,
+        np.array(list(norms.values())),
+        np.array([(g * probe(n, g.shape)).sum() for n, g in arrays.items()]),
+        np.array(key_bias),
+        np.array(sizes),
+    )
 
 
 def test_train_gradients(open_fixture, fixtures, trained):
+    """Suffix _f64run64: the original's float64 run; 64 alone: its float32 run, norms and probes summed in float64."""
     stored = open_fixture(FILES[1])
     formula, seed = load_formula(fixtures / "vmnet"), read_seed(fixtures / "vmnet")
-    names = [str(n) for n in stored["grad_names"]]
+    every = [str(n) for n in stored["grad_names"]]
     absent = {str(n) for n in stored["no_grad_names"]}
-    assert set(names) == set(trained.gradients) | absent
-    has = np.array([n not in absent for n in names])
-    names = [n for n in names if n not in absent]
-    gradients = [trained.gradients[n].astype(np.float64) for n in names]
-    norms = np.array([np.linalg.norm(g) for g in gradients])
-    probes = np.array([(g * formula.grad_probe(n, g.shape, seed)).sum() for n, g in zip(names, gradients)])
+    assert set(every) == set(trained.gradients) | absent
+    has = np.array([n not in absent for n in every])
+    names = [n for n in every if n not in absent]
+    ours = gradients_of(trained, names, lambda name, shape: formula.grad_probe(name, shape, seed))
     exact = trained.dtype == np.float64
-    key_bias = np.array([n.endswith(".lin_key.bias") for n in names])
-    for suffix, tolerance in (("_f64run64", 1e-8 if exact else 2e-4), ("64", 2e-4)):
-        noise = 1e-8 if exact and suffix == "_f64run64" else KEY_BIAS_NOISE
-        limits = np.where(key_bias, noise, tolerance * stored[f"grad_norm{suffix}"][has])
-        for ours, key in ((norms, f"grad_norm{suffix}"), (probes, f"grad_probe{suffix}")):
-            assert not stored[key][~has].any()
-            over = np.abs(ours - stored[key][has]) / limits
-            assert over.max() <= 1, f"{names[over.argmax()]}: {over.max():.3g} times the allowed difference"
+    rounding = stored.peek("grad_rel_err_f32")[has] * ours.sizes
+    for kind, values in (("norm", ours.norms), ("probe", ours.probes)):
+        rounded, twin = f"grad_{kind}64", f"grad_{kind}_f64run64"
+        assert not stored[rounded][~has].any()
+        assert not stored[twin][~has].any()
+        own_error = np.maximum(np.where(ours.key_bias, 0, rounding), np.abs(stored[rounded] - stored[twin])[has])
+        for key, norm_key in ((rounded, "grad_norm64"), (twin, "grad_norm_f64run64")):
+            strict = exact and key == twin
+            limits = (1e-8 if strict else 2e-4) * stored[norm_key][has]
+            limits = np.where(ours.key_bias, 1e-8 if strict else KEY_BIAS_NOISE, limits)
+            theirs = Float32(stored[key][has], None, own_error, stored.known or strict)
+            assert_each_close(values, theirs, limits, names, scale=ours.sizes)
 
 
 def test_train_stored_gradients(open_fixture, trained):
@@ -233,13 +274,15 @@ def test_train_stored_gradients(open_fixture, trained):
     stored = open_fixture(FILES[1])
     errors = dict(zip((str(n) for n in stored["grad_names"]), stored["grad_rel_err_f32"]))
     for name in stored_under(stored, "grad/"):
-        theirs = stored[f"grad/{name}"].astype(np.float64)
         ours = trained.gradients[name].astype(np.float64)
-        error = np.linalg.norm(ours - theirs) / np.linalg.norm(ours)
+        size = np.linalg.norm(ours)
+        theirs = stored.float32(f"grad/{name}", own_error=errors[name] * size)
+        ours = ours.reshape(theirs.value.shape)
         if trained.dtype == np.float64:
+            error = np.linalg.norm(ours - theirs.value) / size
             np.testing.assert_allclose(error, errors[name], rtol=0.05, atol=1e-8, err_msg=name)
         else:
-            assert error <= 2e-4, name
+            assert_close_in_norm(ours, theirs, 2e-4, name)
 
 
 def test_arrays_without_gradient(open_fixture, fixtures, trained):
@@ -253,10 +296,12 @@ def test_running_statistics(open_fixture, trained):
     stored = open_fixture(FILES[1])
     names = [str(n) for n in stored["running_names"]]
     assert set(names) == set(trained.running)
-    sums = [trained.running[n].sum(dtype=np.float64) for n in names]
-    np.testing.assert_allclose(sums, stored["running_sum64"], rtol=1e-5, atol=1e-5)
+    sums = np.array([trained.running[n].sum(dtype=np.float64) for n in names])
+    terms = np.array([np.abs(trained.running[n]).sum(dtype=np.float64) for n in names])
+    theirs = stored.float32("running_sum64")
+    assert_each_close(sums, theirs, 1e-5 + 1e-5 * np.abs(theirs.value), names, scale=terms)
     for name in stored_under(stored, "after1/"):
-        assert_near(trained.running[name], stored[f"after1/{name}"], 1e-5)
+        assert_close_to_largest(trained.running[name], stored.float32(f"after1/{name}"), 1e-5, name)
 
 
 def test_everything_was_compared(open_fixture):
