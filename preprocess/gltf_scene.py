@@ -1,0 +1,132 @@
+"""The scene graph of a glTF 2.0 file: which mesh is placed where."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from preprocess.gltf_accessors import Accessors
+from preprocess.gltf_json import Document, Entry, GltfError
+from preprocess.mesh import counted
+
+_INSTANCING = "EXT_mesh_gpu_instancing"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A node with a mesh.
+
+    Attributes:
+      mesh: number of the mesh.
+      matrices: float64 [I, 4, 4] from the mesh's frame to the scene's, one for each copy.
+      weights: of the mesh's morph targets, those of the node or else of the mesh.
+    """
+
+    mesh: int
+    matrices: np.ndarray
+    weights: tuple[float, ...]
+
+
+def placements(document: Document, accessors: Accessors, notes: list[str]) -> list[Placement]:
+    """The nodes with a mesh of the default scene, or else of the first scene, or else of all nodes.
+
+    A node comes before its children, and the last child with all below it before the one before: the order in which
+    trimesh lists them, so that labels made with it fit. Notes on scenes, meshes, skins and animations that are ignored
+    are added to `notes`. Raises GltfError where nodes are no tree, or a number or reference is wrong.
+    """
+    found, skinned = [], 0
+    for node, matrix in _nodes(document, _roots(document, notes)):
+        if "mesh" in node:
+            mesh = document.named("meshes", node, "mesh")
+            weights = (node if "weights" in node else mesh).numbers("weights").tolist()
+            matrices = matrix @ _instances(document, accessors, node)
+            found.append(Placement(node.integer("mesh"), matrices, tuple(weights)))
+            skinned += "skin" in node
+    unused = len(document.all("meshes")) - len({placement.mesh for placement in found})
+    if unused:
+        notes.append(f"warning: {counted(unused, 'mesh').replace('meshs', 'meshes')} outside the scene left out")
+    if skinned:
+        notes.append(f"warning: skins ignored, {counted(skinned, 'part')} in the pose of the mesh itself")
+    if document.all("animations"):
+        notes.append(f"{counted(len(document.all('animations')), 'animation')} ignored")
+    return found
+
+
+def _roots(document: Document, notes: list[str]) -> list[int]:
+    """Numbers of the nodes without a parent in the scene that is read."""
+    scenes, nodes = document.all("scenes"), document.all("nodes")
+    if "scene" in document.root:
+        scene = document.named("scenes", document.root, "scene")
+    elif scenes:
+        scene = scenes[0]
+    else:
+        children = {child for node in nodes for child in node.integers("children")}
+        return [number for number in range(len(nodes)) if number not in children]
+    if len(scenes) > 1:
+        notes.append(f"warning: {counted(len(scenes), 'scene')} in the file, {scene.place} is read")
+    return scene.integers("nodes")
+
+
+def _nodes(document: Document, roots: list[int]) -> list[tuple[Entry, np.ndarray]]:
+    """The nodes below the roots and their matrices to the scene's frame, float64 [4, 4]."""
+    found, seen = [], set()
+    waiting = [(number, np.eye(4), "the scene") for number in roots]
+    while waiting:
+        number, above, origin = waiting.pop()
+        node = document.at("nodes", number, origin)
+        if number in seen:
+            raise GltfError(f"{node.place} is reached twice, from {origin} too; the nodes are no tree")
+        seen.add(number)
+        matrix = above @ _local_matrix(node)
+        found.append((node, matrix))
+        waiting += [(child, matrix, node.place) for child in node.integers("children")]
+    return found
+
+
+def _local_matrix(node: Entry) -> np.ndarray:
+    """Float64 [4, 4] of `matrix` (column by column), or of translation, rotation and scale."""
+    if "matrix" in node:
+        return node.numbers("matrix", (16,)).reshape(4, 4).T
+    rotation = node.numbers("rotation", (4,), (0.0, 0.0, 0.0, 1.0))
+    translation = node.numbers("translation", (3,), (0.0, 0.0, 0.0))
+    scale = node.numbers("scale", (3,), (1.0, 1.0, 1.0))
+    return _matrices(translation[None], rotation[None], scale[None])[0]
+
+
+def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Translation times rotation times scale, float64 [I, 4, 4].
+
+    translations, scales: [I, 3]. rotations: quaternions x y z w [I, 4], of any length.
+    """
+    squared = np.einsum("iq,iq->i", rotations, rotations)
+    twice = np.divide(2.0, squared, out=np.zeros_like(squared), where=squared > 0)
+    x, y, z, w = rotations.T
+    rows = (
+        (1 - twice * (y * y + z * z), twice * (x * y - w * z), twice * (x * z + w * y)),
+        (twice * (x * y + w * z), 1 - twice * (x * x + z * z), twice * (y * z - w * x)),
+        (twice * (x * z - w * y), twice * (y * z + w * x), 1 - twice * (x * x + y * y)),
+    )
+    turn = np.moveaxis(np.array(rows), 2, 0)
+    matrices = np.tile(np.eye(4), (len(translations), 1, 1))
+    matrices[:, :3, :3] = turn * scales[:, None, :]
+    matrices[:, :3, 3] = translations
+    return matrices
+
+
+def _instances(document: Document, accessors: Accessors, node: Entry) -> np.ndarray:
+    """Matrices of the copies of a node, float64 [I, 4, 4]: one identity without EXT_mesh_gpu_instancing."""
+    instancing = node.extension(_INSTANCING)
+    kinds = {"TRANSLATION": ("VEC3", 0.0), "ROTATION": ("VEC4", (0.0, 0.0, 0.0, 1.0)), "SCALE": ("VEC3", 1.0)}
+    attributes = Entry({}, node.place) if instancing is None else instancing.entry("attributes")
+    given = {name: document.named("accessors", attributes, name) for name in kinds if name in attributes}
+    if not given:
+        return np.eye(4)[None]
+    counts = {name: accessors.count(accessor) for name, accessor in given.items()}
+    if len(set(counts.values())) > 1:
+        raise GltfError(f"{attributes.place} have different counts, {', '.join(map(str, counts.values()))}")
+    count = next(iter(counts.values()))
+    read = {}
+    for name, (kind, default) in kinds.items():
+        width = 4 if kind == "VEC4" else 3
+        values = accessors.read(given[name], (kind,)) if name in given else np.broadcast_to(default, (count, width))
+        read[name] = np.asarray(values, np.float64)
+    return _matrices(read["TRANSLATION"], read["ROTATION"], read["SCALE"])
