@@ -154,7 +154,7 @@ class Document:
     def at(self, kind: str, index: int, origin: str) -> Entry:
         """The object of that number; `origin` says for messages who names it."""
         if index >= len(self.all(kind)):
-            raise GltfError(f"{origin} names {_NOUNS[kind]} {index}, but the file has {len(self.all(kind))} {kind}")
+            raise GltfError(f"{origin} names {_NOUNS[kind]} {index}, but the file has {len(self.all(kind))} of them")
         return self.all(kind)[index]
 
     def named(self, kind: str, entry: Entry, key: str) -> Entry:

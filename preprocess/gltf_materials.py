@@ -47,7 +47,7 @@ class Painter:
 
     def __init__(self, document: Document, accessors: Accessors):
         self._document, self._accessors = document, accessors
-        self._latest: tuple[str, np.ndarray | None] = ("", None)
+        self._latest: tuple[str, np.ndarray | GltfError | None] = ("", None)
         self._unused: dict[str, set[str]] = {}
         self._beyond_one = 0
         self._generator = document.root.entry("asset").text("generator")
@@ -58,7 +58,8 @@ class Painter:
     def texture_number(self, primitive: Entry) -> int:
         """Number of the texture of its base colour, -1 without: paint in this order, and each is decoded once."""
         info = self._base_color(primitive)[1]
-        return -1 if info is None else info.integer("index")
+        number = -1 if info is None else info.fields.get("index")
+        return number if isinstance(number, int) else -1
 
     def colors(self, primitive: Entry, count: int) -> np.ndarray | None:
         """Colours of the `count` vertices of a primitive.
@@ -112,7 +113,7 @@ class Painter:
         return values.clip(0, 1)
 
     def _base_color(self, primitive: Entry) -> tuple[np.ndarray | None, Entry | None]:
-        """Factor, linear float64 [3], and reference to the texture of a primitive's material; None where it has none."""
+        """Factor, float64 [3], and reference to the texture of a primitive's material; None where it has none."""
         if "material" not in primitive:
             return None, None
         material = self._document.named("materials", primitive, "material")
@@ -158,8 +159,14 @@ class Painter:
 
     def _image(self, texture: Entry) -> np.ndarray:
         """Uint8 [H, W, 3] of the first image of a texture that can be read: an extension's, then the ordinary one."""
-        if self._latest[0] == texture.place:
-            return self._latest[1]
+        if self._latest[0] != texture.place:
+            self._latest = (texture.place, self._read_image(texture))
+        if isinstance(self._latest[1], GltfError):
+            raise self._latest[1]
+        return self._latest[1]
+
+    def _read_image(self, texture: Entry) -> np.ndarray | GltfError:
+        """What `_image` returns or raises."""
         named = [extension for name in _OTHER_IMAGES if (extension := texture.extension(name)) is not None]
         named += [texture] if "source" in texture else []
         reason = GltfError(f"{texture.place} has no image in a format that is read")
@@ -167,13 +174,10 @@ class Painter:
             reason = GltfError(f"{texture.place} is compressed by {_BASIS}, which is not read")
         for holder in named:
             try:
-                image = self._decoded(self._document.named("images", holder, "source"))
+                return self._decoded(self._document.named("images", holder, "source"))
             except GltfError as error:
                 reason = error
-            else:
-                self._latest = (texture.place, image)
-                return image
-        raise reason
+        return reason
 
     def _decoded(self, image: Entry) -> np.ndarray:
         data = self._accessors.data_uri(image) if "uri" in image else self._accessors.view_bytes(image)

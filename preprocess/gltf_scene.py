@@ -18,12 +18,12 @@ class Placement:
     Attributes:
       mesh: number of the mesh.
       matrices: float64 [I, 4, 4] from the mesh's frame to the scene's, one for each copy.
-      weights: of the mesh's morph targets, those of the node or else of the mesh.
+      weights: of the node for the mesh's morph targets, float64 [T]; None for the mesh's own.
     """
 
     mesh: int
     matrices: np.ndarray
-    weights: tuple[float, ...]
+    weights: np.ndarray | None
 
 
 def placements(document: Document, accessors: Accessors, notes: list[str]) -> list[Placement]:
@@ -36,14 +36,15 @@ def placements(document: Document, accessors: Accessors, notes: list[str]) -> li
     found, skinned = [], 0
     for node, matrix in _nodes(document, _roots(document, notes)):
         if "mesh" in node:
-            mesh = document.named("meshes", node, "mesh")
-            weights = (node if "weights" in node else mesh).numbers("weights").tolist()
+            document.named("meshes", node, "mesh")
+            weights = node.numbers("weights") if "weights" in node else None
             matrices = matrix @ _instances(document, accessors, node)
-            found.append(Placement(node.integer("mesh"), matrices, tuple(weights)))
+            found.append(Placement(node.integer("mesh"), matrices, weights))
             skinned += "skin" in node
-    unused = len(document.all("meshes")) - len({placement.mesh for placement in found})
+    total = len(document.all("meshes"))
+    unused = total - len({placement.mesh for placement in found})
     if unused:
-        notes.append(f"warning: {counted(unused, 'mesh').replace('meshs', 'meshes')} outside the scene left out")
+        notes.append(f"warning: {unused} of {total} meshes left out, no node of the scene has them")
     if skinned:
         notes.append(f"warning: skins ignored, {counted(skinned, 'part')} in the pose of the mesh itself")
     if document.all("animations"):
