@@ -154,11 +154,11 @@ def _geometry(
         if key not in known:
             known[key] = reader.read(part.mesh, meshes[part.mesh], part.weights)
         points, triangles = known[key]
-        for matrix in part.matrices:
-            moved = not np.array_equal(matrix, np.eye(4))
-            vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3] if moved else points)
-            mirrored = np.linalg.det(matrix[:3, :3]) < 0
-            corners.append((triangles[:, ::-1] if mirrored else triangles).ravel() + start)
+        mirrored = np.linalg.det(part.matrices[:, :3, :3]) < 0
+        moved = (part.matrices != np.eye(4)).any(axis=(1, 2))
+        for row, matrix in enumerate(part.matrices):
+            vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3] if moved[row] else points)
+            corners.append((triangles[:, ::-1] if mirrored[row] else triangles).ravel() + start)
             start += len(points)
     return np.concatenate(vertices), np.concatenate(corners)
 

@@ -48,7 +48,7 @@ class Painter:
     def __init__(self, document: Document, accessors: Accessors):
         self._document, self._accessors = document, accessors
         self._latest: tuple[str, np.ndarray | GltfError | None] = ("", None)
-        self._unused: dict[str, set[str]] = {}
+        self._unused: dict[str, set[int]] = {}
         self._beyond_one = 0
         self._generator = document.root.entry("asset").text("generator")
         self._display = self._generator.lower().startswith(_DISPLAY_COLORS)
@@ -120,6 +120,8 @@ class Painter:
         group, names = material.extension(_SPECULAR), ("diffuseFactor", "diffuseTexture")
         if group is None or not any(name in group for name in names):
             group, names = material.entry("pbrMetallicRoughness"), ("baseColorFactor", "baseColorTexture")
+        if names[1] not in group and "emissiveTexture" in material:
+            self._unused.setdefault("it is emissive, no base colour", set()).add(primitive.integer("material"))
         factor = group.numbers(names[0], (3, 4))[:3].clip(0, 1) if names[0] in group else None
         return factor, group.entry(names[1]) if names[1] in group else None
 
@@ -131,7 +133,7 @@ class Painter:
             image = self._image(texture)
             return sampled(image, places, self._wraps(texture))
         except GltfError as error:
-            self._unused.setdefault(error.cause, set()).add(info.place)
+            self._unused.setdefault(error.cause, set()).add(primitive.integer("material"))
             return None
 
     def _places(self, primitive: Entry, info: Entry, count: int) -> np.ndarray:

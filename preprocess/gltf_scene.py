@@ -69,34 +69,46 @@ def _roots(document: Document, notes: list[str]) -> list[int]:
 
 def _nodes(document: Document, roots: list[int]) -> list[tuple[Entry, np.ndarray]]:
     """The nodes below the roots and their matrices to the scene's frame, float64 [4, 4]."""
-    found, seen = [], set()
-    waiting = [(number, np.eye(4), "the scene") for number in roots]
+    nodes, parents, seen = [], [], set()
+    waiting = [(number, -1) for number in roots]
     while waiting:
-        number, above, origin = waiting.pop()
+        number, parent = waiting.pop()
+        origin = "the scene" if parent < 0 else nodes[parent].place
         node = document.at("nodes", number, origin)
         if number in seen:
             raise GltfError(f"{node.place} is reached twice, from {origin} too; the nodes are no tree")
         seen.add(number)
-        matrix = above @ _local_matrix(node)
-        found.append((node, matrix))
-        waiting += [(child, matrix, node.place) for child in node.integers("children")]
-    return found
+        waiting += [(child, len(nodes)) for child in node.integers("children")]
+        nodes.append(node)
+        parents.append(parent)
+    matrices = _local_matrices(nodes)
+    for row, parent in enumerate(parents):  # parents come before their children
+        if parent >= 0:
+            matrices[row] = matrices[parent] @ matrices[row]
+    return list(zip(nodes, matrices))
 
 
-def _local_matrix(node: Entry) -> np.ndarray:
-    """Float64 [4, 4] of `matrix` (column by column), or of translation, rotation and scale."""
-    if "matrix" in node:
-        return node.numbers("matrix", (16,)).reshape(4, 4).T
-    rotation = node.numbers("rotation", (4,), (0.0, 0.0, 0.0, 1.0))
-    translation = node.numbers("translation", (3,), (0.0, 0.0, 0.0))
-    scale = node.numbers("scale", (3,), (1.0, 1.0, 1.0))
-    return _matrices(translation[None], rotation[None], scale[None])[0]
+def _local_matrices(nodes: list[Entry]) -> np.ndarray:
+    """Float64 [N, 4, 4] of `matrix` (column by column), or of translation, rotation and scale."""
+    translations, rotations, scales = np.zeros((len(nodes), 3)), np.zeros((len(nodes), 4)), np.ones((len(nodes), 3))
+    whole = {}
+    for row, node in enumerate(nodes):
+        if "matrix" in node:
+            whole[row] = node.numbers("matrix", (16,)).reshape(4, 4).T
+            continue
+        for name, table in (("translation", translations), ("rotation", rotations), ("scale", scales)):
+            if name in node:
+                table[row] = node.numbers(name, (table.shape[1],))
+    matrices = _matrices(translations, rotations, scales)
+    for row, matrix in whole.items():
+        matrices[row] = matrix
+    return matrices
 
 
 def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Translation times rotation times scale, float64 [I, 4, 4].
 
-    translations, scales: [I, 3]. rotations: quaternions x y z w [I, 4], of any length.
+    translations, scales: [I, 3]. rotations: quaternions x y z w [I, 4], of any length; none of length 0.
     """
     squared = np.einsum("iq,iq->i", rotations, rotations)
     twice = np.divide(2.0, squared, out=np.zeros_like(squared), where=squared > 0)
@@ -116,8 +128,10 @@ def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarra
 def _instances(document: Document, accessors: Accessors, node: Entry) -> np.ndarray:
     """Matrices of the copies of a node, float64 [I, 4, 4]: one identity without EXT_mesh_gpu_instancing."""
     instancing = node.extension(_INSTANCING)
+    if instancing is None:
+        return np.eye(4)[None]
     kinds = {"TRANSLATION": ("VEC3", 0.0), "ROTATION": ("VEC4", (0.0, 0.0, 0.0, 1.0)), "SCALE": ("VEC3", 1.0)}
-    attributes = Entry({}, node.place) if instancing is None else instancing.entry("attributes")
+    attributes = instancing.entry("attributes")
     given = {name: document.named("accessors", attributes, name) for name in kinds if name in attributes}
     if not given:
         return np.eye(4)[None]
