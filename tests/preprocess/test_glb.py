@@ -5,6 +5,7 @@ import collections
 import json
 import pathlib
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -899,7 +900,12 @@ def outcome(content: bytes) -> str:
 
 
 @pytest.mark.parametrize("damage", [with_other_json, with_other_bytes])
-def test_damaged_files_are_refused_or_read(damage):
-    outcomes = collections.Counter(outcome(damage(np.random.default_rng(seed))) for seed in range(1000))
+def test_damaged_files_are_refused_or_read_in_little_memory(damage):
+    files = [damage(np.random.default_rng(seed)) for seed in range(1000)]
+    tracemalloc.start()
+    outcomes = collections.Counter(map(outcome, files))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
     assert set(outcomes) == {"read", "refused"}
     assert min(outcomes.values()) > 20
