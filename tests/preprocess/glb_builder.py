@@ -1,16 +1,27 @@
-"""Small GLB files for tests."""
+"""Small GLB files for tests, and what is read of them."""
 
 import io
 import json
+import pathlib
 import struct
 
 import numpy as np
+import pytest
+import trimesh
 from PIL import Image
+
+from preprocess.glb import read_glb
+from preprocess.mesh import MeshError, RawMesh
 
 CODES = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
 KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], "f4")
 TRIANGLES = np.array([0, 1, 2, 0, 2, 3], "u2")
+FACES = [[0, 1, 2], [0, 2, 3]]
+RED, GREEN, BLUE, WHITE = [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]
+FOUR = [[RED, GREEN], [BLUE, WHITE]]
+CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], "f4")
+INSIDE = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]], "f4")
 
 
 def pack(header: dict | bytes, binary: bytes | None = b"", version: int = 2, extra: bytes = b"") -> bytes:
@@ -88,3 +99,45 @@ class Glb:
     def bytes(self, **changes) -> bytes:
         header = {"buffers": [{"byteLength": len(self.binary)}]} if self.binary else {}
         return pack(header | self.header | changes, self.binary)
+
+
+def sparse_of(glb: Glb, rows, count: int) -> dict:
+    """Zeros for the rows of an accessor of vectors."""
+    indices = {"bufferView": glb.view(np.array(rows, "u2").tobytes()), "componentType": 5123}
+    return {"count": count, "indices": indices, "values": {"bufferView": glb.view(bytes(12 * len(rows)))}}
+
+
+def transform(**fields) -> dict:
+    """The extension of a texture reference."""
+    return {"extensions": {"KHR_texture_transform": fields}}
+
+
+def read(content: bytes) -> RawMesh:
+    return read_glb(pathlib.Path("a.glb"), content)
+
+
+def faces(raw: RawMesh) -> list:
+    """Triangles of three vertices each."""
+    return raw.corners.reshape(-1, 3).tolist()
+
+
+def refused(content: bytes, *words: str) -> None:
+    """A MeshError with all these words in its cause."""
+    with pytest.raises(MeshError) as error:
+        read(content)
+    assert error.value.file == "a.glb"
+    assert error.value.remedy.endswith(".")
+    for word in words:
+        assert word in error.value.cause
+
+
+def by_trimesh(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and corners of all nodes, in trimesh's order."""
+    scene = trimesh.load_scene(trimesh.util.wrap_as_stream(content), file_type="glb", process=False)
+    parts = []
+    for node in scene.graph.nodes_geometry:
+        matrix, name = scene.graph[node]
+        parts.append(scene.geometry[name].copy().apply_transform(matrix))
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    corners = [part.faces.ravel() + start for part, start in zip(parts, starts)]
+    return np.concatenate([part.vertices for part in parts]), np.concatenate(corners)
