@@ -20,7 +20,7 @@ _READ = {
     "EXT_mesh_gpu_instancing", "EXT_texture_avif", "EXT_texture_webp", "KHR_materials_pbrSpecularGlossiness",
     "KHR_materials_unlit", "KHR_mesh_quantization", "KHR_texture_basisu", "KHR_texture_transform", "MSFT_texture_dds",
 }  # fmt: skip
-"""Extensions that change where vertices are or which base colour they have, and are followed."""
+"""Extensions about the places or base colours of vertices that are followed; a warning says where one cannot be."""
 _WITHOUT_EFFECT = {
     "EXT_lights_ies", "EXT_lights_image_based", "EXT_mesh_features", "EXT_structural_metadata", "EXT_instance_features",
     "KHR_animation_pointer", "KHR_lights_punctual", "KHR_materials_anisotropy", "KHR_materials_clearcoat",
@@ -135,8 +135,8 @@ def _no_triangles(left_out: collections.Counter[str]) -> tuple[str, str]:
 def _check_growth(placed: list[Placement], meshes: dict[int, list[Primitive]], size: int) -> None:
     """Raises GltfError where copies make more of the file than is plausible; nothing is allocated before."""
     totals = {mesh: (vertex_count(primitives), corner_count(primitives)) for mesh, primitives in meshes.items()}
-    vertices = sum(len(part.matrices) * totals[part.mesh][0] for part in placed)
-    corners = sum(len(part.matrices) * totals[part.mesh][1] for part in placed)
+    vertices = sum(part.copies * totals[part.mesh][0] for part in placed)
+    corners = sum(part.copies * totals[part.mesh][1] for part in placed)
     most_vertices, most_corners = max(_MOST_VERTICES, size // 3), max(_MOST_CORNERS, 3 * size)
     if vertices > most_vertices or corners > most_corners:
         cause = f"its nodes and instances place {vertices} vertices and {corners // 3} triangles"
@@ -148,15 +148,16 @@ def _geometry(
     reader: MeshReader, placed: list[Placement], meshes: dict[int, list[Primitive]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float64 [V, 3] and corners int64 [3 F] of all nodes in the frame of the scene."""
-    vertices, corners, known, start = [], [], {}, 0
+    vertices, corners, known, start = [np.zeros((0, 3))], [np.zeros(0, np.int64)], {}, 0
     for part in placed:
         key = (part.mesh, None if part.weights is None else part.weights.tobytes())
         if key not in known:
             known[key] = reader.read(part.mesh, meshes[part.mesh], part.weights)
         points, triangles = known[key]
-        mirrored = np.linalg.det(part.matrices[:, :3, :3]) < 0
-        moved = (part.matrices != np.eye(4)).any(axis=(1, 2))
-        for row, matrix in enumerate(part.matrices):
+        matrices = part.matrices() if len(points) else np.zeros((0, 4, 4))
+        mirrored = np.linalg.det(matrices[:, :3, :3]) < 0
+        moved = (matrices != np.eye(4)).any(axis=(1, 2))
+        for row, matrix in enumerate(matrices):
             vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3] if moved[row] else points)
             corners.append((triangles[:, ::-1] if mirrored[row] else triangles).ravel() + start)
             start += len(points)
@@ -174,7 +175,7 @@ def _colors(painter: Painter, placed: list[Placement], meshes: dict[int, list[Pr
         for mesh, primitives in meshes.items()
     }
     counts = {mesh: vertex_count(primitives) for mesh, primitives in meshes.items()}
-    return _joined_colors([(of_mesh[part.mesh], len(part.matrices) * counts[part.mesh]) for part in placed])
+    return _joined_colors([(of_mesh[part.mesh], part.copies * counts[part.mesh]) for part in placed])
 
 
 def _joined_colors(parts: list[tuple[np.ndarray | None, int]]) -> np.ndarray | None:

@@ -48,14 +48,14 @@ class Entry:
 
     def number(self, key: str, default: float) -> float:
         """A number, finite or not."""
-        return _number(self._get(key, default), self, key)
+        return self._number(key, self._get(key, default))
 
     def numbers(self, key: str, lengths: tuple[int, ...] = (), default: tuple[float, ...] = ()) -> np.ndarray:
         """Float64 [N] with N among `lengths`, any N if there are none; the default where the field is missing."""
         value = self._get(key, list(default))
         if not isinstance(value, list) or (key in self and lengths and len(value) not in lengths):
-            raise self._wrong(key, f"a list of {' or '.join(map(str, lengths))} numbers".replace("  ", " "))
-        return np.array([_number(item, self, key) for item in value], np.float64)
+            raise self._wrong(key, " ".join(["a list of", " or ".join(map(str, lengths)), "numbers"]))
+        return np.array([self._number(key, item) for item in value], np.float64)
 
     def integers(self, key: str) -> list[int]:
         """A list of whole numbers from 0; empty where the field is missing."""
@@ -88,20 +88,22 @@ class Entry:
         value = self._get(key, {})
         if not isinstance(value, dict):
             raise self._wrong(key, "an object")
-        return Entry(value, f"{self.place}, {key}")
+        return Entry(value, f"{self._before()}{key}")
 
     def entries(self, key: str, noun: str) -> list["Entry"]:
         """A list of objects, empty where the field is missing; their places are "`noun` 0", "`noun` 1" and so on."""
         value = self._get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self._wrong(key, "a list of objects")
-        before = f"{self.place}, " if self.place else ""
-        return [Entry(item, f"{before}{noun} {number}") for number, item in enumerate(value)]
+        return [Entry(item, f"{self._before()}{noun} {number}") for number, item in enumerate(value)]
 
     def extension(self, name: str) -> "Entry | None":
         """The object of the extension of that name, or None."""
         extensions = self.entry("extensions")
-        return Entry(extensions.entry(name).fields, f"{self.place}, {name}") if name in extensions else None
+        return Entry(extensions.entry(name).fields, f"{self._before()}{name}") if name in extensions else None
+
+    def _before(self) -> str:
+        return f"{self.place}, " if self.place else ""
 
     def _get(self, key: str, default: object) -> object:
         if key in self:
@@ -110,16 +112,16 @@ class Entry:
             raise GltfError(f"{self.place or 'the file'} has no `{key}`")
         return default
 
+    def _number(self, key: str, value: object) -> float:
+        """A value of the field as float; whole numbers beyond float64 are infinite."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(key, "made of numbers")
+        return float(value) if isinstance(value, float) or abs(value) < 2**1023 else math.copysign(math.inf, value)
+
     def _wrong(self, key: str, wanted: str) -> GltfError:
         value = self.fields[key]
         shown = {dict: "an object", list: "a list"}.get(type(value)) or quoted(str(value), 30)
         return GltfError(f"{self.place or 'the file'}: `{key}` is {shown}, not {wanted}")
-
-
-def _number(value: object, entry: Entry, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise entry._wrong(key, "made of numbers")
-    return float(value) if isinstance(value, float) or abs(value) < 2**1023 else math.copysign(math.inf, value)
 
 
 _NOUNS = {

@@ -5,7 +5,6 @@ what is returned is sRGB, as in every other format that this program reads.
 """
 
 import io
-import math
 import struct
 import warnings
 import zlib
@@ -27,6 +26,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "DDS", "BMP", "GIF")
 _WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 _MOST_PIXELS, _PIXELS_A_BYTE = 2**26, 64
 """An image may have this many pixels, or this many for each of its bytes in the file: more is a decompression bomb."""
+_SHOWN = 12
 _PILLOW_ERRORS = (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError, AttributeError)
 _PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, MemoryError, NotImplementedError)
 """What Pillow raises on damaged images."""
@@ -90,9 +90,11 @@ class Painter:
         if self._beyond_one:
             number = counted(self._beyond_one, "vertex")
             notes.append(f"warning: {number} with a colour outside 0 to 1 in COLOR_0, cut to that range")
-        for reason, materials in self._unused.items():
+        for reason, materials in list(self._unused.items())[:_SHOWN]:
             number = f"{counted(len(materials), 'material')}: " if len(materials) > 1 else ""
             notes.append(f"warning: {number}a texture is not used, {reason}")
+        if len(self._unused) > _SHOWN:
+            notes.append(f"warning: textures are not used for {len(self._unused) - _SHOWN} further reasons")
         return notes
 
     def _vertex_colors(self, primitive: Entry, count: int) -> np.ndarray | None:
@@ -142,7 +144,7 @@ class Painter:
         name = f"TEXCOORD_{transform.integer('texCoord', info.integer('texCoord', 0))}"
         attributes = primitive.entry("attributes")
         if name not in attributes:
-            raise GltfError(f"{primitive.place} has no {name}")
+            raise GltfError(f"its part has no {name}")
         self.used_coordinates.add(name)
         accessor = self._document.named("accessors", attributes, name)
         u, v = self._accessors.read(accessor, ("VEC2",)).astype(np.float64).T
@@ -152,7 +154,7 @@ class Painter:
         angle = transform.number("rotation", 0.0)
         u, v = u * scale[0], v * scale[1]
         # Counter-clockwise as one sees it with v downwards: glTF issue 1563, and what three.js and Babylon.js do.
-        turned = (math.cos(angle) * u + math.sin(angle) * v, math.cos(angle) * v - math.sin(angle) * u)
+        turned = (np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u)
         return np.stack(turned, axis=1) + offset
 
     def _wraps(self, texture: Entry) -> tuple[str, str]:

@@ -9,6 +9,12 @@ from preprocess.gltf_json import Document, Entry, GltfError
 from preprocess.mesh import counted
 
 _INSTANCING = "EXT_mesh_gpu_instancing"
+_STEPS = {
+    "TRANSLATION": ("VEC3", np.zeros(3)),
+    "ROTATION": ("VEC4", np.array([0.0, 0.0, 0.0, 1.0])),
+    "SCALE": ("VEC3", np.ones(3)),
+}
+"""Attributes of instances with their type and what stands for a missing one."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +23,43 @@ class Placement:
 
     Attributes:
       mesh: number of the mesh.
-      matrices: float64 [I, 4, 4] from the mesh's frame to the scene's, one for each copy.
+      matrix: float64 [4, 4] from the node's frame to the scene's.
       weights: of the node for the mesh's morph targets, float64 [T]; None for the mesh's own.
+      instances: what EXT_mesh_gpu_instancing says; None for one copy in the node's frame.
     """
 
     mesh: int
-    matrices: np.ndarray
+    matrix: np.ndarray
     weights: np.ndarray | None
+    instances: "_Instances | None"
+
+    @property
+    def copies(self) -> int:
+        """How often the node shows its mesh."""
+        return 1 if self.instances is None else self.instances.count
+
+    def matrices(self) -> np.ndarray:
+        """Float64 [copies, 4, 4] from the mesh's frame to the scene's."""
+        return self.matrix[None] if self.instances is None else self.matrix @ self.instances.matrices()
+
+
+@dataclass(frozen=True)
+class _Instances:
+    """Copies of a node: their number, and the accessors of what moves them, by the names in `_STEPS`."""
+
+    accessors: Accessors
+    given: dict[str, Entry]
+    count: int
+
+    def matrices(self) -> np.ndarray:
+        """Float64 [count, 4, 4] from the mesh's frame to the node's."""
+        steps = []
+        for name, (kind, default) in _STEPS.items():
+            if name in self.given:
+                steps.append(self.accessors.read(self.given[name], (kind,)).astype(np.float64))
+            else:
+                steps.append(np.tile(default, (self.count, 1)))
+        return _matrices(*steps)
 
 
 def placements(document: Document, accessors: Accessors, notes: list[str]) -> list[Placement]:
@@ -38,8 +74,7 @@ def placements(document: Document, accessors: Accessors, notes: list[str]) -> li
         if "mesh" in node:
             document.named("meshes", node, "mesh")
             weights = node.numbers("weights") if "weights" in node else None
-            matrices = matrix @ _instances(document, accessors, node)
-            found.append(Placement(node.integer("mesh"), matrices, weights))
+            found.append(Placement(node.integer("mesh"), matrix, weights, _instances(document, accessors, node)))
             skinned += "skin" in node
     total = len(document.all("meshes"))
     unused = total - len({placement.mesh for placement in found})
@@ -108,7 +143,8 @@ def _local_matrices(nodes: list[Entry]) -> np.ndarray:
 def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Translation times rotation times scale, float64 [I, 4, 4].
 
-    translations, scales: [I, 3]. rotations: quaternions x y z w [I, 4], of any length; none of length 0.
+    translations, scales: [I, 3]. rotations: quaternions x y z w [I, 4] of any length; one of length 0
+    does not turn.
     """
     squared = np.einsum("iq,iq->i", rotations, rotations)
     twice = np.divide(2.0, squared, out=np.zeros_like(squared), where=squared > 0)
@@ -125,23 +161,14 @@ def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarra
     return matrices
 
 
-def _instances(document: Document, accessors: Accessors, node: Entry) -> np.ndarray:
-    """Matrices of the copies of a node, float64 [I, 4, 4]: one identity without EXT_mesh_gpu_instancing."""
+def _instances(document: Document, accessors: Accessors, node: Entry) -> _Instances | None:
+    """The copies of a node that EXT_mesh_gpu_instancing makes; None where it makes none."""
     instancing = node.extension(_INSTANCING)
     if instancing is None:
-        return np.eye(4)[None]
-    kinds = {"TRANSLATION": ("VEC3", 0.0), "ROTATION": ("VEC4", (0.0, 0.0, 0.0, 1.0)), "SCALE": ("VEC3", 1.0)}
+        return None
     attributes = instancing.entry("attributes")
-    given = {name: document.named("accessors", attributes, name) for name in kinds if name in attributes}
-    if not given:
-        return np.eye(4)[None]
-    counts = {name: accessors.count(accessor) for name, accessor in given.items()}
-    if len(set(counts.values())) > 1:
-        raise GltfError(f"{attributes.place} have different counts, {', '.join(map(str, counts.values()))}")
-    count = next(iter(counts.values()))
-    read = {}
-    for name, (kind, default) in kinds.items():
-        width = 4 if kind == "VEC4" else 3
-        values = accessors.read(given[name], (kind,)) if name in given else np.broadcast_to(default, (count, width))
-        read[name] = np.asarray(values, np.float64)
-    return _matrices(read["TRANSLATION"], read["ROTATION"], read["SCALE"])
+    given = {name: document.named("accessors", attributes, name) for name in _STEPS if name in attributes}
+    counts = {accessors.count(accessor) for accessor in given.values()}
+    if len(counts) > 1:
+        raise GltfError(f"{attributes.place} have different counts, {', '.join(map(str, sorted(counts)))}")
+    return _Instances(accessors, given, counts.pop()) if given else None

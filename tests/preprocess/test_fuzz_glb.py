@@ -47,6 +47,7 @@ VALUES = (
     1e308,
     0.5,
     float("nan"),
+    float("inf"),
     "",
     "x",
     [],

@@ -130,6 +130,7 @@ def test_texture_coordinates_as_normalised_integers(kind):
         (transform(offset=[0.5, 0]), [GREEN, RED, BLUE, WHITE]),
         (transform(scale=[1, -1], offset=[0, 1]), [BLUE, WHITE, GREEN, RED]),
         (transform(scale=[0.4, 0.4]), [RED, RED, RED, RED]),
+        (transform(rotation=float("inf")), [RED, RED, RED, RED]),
         # The lower left quarter, turned: (u, v) -> (v / 2, 1 - u / 2), the example of the extension's text.
         (transform(offset=[0, 1], rotation=np.pi / 2, scale=[0.5, 0.5]), [BLUE, BLUE, BLUE, BLUE]),
         (transform(offset=[0, 1], rotation=np.pi / 2), [BLUE, RED, GREEN, WHITE]),
@@ -236,11 +237,19 @@ def test_a_texture_that_cannot_be_used_leaves_the_factor(name):
 def test_a_texture_without_its_coordinates_or_of_too_many_pixels():
     raw = textured({"texCoord": 3})
     assert raw.colors is None
-    assert "warning: a texture is not used, mesh 0, primitive 0 has no TEXCOORD_3" in raw.notes
+    assert "warning: a texture is not used, its part has no TEXCOORD_3" in raw.notes
     glb = Glb()
     material = glb.material(image={"bufferView": glb.view(bomb(9000, 9000))})
     raw = read(glb.simple(glb.primitive(attributes={"TEXCOORD_0": INSIDE}, material=material)).bytes())
     assert raw.notes == ["warning: a texture is not used, image 0 declares 9000 x 9000 pixels, too many"]
+
+
+def test_many_reasons_are_cut_short():
+    glb = Glb()
+    parts = [glb.primitive(material=glb.material(FOUR, {"texCoord": number})) for number in range(20)]
+    notes = read(glb.simple(*parts).bytes()).notes
+    assert len(notes) == 13
+    assert notes[-1] == "warning: textures are not used for 8 further reasons"
 
 
 def test_an_emissive_texture_is_told():
