@@ -7,18 +7,12 @@ import numpy as np
 
 from preprocess.checks import checked_mesh
 from preprocess.formats import read_off, read_stl
-from preprocess.mesh import Mesh, MeshError, RawMesh, counted
+from preprocess.glb import read_glb
+from preprocess.mesh import Mesh, MeshError, counted
 from preprocess.obj import read_obj
 from preprocess.ply import read_ply, read_ply_labels
 
-
-def _read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
-    from preprocess.glb import read_glb  # its library takes a second to import, longer than most scenes take
-
-    return read_glb(path, content)
-
-
-READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": _read_glb}
+READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
 LABELS_SUFFIX = ".labels.ply"
 
 
