@@ -6,10 +6,11 @@ import pathlib
 import numpy as np
 
 from preprocess.checks import checked_mesh
-from preprocess.formats import read_off, read_stl
 from preprocess.mesh import Mesh, MeshError, RawMesh, counted
 from preprocess.obj import read_obj
+from preprocess.off import read_off
 from preprocess.ply import read_ply, read_ply_labels
+from preprocess.stl import read_stl
 
 
 def _read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
