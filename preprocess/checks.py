@@ -7,6 +7,7 @@ import numpy as np
 from preprocess.colors import GREY, color_scale
 from preprocess.mesh import Mesh, MeshError, RawMesh, counted, vertex_normals
 from preprocess.oddities import oddity_notes
+from preprocess.precision import precision_notes
 from preprocess.units import plausibility_notes, to_scene_frame
 from preprocess.weld import weld
 
@@ -34,6 +35,7 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
     if len(faces) == 0:
         cause = "the file has no faces" + (f": {raw.instead}" if raw.instead else "")
         raise MeshError(path, cause, "This program needs a mesh; make one of the point cloud first.")
+    notes += precision_notes(vertices, faces, units)
     vertices = to_scene_frame(vertices, units, up)
     welded = weld(vertices)
     surface = welded.inverse[faces]

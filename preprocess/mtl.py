@@ -76,8 +76,9 @@ def read_materials(
     found = {name: material for name in used if (material := _of_name(known, name)) is not None}
     undefined = [name for name in used if name not in found]
     if missing:
-        warning = "warning: " if undefined or not known else ""
-        notes.insert(0, f"{warning}its materials are missing, {', '.join(missing)} is not beside it")
+        absent = f"{', '.join(missing)} is not beside it"
+        lost = bool(undefined) or not known
+        notes.insert(0, f"warning: its materials are missing, {absent}" if lost else f"{absent}, and is not needed")
     elif undefined and libraries:
         listed = ", ".join(undefined[:_SHOWN]) + (" ..." if undefined[_SHOWN:] else "")
         notes.append(f"warning: {counted(len(undefined), 'material')} not in its libraries: {listed}")

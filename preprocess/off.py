@@ -121,10 +121,10 @@ def _layout(
             corners = starts[rows] + 1
             return width, _Faces(corners, counts, corners + counts, extra)
     if 3 * num_vertices + num_faces <= len(numbers.values):
-        for width in _widths(prefix):
-            faces, end = _walk_faces(numbers.values, num_vertices * width, num_faces, False)
+        for likely in _widths(prefix):
+            faces, end = _walk_faces(numbers.values, num_vertices * likely, num_faces, False)
             if end == len(numbers.values):
-                return width, faces
+                return likely, faces
     if not enough:
         declared = f"{counted(num_vertices, 'vertex')} and {counted(num_faces, 'face')} declared"
         raise MeshError(path, f"{declared}, {counted(len(starts), 'line')} present", _CUT)

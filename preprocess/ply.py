@@ -10,7 +10,7 @@ from numba import njit
 
 from preprocess.colors import is_filler
 from preprocess.mesh import MeshError, RawMesh, counted
-from preprocess.ply_colors import Surface, painted_colors, vertex_colors
+from preprocess.ply_colors import Surface, painted_colors, stored_colors
 from preprocess.ply_faces import find_faces, is_face_element
 from preprocess.ply_header import CUT, WRITE_AGAIN, Element, Header, parse_header
 from preprocess.text_numbers import Numbers, WordError, count_lines, plain_text, read_numbers
@@ -39,10 +39,10 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     faces = find_faces(path, header, elements)
     corners = _integers(path, ", ".join(faces.properties) or "vertex_indices", faces.corners)
     notes = list(faces.notes)
-    colors = vertex_colors(path, header, scalars)
+    colors = stored_colors(path, header, "vertex", scalars)
     if colors is None or is_filler(colors):
-        surface = Surface(corners, faces.counts, elements.get(faces.element, {}))
-        colors = painted_colors(path.parent, header, vertex, surface, colors, notes)
+        surface = Surface(corners, faces.counts, faces.element, elements.get(faces.element, {}))
+        colors = painted_colors(path, header, vertex, surface, colors, notes)
     elif header.textures:
         notes.append(f"the vertices have colours, so the texture {header.textures[0]} is not used")
     if unread:

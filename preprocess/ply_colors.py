@@ -20,39 +20,41 @@ _NUMBERS = ("texnumber", "texture_number", "texid", "tex_id")
 class Surface(NamedTuple):
     """The polygons of a file.
 
-    corners: int64 [sum(counts)]. counts: int64 [F]. columns: properties of the element whose rows are the first
-    polygons, {name: values [rows], or (flat values, lengths int64 [rows]) of a list}.
+    corners: int64 [sum(counts)]. counts: int64 [F]. element, columns: name and properties of the element whose rows are
+    the first polygons, "" and {} if there is none. A property is [rows], a list (flat values, lengths int64 [rows]).
     """
 
     corners: np.ndarray
     counts: np.ndarray
+    element: str
     columns: dict
 
 
-def vertex_colors(path: pathlib.Path, header: Header, vertex: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The three colour properties [V, 3] in the type that the header declares, or None; ASCII numbers are float64.
+def stored_colors(path: pathlib.Path, header: Header, element: str, found: dict) -> np.ndarray | None:
+    """The three colour properties of an element [rows, 3] in the type that the header declares, or None.
 
-    vertex: {property: [V]}. Raises MeshError for numbers that the declared type cannot hold.
+    found: {property: values [rows], float64 in ASCII files, or a tuple for a list}. Raises MeshError for numbers that
+    the declared type cannot hold.
     """
-    names = _color_names(vertex)
+    names = _color_names(found)
     if names is None:
         return None
-    declared = {p.name: p.type for element in header.elements if element.name == "vertex" for p in element.properties}
+    declared = {p.name: p.type for e in header.elements if e.name == element for p in e.properties}
     columns = []
     for name in names:
-        values, dtype = vertex[name], np.dtype(declared[name])
+        values, dtype = found[name], np.dtype(declared[name])
         with np.errstate(invalid="ignore", over="ignore"):
             columns.append(values.astype(dtype))
         fits = columns[-1] == values
         if dtype.kind in "iu" and not fits.all():
             row = int(np.argmin(fits))
-            cause = f"the property `{name}` is declared {dtype.name}, but vertex {row} has {values[row]:g}"
+            cause = f"the property `{name}` is declared {dtype.name}, but {element} {row} has {values[row]:g}"
             raise MeshError(path, cause, "Declare it with the type of its numbers.")
     return np.stack(columns, axis=1)
 
 
 def painted_colors(
-    folder: pathlib.Path,
+    path: pathlib.Path,
     header: Header,
     vertex: dict[str, np.ndarray],
     surface: Surface,
@@ -62,15 +64,16 @@ def painted_colors(
     """Colours uint8 [V, 3] of textures or faces; `own` if there are none.
 
     Args:
-      folder: of the PLY file and its pictures.
+      path: the PLY file, which its pictures are beside.
       vertex: {property in small letters: [V]}.
       own: colours [V, 3] of the vertices, all the same, or None.
       notes: what was found is added.
     """
     columns = {name.lower(): values for name, values in reversed(surface.columns.items())}
-    colors = _texture_colors(folder, header, vertex, surface._replace(columns=columns), notes)
+    colors = _texture_colors(path.parent, header, vertex, surface._replace(columns=columns), notes)
     if colors is None and (own is None or is_grey_filler(own)):
-        colors = _face_colors(len(vertex["x"]), surface._replace(columns=columns), own, notes)
+        of_faces = stored_colors(path, header, surface.element, surface.columns)
+        colors = None if of_faces is None else _face_colors(len(vertex["x"]), surface, of_faces, own, notes)
     if colors is None:
         return own
     if own is not None:
@@ -135,18 +138,19 @@ def _images(folder: pathlib.Path, names: list[str], notes: list[str]) -> list[np
     return images
 
 
-def _face_colors(count: int, surface: Surface, own: np.ndarray | None, notes: list[str]) -> np.ndarray | None:
-    """The mean colour of the faces at each vertex, uint8 [V, 3]; None if they have none, or one for all beside `own`."""
-    names = _color_names(surface.columns)
-    if names is None:
-        return None
-    with np.errstate(invalid="ignore"):
-        stored = np.stack([surface.columns[name] for name in names], axis=1)
+def _face_colors(
+    count: int, surface: Surface, stored: np.ndarray, own: np.ndarray | None, notes: list[str]
+) -> np.ndarray | None:
+    """The mean colour of the faces at each vertex, uint8 [V, 3].
+
+    stored: [rows, 3] of any number type. own: colours of the vertices; where there are some, None if the faces too have
+    one for all.
+    """
     colors = as_bytes(stored)
     if colors is None:
         notes.append("warning: the colours of the faces are not all 0 to 1, 0 to 255 or 16 bit, and are ignored")
         return None
-    if own is not None and is_filler(colors):
+    if not len(colors) or (own is not None and is_filler(colors)):
         return None
     counts = surface.counts[: len(colors)]
     notes.append(f"colours of {counted(len(colors), 'face')} averaged at the vertices")

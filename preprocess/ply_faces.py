@@ -11,13 +11,8 @@ from preprocess.ply_header import WRITE_AGAIN, Element, Header
 LIST_NAMES = ("vertex_indices", "vertex_index")
 _ELEMENTS = ("face", "faces", "polygon", "polygons", "triangle", "triangles", "facet", "facets")
 _STRIPS = ("tristrips", "tristrip", "triangle_strips", "strips")
-_COLUMNS = (
-    ("v0", "v1", "v2"),
-    ("v1", "v2", "v3"),
-    ("vertex1", "vertex2", "vertex3"),
-    ("vertex0", "vertex1", "vertex2"),
-)
-_COLUMNS += (("a", "b", "c"), ("i", "j", "k"), ("i0", "i1", "i2"), ("p0", "p1", "p2"))
+_COLUMNS = (("v0", "v1", "v2"), ("v1", "v2", "v3"), ("a", "b", "c"), ("i", "j", "k"), ("i0", "i1", "i2"))
+_COLUMNS += (("vertex0", "vertex1", "vertex2"), ("vertex1", "vertex2", "vertex3"), ("p0", "p1", "p2"))
 _NOT_CORNERS = ("tex", "uv", "edge", "color", "normal")
 """Beginnings of the names of lists that are not corners."""
 _SPLAT = ("opacity", "scale_0", "rot_0")
@@ -27,9 +22,10 @@ _SHOWN = 6
 class Faces(NamedTuple):
     """Polygons, and where they are in the file.
 
-    corners: [sum(counts)] in the file's own number type. counts: int64 [F]. element: the name of the element whose rows are the first polygons,
-    "" if there is none. properties: those of its properties that hold the corners. strips: names of the elements that
-    hold strips. notes: what is worth a word. instead: what the file holds if it has no faces.
+    corners: [sum(counts)] in the file's own number type. counts: int64 [F].
+    element: name of the element whose rows are the first polygons, "" if there is none. properties: those that hold its
+    corners. strips: names of the elements that hold strips.
+    notes: what is worth a word. instead: what the file holds if it has no faces.
     """
 
     corners: np.ndarray

@@ -54,13 +54,15 @@ def _read_text(path: pathlib.Path, text: bytes) -> RawMesh:
     except WordError as error:
         raise MeshError(path, f"line {_line(words, error.line - 1)}: {error.cause}", EXPORT_AGAIN) from None
     widths = numbers.per_line[: len(found)]
-    facets = len(_END_OF_FACET.findall(words))
+    ends = [match.end() for match in _END_OF_FACET.finditer(words)]
+    facets = len(ends)
     short = np.flatnonzero(widths != 3)
     closed = bool(_END_OF_SOLID.search(text))
     if len(short) and (closed or short[0] < len(found) - 1):
         cause = f"line {_line(words, int(short[0]))}: a `vertex` line has {widths[short[0]]} numbers instead of 3"
         raise MeshError(path, cause, EXPORT_AGAIN)
-    if len(short) or len(found) != 3 * facets:
+    inside = not closed and facets > 0 and words[ends[-1] :].strip() != b""
+    if len(short) or inside or len(found) != 3 * facets:
         cause = f"{counted(len(found), 'vertex line')} for {counted(facets, 'closed facet')}"
         raise MeshError(path, cause + ("" if closed else ", and no endsolid"), _CUT if not closed else EXPORT_AGAIN)
     if not facets:
