@@ -42,7 +42,8 @@ class Texture:
 
     def colors(self, places: np.ndarray) -> np.ndarray:
         """uint8 [N, 3] at texture coordinates float64 [N, 2], v upwards."""
-        u, v = (places * self.scale + self.offset).T
+        offset = self.offset if self.clamp else np.mod(self.offset, 1.0)  # whole textures lead to the same place
+        u, v = (places * self.scale + offset).T
         wrap = "clamp" if self.clamp else "repeat"
         return sampled(self.image, np.stack([u, 1 - v], axis=1), (wrap, wrap))
 

@@ -96,7 +96,8 @@ def _logical_lines(text: bytes) -> list[bytes]:
     lines = text.splitlines()
     if b"\\" not in text:
         return lines
-    for number, line in enumerate(lines[:-1]):
+    for number in range(len(lines) - 1):
+        line = lines[number]
         if line.rstrip().endswith(b"\\") and b"#" not in line:
             lines[number], lines[number + 1] = b"", line.rstrip()[:-1] + b" " + lines[number + 1]
     return lines

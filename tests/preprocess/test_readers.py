@@ -171,7 +171,7 @@ def damaged() -> dict:
         "count.off": (b"OFF\nfive 6 0\n", "no vertex and face counts"),
         "short.off": (
             off_text().replace("3 0 2 1", "4 0 2 1").encode(),
-            "line 9: face 0 declares 4 corners, its line has 3",
+            "line 10: face 0 declares 4 corners, its line has 3",
         ),
         "empty.stl": (b"", "this file 0"),
         "cut.stl": (stl[:-1], "a binary STL with 6 triangles has 384 bytes, this file 383"),
