@@ -78,21 +78,16 @@ def test_fo_is_a_face(read):
     np.testing.assert_array_equal(read("v 0 0 0\nv 1 0 0\nv 0 1 0\nfo 1//1 2//1 3//1\n").faces, [[0, 1, 2]])
 
 
-@pytest.mark.parametrize("word", ["1/x", "1//", "1/2/3/4", "1.5", "/", "+", "1" * 30])
+@pytest.mark.parametrize("word", ["1/x", "1/2/3/4", "1.5", "+", "1" * 30])
 def test_a_corner_that_is_no_index(read, word):
-    text = f"v 0 0 0\n\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 2 {word}\n"
-    if word in ("1//", "/"):
-        return read_or_refused(read, text)
-    with pytest.raises(MeshError, match=re.escape("line 6: ")):
-        read(text)
+    with pytest.raises(MeshError, match=re.escape(f"line 6: {word!r} is not a number")):
+        read(f"v 0 0 0\n\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 2 {word}\n")
 
 
-def read_or_refused(read, text):
-    """Empty parts are no index: the face is read without them, or the vertex 0 is refused."""
-    try:
-        assert len(read(text).faces) == 2
-    except MeshError as error:
-        assert "names vertex 0" in error.cause
+def test_corners_with_empty_parts(read):
+    np.testing.assert_array_equal(read("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1// 2/ 3//7\n").faces, [[0, 1, 2]])
+    with pytest.raises(MeshError, match="face 1 names vertex 0"):
+        read("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 /3\n")
 
 
 def test_rows_that_do_not_fit_name_the_line(read):
@@ -100,12 +95,12 @@ def test_rows_that_do_not_fit_name_the_line(read):
         read("# a\nv 0 0 0\nv 1 0\nv 0 1 0\nf 1 2 3\n")
     with pytest.raises(MeshError, match="line 2: a `v` line has 9 numbers"):
         read("v 0 0 0\nv 1 0 0 1 2 3 4 5 6\nv 0 1 0\nf 1 2 3\n")
-    with pytest.raises(MeshError, match="line 2: '0,5' is not a number .a decimal comma"):
+    with pytest.raises(MeshError, match=re.escape("line 2: '0,5' is not a number (a decimal comma)")):
         read("v 0 0 0\nv 0,5 0 0\nv 0 1 0\nf 1 2 3\n")
 
 
 def test_msvc_words_are_not_finite():
-    with pytest.raises(MeshError, match="1 of 25 vertices are not finite .* the first is 1"):
+    with pytest.raises(MeshError, match=r"1 of 25 vertices are not finite .* the first is 1"):
         grid("obj_msvc_nan.obj")
     mesh = read_mesh(CASES / "obj_msvc_nan.obj", units="none", repair=True)
     assert len(mesh.vertices) == 25

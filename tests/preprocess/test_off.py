@@ -173,7 +173,7 @@ def test_binary(read):
     [binary()[:-1], binary()[:-9], binary()[:20], binary(face=(9, 0, 1, 2, 3)), binary(face=(-1, 0, 1, 2, 3))],
 )
 def test_binary_that_is_cut_or_lies(read, content):
-    with pytest.raises(MeshError, match="declared, which .* bytes of binary data cannot hold"):
+    with pytest.raises(MeshError, match=r"declared, which .* bytes of binary data cannot hold"):
         read(content)
 
 
