@@ -14,10 +14,11 @@ _TRIANGLE = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("att
 _BEGIN = 4096
 """Bytes that are looked at to tell text from binary."""
 _WORDS = re.compile(rb"\b(solid|facet)\b", re.IGNORECASE)
-_SOLID = re.compile(rb"^[ \t]*(?:end[ \t]*)?solid\b(?:(?!\bfacet\b)[^\n])*", re.IGNORECASE | re.MULTILINE)
-_END_OF_SOLID = re.compile(rb"\bend[ \t]*solid\b", re.IGNORECASE)
-_END_OF_FACET = re.compile(rb"\bend[ \t]*facet\b", re.IGNORECASE)
-_VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})", re.IGNORECASE)
+_SOLID = re.compile(rb"solid\b(?:(?!\bfacet\b)[^\n])*")
+_END_OF_SOLID = re.compile(rb"\bend[ \t]*solid\b")
+_END_OF_FACET = re.compile(rb"\bend[ \t]*facet\b")
+_VERTEX_LINE = re.compile(rb"\bvertex[ \t]+([^\n]*)")
+_VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})")
 _CUT = "The file was cut off; copy or export it again."
 _MATERIALISE = b"COLOR="
 _VALID = 1 << 15
@@ -31,7 +32,7 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
     """
     text = b"" if _is_binary_size(content) else plain_text(path, content)
     if text and b"\0" not in text[:_BEGIN] and _WORDS.search(text[:_BEGIN]):
-        return _read_text(path, text.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+        return _read_text(path, text.lower().replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
     return _read_binary(path, content)
 
 
@@ -46,29 +47,47 @@ def _is_binary_size(content: bytes) -> bool:
 
 
 def _read_text(path: pathlib.Path, text: bytes) -> RawMesh:
-    """The `vertex` lines; text: with LF for line ends."""
+    """The `vertex` lines; text: in small letters, with LF for line ends."""
     words = _SOLID.sub(b"", text)
+    vertices = _even_vertices(words)
+    if vertices is None:
+        vertices = _uneven_vertices(path, words)
+    facets, closed = len(_END_OF_FACET.findall(words)), bool(_END_OF_SOLID.search(text))
+    whole = closed or not facets or words.rstrip().endswith(b"facet")
+    if not whole or len(vertices) != 3 * facets:
+        cause = f"{counted(len(vertices), 'vertex line')} for {counted(facets, 'closed facet')}"
+        raise MeshError(path, cause + ("" if closed else ", and no endsolid"), EXPORT_AGAIN if closed else _CUT)
+    if not facets:
+        raise MeshError(path, "the file has no triangles", "Export it again with a surface.")
+    notes = [] if closed else ["warning: the file has no endsolid; was it cut off?"]
+    return _soup(vertices, None, notes)
+
+
+def _even_vertices(words: bytes) -> np.ndarray | None:
+    """float64 [V, 3] of a text with three numbers on the line of each `vertex`, else None."""
+    rows = _VERTEX_LINE.findall(words)
+    if len(rows) != words.count(b"vertex"):
+        return None
+    try:
+        numbers = read_numbers(b"\n".join(rows))
+    except WordError:
+        return None
+    return numbers.values.reshape(-1, 3) if (numbers.per_line[: len(rows)] == 3).all() else None
+
+
+def _uneven_vertices(path: pathlib.Path, words: bytes) -> np.ndarray:
+    """float64 [V, 3] wherever lines are broken. Raises MeshError with the line of a vertex without three numbers."""
     found = _VERTEX.findall(words)
     try:
         numbers = read_numbers(b"\n".join(row.replace(b"\n", b" ") for row in found))
     except WordError as error:
         raise MeshError(path, f"line {_line(words, error.line - 1)}: {error.cause}", EXPORT_AGAIN) from None
     widths = numbers.per_line[: len(found)]
-    ends = [match.end() for match in _END_OF_FACET.finditer(words)]
-    facets = len(ends)
-    short = np.flatnonzero(widths != 3)
-    closed = bool(_END_OF_SOLID.search(text))
-    if len(short) and (closed or short[0] < len(found) - 1):
-        cause = f"line {_line(words, int(short[0]))}: a `vertex` line has {widths[short[0]]} numbers instead of 3"
-        raise MeshError(path, cause, EXPORT_AGAIN)
-    inside = not closed and facets > 0 and words[ends[-1] :].strip() != b""
-    if len(short) or inside or len(found) != 3 * facets:
-        cause = f"{counted(len(found), 'vertex line')} for {counted(facets, 'closed facet')}"
-        raise MeshError(path, cause + ("" if closed else ", and no endsolid"), _CUT if not closed else EXPORT_AGAIN)
-    if not facets:
-        raise MeshError(path, "the file has no triangles", "Export it again with a surface.")
-    notes = [] if closed else ["warning: the file has no endsolid; was it cut off?"]
-    return _soup(numbers.values.reshape(-1, 3), None, notes)
+    wrong = np.flatnonzero(widths != 3)
+    if len(wrong):
+        cause = f"line {_line(words, int(wrong[0]))}: a `vertex` line has {widths[wrong[0]]} numbers instead of 3"
+        raise MeshError(path, cause, _CUT if wrong[0] == len(found) - 1 else EXPORT_AGAIN)
+    return numbers.values.reshape(-1, 3)
 
 
 def _line(text: bytes, row: int) -> int:

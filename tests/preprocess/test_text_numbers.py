@@ -63,7 +63,7 @@ def test_white_space_and_line_ends(tmp_path, name, newline, blank):
 
 
 @pytest.mark.parametrize("name", TRIANGLE)
-@pytest.mark.parametrize("word", ["0,5", "0x1A", "1_0", "one", "1..0", "--1"])
+@pytest.mark.parametrize("word", ["0,5", "0x1a", "1_0", "one", "1..0", "--1"])
 def test_a_word_that_is_no_number_is_named_with_its_line(tmp_path, name, word):
     place = {"a.obj": 2, "a.off": 4, "a.stl": 5, "a.ply": 11}[name]
     text = TRIANGLE[name].replace("1 0 0\n", f"{word} 0 0\n", 1)
