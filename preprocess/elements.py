@@ -75,7 +75,8 @@ def _column(
 ) -> Column:
     """A column whose types PLY has: 64-bit integers become the smallest type that holds them, at last double."""
     if type_ not in _TYPE_NAMES:
-        type_ = next((t for t in ("i4", "u4") if (values.astype(t) == values).all()), "f8")
+        with np.errstate(invalid="ignore"):  # what does not fit is not equal
+            type_ = next((t for t in ("i4", "u4") if (values.astype(t) == values).all()), "f8")
     return Column(name, type_, values, lengths, "i4" if length_type in ("i8", "u8") else length_type)
 
 
