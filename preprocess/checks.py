@@ -4,8 +4,10 @@ import pathlib
 
 import numpy as np
 
+from preprocess.colors import GREY, color_scale
 from preprocess.mesh import Mesh, MeshError, RawMesh, counted, vertex_normals
 from preprocess.oddities import oddity_notes
+from preprocess.precision import precision_notes
 from preprocess.units import plausibility_notes, to_scene_frame
 from preprocess.weld import weld
 
@@ -31,7 +33,9 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
     if broken.any():
         vertices, faces = _without_broken(path, vertices, faces, broken, repair, notes)
     if len(faces) == 0:
-        raise MeshError(path, "the file has no faces", "This program needs a mesh; make one of the point cloud first.")
+        cause = "the file has no faces" + (f": {raw.instead}" if raw.instead else "")
+        raise MeshError(path, cause, "This program needs a mesh; make one of the point cloud first.")
+    notes += precision_notes(vertices, faces, units)
     vertices = to_scene_frame(vertices, units, up)
     welded = weld(vertices)
     surface = welded.inverse[faces]
@@ -105,16 +109,12 @@ def _colors_to_uint8(
         if not repair:
             raise MeshError(path, cause, "Mend the file, or give --repair to make them grey.")
         notes.append(f"repaired: {cause}; made grey")
-    largest = float(colors[~bad].max(initial=0))
-    if largest <= 1 and colors.dtype.kind == "f":
-        scale, kind = 255.0, "0 to 1"
-    elif largest <= 255:
-        scale, kind = 1.0, "0 to 255"
-    elif largest <= 65535:
-        scale, kind = 255 / 65535, "16 bit"
-    else:
+    found = color_scale(colors[~bad])
+    if found is None:
+        largest = float(colors[~bad].max())
         cause = f"colours reach {largest:g}, which is none of 0 to 1, 0 to 255 or 16 bit"
         raise MeshError(path, cause, "Export the colours as bytes.")
+    scale, kind = found
     notes.append(f"colours of type {colors.dtype.name} read as {kind}")
-    scaled = np.where(bad[:, None], 128, np.rint(np.where(bad[:, None], 0, colors) * scale))
+    scaled = np.where(bad[:, None], GREY, np.rint(np.where(bad[:, None], 0, colors) * scale))
     return scaled.astype(np.uint8)

@@ -12,6 +12,8 @@ import numpy as np
 from preprocess.atomic import atomic_file
 from preprocess.mesh import Mesh, RawMesh
 from preprocess.ply import read_elements
+from preprocess.ply_faces import LIST_NAMES, find_faces
+from preprocess.ply_header import Header
 from preprocess.readers import READERS
 from preprocess.units import to_file_frame
 
@@ -48,7 +50,8 @@ Elements = dict[str, list[Column]]
 def file_elements(path: str | pathlib.Path) -> Elements:
     """All elements and properties of a PLY file; of another format places, colours and polygons.
 
-    Coordinates, colours and polygons are the file's own: its units and axes, its number types, its order. MeshError.
+    Coordinates, colours and polygons are the file's own: its units and axes, its number types, its order. Faces under
+    other names and triangle strips come as the list `vertex_indices` of the element `face`. MeshError.
     """
     path = pathlib.Path(path)
     content = path.read_bytes()
@@ -59,12 +62,35 @@ def file_elements(path: str | pathlib.Path) -> Elements:
     for element in header.elements:
         found = columns[element.name]
         elements[element.name] = [
-            Column(p.name, p.type, *found[p.name], p.length_type)
+            _column(p.name, p.type, *found[p.name], p.length_type)
             if p.length_type
-            else Column(p.name, p.type, found[p.name])
+            else _column(p.name, p.type, found[p.name])
             for p in element.properties
         ]
-    return elements
+    return _with_standard_faces(path, header, columns, elements)
+
+
+def _column(
+    name: str, type_: str, values: np.ndarray, lengths: np.ndarray | None = None, length_type: str | None = None
+) -> Column:
+    """A column whose types PLY has: 64-bit integers become the smallest type that holds them, at last double."""
+    if type_ not in _TYPE_NAMES:
+        with np.errstate(invalid="ignore"):  # what does not fit is not equal
+            type_ = next((t for t in ("i4", "u4") if (values.astype(t) == values).all()), "f8")
+    return Column(name, type_, values, lengths, "i4" if length_type in ("i8", "u8") else length_type)
+
+
+def _with_standard_faces(path: pathlib.Path, header: Header, columns: dict[str, dict], elements: Elements) -> Elements:
+    """The elements with the polygons in `face.vertex_indices`, where the file has them elsewhere."""
+    faces = find_faces(path, header, columns)
+    standard = faces.element == "face" and faces.properties[0] in LIST_NAMES
+    if not len(faces.counts) or (standard and not faces.strips):
+        return elements
+    length_type = "u1" if faces.counts.max() < 256 else "i4"
+    polygons = Column("vertex_indices", "i4", faces.corners, faces.counts, length_type)
+    rest = [] if faces.strips else [c for c in elements[faces.element] if c.name not in faces.properties]
+    others = {name: found for name, found in elements.items() if name not in (faces.element, "face", *faces.strips)}
+    return {**others, "face": [polygons, *rest]}
 
 
 def mesh_elements(mesh: Mesh, units: str = "m", up: str = "z") -> Elements:
@@ -106,8 +132,8 @@ def with_vertex_properties(elements: Elements, new: Mapping[str, np.ndarray]) ->
 
 def only_places(elements: Elements) -> Elements:
     """Coordinates and polygons alone."""
-    vertex = [column for column in elements["vertex"] if column.name in ("x", "y", "z")]
-    faces = [column for column in elements["face"] if column.lengths is not None]
+    vertex = [column for column in elements["vertex"] if column.name.lower() in ("x", "y", "z")]
+    faces = [column for column in elements["face"] if column.lengths is not None and column.name in LIST_NAMES]
     return {"vertex": vertex, "face": faces}
 
 

@@ -35,6 +35,7 @@ class RawMesh:
     labels: int64 [V] raw ids, or None.
     notes: what the reader wants reported.
     first: number of the first vertex and face in the file's own way of counting, for messages.
+    instead: what the file holds where it has no faces ("24 edges"), for the message.
     """
 
     vertices: np.ndarray
@@ -44,6 +45,7 @@ class RawMesh:
     labels: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
     first: int = 0
+    instead: str = ""
 
 
 @dataclass

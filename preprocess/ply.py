@@ -4,74 +4,50 @@ Format: Greg Turk's PLY, 1994 (http://paulbourke.net/dataformats/ply/).
 """
 
 import pathlib
-from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
 
+from preprocess.colors import is_filler
 from preprocess.mesh import MeshError, RawMesh, counted
-
-_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
-_TYPES |= {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
-_TYPES |= {"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"}
-_FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_FACE_LISTS = ("vertex_indices", "vertex_index")
-_COLOR_NAMES = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
-_LONGEST_HEADER = 1 << 20
-_DIGITS = 18
-"""Of a declared count: what int64 holds."""
-_CUT = "The file was cut off or its header is wrong; copy or export it again."
-_WRITE_AGAIN = "Export it again as PLY (ascii or binary, version 1.0)."
-
-
-@dataclass
-class Property:
-    """name, NumPy type code, and for a list the type code of its length."""
-
-    name: str
-    type: str
-    length_type: str | None = None
-
-
-@dataclass
-class Element:
-    """name, declared count and properties in file order."""
-
-    name: str
-    count: int
-    properties: list[Property] = field(default_factory=list)
-
-
-@dataclass
-class Header:
-    """byte_order: "" for ASCII, "<" or ">". start: where the data begin in the file."""
-
-    byte_order: str
-    elements: list[Element]
-    start: int
+from preprocess.ply_colors import Surface, painted_colors, stored_colors
+from preprocess.ply_faces import find_faces, is_face_element
+from preprocess.ply_header import CUT, WRITE_AGAIN, Element, Header, parse_header
+from preprocess.text_numbers import Numbers, WordError, count_lines, plain_text, read_numbers
 
 
 def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     """The mesh in the bytes of a PLY file.
 
-    path: for messages. Reads vertex x, y, z, colours, `label` and the faces' vertex list; ignores the rest. A file
-    without faces gives no polygons. Raises MeshError.
+    path: for messages and for the pictures beside it. Reads vertex x, y, z, `label` and the faces. Colours are those of
+    the vertices; where there are none, or one for all, those of the texture that MeshLab names in a comment, or the
+    means of the faces' colours. A file without faces gives no polygons. Raises MeshError.
     """
-    elements, unread = _read_elements(path, content, ("vertex", "face"))
-    vertex = {name: values for name, values in elements.get("vertex", {}).items() if not isinstance(values, tuple)}
+    content = plain_text(path, content)
+    header = parse_header(path, content)
+    wanted = ("vertex", *(element.name for element in header.elements if is_face_element(element)))
+    elements, unread = _read_elements(path, content, wanted)
+    scalars = {name: values for name, values in elements.get("vertex", {}).items() if not isinstance(values, tuple)}
+    vertex = {name.lower(): values for name, values in reversed(scalars.items())}
     missing = [name for name in "xyz" if name not in vertex]
     if missing:
-        raise MeshError(path, f"no vertex property {', '.join(missing)}", _WRITE_AGAIN)
+        there = ", ".join(f"`{element.name}`" for element in header.elements)
+        cause = f"no vertex property {', '.join(missing)}" if scalars else f"no element `vertex`; there are: {there}"
+        raise MeshError(path, cause, WRITE_AGAIN)
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         vertices = np.stack([vertex[name].astype(np.float64) for name in "xyz"], axis=1)
-    names = next((names for names in _COLOR_NAMES if all(name in vertex for name in names)), None)
-    colors = None if names is None else _colors(path, parse_header(path, content), vertex, names)
-    corners, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for name, values in elements.get("face", {}).items():
-        if name in _FACE_LISTS and isinstance(values, tuple):
-            corners, counts = _integers(path, name, values[0]), values[1]
-    notes = [f"warning: {unread} follow the last element and are not read; are the counts right?"] if unread else []
-    return RawMesh(vertices, corners, counts, colors, _label(path, vertex), notes)
+    faces = find_faces(path, header, elements)
+    corners = _integers(path, ", ".join(faces.properties) or "vertex_indices", faces.corners)
+    notes = list(faces.notes)
+    colors = stored_colors(path, header, "vertex", scalars)
+    if colors is None or is_filler(colors):
+        surface = Surface(corners, faces.counts, faces.element, elements.get(faces.element, {}))
+        colors = painted_colors(path, header, vertex, surface, colors, notes)
+    elif header.textures:
+        notes.append(f"the vertices have colours, so the texture {header.textures[0]} is not used")
+    if unread:
+        notes.append(f"warning: {unread} follow the last element and are not read; are the counts right?")
+    return RawMesh(vertices, corners, faces.counts, colors, _label(path, scalars), notes, instead=faces.instead)
 
 
 def read_elements(path: pathlib.Path, content: bytes) -> tuple[Header, dict[str, dict]]:
@@ -79,29 +55,14 @@ def read_elements(path: pathlib.Path, content: bytes) -> tuple[Header, dict[str,
 
     Numbers of ASCII files come as float64, others in their own type. Raises MeshError.
     """
+    content = plain_text(path, content)
     header = parse_header(path, content)
     return header, _read_elements(path, content, tuple(element.name for element in header.elements))[0]
 
 
-def _colors(path: pathlib.Path, header: Header, vertex: dict, names: tuple[str, str, str]) -> np.ndarray:
-    """The three colour properties [V, 3] in the type that the header declares; ASCII numbers arrive as float64."""
-    declared = {p.name: p.type for element in header.elements if element.name == "vertex" for p in element.properties}
-    columns = []
-    for name in names:
-        values, dtype = vertex[name], np.dtype(declared[name])
-        with np.errstate(invalid="ignore", over="ignore"):
-            columns.append(values.astype(dtype))
-        fits = columns[-1] == values
-        if dtype.kind in "iu" and not fits.all():
-            row = int(np.argmin(fits))
-            cause = f"the property `{name}` is declared {dtype.name}, but vertex {row} has {values[row]:g}"
-            raise MeshError(path, cause, "Declare it with the type of its numbers.")
-    return np.stack(columns, axis=1)
-
-
 def read_ply_labels(path: pathlib.Path, content: bytes) -> np.ndarray | None:
     """The vertex property `label` of a PLY file: int64 [V], or None if it has no such property."""
-    return _label(path, _read_elements(path, content, ("vertex",))[0].get("vertex", {}))
+    return _label(path, _read_elements(path, plain_text(path, content), ("vertex",))[0].get("vertex", {}))
 
 
 def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
@@ -123,45 +84,6 @@ def _integers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
     return integers
 
 
-def parse_header(path: pathlib.Path, content: bytes) -> Header:
-    """Elements and properties; line ends may be LF, CR LF or CR. Raises MeshError if it is not a PLY header."""
-    if content[:3] != b"ply" or content[3:4] not in (b"\n", b"\r"):
-        begin = content[:40].decode("latin-1")
-        raise MeshError(path, f"not a PLY: begins with {begin!r}" if content else "not a PLY: the file is empty", _CUT)
-    newline = b"\r\n" if content[3:5] == b"\r\n" else content[3:4]
-    end = content.find(newline + b"end_header", 0, _LONGEST_HEADER)
-    stop = content.find(newline, end + 1 + len(newline)) if end >= 0 else -1
-    if end < 0:
-        raise MeshError(path, "the PLY header has no end_header", _CUT)
-    lines = content[:end].decode("latin-1").split(newline.decode())
-    byte_order, elements = None, []
-    for number, line in enumerate(lines[1:], start=2):
-        words = line.split()
-        if not words or words[0] in ("comment", "obj_info"):
-            continue
-        if words[0] == "format" and len(words) == 3 and words[1] in _FORMATS:
-            byte_order = _FORMATS[words[1]]
-        elif words[0] == "element" and len(words) == 3 and words[2].isdecimal() and len(words[2]) <= _DIGITS:
-            elements.append(Element(words[1], int(words[2])))
-        elif words[0] == "property" and elements and len(words) == 3 and words[1] in _TYPES:
-            elements[-1].properties.append(Property(words[2], _TYPES[words[1]]))
-        elif words[0] == "property" and elements and _is_list(words):
-            elements[-1].properties.append(Property(words[4], _TYPES[words[3]], _TYPES[words[2]]))
-        else:
-            raise MeshError(path, f"line {number} of the PLY header is {line!r}", _WRITE_AGAIN)
-    if byte_order is None:
-        raise MeshError(path, "the PLY header has no format line", _WRITE_AGAIN)
-    for names in ([e.name for e in elements], *([p.name for p in e.properties] for e in elements)):
-        if len(set(names)) < len(names):
-            raise MeshError(path, f"the PLY header has a name twice: {', '.join(names)}", _WRITE_AGAIN)
-    return Header(byte_order, elements, len(content) if stop < 0 else stop + len(newline))
-
-
-def _is_list(words: list[str]) -> bool:
-    """`property list <integer type> <type> <name>`"""
-    return len(words) == 5 and words[1] == "list" and words[3] in _TYPES and _TYPES.get(words[2], "f")[0] in "iu"
-
-
 def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) -> tuple[dict[str, dict], str]:
     """{element: {property: values, or (flat values, lengths int64) for a list}}, up to the last wanted element.
 
@@ -170,35 +92,91 @@ def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) 
     """
     header = parse_header(path, content)
     last = max((i for i, element in enumerate(header.elements) if element.name in wanted), default=-1)
-    if header.byte_order:
-        source, position = np.frombuffer(content, np.uint8), header.start
-    else:
-        source, position = _ascii_numbers(path, header, content), 0
-    result = {}
+    if not header.byte_order:
+        return _read_text_elements(path, header, content, header.elements[: last + 1])
+    source, position, result = np.frombuffer(content, np.uint8), header.start, {}
     for element in header.elements[: last + 1]:
-        columns, position = _read_element(path, element, source, position, header.byte_order)
-        result[element.name] = columns
-    rest = len(source) - position if last == len(header.elements) - 1 else 0
-    if header.byte_order and not content[position:].strip():
-        rest = 0
-    return result, counted(rest, "byte" if header.byte_order else "number") if rest else ""
+        result[element.name], position = _read_element(path, element, source, position, header.byte_order)
+    rest = len(source) - position if last == len(header.elements) - 1 and content[position:].strip() else 0
+    return result, counted(rest, "byte") if rest else ""
 
 
-def _ascii_numbers(path: pathlib.Path, header: Header, content: bytes) -> np.ndarray:
-    """All numbers after an ASCII header, float64; refused first if the file is too short for the declared counts."""
+def _read_text_elements(
+    path: pathlib.Path, header: Header, content: bytes, elements: list[Element]
+) -> tuple[dict[str, dict], str]:
+    """`_read_elements` of an ASCII file: the numbers one after the other, wherever lines are broken.
+
+    Raises MeshError with the line where the lines are one a row and one of them does not fit the header.
+    """
+    numbers = _ascii_numbers(path, header, content)
+    starts, widths, lines = numbers.rows()
+    declared = sum(element.count for element in header.elements if element.properties)
+    misfit = _misfit(header, numbers.values, starts, widths, lines) if len(lines) >= declared else ""
+    if misfit and len(lines) == declared:
+        raise MeshError(path, misfit, WRITE_AGAIN)
+    result, position = {}, 0
+    try:
+        for element in elements:
+            result[element.name], position = _read_element(path, element, numbers.values, position, "")
+    except MeshError:
+        if misfit:
+            raise MeshError(path, misfit, WRITE_AGAIN) from None
+        raise
+    rest = len(numbers.values) - position if elements and elements[-1] is header.elements[-1] else 0
+    if rest and misfit:
+        raise MeshError(path, misfit, WRITE_AGAIN)
+    return result, counted(rest, "number") if rest else ""
+
+
+def _misfit(header: Header, values: np.ndarray, starts: np.ndarray, widths: np.ndarray, lines: np.ndarray) -> str:
+    """The first line whose numbers are not those of one row, "" if there is none.
+
+    values: float64 [N]. starts, widths, lines: int64 [R], of each line with numbers the index of the first number, how
+    many there are, and the number of the line.
+    """
+    first = 0
+    for element in header.elements:
+        if not element.properties:
+            continue
+        rows = slice(first, first + element.count)
+        needed = _row_widths(element, values, starts[rows])
+        wrong = np.flatnonzero(needed != widths[rows])
+        if len(wrong):
+            row, line = int(wrong[0]), first + int(wrong[0])
+            lists = any(p.length_type for p in element.properties)
+            what = "its list needs" if lists else "the header lists"
+            row_of = f"line {lines[line]}: row {row + 1} of the element `{element.name}`"
+            return f"{row_of} has {counted(int(widths[line]), 'number')}, {what} {max(int(needed[row]), 0)}"
+        first += element.count
+    return ""
+
+
+def _row_widths(element: Element, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """How many numbers the rows that start at values[starts] have, by their own list lengths; int64 [rows]."""
+    needed = np.zeros(len(starts), np.int64)
+    for p in element.properties:
+        if p.length_type:
+            length = values[np.minimum(starts + needed, len(values) - 1)] if len(values) else np.zeros(len(starts))
+            needed += np.where((length >= 0) & (length <= len(values)), np.nan_to_num(length), 0).astype(np.int64)
+        needed += 1
+    return needed
+
+
+def _ascii_numbers(path: pathlib.Path, header: Header, content: bytes) -> Numbers:
+    """All numbers after an ASCII header; refused first if the file is too short for the declared counts."""
     room = (len(content) - header.start + 1) // 2
     for element in header.elements:
         if element.count * len(element.properties) > room:
             raise _truncated(path, element, room // max(len(element.properties), 1))
     try:
-        return np.fromstring(content[header.start :], sep=" ")
-    except ValueError:
-        raise MeshError(path, "the ASCII data hold something that is no number", _CUT) from None
+        return read_numbers(content[header.start :], 1 + count_lines(content[: header.start]))
+    except WordError as error:
+        raise MeshError(path, f"{error}", WRITE_AGAIN) from None
 
 
 def _truncated(path: pathlib.Path, element: Element, present: int) -> MeshError:
     cause = f"element {element.name!r} declares {counted(element.count, 'row')}, but the file has room for {present}"
-    return MeshError(path, cause, _CUT)
+    return MeshError(path, cause, CUT)
 
 
 def _read_element(

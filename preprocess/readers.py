@@ -6,11 +6,12 @@ import pathlib
 import numpy as np
 
 from preprocess.checks import checked_mesh
-from preprocess.formats import read_off, read_stl
 from preprocess.glb import read_glb
 from preprocess.mesh import Mesh, MeshError, counted
 from preprocess.obj import read_obj
+from preprocess.off import read_off
 from preprocess.ply import read_ply, read_ply_labels
+from preprocess.stl import read_stl
 
 READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
 LABELS_SUFFIX = ".labels.ply"

@@ -1,10 +1,34 @@
-"""Colours at texture coordinates, for the mesh formats that have textures."""
+"""Textures and their colours at texture coordinates, for the mesh formats that have them."""
+
+import os
+import struct
+import warnings
+import zlib
 
 import numpy as np
+from PIL import Image
+
+from trainlib.core.pictures import to_rgb
 
 WRAPS = ("repeat", "clamp", "mirror")
 _SEAM = 1e-5
 """A coordinate this near to a whole number lies on the edge of the texture: exporters round."""
+
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, LookupError, OverflowError, TypeError, struct.error, zlib.error)
+"""What Pillow raises for files that are not pictures."""
+
+
+def read_texture(path: str | os.PathLike) -> tuple[np.ndarray | None, str]:
+    """A picture file of any mode as uint8 [H, W, 3] and "", or None and why it cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return np.asarray(to_rgb(image)), ""
+    except Image.DecompressionBombError:
+        return None, f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels"
+    except _DAMAGED:
+        return None, "it is damaged or not a picture"
 
 
 def sampled(image: np.ndarray, places: np.ndarray, wraps: tuple[str, str] = ("repeat", "repeat")) -> np.ndarray:

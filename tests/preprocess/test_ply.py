@@ -9,7 +9,8 @@ import plyfile
 import pytest
 
 from preprocess.mesh import MeshError
-from preprocess.ply import parse_header, read_ply, read_ply_labels
+from preprocess.ply import read_ply, read_ply_labels
+from preprocess.ply_header import parse_header
 from preprocess.readers import read_mesh
 
 MIXED = [[0, 1, 2], [0, 2, 3, 1], [3, 2, 1], [0, 1, 2, 3, 2]]
@@ -156,7 +157,10 @@ def test_a_list_longer_than_the_file(tmp_path):
             "a name twice: x, x",
         ),
         (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1", "no vertex property y, z"),
-        (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\none\n", "no number"),
+        (
+            b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\none\n",
+            "line 6: 'one' is not a number",
+        ),
     ],
 )
 def test_no_ply(content, message):

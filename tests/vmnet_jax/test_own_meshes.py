@@ -236,6 +236,42 @@ def test_results_inside_the_folder_of_meshes_are_not_labelled_again(workdir, tmp
         run(f"--workdir={workdir}", f"--mesh={tmp_path}", f"--output={tmp_path / 'out'}")
 
 
+def write_strips(path, vertices):
+    """The sheet as triangle strips in 32-bit PLY, its texture red left of x = 900 and blue right of it."""
+    Image.fromarray(np.array([[[250, 10, 10], [10, 10, 250]]], np.uint8)).save(path.with_suffix(".png"))
+    places = np.stack([np.where(vertices[:, 0] > 900, 0.75, 0.25), np.full(len(vertices), 0.5)], 1)
+    lines = ["ply", "format ascii 1.0", f"comment TextureFile {path.stem}.png", f"element vertex {len(vertices)}"]
+    lines += [f"property float {name}" for name in ("x", "y", "z", "s", "t")]
+    lines += ["element tristrips 1", "property list int int vertex_indices", "end_header"]
+    lines += [" ".join(f"{x:g}" for x in row) for row in np.concatenate([vertices, places], 1)]
+    row = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
+    strips = [np.append(np.stack([row[k], row[k + 1]], 1).ravel(), -1) for k in range(SIDE - 1)]
+    corners = np.concatenate(strips)
+    lines.append(" ".join(map(str, [len(corners), *corners])))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_strips_come_out_as_triangles_and_textures_as_colours(workdir, tmp_path):
+    vertices, faces = sheet()
+    write_strips(tmp_path / "strips.ply", vertices)
+    mesh = read_mesh(tmp_path / "strips.ply", "mm", "y")
+    np.testing.assert_array_equal(mesh.colors, np.where(vertices[:, :1] > 900, [10, 10, 250], [250, 10, 10]))
+    run(
+        f"--workdir={workdir}",
+        f"--mesh={tmp_path / 'strips.ply'}",
+        f"--output={tmp_path / 'out'}",
+        "--units=mm",
+        "--up=y",
+    )
+    for ending in (".ply", ".labels.ply"):
+        path = tmp_path / "out" / f"strips{ending}"
+        np.testing.assert_array_equal(places(path), vertices)
+        assert [element.name for element in plyfile.PlyData.read(path).elements] == ["vertex", "face"]
+        triangles = np.stack(list(plyfile.PlyData.read(path)["face"]["vertex_indices"]))
+        np.testing.assert_array_equal(triangles, mesh.faces)
+        assert len(triangles) == len(faces)
+
+
 def test_step_last_and_best(workdir):
     assert {step: load_run(workdir, step).step for step in ("best", "last", 7)} == {"best": 7, "last": 9, 7: 7}
 

@@ -1,0 +1,70 @@
+"""Vertex colours of any number type, of corners and of faces."""
+
+import numpy as np
+
+GREY = 128
+"""Of what has no colour, in uint8."""
+
+
+def color_scale(colors: np.ndarray) -> tuple[float, str] | None:
+    """The factor that brings colours to 0 to 255 and the name of their range, told from type and values.
+
+    colors: [N, 3] of any number type, finite and not negative. None if they are beyond 16 bits.
+    """
+    largest = float(colors.max(initial=0))
+    if colors.dtype == np.uint8:
+        return 1.0, "0 to 255"
+    if largest <= 1 and colors.dtype.kind == "f":
+        return 255.0, "0 to 1"
+    if largest <= 255:
+        return 1.0, "0 to 255"
+    return (255 / 65535, "16 bit") if largest <= 65535 else None
+
+
+def as_bytes(colors: np.ndarray) -> np.ndarray | None:
+    """Colours [N, 3] of any number type as uint8 [N, 3].
+
+    None if one is not finite, negative or beyond 16 bits.
+    """
+    if not np.isfinite(colors).all() or (colors < 0).any():
+        return None
+    scale = color_scale(colors)
+    return None if scale is None else np.rint(colors * scale[0]).astype(np.uint8)
+
+
+def is_filler(colors: np.ndarray) -> bool:
+    """Whether all colours [N, 3] are the same: programs write one for all where the colours are in a texture."""
+    return len(colors) > 0 and bool((colors == colors[0]).all())
+
+
+def is_grey_filler(colors: np.ndarray) -> bool:
+    """Whether all colours [N, 3] are the same grey."""
+    return is_filler(colors) and bool((colors[0] == colors[0, 0]).all())
+
+
+def with_grey(colors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Colours [V, 3] with grey of their own range where `known` bool [V] is not set; float64 [V, 3]."""
+    usable = colors[known]
+    usable = usable[np.isfinite(usable).all(axis=1) & (usable >= 0).all(axis=1)]
+    scale = color_scale(usable) or (1.0, "")
+    return np.where(known[:, None], colors, GREY / scale[0])
+
+
+def corner_means(corners: np.ndarray, colors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean colour of the corners at each vertex.
+
+    Args:
+      corners: int64 [C], the vertex of each corner; those outside 0 to count - 1 are skipped.
+      colors: uint8 or float [C, 3], 0 to 255.
+      count: V, how many vertices there are.
+
+    Returns uint8 [V, 3], grey where a vertex has no corner, and bool [V], which vertices have one.
+    """
+    inside = (corners >= 0) & (corners < count)
+    if not inside.all():
+        corners, colors = corners[inside], colors[inside]
+    hits = np.bincount(corners, minlength=count)
+    known = hits > 0
+    sums = np.stack([np.bincount(corners, colors[:, channel], count) for channel in range(3)], axis=1)
+    mean = np.divide(sums, hits[:, None], out=np.full(sums.shape, float(GREY)), where=known[:, None])
+    return np.rint(mean).astype(np.uint8), known

@@ -1,0 +1,68 @@
+"""Files that a mesh file names: material libraries and textures, written on any system."""
+
+import os
+import pathlib
+import re
+import unicodedata
+
+_QUOTED = re.compile(r'"([^"]*)"|\'([^\']*)\'')
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+
+
+def spellings(rest: str) -> list[str]:
+    """What the rest of a line may mean as one name: all of it, without `# comment`, without quotes; none is empty."""
+    found = [rest.strip(), _COMMENT.sub("", rest).strip()]
+    for name in list(found):
+        quoted = _QUOTED.fullmatch(name)
+        if quoted:
+            found.append((quoted[1] or quoted[2] or "").strip())
+    return [name for name in dict.fromkeys(found) if name]
+
+
+def several(rest: str, ending: str) -> list[str]:
+    """The names on one line: quoted ones, ones with blanks that have the ending (`.mtl`), and single words."""
+    one = rf'"[^"]*"|\'[^\']*\'|\S.*?{re.escape(ending)}(?=\s|$)|\S+'
+    names = re.findall(one, _COMMENT.sub("", rest), re.IGNORECASE)
+    return [name.strip("\"'") for name in names]
+
+
+def find_beside(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    """The file that a mesh or material file in `folder` calls `name`, or None.
+
+    Tried are the name, with slashes for back-slashes, in other case and other Unicode form, and its last part alone
+    beside the file: paths of the machine that wrote it mean nothing here.
+    """
+    slashed = name.replace("\\", "/")
+    for candidate in dict.fromkeys((name, slashed, slashed.rsplit("/", 1)[-1])):
+        if not candidate or "\0" in candidate:
+            continue
+        if os.path.isfile(folder / candidate):
+            return folder / candidate
+        found = None if candidate.startswith("/") else _in_other_case(folder, candidate)
+        if found is not None:
+            return found
+    return None
+
+
+def _in_other_case(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    """The file under `folder` whose path differs from `name` in case and Unicode form alone, or None."""
+    here = folder
+    for part in name.split("/"):
+        if part in ("", "."):
+            continue
+        if part == "..":
+            here = here / part
+            continue
+        try:
+            entries = sorted(os.listdir(here))
+        except OSError:
+            return None
+        match = next((entry for entry in entries if _folded(entry) == _folded(part)), None)
+        if match is None:
+            return None
+        here = here / match
+    return here if here.is_file() else None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
