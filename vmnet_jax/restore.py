@@ -83,10 +83,9 @@ def _other_classes(workdir: pathlib.Path, label_map: LabelMap | None) -> str:
     theirs = read_label_map(path).names
     if theirs == label_map.names:
         return ""
-    differing = [f"{a} there, {b} here" for a, b in zip(theirs, label_map.names) if a != b][:3]
-    return (
-        f" ({len(theirs)} classes there, {len(label_map.names)} here{': ' if differing else ''}{'; '.join(differing)})"
-    )
+    pairs = [f"{there}, here {here}" for there, here in zip(theirs, label_map.names) if there != here]
+    first = f"; the first that differs is there {pairs[0]}" if pairs else ""
+    return f" ({len(theirs)} classes there, {len(label_map.names)} here{first})"
 
 
 def _seen(workdir: pathlib.Path) -> str:
