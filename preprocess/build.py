@@ -89,8 +89,8 @@ def build_scene(
 def require_extent(vertices: np.ndarray, voxel_size: float) -> None:
     """Raises ValueError where a mesh spans more voxels than their tables can number."""
     extent = float(np.ptp(vertices, axis=0).max())
-    if extent >= MAX_VOXELS_ACROSS * voxel_size:
-        text = f"the mesh is {extent:.3g} across, {MAX_VOXELS_ACROSS} voxels of {voxel_size:g} or more. "
+    if extent > MAX_VOXELS_ACROSS * voxel_size:
+        text = f"the mesh is {extent:.3g} across, more than {MAX_VOXELS_ACROSS} voxels of {voxel_size:g}. "
         raise ValueError(text + "Is --units right? Or look for a vertex that lies far off.")
 
 

@@ -27,9 +27,10 @@ def cross_entropy_sums(
     chosen = labels[:, None] == jnp.arange(logits.shape[-1])
     weights = chosen.astype(logits.dtype)
     if class_weights is not None:
-        if jnp.shape(class_weights) != logits.shape[-1:]:
-            raise ValueError(f"class_weights of shape {jnp.shape(class_weights)} for {logits.shape[-1]} classes")
-        weights = weights * jnp.asarray(class_weights, logits.dtype)
+        class_weights = jnp.asarray(class_weights, logits.dtype)
+        if class_weights.shape != logits.shape[-1:]:
+            raise ValueError(f"class_weights of shape {class_weights.shape} for {logits.shape[-1]} classes")
+        weights = weights * class_weights
     return -(weights * jax.nn.log_softmax(logits)).sum(), weights.sum()
 
 

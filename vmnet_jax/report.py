@@ -57,14 +57,21 @@ def format_summary(result: dict) -> str:
 
 
 def write_report(folder: pathlib.Path, result: dict, table: np.ndarray, names: list[str]) -> None:
-    """Writes report.json, confusion.csv (rows predicted, columns true) and confusion.png into `folder`."""
+    """Writes report.json, confusion.csv (rows predicted, columns true) and confusion.png into `folder`.
+
+    Without a labelled vertex there is no picture.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False))
     with open(folder / "confusion.csv", "w", newline="") as f:
         writer = csv.writer(f)
         writer.writerow(["predicted \\ true", *names])
         writer.writerows([name, *row] for name, row in zip(names, table.tolist()))
-    draw_confusion(folder / "confusion.png", table, names)
+    picture = folder / "confusion.png"
+    if table.any():
+        draw_confusion(picture, table, names)
+    else:
+        picture.unlink(missing_ok=True)
 
 
 def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> None:
