@@ -7,6 +7,7 @@ positions and the vote's number alone. No draw depends on a bucket: a batch that
 one.
 """
 
+import collections
 import logging
 import pathlib
 import zlib
@@ -91,13 +92,13 @@ def read_split(
         if missing:
             _log.warning("%s; they are left out", text)
         names.append([name for name in dict.fromkeys(wanted) if name not in missing])
-        if len(set(wanted)) < len(wanted):
-            _log.warning(
-                "%s: %d names are there more than once; they count once", listing, len(wanted) - len(set(wanted))
-            )
+        repeated = [name for name, count in collections.Counter(wanted).items() if count > 1]
+        if repeated:
+            text = "%s has %d scenes more than once; each counts once: %s"
+            _log.warning(text, listing, len(repeated), _listed(repeated))
     both = sorted(set(names[0]).intersection(names[1]))
     if both:
-        text = "%d scenes are on both lists, so the validation measures scenes that are trained on: %s"
+        text = "%d scenes are on both lists, so validation measures scenes that are trained on: %s"
         _log.warning(text, len(both), _listed(both))
     extra = sorted(set(present).difference(*names))
     if extra:
