@@ -92,9 +92,9 @@ def warn_of_single_scenes(config: ConfigDict, scenes_per_batch: int) -> None:
     normalised = config.layer_norm_scope == "batch" and config.get("model", "vmnet") not in WITHOUT_LAYER_NORM
     if normalised and scenes_per_batch == 1 < config.batch_size:
         text = (
-            "This network normalises over all scenes of a batch (config.layer_norm_scope) and was trained on %d, but "
+            "The network normalises over the scenes of a batch (config.layer_norm_scope). It was trained on %d scenes "
         )
-        _log.warning(text + "sees each scene alone; --scenes_per_batch=%d shows it as many", *[config.batch_size] * 2)
+        _log.warning(text + "together and sees each alone here; see --scenes_per_batch", config.batch_size)
 
 
 def pass_memory(forward: Callable, variables: dict, batches: EvaluationBatches) -> StepMemory:
