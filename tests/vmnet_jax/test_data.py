@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.aligned_room import aligned_room
 from trainlib.errors import UserError
 from vmnet_jax.augment import training_placement
 from vmnet_jax.batching import placed_sizes
@@ -81,9 +82,9 @@ def test_a_batch_size_that_the_devices_cannot_share_is_refused(scene_folder, nam
 
 
 @pytest.fixture(scope="module")
-def uneven(make_aligned_room):
+def uneven():
     """One large room along the axes among small ones: nearly every placement of it needs more than is planned."""
-    small, big = make_aligned_room((1, 1, 0.6), "small"), make_aligned_room((3, 3, 2), "big")
+    small, big = aligned_room((1, 1, 0.6), "small"), aligned_room((3, 3, 2), "big")
     return (lambda name: big if name == "big" else small), [f"small_{k}" for k in range(119)] + ["big"]
 
 

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from preprocess.hierarchy import HierarchyParams
 from preprocess.labels import scannet20
 from preprocess.mesh import Mesh
+from tests.aligned_room import aligned_room
 from vmnet_jax import predict
 from vmnet_jax.augment import evaluation_placement
 from vmnet_jax.batching import placed_sizes
@@ -21,13 +22,13 @@ HOW = {"features": ("rgb", "normals"), "rotation": "z", "seed": 0}
 
 
 @pytest.fixture(scope="module")
-def room(make_aligned_room):
-    return make_aligned_room((3, 3, 2))
+def room():
+    return aligned_room((3, 3, 2))
 
 
 @pytest.fixture(scope="module")
-def hall(make_aligned_room):
-    return make_aligned_room((4, 2, 2), "hall")
+def hall():
+    return aligned_room((4, 2, 2), "hall")
 
 
 def evaluation(*scenes, **more):
