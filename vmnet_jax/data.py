@@ -40,6 +40,7 @@ from vmnet_jax.scene_batch import SceneBatch
 from vmnet_jax.scene_files import open_scenes
 
 PLACEMENT, EDGES, VOTE, CROP = (0, 0), (1,), (2,), (3, 0)  # uses of an example's random numbers, the ends of their keys
+SURVEYED = 48  # scenes of the first steps, over several epochs if there are fewer, to plan the buckets
 CROPS_SURVEYED = 4  # of a scene that is too large for training, to plan the buckets
 VOXEL_GROWTH = 1.1  # of the largest scenes in a training placement, to plan the buckets; some placements need more
 
@@ -221,12 +222,15 @@ class TrainingBatches:
         self._max_voxels, self._vertices = max_voxels, vertices
         self._classes: set[int] = set()
         self.steps_per_epoch = max(1, len(names) // batch_size)
-        survey = range(min(self.steps_per_epoch, max(2, 48 // batch_size)))
-        parts = [part for step in survey for part in self._device_sizes(step)]
-        whole = [size for index in range(len(names)) for size in self._scene_sizes(index)]
+        whole = [self._scene_sizes(index) for index in range(len(names))]
+        surveyed = max(2, SURVEYED // batch_size)
+        if any(len(crops) > 1 for crops in whole):  # to build a crop takes long
+            surveyed = min(surveyed, self.steps_per_epoch)
+        parts = [part for step in range(surveyed) for part in self._device_sizes(step)]
+        largest = largest_batch([size for sizes in whole for size in sizes], batch_size // devices, VOXEL_GROWTH)
+        self.buckets = plan_buckets(parts, max_buckets, largest)
         if len(self._classes) == 1:
             _log.warning("All labelled vertices of the training scenes are of one class: there is nothing to learn")
-        self.buckets = plan_buckets(parts, max_buckets, largest_batch(whole, batch_size // devices, VOXEL_GROWTH))
 
     def members(self, step: int) -> list[tuple[int, int]]:
         """(epoch, scene index) of each scene of a batch; an epoch's incomplete last batch is left out."""
