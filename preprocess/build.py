@@ -21,8 +21,8 @@ OUTSIDE_MAP = "warning: ids outside the label map"
 """How that warning begins; the summary counts the scenes that have it."""
 NO_LABELS = "no labels"
 """The note of a scene that can be predicted, not trained on or scored."""
-MAX_VOXELS_ACROSS = 2**21
-"""Of Morton codes in 64 bits."""
+MAX_VOXELS_ACROSS = 2**20
+"""Half of what the voxel tables number (21 bits an axis), since a random placement rotates and stretches the mesh."""
 COARSEST, FINEST = 0.02, 0.97
 """Share of the distinct vertices that level 0 keeps, if the cells fit the mesh."""
 
@@ -48,7 +48,7 @@ def build_scene(
         hierarchy = build_hierarchy(mesh, params)
         voxels, pyramid, voxel_hash = voxel_tables.result()
     positions, kept = len(weld(mesh.vertices).first), len(hierarchy.vertices[0])
-    if params.cells and not COARSEST <= kept / positions <= FINEST:
+    if params.cells and len(mesh.faces) and not COARSEST <= kept / positions <= FINEST:
         sizes = (
             f"its cell (--cells of preprocess.scenes) is {params.cells[0]:g}, the median edge {median_edge(mesh):.3g}"
         )
@@ -89,7 +89,7 @@ def build_scene(
 def require_extent(vertices: np.ndarray, voxel_size: float) -> None:
     """Raises ValueError where a mesh spans more voxels than their tables can number."""
     extent = float(np.ptp(vertices, axis=0).max())
-    if extent >= MAX_VOXELS_ACROSS * voxel_size:
+    if extent > MAX_VOXELS_ACROSS * voxel_size:
         text = f"the mesh is {extent:.3g} across, more than {MAX_VOXELS_ACROSS} voxels of {voxel_size:g}. "
         raise ValueError(text + "Is --units right? Or look for a vertex that lies far off.")
 
@@ -101,7 +101,9 @@ def _voxel_tables(vertices: np.ndarray, voxel_size: float) -> tuple[Voxels, Voxe
 
 
 def median_edge(mesh: Mesh) -> float:
-    """Median length of the faces' sides, in the scene's unit."""
+    """Median length of the faces' sides, in the scene's unit; 0 without faces."""
+    if not len(mesh.faces):
+        return 0.0
     corners = mesh.vertices[mesh.faces]
     return float(np.median(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)))
 

@@ -30,6 +30,7 @@ from trainlib.named_arrays import NamedArrays, fill, named_arrays, require_finit
 _STATE = "state"
 _STEP = re.compile("0|[1-9][0-9]*")
 _HIDDEN = ".part-"
+_REPLACED = f"{_HIDDEN}replaced-"
 _SPACE_MARGIN = 16 * 2**20
 
 _log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class CheckpointStore:
         Steps above `step` belong to a future that is being computed anew; they are dropped too.
 
         Args:
-            step: 0 or more. A checkpoint of the same step is replaced.
+            step: 0 or more. A checkpoint of the same step is replaced, and is there until the new one is whole.
             state: a tree of arrays and Python numbers, each with a name of its own, unreplicated. JAX random keys as
                 `jax.random.key_data`.
             metric: validation figure at this step, higher is better (give a loss with its sign turned).
@@ -244,10 +245,14 @@ class CheckpointStore:
         new.mkdir(parents=True)
         self._orbax.save(new / _STATE, traverse_util.unflatten_dict(arrays))
         write_manifest(new, step, metric, notes)
-        if step in self.steps():
-            self._remove(step)
-        new.rename(self.directory / str(step))
+        place, old = self.directory / str(step), self.directory / f"{_REPLACED}{step}"
+        replaces = step in self.steps()
+        if replaces:
+            place.rename(old)
+        new.rename(place)
         sync(self.directory)
+        if replaces:
+            shutil.rmtree(old)
 
     def _remove(self, step: int) -> None:
         """Hides the folder first, so that a kill leaves no half of it under its name."""
@@ -268,7 +273,15 @@ class CheckpointStore:
             self._remove(other)
 
     def _clean(self) -> None:
-        """Removes half-written and half-removed folders; only the run that writes here may do so."""
+        """Removes half-written and half-removed folders; only the run that writes here may do so.
+
+        A checkpoint that was to be replaced, when a kill came before the new one had its name, gets its name back.
+        """
+        for path in self.directory.glob(f"{_REPLACED}*"):
+            place = self.directory / path.name.removeprefix(_REPLACED)
+            if not place.exists():
+                with contextlib.suppress(OSError):
+                    path.rename(place)
         for path in self.directory.glob(f"{_HIDDEN}*"):
             shutil.rmtree(path, ignore_errors=True)
 

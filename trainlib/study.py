@@ -8,6 +8,7 @@ interrupted study.
 import argparse
 import json
 import logging
+import math
 import pathlib
 import resource
 import signal
@@ -165,9 +166,11 @@ def _do(run: Run, system: System, is_over: Callable[[], bool]) -> bool:
             return False
         if status:
             raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{_tail(log)}")
-    content = {"run": [run.config, *run.settings], "figures": dict(system.read(run.workdir)), **spent}
-    write_atomic(run.workdir / RESULT, (json.dumps(content, indent=1) + "\n").encode())
-    shown = "  ".join(f"{name} {value:.1f}" for name, value in content["figures"].items())
+    figures = dict(system.read(run.workdir))
+    plain = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    content = {"run": [run.config, *run.settings], "figures": plain, **spent}
+    write_atomic(run.workdir / RESULT, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    shown = "  ".join(f"{name} {value:.1f}" for name, value in figures.items())
     _log.info("%s: %s  (%.0f s, %.0f s of processor time)", run.name, shown, spent["wall_s"], spent["cpu_s"])
     return True
 

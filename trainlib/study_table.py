@@ -1,6 +1,7 @@
 """The table of a study in Markdown, JSON and as a picture: mean and sample deviation over the seeds of a variant."""
 
 import json
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,15 +11,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+SPREAD = "After ±: the sample deviation (n - 1) over the seeds."
 _PANELS_ACROSS = 4
 
 
 class Result(NamedTuple):
-    """Of one run: figures by column in per cent, wall-clock and processor seconds of training and evaluation."""
+    """Of one run: figures by column in per cent (None for what is not a number), wall-clock and processor seconds of
+    training and evaluation."""
 
     variant: str
     seed: int
-    figures: Mapping[str, float]
+    figures: Mapping[str, float | None]
     wall_s: float
     cpu_s: float
 
@@ -30,8 +33,8 @@ class Row(NamedTuple):
     results: list[Result]
 
     def values(self, column: str) -> np.ndarray:
-        """float [runs]"""
-        return np.array([result.figures[column] for result in self.results])
+        """float [runs], NaN for what is not a number."""
+        return np.array([result.figures[column] for result in self.results], np.float64)
 
     def seconds(self, field: str) -> float:
         """Mean of "wall_s" or "cpu_s"."""
@@ -47,9 +50,18 @@ def _columns(results: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(column for result in results for column in result.figures))
 
 
+def mean(values: np.ndarray) -> float | None:
+    """None if a value is not a number."""
+    return _finite(values.mean())
+
+
 def deviation(values: np.ndarray) -> float | None:
-    """Sample deviation (divided by n - 1); None for fewer than two values."""
-    return float(values.std(ddof=1)) if len(values) > 1 else None
+    """Sample deviation (divided by n - 1); None for fewer than two values, or if one is not a number."""
+    return _finite(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def format_table(study: ConfigDict, results: Sequence[Result]) -> str:
@@ -70,8 +82,8 @@ def format_table(study: ConfigDict, results: Sequence[Result]) -> str:
 
 
 def _cell(values: np.ndarray) -> str:
-    spread = deviation(values)
-    return f"{values.mean():.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+    centre, spread = mean(values), deviation(values)
+    return "–" if centre is None else f"{centre:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
 
 
 def _published(paper: ConfigDict, variant: str) -> str:
@@ -80,13 +92,14 @@ def _published(paper: ConfigDict, variant: str) -> str:
 
 
 def as_json(study: ConfigDict, results: Sequence[Result]) -> list[dict]:
-    """The rows with mean, deviation and the value of every run."""
+    """The rows with mean, sample deviation and the value of every run; None for what is not a number."""
     rows = []
     for row in make_rows(study, results):
         entry = {"variant": row.variant, "seeds": [result.seed for result in row.results]}
         for column in _columns(row.results):
             values = row.values(column)
-            entry[column] = {"mean": values.mean(), "deviation": deviation(values), "values": values.tolist()}
+            numbers = {"mean": mean(values), "deviation": deviation(values)}
+            entry[column] = numbers | {"values": [_finite(value) for value in values]}
         for field in ("wall_s", "cpu_s"):
             entry[field] = [getattr(result, field) for result in row.results]
         rows.append(entry)
@@ -106,7 +119,7 @@ def draw(path: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> No
         axes.set_axis_off()
     for axes, column in zip(panels, columns):
         values = [row.values(column) for row in rows]
-        means = np.array([v.mean() for v in values])
+        means = np.array([mean(v) or 0 for v in values])
         spreads = np.array([deviation(v) or 0 for v in values])
         bars = axes.barh(places, means, xerr=spreads, capsize=2, color="C0", alpha=0.7)
         axes.bar_label(bars, [_cell(v) for v in values], padding=3, fontsize=7)
@@ -122,6 +135,7 @@ def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Resul
     """Writes table.md, table.json and table.png into the folder; nothing as long as there is no result."""
     if not results:
         return
-    (folder / "table.md").write_text(format_table(study, results))
-    (folder / "table.json").write_text(json.dumps(as_json(study, results), indent=1) + "\n")
+    repeated = len({result.seed for result in results}) > 1
+    (folder / "table.md").write_text(format_table(study, results) + (f"\n{SPREAD}\n" if repeated else ""))
+    (folder / "table.json").write_text(json.dumps(as_json(study, results), indent=1, allow_nan=False) + "\n")
     draw(folder / "table.png", study, results)

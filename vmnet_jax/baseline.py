@@ -47,6 +47,7 @@ def evaluate_baseline(workdir: pathlib.Path) -> dict:
     config = load_config(workdir)
     read = SceneFolder(config.scenes, config.cache_gib)
     split = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
+    read.check(split.train + split.val)
     model = train_baseline([read(name) for name in split.train])
     names = read_label_map(read.path / "label_map.csv").names
     table = np.zeros((len(names), len(names)), np.int64)
@@ -62,8 +63,8 @@ def main(arguments: argparse.Namespace) -> None:
     print(format_summary(result))
     print(f"Logistic regression on colour and height: mean IoU {100 * result['mean_iou']:.1f} %")
     reports = sorted(workdir.glob("eval/*_val_*/report.json"), key=lambda p: p.stat().st_mtime)
-    if reports:
-        run = json.loads(reports[-1].read_text())
+    run = json.loads(reports[-1].read_text()) if reports else {"mean_iou": None}
+    if run["mean_iou"] is not None:
         points = 100 * (run["mean_iou"] - result["mean_iou"])
         print(f"VMNet, step {run['step']}: mean IoU {100 * run['mean_iou']:.1f} % ({points:+.1f} points)")
 

@@ -2,9 +2,12 @@
 
 XLA compiles once per shape, so batches share a small number of buckets. A bucket fixes the rows of all seven voxel
 levels, all seven mesh levels and the overflow lists together: one joint key, so that L levels never multiply the number
-of compilations. Neighbouring buckets differ by a factor of about 1.25.
+of compilations. Neighbouring buckets differ by a factor of about 1.25. The planned buckets continue without end, each
+1.25 times the one before: a batch that is larger than planned takes the first of these that holds it. The bucket of a
+batch therefore depends on its size and the plan alone, never on the batches before it.
 """
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -12,7 +15,9 @@ import numpy as np
 
 from kernels.device.attention import Rings
 from kernels.host import padding
-from vmnet_jax.sample import NUM_LEVELS, Sample, VertexInputs
+from preprocess.scene import Scene
+from vmnet_jax.augment import Placement
+from vmnet_jax.sample import NUM_LEVELS, Sample, VertexInputs, voxel_counts
 from vmnet_jax.scene_batch import SceneBatch, Trace, Trilinear
 
 STEP = 1.25
@@ -34,7 +39,7 @@ class Sizes(NamedTuple):
 
 
 class DoesNotFit(ValueError):
-    """A batch is larger than the largest bucket."""
+    """A batch is larger than the bucket it is to be padded to."""
 
 
 def sample_sizes(sample: Sample) -> Sizes:
@@ -44,6 +49,12 @@ def sample_sizes(sample: Sample) -> Sizes:
         tuple(len(r.ring) for r in sample.rings),
         tuple(len(r.overflow_target) for r in sample.rings),
     )
+
+
+def placed_sizes(scene: Scene, placement: Placement | None) -> Sizes:
+    """Real rows of a scene's sample in a placement (None for the unaugmented one), without making the sample."""
+    sizes = sample_sizes(scene)
+    return sizes if placement is None else sizes._replace(voxels=voxel_counts(placement.apply(scene.vertices)))
 
 
 def add_sizes(sizes: list[Sizes]) -> Sizes:
@@ -114,20 +125,38 @@ def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
     return Sizes(tuple(padded[:NUM_LEVELS]), tuple(padded[NUM_LEVELS:]), spare)
 
 
-def choose_bucket(sizes: Sizes, buckets: list[Sizes]) -> Sizes:
-    """The smallest bucket that holds a batch; raises `DoesNotFit` with the numbers if none does."""
-    for bucket in buckets:
-        if sizes.fits(bucket):
-            return bucket
-    largest = buckets[-1]
-    raise DoesNotFit(
-        f"a batch of {sizes.voxels[0]} voxels and {sizes.vertices[0]} vertices exceeds the largest bucket of "
-        f"{largest.voxels[0]} voxels and {largest.vertices[0]} vertices (all levels: {sizes} against {largest})"
-    )
+def bucket_at(number: int, buckets: list[Sizes]) -> Sizes:
+    """Number `number` of the planned buckets and those that continue them, each 1.25 times the one before.
+
+    buckets: planned, ascending, at least one.
+    """
+    beyond = number - len(buckets) + 1
+    if beyond <= 0:
+        return buckets[number]
+    return Sizes(*(tuple(_round_up(STEP**beyond * rows) for rows in part) for part in buckets[-1]))
 
 
-def collate(samples: list[Sample], bucket: Sizes) -> SceneBatch:
-    """Joins samples into one batch padded to `bucket`; NumPy arrays, ready for the device."""
+def bucket_number(sizes: Sizes, buckets: list[Sizes]) -> int:
+    """Number of the smallest bucket that holds a batch, to be given to `bucket_at`.
+
+    It is `len(buckets)` or more for a batch that is larger than planned. Every bucket of a higher number holds the
+    batch too.
+    """
+    return next(number for number in itertools.count() if sizes.fits(bucket_at(number, buckets)))
+
+
+def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None) -> SceneBatch:
+    """Joins samples into one batch padded to `bucket`; NumPy arrays, ready for the device.
+
+    num_scenes: the batch's static number of scenes; None for the number of samples. The scenes above that are empty.
+    Raises DoesNotFit, with the numbers, if the samples need more rows than the bucket has.
+    """
+    sizes, num_scenes = add_sizes([sample_sizes(s) for s in samples]), num_scenes or len(samples)
+    if not sizes.fits(bucket):
+        raise DoesNotFit(
+            f"a batch of {sizes.voxels[0]} voxels and {sizes.vertices[0]} vertices exceeds its bucket of "
+            f"{bucket.voxels[0]} voxels and {bucket.vertices[0]} vertices (all levels: {sizes} against {bucket})"
+        )
     levels, steps = range(NUM_LEVELS), range(NUM_LEVELS - 1)
     voxel_counts = [[len(s.voxels.coords[level]) for s in samples] for level in levels]
     vertex_counts = [[len(s.rings[level].ring) for s in samples] for level in levels]
@@ -157,7 +186,7 @@ def collate(samples: list[Sample], bucket: Sizes) -> SceneBatch:
         ),
         voxel_labels=padding.pad_rows([s.voxel_labels for s in samples], voxel_rows[0], fill=-1),
         vertex_count=np.array([sum(c) for c in vertex_counts], np.int32),
-        vertex_scene=tuple(_scene_ids(vertex_counts[level], vertex_rows[level]) for level in levels),
+        vertex_scene=tuple(_scene_ids(vertex_counts[level], vertex_rows[level], num_scenes) for level in levels),
         rings=rings,
         keep=keep,
         corners=tuple(
@@ -181,7 +210,7 @@ def collate(samples: list[Sample], bucket: Sizes) -> SceneBatch:
             for i in steps
         ),
         vertex_labels=padding.pad_rows([s.vertex_labels for s in samples], vertex_rows[0], fill=-1),
-        num_scenes=len(samples),
+        num_scenes=num_scenes,
         vertex_features=padding.pad_rows([s.vertex_features for s in samples], vertex_rows[0]) if at_vertices else None,
         near=tuple(tables for tables, _ in near),
         near_keep=tuple(kept for _, kept in near),
@@ -220,8 +249,8 @@ def empty_batch(features: int, vertices: VertexInputs | None = None) -> SceneBat
     )
 
 
-def _scene_ids(counts: list[int], rows: int) -> np.ndarray:
-    ids = np.full(rows, len(counts), np.int32)
+def _scene_ids(counts: list[int], rows: int, num_scenes: int) -> np.ndarray:
+    ids = np.full(rows, num_scenes, np.int32)
     ids[: sum(counts)] = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     return ids
 

@@ -23,6 +23,7 @@ PUBLISHED = ("vmnet", "scalar")
 """The model and operator of the original program."""
 MODELS = ("vmnet", "euclidean", "geodesic", "baseline", "baseline_intra", "dcm")
 WITHOUT_ATTENTION = ("euclidean", "baseline", "dcm")
+WITHOUT_LAYER_NORM = ("euclidean", "dcm")
 
 
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:

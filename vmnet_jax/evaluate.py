@@ -17,7 +17,7 @@ from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from vmnet_jax.build import build_model, vertex_inputs
 from vmnet_jax.data import SceneFolder, read_split
-from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
+from vmnet_jax.inference import SCENES_PER_BATCH, fitting_batches, make_forward, scene_scores, warn_of_single_scenes
 from vmnet_jax.metrics import confusion
 from vmnet_jax.report import format_summary, scene_figures, summary, write_report
 from vmnet_jax.restore import load_run
@@ -37,8 +37,11 @@ def evaluate(
     max_voxels: int = 0,
     allow_missing: bool = False,
     pages: int = 20,
+    scenes_per_batch: int = 1,
 ) -> tuple[dict, np.ndarray]:
     """Evaluates a run on its validation (or training) scenes and writes `eval/step_S_SPLIT_votes_V/` into the workdir.
+
+    With `scenes_per_batch` of N above 1 the folder's name ends with `_batches_of_N`.
 
     Args:
       step: "last", "best" or a step's number.
@@ -48,12 +51,16 @@ def evaluate(
       max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
       allow_missing: leave out scenes of the lists that are not in the folder.
       pages: how many scenes, from the first on, get a page and a row of the contact sheet.
+      scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
+        `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
 
     Returns:
       the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
     """
     if votes < 1:
         raise UserError(f"votes is {votes}, it must be at least 1")
+    if scenes_per_batch < 1:
+        raise UserError(f"scenes_per_batch is {scenes_per_batch}, it must be at least 1")
     if pages < 0:
         raise UserError(f"pages is {pages}, it must be at least 0")
     run = load_run(workdir, step)
@@ -61,7 +68,9 @@ def evaluate(
     check_platform(config.platform)
     read = SceneFolder(scenes or config.scenes, config.cache_gib)
     lists = read_split(read.path, config.train_list, config.val_list, config.val_fraction, allow_missing)
-    names = {"train": lists.train, "val": lists.val, "all": sorted(lists.train + lists.val)}[split]
+    names = {"train": lists.train, "val": lists.val, "all": sorted({*lists.train, *lists.val})}[split]
+    if not names:
+        raise UserError(f"{read.path} has no scenes of the split {split}")
     read.check_params(names, run.params)
     label_names = run.label_map.names
     forward = make_forward(build_model(config, len(label_names)))
@@ -77,16 +86,20 @@ def evaluate(
         max_buckets=max_buckets,
         seed=config.seed,
         vertices=vertex_inputs(config),
+        votes=votes,
+        scenes_per_batch=scenes_per_batch,
     )
-    folder = report_folder(workdir, run.step, split, votes)
+    warn_of_single_scenes(config, scenes_per_batch)
+    folder = report_folder(workdir, run.step, split, votes, scenes_per_batch)
     title = f"{SPLITS[split]}, step {run.step}, {votes} vote{'s' if votes > 1 else ''}"
     views = SceneViews(folder, title, run.label_map, pages)
     scored = scene_scores(forward, variables, batches, pieces, votes)
     tables = [_score(read(names[index]), names[index], scores / votes, views) for index, scores in scored]
     views.close()
     table = sum(tables, np.zeros((len(label_names), len(label_names)), np.int64))
-    by_scene = [{"name": name, **scene_figures(one)} for name, one in zip(names, tables)]
-    result = {"step": run.step, "split": split, "votes": votes, "scenes": names, **summary(table, label_names)}
+    by_scene = [{"name": name, **scene_figures(one)} for name, one in zip(names, tables, strict=True)]
+    result = {"step": run.step, "split": split, "votes": votes, "scenes_per_batch": scenes_per_batch, "scenes": names}
+    result |= summary(table, label_names)
     result["by_scene"] = by_scene
     write_report(folder, result, table, label_names)
     return result, table
@@ -100,9 +113,12 @@ def _score(scene: Scene, name: str, scores: np.ndarray, views: SceneViews) -> np
     return table
 
 
-def report_folder(workdir: str | pathlib.Path, step: int, split: str, votes: int) -> pathlib.Path:
-    """Where an evaluation's report lies."""
-    return pathlib.Path(workdir) / "eval" / f"step_{step}_{split}_votes_{votes}"
+def report_folder(
+    workdir: str | pathlib.Path, step: int, split: str, votes: int, scenes_per_batch: int = 1
+) -> pathlib.Path:
+    """Where an evaluation's report is saved."""
+    batches = "" if scenes_per_batch == 1 else f"_batches_of_{scenes_per_batch}"
+    return pathlib.Path(workdir) / "eval" / f"step_{step}_{split}_votes_{votes}{batches}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
     parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger scenes; 0: what the memory holds")
     parser.add_argument("--pages", type=natural, default=20, help="scenes with a page and a row of the contact sheet")
+    parser.add_argument("--scenes_per_batch", type=positive, default=1, help=SCENES_PER_BATCH)
     parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
     return parser
 
@@ -129,9 +146,11 @@ def main(arguments: argparse.Namespace) -> None:
         max_voxels=arguments.max_voxels,
         allow_missing=arguments.allow_missing,
         pages=arguments.pages,
+        scenes_per_batch=arguments.scenes_per_batch,
     )
     print(format_summary(result))
-    folder = report_folder(arguments.workdir, result["step"], result["split"], result["votes"])
+    parts = (result[key] for key in ("step", "split", "votes", "scenes_per_batch"))
+    folder = report_folder(arguments.workdir, *parts)
     print(f"Report and confusion: {folder}")
     if arguments.pages:
         shown, scenes = min(arguments.pages, len(result["scenes"])), len(result["scenes"])

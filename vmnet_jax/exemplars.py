@@ -118,7 +118,7 @@ def analyse(
     report |= make_report(dense, levels, truth, run.label_map.names)
     output = pathlib.Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "exemplars.json").write_text(json.dumps(report, indent=1) + "\n")
+    (output / "exemplars.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     draw_by_class(output / "by_class.png", report)
     pruned = modal_labels(levels[pruning.sparsities.index(shown)].labels, len(run.label_map.names))
     ends = np.cumsum([len(read(name).labels) for name in names])[:-1]

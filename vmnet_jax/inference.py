@@ -7,17 +7,21 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from preprocess.scene import Scene
 from trainlib import parallel
 from trainlib.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.prefetch import prefetch
 from vmnet_jax.batching import Sizes
-from vmnet_jax.data import EvaluationBatches
+from vmnet_jax.build import WITHOUT_LAYER_NORM
+from vmnet_jax.data import EvaluationBatches, votes_of
 from vmnet_jax.metrics import confusion
 from vmnet_jax.tiling import Pieces
 
 LOADER_THREADS = 2
+SCENES_PER_BATCH = "scenes the network sees together; matters where config.layer_norm_scope is 'batch' (original: 8)"
+"""Help of the flag."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +65,8 @@ def fitting_batches(
       max_voxels: voxels of level 0 that a pass may have; 0 asks the compiler whether the largest pass fits the device.
       known: buckets that are compiled and fit, with what a pass of them needs: they are taken again where they serve,
         and not asked about; grows.
-      how: further arguments of `EvaluationBatches`.
+      how: further arguments of `EvaluationBatches`. Its `votes` should be those that the scenes will be seen in, so
+        that the largest pass is known.
     """
     known = {} if known is None else known
     pieces = Pieces(read, names, max_voxels, "--max_voxels")
@@ -72,16 +77,30 @@ def fitting_batches(
     if needed.total <= there:
         known[batches.buckets[-1]] = needed
         return batches, pieces
-    limit = int(0.9 * batches.buckets[-1].voxels[0] * there / needed.total)
+    limit = int(0.9 * _most_voxels(read, names) * there / needed.total)
     pieces = Pieces(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
     return EvaluationBatches(pieces, pieces.names, known=known, **how), pieces
+
+
+def _most_voxels(read: Callable[[str], Scene], names: list[str]) -> int:
+    """Voxels of the largest scene at level 0, as it lies."""
+    return max(len(read(name).voxels.coords[0]) for name in names)
+
+
+def warn_of_single_scenes(config: ConfigDict, scenes_per_batch: int) -> None:
+    """Logs it if a network that normalises over its whole batch sees each scene alone, unlike in its training."""
+    normalised = config.layer_norm_scope == "batch" and config.get("model", "vmnet") not in WITHOUT_LAYER_NORM
+    if normalised and scenes_per_batch == 1 < config.batch_size:
+        text = (
+            "The network normalises over the scenes of a batch (config.layer_norm_scope). It was trained on %d scenes "
+        )
+        _log.warning(text + "together and sees each alone here; see --scenes_per_batch", config.batch_size)
 
 
 def pass_memory(forward: Callable, variables: dict, batches: EvaluationBatches) -> StepMemory:
     """What a pass of the largest bucket needs; compiles it, which is logged."""
     bucket = batches.buckets[-1]
-    largest = max(range(len(batches.sizes)), key=lambda i: batches.buckets.index(batches.bucket(i)))
-    arrays = parallel.stack(batches([(largest, 0)] * parallel.num_local_devices()))
+    arrays = parallel.stack([batches.largest()] * parallel.num_local_devices())
     text = "Compiling a pass of %d voxels and %d vertices; this may take a minute, and is kept for the next time"
     _log.info(text, bucket.voxels[0], bucket.vertices[0])
     return step_memory(forward, variables, arrays)
@@ -102,7 +121,7 @@ def scene_scores(
       variables: replicated over the local devices.
       batches: of the pieces.
       votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
-      after_pass: called when a piece has been seen in one placement, for progress bars.
+      after_pass: called when a group of pieces has been seen in one placement, for progress bars.
     """
     joined = None
     for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass):
@@ -125,27 +144,29 @@ def _piece_scores(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(name, summed logits of its vertices) of every piece, in order."""
     devices = parallel.num_local_devices()
-    first_vote = 0 if votes == 1 else 1
-    tasks = [(index, first_vote + v) for index in range(len(batches.names)) for v in range(votes)]
+    tasks = [(group, vote) for group in range(len(batches.groups)) for vote in votes_of(votes)]
     chunks = [tasks[i : i + devices] for i in range(0, len(tasks), devices)]
 
     def load(number: int):
         chunk = chunks[number]
         return parallel.stack(batches(chunk + chunk[:1] * (devices - len(chunk))))
 
-    total, done = None, 0
+    totals, done = {}, 0
     with prefetch(load, 0, len(chunks), workers=LOADER_THREADS, depth=LOADER_THREADS) as loaded:
         for chunk, batch in zip(chunks, loaded):
             logits = np.asarray(jax.device_get(forward(variables, batch)), np.float32)
-            for (index, _), one in zip(chunk, logits):
-                name = batches.names[index]
-                scores = file_vertex_scores(pieces(name), one)
-                total = scores if total is None else total + scores
+            for (group, _), one in zip(chunk, logits):
+                start = 0
+                for name in (batches.names[index] for index in batches.groups[group]):
+                    scene = pieces(name)
+                    scores = file_vertex_scores(scene, one[start:])
+                    totals[name] = totals[name] + scores if name in totals else scores
+                    start += len(scene.level_vertices[0])
                 done += 1
                 after_pass()
                 if done == votes:
-                    yield name, total
-                    total, done = None, 0
+                    yield from totals.items()
+                    totals, done = {}, 0
 
 
 def evaluate_scenes(

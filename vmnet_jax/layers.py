@@ -83,6 +83,9 @@ class TransposedConv(nn.Module):
 class MaskedBatchNorm(nn.Module):
     """Batch normalisation over the real rows; as torch's, the running variance is the unbiased one.
 
+    A batch without any row leaves the running statistics as they are, one of a single row the running variance: it has
+    no unbiased variance (torch refuses such a batch).
+
     Attributes:
         momentum: weight of the new statistics in the running ones (torch's convention, 0.1).
         epsilon: added to the variance.
@@ -114,8 +117,8 @@ class MaskedBatchNorm(nn.Module):
             mean, var, rows = jax.lax.stop_gradient(moments)
             if not self.is_initializing():
                 unbiased = var * rows / jnp.maximum(rows - 1, 1)
-                running_mean.value += self.momentum * (mean - running_mean.value)
-                running_var.value += self.momentum * (unbiased - running_var.value)
+                running_mean.value += jnp.where(rows > 0, self.momentum * (mean - running_mean.value), 0)
+                running_var.value += jnp.where(rows > 1, self.momentum * (unbiased - running_var.value), 0)
         else:
             gain = jax.lax.rsqrt(running_var.value + self.epsilon) * scale
             y = (wide - running_mean.value) * gain + bias

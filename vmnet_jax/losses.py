@@ -19,12 +19,18 @@ def cross_entropy_sums(
 
     Returns:
         Two scalars, at least float32; their quotient is torch's weighted mean.
+
+    Raises:
+        ValueError: `class_weights` is not of shape [K].
     """
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     chosen = labels[:, None] == jnp.arange(logits.shape[-1])
     weights = chosen.astype(logits.dtype)
     if class_weights is not None:
-        weights = weights * jnp.asarray(class_weights, logits.dtype)
+        class_weights = jnp.asarray(class_weights, logits.dtype)
+        if class_weights.shape != logits.shape[-1:]:
+            raise ValueError(f"class_weights of shape {class_weights.shape} for {logits.shape[-1]} classes")
+        weights = weights * class_weights
     return -(weights * jax.nn.log_softmax(logits)).sum(), weights.sum()
 
 

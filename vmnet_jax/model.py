@@ -77,8 +77,10 @@ class VMNet(nn.Module):
 class EuclideanNetwork(nn.Module):
     """The voxel U-Net alone (SparseConvNet, MinkowskiUNet); attributes as in `VMNet`.
 
-    A vertex takes the trilinear read-out of the voxels' logits. The head is linear and the weights sum to one, so this
-    equals the head on the read-out of the features before it.
+    A vertex takes the trilinear read-out of the voxels' logits. The head is linear, so this equals the head on the
+    read-out of the features before it wherever the weights sum to one. They do not, as in the original, for a vertex
+    none of whose eight voxels is occupied: its logits are zero, so that it gets class 0. For a vertex whose occupied
+    voxels have weights of 1e-6 in all or less, the sum stays below one by the 1e-8 in its denominator.
     """
 
     num_classes: int = 20

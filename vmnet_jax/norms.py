@@ -34,7 +34,7 @@ def masked_batch_norm(
 
     Returns:
       y [N, C], other rows zero, and (mean [C], biased variance [C], number of rows []) over all devices, through which
-      no gradient flows. Reverse mode only.
+      no gradient flows; mean and variance are 0 where there are no rows. Reverse mode only.
     """
     return _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu)[0]
 
@@ -42,7 +42,8 @@ def masked_batch_norm(
 def _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu):
     """The sums run over x - shift, where shift is the mean up to rounding: the mean that is left is exact to the last
     digits and the variance does not cancel."""
-    rows = jnp.maximum(psum(jnp.sum(real), axis_name), 1).astype(x.dtype)
+    count = psum(jnp.sum(real), axis_name).astype(x.dtype)
+    rows = jnp.maximum(count, 1)
     shift = psum(jnp.where(real, x, 0).sum(0), axis_name) / rows
     rest = jnp.where(real, x - shift, 0)
     mean, square = psum((rest.sum(0), jnp.square(rest).sum(0)), axis_name)
@@ -52,7 +53,7 @@ def _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu):
     gain = rate * scale
     y = _rectify(rest * gain + (bias - mean * gain), relu)
     centre = shift + mean
-    return (jnp.where(real, y, 0), (centre, var, rows)), (x, scale, bias, real, centre, rate, rows)
+    return (jnp.where(real, y, 0), (centre, var, count)), (x, scale, bias, real, centre, rate, rows)
 
 
 def _batch_norm_backward(epsilon, axis_name, relu, saved, cotangents):

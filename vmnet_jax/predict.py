@@ -11,7 +11,7 @@ import logging
 import pathlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,16 +52,19 @@ class Plan(NamedTuple):
     @property
     def passes(self) -> int:
         """Forward passes, over all tiles and votes."""
-        return len(self.batches.names) * self.votes
+        return len(self.batches.groups) * self.votes
 
 
 class Predictor:
     """A trained network ready for meshes. A mesh that is much like an earlier one in size needs no compilation."""
 
-    def __init__(self, run: TrainedRun, max_voxels: int = 0):
-        """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds."""
+    def __init__(self, run: TrainedRun, max_voxels: int = 0, scenes_per_batch: int = 1):
+        """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
+
+        scenes_per_batch: scenes of `predict_scenes` that the network sees together.
+        """
         check_platform(run.config.platform)
-        self._max_voxels = max_voxels
+        self._max_voxels, self.scenes_per_batch = max_voxels, scenes_per_batch
         self._known: dict[Sizes, StepMemory | None] = {}
         self.run, self.label_map = run, run.label_map
         self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
@@ -77,18 +80,22 @@ class Predictor:
 
     def predict_scene(self, scene: Scene, votes: int = 1) -> Prediction:
         """Labels the vertices of a scene that was built with the run's preprocessing."""
-        return self.carry_out(self.plan(scene, votes))
+        return self.predict_scenes([scene], votes)[0]
 
-    def plan(self, scene: Scene, votes: int = 1) -> Plan:
-        """In one pass or in tiles; compiles where it takes the compiler to know that the scene fits the memory."""
+    def predict_scenes(self, scenes: Sequence[Scene], votes: int = 1) -> list[Prediction]:
+        """Labels scenes of different names, `scenes_per_batch` consecutive ones of them in each batch."""
+        return self.carry_out(self.plan(scenes, votes))
+
+    def plan(self, scenes: Sequence[Scene], votes: int = 1) -> Plan:
+        """In whole scenes or in tiles; compiles where it takes the compiler to know that they fit the memory."""
         if votes < 1:
             raise UserError(f"votes is {votes}, it must be at least 1")
-        config = self.run.config
+        config, named = self.run.config, {scene.name: scene for scene in scenes}
         batches, pieces = fitting_batches(
             self._forward,
             self._variables,
-            lambda name: scene,
-            [scene.name],
+            named.__getitem__,
+            [scene.name for scene in scenes],
             self._max_voxels,
             self._known,
             features=tuple(config.features),
@@ -96,6 +103,8 @@ class Predictor:
             max_buckets=1,
             seed=config.seed,
             vertices=vertex_inputs(config),
+            votes=votes,
+            scenes_per_batch=self.scenes_per_batch,
         )
         self._known.setdefault(batches.buckets[-1], None)
         return Plan(batches, pieces, votes)
@@ -107,17 +116,22 @@ class Predictor:
             self._known[bucket] = pass_memory(self._forward, self._variables, plan.batches)
         return self._known[bucket]
 
-    def carry_out(self, plan: Plan, after_pass: Callable[[], object] = lambda: None) -> Prediction:
-        """The passes of a plan; after_pass is called after each of them."""
-        (result,) = scene_scores(self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass)
-        classes = result.scores.argmax(1).astype(np.int32)
-        probability = class_probabilities(result.scores, plan.votes).max(1)
-        return Prediction(classes, probability, result.scores, plan.votes)
+    def carry_out(self, plan: Plan, after_pass: Callable[[], object] = lambda: None) -> list[Prediction]:
+        """The passes of a plan, a prediction for each of its scenes; after_pass is called after each pass."""
+        scored = scene_scores(self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass)
+        return [_prediction(scores, plan.votes) for _, scores in scored]
 
 
-def load(workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int = 0) -> Predictor:
-    """The trained network of a workdir; step is "last", "best" or a number. max_voxels: see `Predictor`."""
-    return Predictor(load_run(workdir, step), max_voxels)
+def _prediction(scores: np.ndarray, votes: int) -> Prediction:
+    """Of summed logits float32 [V, K]."""
+    return Prediction(scores.argmax(1).astype(np.int32), class_probabilities(scores, votes).max(1), scores, votes)
+
+
+def load(
+    workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int = 0, scenes_per_batch: int = 1
+) -> Predictor:
+    """The trained network of a workdir; step is "last", "best" or a number. The others are those of `Predictor`."""
+    return Predictor(load_run(workdir, step), max_voxels, scenes_per_batch)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -198,14 +212,14 @@ def _predict(
     """Says what is going to be done and what it takes, and does it, with a bar for many passes."""
     vertices, voxels = len(scene.vertices), len(scene.voxels.coords[0])
     _log.info("%s: %d vertices, %d voxels", path, vertices, voxels)
-    plan = predictor.plan(scene, votes)
+    plan = predictor.plan([scene], votes)
     rounds = -(-plan.passes // parallel.num_devices())
     expected = expect(vertices, voxels, plan.passes, rounds, predictor.memory(plan), speed, preparation_s)
     _log.info("  expected: %s", expected)
     if expected.host > host_memory():
         _log.warning("  warning: that is more memory than there is. Cut the mesh into parts, or make it coarser.")
     with tqdm(total=plan.passes, unit="pass", leave=False, disable=plan.passes < 4) as bar:
-        return predictor.carry_out(plan, bar.update)
+        return predictor.carry_out(plan, bar.update)[0]
 
 
 def _shares(classes: np.ndarray, label_map: LabelMap) -> str:

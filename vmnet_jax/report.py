@@ -15,13 +15,14 @@ MOST_NUMBERED = 25  # classes; the numbers of more would not fit their cells
 def summary(table: np.ndarray, names: list[str]) -> dict:
     """Mean IoU, accuracy, and IoU, recall and vertex count by class, of a confusion int64 [K predicted, K true].
 
-    A class that is neither predicted nor present has IoU None and stays out of the mean.
+    A class that is neither predicted nor present has IoU None and stays out of the mean. Without a labelled vertex
+    both means are None.
     """
     iou, mean_iou = iou_from_confusion(table)
     true, right = table.sum(0), np.diag(table)
     return {
-        "mean_iou": mean_iou,
-        "accuracy": accuracy(table),
+        "mean_iou": mean_iou if table.any() else None,
+        "accuracy": accuracy(table) if table.any() else None,
         "classes": [
             {
                 "name": name,
@@ -48,19 +49,29 @@ def format_summary(result: dict) -> str:
     for c in result["classes"]:
         iou, recall = ("    --" if x is None else f"{100 * x:6.1f}" for x in (c["iou"], c["recall"]))
         lines.append(f"{c['name']:{width}}  {iou}  {recall}  {c['vertices']:9d}")
-    lines.append(f"mean IoU {100 * result['mean_iou']:.1f} %, accuracy {100 * result['accuracy']:.1f} %")
+    if result["mean_iou"] is None:
+        lines.append("no vertex has a label: no mean IoU, no accuracy")
+    else:
+        lines.append(f"mean IoU {100 * result['mean_iou']:.1f} %, accuracy {100 * result['accuracy']:.1f} %")
     return "\n".join(lines)
 
 
 def write_report(folder: pathlib.Path, result: dict, table: np.ndarray, names: list[str]) -> None:
-    """Writes report.json, confusion.csv (rows predicted, columns true) and confusion.png into `folder`."""
+    """Writes report.json, confusion.csv (rows predicted, columns true) and confusion.png into `folder`.
+
+    Without a labelled vertex there is no picture.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(result, indent=1))
+    (folder / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False))
     with open(folder / "confusion.csv", "w", newline="") as f:
         writer = csv.writer(f)
         writer.writerow(["predicted \\ true", *names])
         writer.writerows([name, *row] for name, row in zip(names, table.tolist()))
-    draw_confusion(folder / "confusion.png", table, names)
+    picture = folder / "confusion.png"
+    if table.any():
+        draw_confusion(picture, table, names)
+    else:
+        picture.unlink(missing_ok=True)
 
 
 def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> None:

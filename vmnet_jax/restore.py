@@ -40,35 +40,52 @@ def write_inputs(workdir: pathlib.Path, params: dict, label_map: LabelMap) -> No
     """Keeps the label map and the preprocessing parameters beside the checkpoints."""
     write_label_map(workdir / LABEL_MAP, label_map)
     partial = workdir / (PREPROCESSING + ".partial")
-    partial.write_text(json.dumps(params, indent=1, sort_keys=True))
+    partial.write_text(json.dumps(params, indent=1, sort_keys=True, allow_nan=False))
     os.replace(partial, workdir / PREPROCESSING)
 
 
-def initial_weights(workdir: str | pathlib.Path, state: TrainState) -> TrainState:
+def initial_weights(workdir: str | pathlib.Path, state: TrainState, label_map: LabelMap | None = None) -> TrainState:
     """A fresh state with the weights of another run (its last checkpoint), for fine-tuning.
 
-    Where the numbers of classes differ, the two classifiers stay as they are in `state`.
+    The two classifiers are taken only if the other run has the same classes, by name and order. Otherwise they stay as
+    they are in `state`. Without `label_map`, the classes of `state`, or without the other run's map only the numbers of
+    classes are compared.
 
     Raises:
       UserError: a table of all other arrays that differ in name or shape.
     """
+    workdir = pathlib.Path(workdir)
     load_config(workdir)
-    with CheckpointStore(pathlib.Path(workdir) / "checkpoints") as store:
+    with CheckpointStore(workdir / "checkpoints") as store:
         tree, step = store.read()
     found = {name: flatten_dict(tree.get(name, {})) for name in ("params", "batch_stats")}
     own = {name: flatten_dict(getattr(state, name)) for name in ("params", "batch_stats")}
-    heads = {path for path in own["params"] if is_head(path)}
-    fresh = {
-        path for path in heads & found["params"].keys() if found["params"][path].shape != own["params"][path].shape
-    }
+    heads = {path for path in own["params"] if is_head(path)} & found["params"].keys()
+    fresh = {path for path in heads if found["params"][path].shape != own["params"][path].shape}
+    others = _other_classes(workdir, label_map)
+    if others:
+        fresh = heads
     for name in own:
         shapes = {"/".join(path): leaf.shape for path, leaf in own[name].items() if path not in fresh}
         there = {"/".join(path): leaf for path, leaf in found[name].items() if path not in fresh}
         require_weights(f"{workdir} (step {step})", shapes, there, unused=lambda _: False)
         own[name] |= {path: leaf for path, leaf in found[name].items() if path not in fresh}
     kept = "all of its weights" if not fresh else "its weights but for the classifiers, whose classes are others"
-    _log.info("Beginning with %s, step %d: %s%s", workdir, step, kept, _seen(pathlib.Path(workdir)))
+    _log.info("Beginning with %s, step %d: %s%s%s", workdir, step, kept, others, _seen(workdir))
     return state.replace(**{name: unflatten_dict(arrays) for name, arrays in own.items()})
+
+
+def _other_classes(workdir: pathlib.Path, label_map: LabelMap | None) -> str:
+    """How the classes of another run differ from these, for the log; "" where they do not or where it is not known."""
+    path = workdir / LABEL_MAP
+    if label_map is None or not path.is_file():
+        return ""
+    theirs = read_label_map(path).names
+    if theirs == label_map.names:
+        return ""
+    pairs = [f"{there}, here {here}" for there, here in zip(theirs, label_map.names) if there != here]
+    first = f"; the first that differs is there {pairs[0]}" if pairs else ""
+    return f" ({len(theirs)} classes there, {len(label_map.names)} here{first})"
 
 
 def _seen(workdir: pathlib.Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from kernels.host.radius import radius_graph
 from kernels.host.rings import RingTable
 from kernels.host.trilinear import trilinear_table
-from kernels.host.voxels import VoxelPyramid, build_hash, build_pyramid, unique_voxels
+from kernels.host.voxels import VoxelPyramid, build_hash, build_pyramid, downsample, unique_voxels
 from vmnet_jax.augment import Placement, fixed_placement
 from vmnet_jax.edge_sampling import all_edges, keep_mask
 
@@ -121,6 +121,14 @@ def make_sample(
         near=near,
         near_keep=near_keep,
     )
+
+
+def voxel_counts(points: np.ndarray) -> tuple[int, ...]:
+    """Occupied voxels at each of the seven levels, of points float64 [V, 3] in voxel units."""
+    coords = [unique_voxels(points).coords]
+    for _ in range(NUM_LEVELS - 1):
+        coords.append(downsample(coords[-1])[0])
+    return tuple(map(len, coords))
 
 
 def vertex_features(scene, names: tuple[str, ...], placement: Placement) -> np.ndarray:

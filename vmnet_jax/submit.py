@@ -12,7 +12,7 @@ import argparse
 import os
 import pathlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from preprocess.sources import read_split
 from trainlib.command import positive, run_command
 from trainlib.errors import UsageError, UserError
 from vmnet_jax.data import SceneFolder
+from vmnet_jax.inference import SCENES_PER_BATCH, warn_of_single_scenes
 from vmnet_jax.predict import Predictor, load
 
 _LISTED = 8
@@ -40,27 +41,38 @@ def write_submission(
       votes: random placements whose logits are summed.
 
     Raises:
-      UserError: scenes that are missing, a label map of other ids, or what `check_submission` finds.
+      UserError: scenes that are missing or were preprocessed with other parameters than the network's, a label map of
+        other ids, or what `check_submission` finds.
     """
     allowed = set(scannet20().ids)
     foreign = sorted(set(predictor.label_map.ids) - allowed)
     if foreign:
         raise UserError(f"the network's label map has the ids {foreign}, which are none of ScanNet's {sorted(allowed)}")
     _require_scenes(read, names)
+    read.check_params(names, predictor.run.params, labels=False)
     output = pathlib.Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
     ids, counts = np.asarray(predictor.label_map.ids), {}
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in tqdm(names, unit="scene"):
-                classes = predictor.predict_scene(read(name), votes).classes
+            for name, classes in tqdm(_classes(predictor, read, names, votes), total=len(names), unit="scene"):
                 counts[name] = len(classes)
                 archive.writestr(f"{name}.txt", "".join(f"{i}\n" for i in ids[classes]))
         check_submission(part, counts)
         os.replace(part, output)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _classes(
+    predictor: Predictor, read: SceneFolder, names: Sequence[str], votes: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, class int32 [V] of every vertex), as many scenes read at once as the network sees together."""
+    for start in range(0, len(names), predictor.scenes_per_batch):
+        part = names[start : start + predictor.scenes_per_batch]
+        for name, prediction in zip(part, predictor.predict_scenes([read(name) for name in part], votes)):
+            yield name, prediction.classes
 
 
 def _require_scenes(read: SceneFolder, names: Sequence[str]) -> None:
@@ -131,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", metavar="ZIP", help="only check this zip")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
     parser.add_argument("--votes", type=positive, default=8, help="random placements whose logits are summed")
+    parser.add_argument("--scenes_per_batch", type=positive, default=1, help=SCENES_PER_BATCH)
     return parser
 
 
@@ -143,7 +156,9 @@ def main(arguments: argparse.Namespace) -> None:
         _require_scenes(read, names)
         check_submission(arguments.check, {name: len(read(name).vertices) for name in names})
     else:
-        write_submission(load(arguments.workdir, arguments.step), read, names, arguments.output, arguments.votes)
+        predictor = load(arguments.workdir, arguments.step, scenes_per_batch=arguments.scenes_per_batch)
+        warn_of_single_scenes(predictor.run.config, arguments.scenes_per_batch)
+        write_submission(predictor, read, names, arguments.output, arguments.votes)
     print(f"{arguments.check or arguments.output}: valid, {len(names)} scenes")
 
 

@@ -38,10 +38,12 @@ class Piece(NamedTuple):
 class Pieces:
     """piece name -> scene: whole scenes where they have at most `max_voxels` voxels at level 0, tiles of the others.
 
-    max_voxels: 0 for no limit. limit: what set it, for the log.
+    names: each once, ValueError otherwise. max_voxels: 0 for no limit. limit: what set it, for the log.
     """
 
     def __init__(self, read: Callable[[str], Scene], names: list[str], max_voxels: int = 0, limit: str = ""):
+        if len(set(names)) < len(names):
+            raise ValueError(f"scenes are named twice: {sorted({name for name in names if names.count(name) > 1})}")
         self._read, self.scenes = read, list(names)
         self.pieces: dict[str, Piece] = {}
         for index, name in enumerate(names):

@@ -5,9 +5,11 @@ The same command resumes an interrupted run, and the resumed run equals the unin
 
 import contextlib
 import logging
+import math
 import pathlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +29,9 @@ from trainlib.saver import RunSaver, restore_newest
 from trainlib.stop import StopRequest
 from trainlib.window import MetricWindow
 from trainlib.workdir import open_workdir, require_settings
-from vmnet_jax.batching import Sizes
+from vmnet_jax.batching import Sizes, bucket_at
 from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_state, vertex_inputs
-from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read_split
+from vmnet_jax.data import Batch, EvaluationBatches, SceneFolder, TrainingBatches, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward
 from vmnet_jax.metrics import accuracy, iou_from_confusion
 from vmnet_jax.restore import initial_weights, trained_params, write_inputs
@@ -55,6 +57,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             missing = flags.FLAGS.is_parsed() and _ALLOW_MISSING.value
             split = read_split(read.path, config.train_list, config.val_list, config.val_fraction, missing)
             _log.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
+            _check_classes(config, read)
             params = read.check(split.train + split.val, trained_params(workdir))
             folder.check_data({"train": read.sources(split.train), "val": read.sources(split.val)})
             batches = _training_batches(config, read, split.train)
@@ -71,7 +74,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             elif config.heads_only and not config.init_from:
                 _log.warning("config.heads_only without init_from: only the classifiers of a random network learn")
             elif config.init_from:
-                state = initial_weights(config.init_from, state)
+                state = initial_weights(config.init_from, state, read.label_map)
             folder.keep_config()
             if processes.is_first():
                 write_inputs(workdir, params, read.label_map)
@@ -83,6 +86,23 @@ def _check_numbers(config: ConfigDict) -> None:
     for key in ("batch_size", "max_buckets", "loader_threads", "num_steps", "keep_checkpoints"):
         if config[key] < 1:
             raise UserError(f"config.{key} is {config[key]}, it must be at least 1")
+
+
+def _check_classes(config: ConfigDict, read: SceneFolder) -> None:
+    """Raises UserError if there is nothing to tell apart, or if the class weights are of other classes."""
+    names, weights = read.label_map.names, config.class_weights
+    if len(names) < 2:
+        raise UserError(
+            f"{read.path / 'label_map.csv'} has one class, {names[0]!r}: a network that learns it is always right and "
+            "tells nothing apart. Preprocess the meshes again with a --label_map of at least two classes."
+        )
+    if len(weights) not in (0, len(names)):
+        raise UserError(
+            f"config.class_weights has {len(weights)} weights, but {read.path / 'label_map.csv'} has {len(names)} "
+            "classes; give a weight for each, in the map's order, or none"
+        )
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or (len(weights) and not any(weights)):
+        raise UserError(f"config.class_weights is {tuple(weights)}; weights are 0 or more, and one is above 0")
 
 
 def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -> TrainingBatches:
@@ -153,11 +173,17 @@ def _train_step(config: ConfigDict, num_classes: int) -> Callable:
     return parallel.pmap_step(step, donate_argnums=(0,))
 
 
-def _growth(bucket: Sizes, largest: Sizes) -> float:
-    """Rows of the largest bucket by those of this one."""
-    return max(
-        b / a for a, b in zip(bucket.voxels[:1] + bucket.vertices[:1], largest.voxels[:1] + largest.vertices[:1])
-    )
+def _check_bucket(batch: Batch, planned: list[Sizes], train_step: Callable, state: TrainState, arrays: Any) -> None:
+    """Compiles the step for a batch of a new bucket, and logs what it needs.
+
+    The largest batch is taken to be the first that is larger than planned, and to grow as its rows at level 0.
+    """
+    bucket, largest = batch.bucket, bucket_at(len(planned), planned)
+    if bucket not in planned:
+        _log.info("A larger batch than planned, of the scenes %s: one more compilation", ", ".join(batch.names))
+    size = f"{bucket.voxels[0]} voxels and {bucket.vertices[0]} vertices"
+    growth = max(1.0, largest.voxels[0] / bucket.voxels[0], largest.vertices[0] / bucket.vertices[0])
+    check_memory(train_step, state, arrays, what=size, remedy=SMALLER, growth=growth)
 
 
 def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classes) -> TrainState:
@@ -191,9 +217,7 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
             new = batch.bucket not in compiled
             with saver.interruptible(step, state, "compiling a step") if new else contextlib.nullcontext():
                 if new:
-                    growth = _growth(batch.bucket, batches.buckets[-1])
-                    size = f"{batch.bucket.voxels[0]} voxels and {batch.bucket.vertices[0]} vertices"
-                    check_memory(train_step, state, arrays, what=size, remedy=SMALLER, growth=growth)
+                    _check_bucket(batch, batches.buckets, train_step, state, arrays)
                     compiled.add(batch.bucket)
                 state, metrics = train_step(state, arrays)
             window.add(step, f"scenes {', '.join(batch.names)}", jax.tree.map(lambda x: x[0], metrics))

@@ -6,12 +6,15 @@ from kernels.host.hashing import neighbour_table
 from kernels.host.jit import compiled
 from kernels.host.rings import RingTable, ring_table, rings_from_edges
 
+CELL_MARGIN = 1e-6
+"""Of a cell beyond the radius. Quotients up to 2**21 cells are rounded by less than 1e-9."""
+
 
 def radius_graph(points: np.ndarray, radius: float, width: int, rng: np.random.Generator) -> RingTable:
     """Joins every two points within `radius` as long as both have fewer than `width` neighbours.
 
     Pairs are taken in random order, so that a point with more neighbours keeps a random part of them, and the graph is
-    symmetric: no table entry overflows. Candidates come from a grid of cells of the radius' size.
+    symmetric: no table entry overflows. Candidates come from a grid of cells a little larger than the radius.
 
     Args:
         points: float [V, 3].
@@ -42,7 +45,8 @@ def _pairs_within(points: np.ndarray, radius: float) -> np.ndarray:
     """int32 [2, N]: every pair of points at most `radius` apart, once."""
     if not len(points):
         return np.zeros((2, 0), np.int32)
-    cells = np.floor((points - points.min(0)) / radius).astype(np.int64)
+    # A pair at exactly the radius must not fall two cells apart by the rounding of the quotients.
+    cells = np.floor((points - points.min(0)) / (radius * (1 + CELL_MARGIN))).astype(np.int64)
     cells, cell_of = np.unique(cells, axis=0, return_inverse=True)
     cell_of = cell_of.reshape(-1).astype(np.int32)
     order = np.argsort(cell_of, kind="stable").astype(np.int32)

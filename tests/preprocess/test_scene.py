@@ -13,10 +13,11 @@ import pytest
 from kernels.host.voxels import build_hash, lookup
 from preprocess import scene as scene_module
 from preprocess.atomic import atomic_file, remove_leftovers
-from preprocess.build import build_scene
+from preprocess.build import build_scene, median_edge
+from preprocess.crop import crop_scene
 from preprocess.hierarchy import HierarchyParams
 from preprocess.labels import scannet20
-from preprocess.mesh import MeshError
+from preprocess.mesh import Mesh, MeshError, vertex_normals
 from preprocess.scene import SceneError, read_header, read_scene, write_scene
 
 PARAMS = HierarchyParams(cells=(0.05, 0.1), voxel_size=0.05, level0_labels="majority")
@@ -106,6 +107,20 @@ def test_cells_that_do_not_fit_are_named(make_sphere, make_mesh, factor):
     edge = factor * np.median(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1))
     sizes = f"its cell (--cells of preprocess.scenes) is 0.05, the median edge {edge:.3g}"
     assert scene.notes == [f"warning: level 0 keeps {kept} of 10242 vertices; {sizes}"]
+
+
+@pytest.mark.parametrize("rest", [[3], [3, 4], [0, 3], [0, 1]], ids=["a vertex", "two", "of a face", "an edge"])
+def test_a_part_without_faces_has_no_note_about_edges(rest):
+    """Nor a warning of NumPy's: the parts of a scene that training and tiles take may hold no whole face."""
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 5, 5], [5, 5, 5]], np.float64)
+    faces = np.array([[0, 1, 2]], np.int32)
+    whole = build_scene("s", Mesh(vertices, faces, None, vertex_normals(vertices, faces)), HierarchyParams())
+    inside = np.isin(np.arange(5), rest)
+    crop = crop_scene(whole, inside)
+    np.testing.assert_array_equal(crop.vertices, vertices[inside])
+    assert not [note for note in crop.notes if "edge" in note]
+    nothing = Mesh(vertices, faces[:0], None, vertex_normals(vertices, faces[:0]))
+    assert median_edge(nothing) == 0
 
 
 def test_every_flipped_bit_of_an_array_is_noticed(path):

@@ -106,8 +106,11 @@ def test_buckets_hold_all_batches_and_are_few(count):
     sizes = random_sizes(np.random.default_rng(1), 400)
     buckets = batching.plan_buckets(sizes, count)
     assert len(buckets) <= count
-    chosen = [batching.choose_bucket(s, buckets) for s in sizes]
+    numbers = [batching.bucket_number(s, buckets) for s in sizes]
+    assert max(numbers) == len(buckets) - 1
+    chosen = [buckets[number] for number in numbers]
     assert all(s.fits(b) for s, b in zip(sizes, chosen))
+    assert all(number == 0 or not s.fits(buckets[number - 1]) for s, number in zip(sizes, numbers))
     voxels = [b.voxels[0] for b in buckets]
     assert voxels == sorted(voxels)
     assert all(b / a < 1.3 for a, b in itertools.pairwise(voxels))
@@ -123,16 +126,54 @@ def test_no_batch_exceeds_the_largest(scenes):
     buckets = batching.plan_buckets(sizes[:1], 2, largest)
     for a in sizes:
         for b in sizes:
-            batching.choose_bucket(batching.add_sizes([a, b]), buckets)
+            assert batching.bucket_number(batching.add_sizes([a, b]), buckets) < len(buckets)
     assert largest.vertices[0] == sum(sorted(s.vertices[0] for s in sizes)[-2:])
     assert batching.largest_batch(sizes[:1], 3, 2.0).voxels[0] == 6 * sizes[0].voxels[0]
 
 
-def test_a_batch_that_is_too_large_is_named(samples, joined):
+def test_a_batch_that_is_larger_than_planned_takes_the_first_larger_bucket(samples):
+    """Each bucket beyond the planned ones has a quarter more rows than the one before, at every level."""
+    sizes = [batching.sample_sizes(s) for s in samples]
+    buckets = batching.plan_buckets(sizes, 2)
+    beyond = [batching.bucket_at(len(buckets) + k, buckets) for k in range(6)]
+    for before, bucket in itertools.pairwise([buckets[-1], *beyond]):
+        assert all(a <= b for a, b in zip(before.voxels + before.vertices, bucket.voxels + bucket.vertices))
+        assert 1.1 < bucket.voxels[0] / before.voxels[0] < 1.4
+    for part in ("voxels", "vertices", "overflow"):
+        for level in range(7):
+            rows = list(getattr(buckets[-1], part))
+            rows[level] = 2 * rows[level]
+            large = batching.sample_sizes(samples[0])._replace(**{part: tuple(rows)})
+            number = batching.bucket_number(large, buckets)
+            assert number >= len(buckets)
+            assert large.fits(batching.bucket_at(number, buckets))
+            assert not large.fits(batching.bucket_at(number - 1, buckets))
+
+
+def test_a_batch_that_is_larger_than_its_bucket_is_named(samples, joined):
     _, bucket = joined
     sizes = batching.add_sizes([batching.sample_sizes(s) for s in samples] * 2)
     with pytest.raises(batching.DoesNotFit, match=str(sizes.voxels[0])):
-        batching.choose_bucket(sizes, [bucket])
+        batching.collate(samples * 2, bucket)
+
+
+def test_sizes_of_a_placement_are_those_of_its_sample(scenes):
+    for scene, seed in itertools.product(scenes[:2], range(3)):
+        placement = augment.training_placement(scene.vertices, 0.1, np.random.default_rng(seed), "so3")
+        sample = make_sample(scene, placement, ("rgb",))
+        assert batching.placed_sizes(scene, placement) == batching.sample_sizes(sample)
+    assert batching.placed_sizes(scenes[0], None) == batching.sample_sizes(scenes[0])
+
+
+def test_a_batch_of_fewer_scenes_than_it_has_room_for(samples):
+    sizes = batching.add_sizes([batching.sample_sizes(s) for s in samples])
+    (bucket,) = batching.plan_buckets([sizes], 1)
+    two = batching.collate(samples[:2], bucket, num_scenes=3)
+    assert jax.tree.structure(two) == jax.tree.structure(batching.collate(samples, bucket))
+    for level in range(7):
+        ids = two.vertex_scene[level]
+        assert (ids[two.vertex_count[level] :] == 3).all()
+        assert set(ids[: two.vertex_count[level]].tolist()) == {0, 1}
 
 
 def test_feature_widths():

@@ -1,12 +1,17 @@
 """Batches are functions of seed and step; splits and folders are checked before training."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
+from tests.aligned_room import aligned_room
 from trainlib.errors import UserError
-from vmnet_jax.batching import sample_sizes
+from vmnet_jax.augment import training_placement
+from vmnet_jax.batching import placed_sizes
 from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read_split
+from vmnet_jax.tiling import Pieces
 
 
 def training(folder, names, *, devices=1, batch_size=2, seed=0, max_buckets=2):
@@ -76,6 +81,69 @@ def test_a_batch_size_that_the_devices_cannot_share_is_refused(scene_folder, nam
         training(scene_folder, names, devices=2, batch_size=3)
 
 
+@pytest.fixture(scope="module")
+def uneven():
+    """One large room along the axes among small ones: nearly every placement of it needs more than is planned."""
+    small, big = aligned_room((1, 1, 0.6), "small"), aligned_room((3, 3, 2), "big")
+    return (lambda name: big if name == "big" else small), [f"small_{k}" for k in range(119)] + ["big"]
+
+
+def uneven_training(uneven, **more):
+    read, names = uneven
+    how = {"batch_size": 2, "devices": 1, "max_buckets": 3, "features": ("rgb",), "edge_cutoff": 4, "seed": 0}
+    return TrainingBatches(read, names, rotation="z", **{**how, **more})
+
+
+def steps_with_the_big_room(batches, epochs=8):
+    names = [*["small"] * 119, "big"]
+    steps = range(epochs * batches.steps_per_epoch)
+    return [step for step in steps if "big" in [names[index] for _, index in batches.members(step)]]
+
+
+def test_every_draw_is_used_on_any_number_of_devices_and_with_any_buckets(uneven):
+    """And the scene's placement is the one that its random numbers say, however large it is."""
+    one = uneven_training(uneven)
+    others = uneven_training(uneven, devices=2), uneven_training(uneven, max_buckets=1)
+    big, larger = uneven[0]("big"), 0
+    steps = steps_with_the_big_room(one)
+    assert len(steps) == 8
+    for step in steps:
+        batch, (_, index) = one(step), next(m for m in one.members(step) if uneven[1][m[1]] == "big")
+        larger += batch.bucket not in one.buckets
+        rng = np.random.default_rng([0, step // one.steps_per_epoch, index, 0, 0])
+        drawn = placed_sizes(big, training_placement(big.vertices, big.params["voxel_size"], rng, "z"))
+        counts = [sample.voxel_count for sample in others[0](step).arrays]
+        assert drawn.voxels in [tuple(count.tolist()) for count in counts]
+        np.testing.assert_array_equal(np.sum(counts, axis=0), batch.arrays[0].voxel_count)
+        rows = [sample.features[: sample.voxel_count[0]] for sample in others[0](step).arrays]
+        np.testing.assert_array_equal(np.concatenate(rows), batch.arrays[0].features[: sum(map(len, rows))])
+        again = others[1](step).arrays[0]
+        np.testing.assert_array_equal(again.features[: again.voxel_count[0]], np.concatenate(rows))
+    assert larger >= 2
+
+
+def test_a_bucket_does_not_depend_on_the_steps_before(uneven):
+    """So a resumed run pads its batches as the uninterrupted run did, and its sums have the same order."""
+    batches = uneven_training(uneven)
+    steps = steps_with_the_big_room(batches)
+    buckets = [batches(step).bucket for step in steps]
+    assert [uneven_training(uneven)(step).bucket for step in steps[::-1]] == buckets[::-1]
+    assert len({*buckets, *batches.buckets}) <= len(batches.buckets) + 2
+
+
+def test_training_scenes_of_one_class_get_a_warning(scenes, caplog):
+    def train(labels):
+        scene = dataclasses.replace(scenes[0], labels=labels)
+        how = {"features": ("rgb",), "rotation": "z", "edge_cutoff": 4, "max_buckets": 1, "seed": 0}
+        TrainingBatches(lambda name: scene, ["a"], batch_size=1, devices=1, **how)
+
+    with caplog.at_level("WARNING"):
+        train(scenes[0].labels)
+        assert not caplog.text
+        train(np.where(scenes[0].labels == 1, 1, -1))
+    assert "of one class" in caplog.text
+
+
 def test_evaluation_vote_0_is_the_stored_placement_and_others_differ(scene_folder, names, scenes):
     batches = EvaluationBatches(
         SceneFolder(scene_folder), names, features=("rgb",), rotation="z", max_buckets=2, seed=0
@@ -86,7 +154,6 @@ def test_evaluation_vote_0_is_the_stored_placement_and_others_differ(scene_folde
     np.testing.assert_array_equal(first.voxels.coords[0], batches.sample(1, 1).voxels.coords[0])
     pair = batches([(0, 0), (5, 0)])
     assert [x.shape for x in jax.tree.leaves(pair[0])] == [x.shape for x in jax.tree.leaves(pair[1])]
-    assert all(sample_sizes(batches.sample(i, v)).fits(batches.buckets[-1]) for i in range(6) for v in range(4))
 
 
 def test_splits(scene_folder, names, tmp_path):
@@ -100,6 +167,23 @@ def test_splits(scene_folder, names, tmp_path):
     (tmp_path / "train.txt").write_text(f"{names[0]}\nscene0707_00\n")
     with pytest.raises(UserError, match=r"1 of 2 scenes.*scene0707_00"):
         read_split(scene_folder, str(tmp_path / "train.txt"), "")
+
+
+def test_a_scene_that_is_listed_twice_counts_once(scene_folder, names, tmp_path, caplog):
+    train, val = tmp_path / "train.txt", tmp_path / "val.txt"
+    train.write_text("\n".join([names[3], names[0], names[3]]) + "\n")
+    val.write_text("\n".join([names[1], names[1], names[2], names[0], names[1]]) + "\n")
+    with caplog.at_level("WARNING"):
+        split = read_split(scene_folder, str(train), str(val))
+    assert split == ([names[3], names[0]], [names[1], names[2], names[0]])
+    assert f"{train} has 1 scenes more than once; each counts once: {names[3]}" in caplog.text
+    assert f"{val} has 1 scenes more than once; each counts once: {names[1]}" in caplog.text
+    assert f"1 scenes are on both lists, so validation measures scenes that are trained on: {names[0]}" in caplog.text
+
+
+def test_pieces_of_scenes_of_one_name_are_refused(scenes):
+    with pytest.raises(ValueError, match=r"named twice: \['a'\]"):
+        Pieces(lambda name: scenes[0], ["a", "b", "a"])
 
 
 def test_folders_without_scenes_or_map_are_named(tmp_path):

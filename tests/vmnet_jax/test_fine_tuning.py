@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from preprocess.labels import LabelMap, write_label_map
 from trainlib.checkpoints import CheckpointStore
 from trainlib.errors import UserError
 from trainlib.flags import load_config_file
@@ -49,6 +50,37 @@ def test_all_but_heads_of_other_classes_are_taken(run_of_20, classes):
     assert sum(is_head(path) for path in params) == 4
     assert all(np.all(leaf == 2) for leaf in jax.tree.leaves(state.batch_stats))
     assert all(np.all(leaf == 1) for leaf in jax.tree.leaves((state.step, state.opt_state)))
+
+
+def label_map(*names, first_id=1):
+    return LabelMap(tuple(range(first_id, first_id + len(names))), names, ((0, 0, 0),) * len(names))
+
+
+TWENTY = tuple(f"class {k}" for k in range(20))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "kept"),
+    [
+        (label_map(*TWENTY), label_map(*TWENTY), True),
+        (label_map(*TWENTY), label_map(*TWENTY, first_id=40), True),
+        (label_map(*TWENTY), label_map(*TWENTY[1:], "class 20"), False),
+        (label_map(*TWENTY), label_map(*TWENTY[::-1]), False),
+        (None, label_map(*TWENTY), True),
+        (label_map(*TWENTY), None, True),
+    ],
+    ids=["the same", "other ids", "other names", "another order", "theirs unknown", "ours unknown"],
+)
+def test_heads_are_taken_only_for_the_same_classes(run_of_20, caplog, theirs, ours, kept):
+    """As many classes are not the same classes: name and order decide; ids are how the files spell them."""
+    if theirs is not None:
+        write_label_map(run_of_20 / "label_map.csv", theirs)
+    with caplog.at_level("INFO"):
+        state = initial_weights(run_of_20, state_of(20, 1), ours)
+    for path, leaf in flatten_dict(state.params).items():
+        assert np.all(leaf == (1 if is_head(path) and not kept else 2)), path
+    said = "its weights but for the classifiers, whose classes are others (20 classes there, 20 here; the first"
+    assert (said in caplog.text) is not kept
 
 
 def test_a_network_without_running_statistics(tmp_path):

@@ -97,6 +97,25 @@ def test_batch_norm_of_hardly_any_rows_is_finite(count):
         assert np.isfinite(array).all()
 
 
+@pytest.mark.parametrize("devices", [False, True], ids=["one", "devices"])
+@pytest.mark.parametrize("count", [0, 1])
+def test_batch_norm_of_hardly_any_rows_keeps_the_running_statistics(count, devices):
+    """No rows say nothing about mean or variance, a single one nothing about the variance."""
+    variables = batch_norm_variables(np.random.default_rng(8))
+    x = padded(np.full((count, CHANNELS), 5.0), 4)
+    if devices:
+        number = parallel.num_local_devices()
+        counts, x = np.array([count] + [0] * (number - 1)), np.stack([x] * number)
+        train = parallel.pmap_step(lambda v, x, n: batch_norm_train(v, x, n, axis_name=parallel.AXIS))
+        _, updated = train(parallel.replicate(variables), x, counts)
+        new = parallel.unreplicate(updated)["batch_stats"]
+    else:
+        new = batch_norm_train(variables, x, count)[1]["batch_stats"]
+    old = variables["batch_stats"]
+    np.testing.assert_allclose(new["mean"], old["mean"] if not count else 0.9 * old["mean"] + 0.5, rtol=1e-6)
+    np.testing.assert_allclose(new["var"], old["var"], rtol=1e-6)
+
+
 def test_batch_norm_over_devices():
     """Uneven shares, one of them empty, give what one device with all rows gives: values, statistics, gradients."""
     rng, counts = np.random.default_rng(3), np.array([7, 0, 11, 4], np.int32)

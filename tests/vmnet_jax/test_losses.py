@@ -105,3 +105,9 @@ def test_shares_of_devices_add_up():
         np.testing.assert_allclose(metrics[name], np.full(devices, value), rtol=1e-6)
     for ours, theirs in zip(gradients, gradient):
         np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("weights", [[2.0], [1.0, 2.0], [1.0] * 6, [[1.0] * 5], 2.0])
+def test_class_weights_of_another_number_of_classes_are_refused(weights):
+    with pytest.raises(ValueError, match=r"class_weights of shape .* for 5 classes"):
+        cross_entropy_sums(jnp.zeros((7, 5)), jnp.arange(7) % 5, jnp.array(weights))

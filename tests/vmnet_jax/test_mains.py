@@ -4,13 +4,14 @@ import dataclasses
 import importlib.util
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
 import plyfile
 import pytest
 
-from preprocess.labels import scannet20, write_label_map, write_labels_ply
+from preprocess.labels import LabelMap, scannet20, write_label_map, write_labels_ply
 from preprocess.mesh import Mesh
 from preprocess.scene import write_scene
 from trainlib.errors import UserError
@@ -201,6 +202,58 @@ def test_what_is_wrong_with_config_or_data_is_said_before_training_and_binds_not
     with pytest.raises(UserError, match=r"no vertex of sheet_\d has a label"):
         attempt(scenes=str(bare))
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ((2.0,), r"class_weights has 1 weights, but .*label_map\.csv has 3 classes"),
+        ((1.0, 1.0, 1.0, 1.0), r"class_weights has 4 weights, but .*label_map\.csv has 3 classes"),
+        ((1.0, float("nan"), 1.0), r"class_weights is \(1\.0, nan, 1\.0\)"),
+        ((1.0, -1.0, 1.0), r"class_weights is \(1\.0, -1\.0, 1\.0\)"),
+        ((0.0, 0.0, 0.0), "one is above 0"),
+    ],
+)
+def test_class_weights_that_are_not_one_for_each_class_are_refused_before_training(config, tmp_path, weights, said):
+    other = config.copy_and_resolve_references()
+    other.class_weights = weights
+    with pytest.raises(UserError, match=said):
+        train.train_and_evaluate(other, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_label_map_of_one_class_is_refused_before_training(config, scenes, tmp_path):
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    write_label_map(folder / "label_map.csv", LabelMap((1,), ("class 1",), ((0, 0, 0),)))
+    for scene in scenes[:2]:
+        labels, labels_l0 = (np.minimum(part, 0) for part in (scene.labels, scene.labels_l0))
+        params = {**scene.params, "label_ids": [1]}
+        one = dataclasses.replace(scene, labels=labels, labels_l0=labels_l0, params=params)
+        write_scene(folder / f"{scene.name}.scene.npz", one)
+    other = config.copy_and_resolve_references()
+    other.scenes = str(folder)
+    with pytest.raises(UserError, match=r"label_map\.csv has one class, 'class 1'"):
+        train.train_and_evaluate(other, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_figures_by_scene_keep_their_names_where_lists_repeat_them(finished, scenes, tmp_path):
+    """With names twice in a list, and with all scenes where one is on both lists."""
+    workdir = tmp_path / "run"
+    shutil.copytree(finished[0], workdir)
+    settings = json.loads((workdir / "config.json").read_text())
+    names = [scene.name for scene in scenes]
+    for key, listed in (("train_list", names[:2]), ("val_list", [names[3], names[3], names[1], names[2], names[3]])):
+        settings[key] = str(tmp_path / f"{key}.txt")
+        pathlib.Path(settings[key]).write_text("\n".join(listed))
+    (workdir / "config.json").write_text(json.dumps(settings))
+    labelled = {scene.name: int((scene.labels >= 0).sum()) for scene in scenes}
+    for split, expected in (("val", [names[3], names[1], names[2]]), ("all", names[:4])):
+        result, table = evaluate(workdir, split=split, pages=0)
+        assert result["scenes"] == expected
+        assert [(one["name"], one["vertices"]) for one in result["by_scene"]] == [(n, labelled[n]) for n in expected]
+        assert table.sum() == sum(labelled[name] for name in expected)
 
 
 def mesh_of(scene) -> Mesh:

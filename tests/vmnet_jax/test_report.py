@@ -36,6 +36,20 @@ def test_the_table_shows_every_class_and_the_files_hold_the_numbers(tmp_path):
     assert (tmp_path / "eval" / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_a_label_there_are_no_figures_and_the_report_is_strict_json(tmp_path):
+    table = np.zeros((4, 4), np.int64)
+    result = summary(table, NAMES)
+    assert (result["mean_iou"], result["accuracy"]) == (None, None)
+    assert "no vertex has a label" in format_summary(result)
+    write_report(tmp_path, result, table, NAMES)
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    assert json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse) == result
+    assert not (tmp_path / "confusion.png").exists()
+
+
 def test_the_baseline_learns_what_height_tells(scenes):
     """The sheets are labelled by height and brightness: the baseline must be good on one that it has not seen."""
     model = train_baseline(scenes[:5])

@@ -17,12 +17,18 @@ NAMES = ("sheet_0", "sheet_3")
 class RandomPredictor:
     """Classes at random, the same for each scene of a size."""
 
-    def __init__(self, label_map):
-        self.label_map = label_map
+    scenes_per_batch = 1
 
-    def predict_scene(self, scene, votes):
+    def __init__(self, label_map, params):
+        self.label_map, self.run, self.seen = label_map, SimpleNamespace(params=params), []
+
+    def predict_scenes(self, scenes, votes):
+        self.seen.append([scene.name for scene in scenes])
+        return [SimpleNamespace(classes=self.classes(scene)) for scene in scenes]
+
+    def classes(self, scene):
         rng = np.random.default_rng(len(scene.vertices))
-        return SimpleNamespace(classes=rng.integers(0, len(self.label_map.ids), len(scene.vertices)))
+        return rng.integers(0, len(self.label_map.ids), len(scene.vertices))
 
 
 @pytest.fixture
@@ -35,28 +41,59 @@ def counts(read):
     return {name: len(read(name).vertices) for name in NAMES}
 
 
-def test_a_written_zip_has_an_id_for_every_vertex_at_its_top(read, counts, tmp_path):
-    predictor = RandomPredictor(scannet20())
+@pytest.fixture
+def params(read):
+    return read(NAMES[0]).params
+
+
+def test_a_written_zip_has_an_id_for_every_vertex_at_its_top(read, params, counts, tmp_path):
+    predictor = RandomPredictor(scannet20(), params)
     write_submission(predictor, read, NAMES, tmp_path / "out" / "zip.zip")
     with zipfile.ZipFile(tmp_path / "out" / "zip.zip") as archive:
         assert sorted(archive.namelist()) == ["sheet_0.txt", "sheet_3.txt"]
         ids = np.array(archive.read("sheet_3.txt").split(), int)
-    expected = np.asarray(scannet20().ids)[predictor.predict_scene(read("sheet_3"), 1).classes]
+    expected = np.asarray(scannet20().ids)[predictor.classes(read("sheet_3"))]
     np.testing.assert_array_equal(ids, expected)
     check_submission(tmp_path / "out" / "zip.zip", counts)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["zip.zip"]
 
 
-def test_15_a_missing_scene_refuses_and_leaves_nothing(read, tmp_path):
-    with pytest.raises(UserError, match=r"1 of 2 listed scenes are not in .*: sheet_9"):
-        write_submission(RandomPredictor(scannet20()), read, ("sheet_0", "sheet_9"), tmp_path / "zip.zip")
+@pytest.mark.parametrize(
+    ("size", "parts"), [(1, [["sheet_0"], ["sheet_3"], ["sheet_1"]]), (2, [["sheet_0", "sheet_3"], ["sheet_1"]])]
+)
+def test_scenes_are_seen_in_batches_of_the_given_size(read, params, tmp_path, size, parts):
+    predictor = RandomPredictor(scannet20(), params)
+    predictor.scenes_per_batch = size
+    write_submission(predictor, read, (*NAMES, "sheet_1"), tmp_path / "zip.zip")
+    assert predictor.seen == parts
+
+
+@pytest.mark.parametrize(("key", "value"), [("voxel_size", 0.3), ("cells", [0.3, 0.6]), ("units", "mm"), ("up", "y")])
+def test_18_scenes_of_other_preprocessing_than_the_networks_are_refused(read, params, tmp_path, key, value):
+    """With the keys that differ, as evaluation refuses them; nothing is written."""
+    predictor = RandomPredictor(scannet20(), {**params, key: value})
+    with pytest.raises(UserError, match=f"sheet_0 was preprocessed with other parameters.*{key}: "):
+        write_submission(predictor, read, NAMES, tmp_path / "zip.zip")
     assert not list(tmp_path.iterdir())
 
 
-def test_ids_of_another_data_set_are_refused(read, tmp_path):
+def test_the_labels_of_test_scenes_may_follow_another_map(read, params, tmp_path):
+    """A submission reads none of them."""
+    other = {**params, "label_ids": [1, 2], "level0_labels": "other"}
+    write_submission(RandomPredictor(scannet20(), other), read, NAMES, tmp_path / "zip.zip")
+    assert (tmp_path / "zip.zip").is_file()
+
+
+def test_15_a_missing_scene_refuses_and_leaves_nothing(read, params, tmp_path):
+    with pytest.raises(UserError, match=r"1 of 2 listed scenes are not in .*: sheet_9"):
+        write_submission(RandomPredictor(scannet20(), params), read, ("sheet_0", "sheet_9"), tmp_path / "zip.zip")
+    assert not list(tmp_path.iterdir())
+
+
+def test_ids_of_another_data_set_are_refused(read, params, tmp_path):
     foreign = LabelMap((1, 13), ("wall", "blinds"), ((0, 0, 0), (9, 9, 9)))
     with pytest.raises(UserError, match=r"ids \[13\]"):
-        write_submission(RandomPredictor(foreign), read, NAMES, tmp_path / "zip.zip")
+        write_submission(RandomPredictor(foreign, params), read, NAMES, tmp_path / "zip.zip")
 
 
 def with_entries(path, entries):

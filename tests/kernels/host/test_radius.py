@@ -54,6 +54,13 @@ def test_which_neighbours_stay_is_drawn():
     assert pairs_of(one) != pairs_of(other)
 
 
+def test_a_pair_at_exactly_the_radius_is_found():
+    """Divided by the radius, the two fall into cells 0 and 2."""
+    points = np.array([[0, 0, 0], [np.nextafter(1.0, 0), 0, 0], [2, 0, 0]])
+    table = radius_graph(points, 1.0, 4, np.random.default_rng(0))
+    assert [sorted(row[row >= 0].tolist()) for row in table.ring] == [[1], [0, 2], [1]]
+
+
 def test_no_points_and_wrong_arguments():
     rng = np.random.default_rng(0)
     assert radius_graph(np.zeros((0, 3)), 1.0, 4, rng).ring.shape == (0, 4)
