@@ -8,7 +8,8 @@ from sklearn.datasets import load_digits
 
 from sdclr_jax.cifar import read_cifar
 from sdclr_jax.dataset import Dataset, check_dataset
-from sdclr_jax.image_lists import class_folders, text_lists
+from sdclr_jax.image_folders import image_folder
+from sdclr_jax.image_lists import text_lists
 from sdclr_jax.longtail import LongTail, balanced_draw, cifar_lists, make_long_tail, profile
 from trainlib.errors import UserError
 
@@ -18,7 +19,7 @@ def load_dataset(config: ConfigDict) -> Dataset:
 
     Keys: `dataset`, `data_path`, `lists` (folder of the authors' lists; of CIFAR empty draws lists by the same rules),
     `split`, `balanced` (D_b instead of D_i), `train_limit` (so many random images of the list; 0 for all). Image files
-    have more keys, see `image_lists`.
+    have more keys, see `image_lists` and `image_folders`.
 
     Raises UserError for a name that is not known, ValueError or OSError for files that do not fit.
     """
@@ -77,5 +78,5 @@ SOURCES: dict[str, Callable[[ConfigDict], Dataset]] = {
     "tfds": prepared_cifar,
     "imagenet": text_lists,
     "imagenet100": text_lists,
-    "folder": class_folders,
+    "folder": image_folder,
 }
