@@ -82,7 +82,17 @@ def text_lists(config: ConfigDict) -> Dataset:
         long_tail=rows["imbalanced"],
         **{kind: rows.get(kind, nothing) for kind in ("full", "few", "val")},
         absent={kind: why for kind, why in absent.items() if kind != "balanced"},
+        class_names=_folder_names(lists["imbalanced"], int(labels.max()) + 1),
     )
+
+
+def _folder_names(entries: Entries, num_classes: int) -> tuple[str, ...]:
+    """The classes' names where every class of the list has one folder, and every folder one class; else ()."""
+    pairs = {(label, path.rpartition("/")[0]) for path, label in zip(entries.paths, entries.labels)}
+    names = [folder.rpartition("/")[2] for _, folder in sorted(pairs)]
+    if len(pairs) == len(set(names)) == num_classes and all(names):
+        return tuple(names)
+    return ()
 
 
 def require_folder(config: ConfigDict, key: str) -> pathlib.Path:
