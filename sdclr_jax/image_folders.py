@@ -47,6 +47,8 @@ def image_folder(config: ConfigDict) -> Dataset:
     root, tree = _find(require_folder(config, "data_path"))
     layout = find_layout(root, tree.images)
     _log_unused(tree, layout)
+    unused = set(layout.unused)
+    _open(config, root, [path for path in tree.images if path not in unused]).check_readable()
     prefix = layout.train
     classes = sorted({path[len(prefix) :].partition("/")[0] for path in _below(tree, prefix, least=1)})
     train = _part(tree, prefix, classes)
@@ -114,7 +116,7 @@ def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
     return Part([path for part in paths for path in part], labels)
 
 
-def _labelled(root: pathlib.Path, tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
+def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
     """The images of validation or test; those of no class of the training images are counted and left out."""
     part = _part(tree, prefix, classes)
     strangers = [path for path, label in zip(part.paths, part.labels) if label == NO_CLASS]
@@ -122,7 +124,7 @@ def _labelled(root: pathlib.Path, tree: ImageTree, prefix: str, classes: Sequenc
         folders = sorted({path[len(prefix) :].partition("/")[0] for path in strangers if "/" in path[len(prefix) :]})
         hints = [f"{name!r}{did_you_mean(name, classes)}" for name in folders]
         which = f"classes without training images: {', '.join(hints)}" if folders else "no class folder"
-        _log.warning("not used: %s of %s", named(strangers, f"image in {root / prefix}"), which)
+        _log.warning("not used: %s of %s", named(strangers, "image"), which)
     keep = part.labels != NO_CLASS
     return Part([path for path, kept in zip(part.paths, keep) if kept], part.labels[keep])
 
@@ -158,10 +160,8 @@ def _except(prefixes: Sequence[str]) -> str:
     return f", none of {', '.join(prefixes)}" if prefixes else ""
 
 
-def _open(config: ConfigDict, root: pathlib.Path, paths: list[str]) -> ImageFiles:
-    files = open_files(config, root, paths, lambda row: "found in config.data_path")
-    files.check_readable()
-    return files
+def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> ImageFiles:
+    return open_files(config, root, paths, lambda row: "found in config.data_path")
 
 
 def _with_classes(
@@ -175,12 +175,12 @@ def _with_classes(
         rows = _share(labels, rest, 0.2, rng)
         test, rest = Part([paths[row] for row in rows], labels[rows]), np.setdiff1d(rest, rows)
     else:
-        test = _labelled(root, tree, layout.test, classes)
+        test = _labelled(tree, layout.test, classes)
     if layout.val is None:
         val = _share(labels, rest, 0.1, rng)
         pool = np.setdiff1d(rest, val)
     else:
-        given, pool = _labelled(root, tree, layout.val, classes), rest
+        given, pool = _labelled(tree, layout.val, classes), rest
         val = np.arange(len(paths), len(paths) + len(given.paths))
         paths, labels = paths + given.paths, np.concatenate([labels, given.labels])
     lists = _draw(config, labels, pool, classes)

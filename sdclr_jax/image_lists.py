@@ -2,7 +2,7 @@
 
 import itertools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -169,7 +169,9 @@ def _merged(config: ConfigDict, lists: list[Entries]) -> tuple[list[np.ndarray],
     return rows, files, np.array(labels, np.int32)
 
 
-def open_files(config: ConfigDict, root: pathlib.Path, paths: list[str], origin: Callable[[int], str]) -> ImageFiles:
+def open_files(
+    config: ConfigDict, root: pathlib.Path, paths: Sequence[str], origin: Callable[[int], str]
+) -> ImageFiles:
     """Image files below `root` as the config wants them decoded; see `ImageFiles` for paths and origin.
 
     `exif_orientation` turns them as their EXIF data say; a config without that key does not, as torchvision.

@@ -119,7 +119,8 @@ def find_layout(root: str | os.PathLike, images: Sequence[str]) -> Layout:
         _require_no_test_alone(root, tops, [name for name in (val, test) if name])
         return Layout("", None, None, [], _inner_tests(images))
     if not (val or test or len(tops) == 1 or all(path.count("/") > 1 for path in tops[train])):
-        return Layout("", None, None, [], [])  # `train` is one class among others
+        note = f"'{train}' is taken as a class, as the other folders of {root}: none of them is 'test' or 'val'"
+        return Layout("", None, None, [], [note])
     notes = []
     if val and not test:
         notes.append(

@@ -111,8 +111,8 @@ def _check_batches(config: ConfigDict, count: int) -> None:
         _log.info("Batches of all %d images, fewer than config.batch_size = %d", count, config.batch_size)
     if count % config.batch_size == 1 and not config.drop_last:
         _log.warning(
-            "The last batch of each epoch has 1 image (%d images in batches of %d): its loss is 0, and it enters the "
-            "running statistics of BatchNorm with a variance of 0. Set config.drop_last=True or another "
+            "The last batch of each epoch has 1 image (%d images in batches of %d): with nothing to compare it with, "
+            "its loss is 0, and it distorts the running statistics of BatchNorm. Set config.drop_last=True or another "
             "config.batch_size.",
             count,
             config.batch_size,
