@@ -31,7 +31,7 @@ from sdclr_jax.build import build_model
 from sdclr_jax.data import Dataset, check_dataset, load_dataset
 from sdclr_jax.dataset import identity
 from sdclr_jax.features import FeatureReader
-from sdclr_jax.longtail import balanced_draw
+from sdclr_jax.longtail import capped_draw
 from sdclr_jax.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
 from sdclr_jax.restore import load_run
 from trainlib.command import natural, run_command
@@ -65,8 +65,8 @@ def evaluate(
     Args:
       step: "last" or a step's number.
       protocols: of `PROTOCOLS`.
-      limit: images of the full training list to use, the same number of each class; 0 for all; None for the config's
-        `probe_limit`.
+      limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
+        0 for all images; None for the config's `probe_limit`.
       dataset: images of your own, as given to `train_and_evaluate`.
 
     Returns:
@@ -170,7 +170,7 @@ class _Scorer:
         self._full = dataset.full
         if limit and "full" not in dataset.absent:
             per_class = limit // dataset.num_classes
-            self._full = balanced_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
+            self._full = capped_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
         self._test = reader.plain(dataset.test_images)
         self._val = None if "val" in dataset.absent else reader.plain(dataset.images[dataset.val])
 

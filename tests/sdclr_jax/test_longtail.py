@@ -18,7 +18,7 @@ from sdclr_jax.balancedness import (
     weak_figures,
     without_nan,
 )
-from sdclr_jax.longtail import LongTail, balanced_draw, make_long_tail, profile, read_list, read_long_tail
+from sdclr_jax.longtail import LongTail, balanced_draw, capped_draw, make_long_tail, profile, read_list, read_long_tail
 
 CIFAR10_SIZES = [4500, 2697, 1617, 969, 581, 348, 208, 125, 75, 45]
 
@@ -172,3 +172,13 @@ def test_figures_on_few_images_are_named_with_what_one_image_moves():
         "10 test images (ant 10): one of them is up to 10.0 points"
     )
     assert weak_figures(np.array([1000] * 10), groups_by_rank(np.arange(10)), list("abcdefghij")) == []
+
+
+def test_a_capped_draw_takes_all_of_a_small_class():
+    labels = np.repeat([0, 1, 2], [9, 2, 5])
+    drawn = capped_draw(labels, np.arange(16), 4, np.random.default_rng(0))
+    assert np.bincount(labels[drawn]).tolist() == [4, 2, 4]
+    with pytest.raises(ValueError, match="class 1 has 2 images, 4 were asked for"):
+        balanced_draw(labels, np.arange(16), 4, np.random.default_rng(0))
+    same = balanced_draw(labels, np.arange(16), 2, np.random.default_rng(0))
+    np.testing.assert_array_equal(same, capped_draw(labels, np.arange(16), 2, np.random.default_rng(0)))
