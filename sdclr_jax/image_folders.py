@@ -75,7 +75,8 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, ImageTree]:
         )
     while inner := single_folder(tree.images):
         _log.info("All images of %s are in %s, which is taken as config.data_path", root, root / inner)
-        _log_unused(tree, Layout("", None, None, [], []))
+        outside = ([path for path in paths if path.partition("/")[0] != inner] for paths in tree)
+        _log_unused(ImageTree(*outside), Layout("", None, None, [], []))
         root = root / inner
         tree = find_images(root)
     return root, tree
@@ -92,7 +93,9 @@ def _log_unused(tree: ImageTree, layout: Layout) -> None:
         _log.warning("not used: %s that Pillow does not read as an image (%s)%s", what, ", ".join(endings), heic)
     if tree.broken:
         _log.warning("not used: %s to files that do not exist", named(tree.broken, "link"))
-    empty = [name for name in tree.folders if not any(path.startswith(f"{name}/") for path in tree.images)]
+    filled = {str(folder) for path in tree.images for folder in pathlib.PurePosixPath(path).parents}
+    empty = [name for name in tree.folders if name not in filled]
+    empty = [name for name in empty if str(pathlib.PurePosixPath(name).parent) in filled]
     if empty:
         _log.warning("not used: %s without an image", named(empty, "folder"))
     for note in layout.notes:

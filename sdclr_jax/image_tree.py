@@ -27,7 +27,7 @@ class ImageTree(NamedTuple):
       others: files that are no such images.
       system: hidden files and folders, and those that systems leave behind (`Thumbs.db`, `__MACOSX`).
       broken: links to nothing.
-      folders: the folders directly below.
+      folders: all folders but hidden ones and those of systems.
     """
 
     images: list[str]
@@ -80,8 +80,7 @@ def _scan(folder: pathlib.Path, prefix: str, tree: ImageTree, above: frozenset[s
             tree.images.append(path)
         else:
             tree.others.append(path)
-    if not prefix:
-        tree.folders.extend(entry.name for entry in folders)
+    tree.folders.extend(prefix + entry.name for entry in folders)
     for entry in folders:
         _scan(folder / entry.name, f"{prefix}{entry.name}/", tree, above | {real})
 

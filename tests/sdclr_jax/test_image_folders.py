@@ -220,7 +220,8 @@ def test_what_is_not_used_is_counted_and_named(tmp_path, caplog):
     write_tree(tmp_path, {"a": 5, "b": 5, "__MACOSX/a": 2, "a/.ipynb_checkpoints": 1})
     shutil.copy(CASES / "._apple_double.png", tmp_path / "a")
     (tmp_path / "a" / "Thumbs.db").write_bytes(b"x")
-    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "deeper").mkdir(parents=True)
+    (tmp_path / "a" / "none").mkdir()
     for name in ("a/x.heic", "b/clip.mp4", "a/README", "notes.txt"):
         (tmp_path / name).write_text("no image")
     os.symlink("/nowhere/0.png", tmp_path / "b" / "gone.png")
@@ -231,9 +232,19 @@ def test_what_is_not_used_is_counted_and_named(tmp_path, caplog):
         "not used: 4 files (notes.txt, a/README, a/x.heic, b/clip.mp4) that Pillow does not read as an image",
         "(.heic, .mp4, .txt, no ending); convert HEIC images to JPEG",
         "not used: 1 link (b/gone.png) to files that do not exist",
-        "not used: 1 folder (runs) without an image",
+        "not used: 2 folders (runs, a/none) without an image",
     ):
         assert message in caplog.text
+
+
+def test_what_is_beside_an_only_folder_is_named_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    write_tree(tmp_path, {"data/cat": 3, "data/dog": 3})
+    for name in ("LICENSE.txt", "data/classes.txt"):
+        (tmp_path / name).write_text("no image")
+    (tmp_path / "data" / "yak").mkdir()
+    load(tmp_path)
+    assert caplog.text.count("LICENSE.txt") == caplog.text.count("classes.txt") == caplog.text.count("(yak)") == 1
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
