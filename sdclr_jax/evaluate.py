@@ -153,7 +153,8 @@ def _possible(protocols: Sequence[str], dataset: Dataset) -> list[str]:
     reasons = {name: [dataset.absent[need] for need in NEEDS[name] if need in dataset.absent] for name in protocols}
     left_out = {name: "; ".join(dict.fromkeys(why)) for name, why in reasons.items() if why}
     if len(left_out) == len(reasons) and len(set(left_out.values())) == 1:
-        raise UserError(f"nothing to evaluate: {', '.join(left_out)} left out: {next(iter(left_out.values()))}")
+        are = "are" if len(left_out) > 1 else "is"
+        raise UserError(f"nothing to evaluate: {', '.join(left_out)} {are} left out: {next(iter(left_out.values()))}")
     if len(left_out) == len(reasons):
         raise UserError("nothing to evaluate: " + ". ".join(f"{k} is left out: {why}" for k, why in left_out.items()))
     for name, why in left_out.items():

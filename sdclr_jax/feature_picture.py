@@ -13,6 +13,7 @@ from sklearn.manifold import TSNE
 from sdclr_jax.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
 from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.exemplar_pictures import short_name
+from sdclr_jax.image_tree import counted
 from sdclr_jax.table_rows import method_name, read_run
 from trainlib.errors import UserError
 from trainlib.figures import INK, SOFT, legend_below, new_figure, tidy
@@ -108,7 +109,7 @@ def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[st
         if not len(classes):
             continue
         x, y = places[np.isin(run.labels, classes)].T
-        label, color = f"{group.capitalize()}: {len(classes)} classes", GROUP_COLORS[group]
+        label, color = f"{group.capitalize()}: {counted(len(classes), 'class')}", GROUP_COLORS[group]
         axes.scatter(x, y, s=12, marker=marker, color=color, alpha=0.65, linewidth=0, label=label)
     shown = np.unique(run.labels)
     for k in shown if len(shown) <= MOST_NAMED else ():

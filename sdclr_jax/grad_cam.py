@@ -131,7 +131,7 @@ def draw(
     labels: int [N], classes of the images; counts, names: by class, in training.
     """
     title = "Grad-CAM of test images of the smallest classes: what speaks for the true class"
-    figure = new_figure(1.9 + 1.25 * len(images), 1.1 + 1.4 * (1 + len(seen)), title)
+    figure = new_figure(max(1.9 + 1.25 * len(images), 7.4), 1.1 + 1.4 * (1 + len(seen)), title)
     panels = figure.subplots(1 + len(seen), len(images), squeeze=False)
     for axes, image, label in zip(panels[0], images, labels):
         _show(axes, image)
@@ -183,6 +183,8 @@ def write_picture(
     if not len(groups.few):
         _log.warning("%s; the smallest of all classes are shown", empty_groups(config.groups, counts))
     rows = tail_rows(dataset.test_labels, groups, counts, number)
+    if len(rows) < number:
+        _log.warning("The smallest classes have %d test image(s); %d were asked for", len(rows), number)
     seen = []
     for workdir, run in zip(workdirs, runs):
         seen.append(look(run, f"{method_name(run.config)}\nstep {run.step}", dataset, rows, limit))
