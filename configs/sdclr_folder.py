@@ -1,15 +1,15 @@
-"""SDCLR on images of your own: a folder of image files for each class, made long-tailed or taken as they are.
+"""SDCLR on images of your own: a folder of image files, taken as they are or made long-tailed.
 
-Aims at no row of the paper. `data_path` holds train/CLASS/* and test/CLASS/*, or CLASS/* alone. `imbalance` is the
-ratio of the largest to the smallest class of D_i, drawn from the split's number; 0 takes the images as they are. The
-settings are between the paper's for CIFAR and for ImageNet, for photographs at 96 x 96; `epochs`, `prune_fraction` and
-`temperature` are the first to look at.
+Aims at no row of the paper. `data_path` holds train/CLASS/* and test/CLASS/*, or CLASS/* alone, or images without class
+folders, which can be trained on but not evaluated. The settings are between the paper's for CIFAR and for ImageNet, for
+photographs at 96 x 96; `epochs`, `prune_fraction` and `temperature` are the first to look at.
 
   python -m sdclr_jax.train --config=configs/sdclr_folder.py --config.data_path=DIR --workdir=runs/folder/sdclr_1
   python -m sdclr_jax.evaluate --workdir=runs/folder/sdclr_1
 
-Words: simclr (one branch), balanced (D_b), split=N (another draw of lists), smoke. With another `view_size` set
-`test_resize` (8/7 of it) and `canvas` (twice) too.
+Words: simclr (one branch), longtail=R (D_i is drawn from the images along the exponential profile, with R times as many
+images in the largest class as in the smallest), balanced (D_b), split=N (another draw of lists), smoke. With another
+`view_size` set `test_resize` (8/7 of it) and `canvas` (twice) too.
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ from trainlib.flags import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:
-    known = {"method": ("sdclr", "simclr"), "balanced": False, "split": 1, "smoke": False}
+    known = {"method": ("sdclr", "simclr"), "longtail": 0.0, "balanced": False, "split": 1, "smoke": False}
     given = parse_words(words, known)
     config = ConfigDict()
     config.seed = 1
@@ -28,12 +28,13 @@ def get_config(words: str = "") -> ConfigDict:
     config.data_path = ""
     config.split = given["split"]
     config.balanced = given["balanced"]
-    config.imbalance = 100.0
+    config.imbalance = given["longtail"]
     config.train_limit = 0
 
     config.canvas = 192
     config.test_resize = 112
     config.loader_threads = 8
+    config.exif_orientation = True
 
     config.view_size = 96
     config.view_area = (0.08, 1.0)
@@ -84,11 +85,10 @@ def get_config(words: str = "") -> ConfigDict:
     config.probe_few_validate_every = 10
     config.probe_select_top = 1
     config.probe_limit = 0
-    config.knn_neighbours = 200
+    config.knn_neighbours = 20
     config.groups = "rank"
 
     if given["smoke"]:
-        config.imbalance = 0.0
         config.canvas = 64
         config.test_resize = 36
         config.loader_threads = 2

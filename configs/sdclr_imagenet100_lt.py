@@ -46,6 +46,7 @@ def get_config(words: str = "") -> ConfigDict:
     config.canvas = 512
     config.test_resize = 256
     config.loader_threads = 16
+    config.exif_orientation = False  # as torchvision
 
     config.view_size = 224
     config.view_area = (0.08, 1.0)

@@ -1,12 +1,19 @@
 """How evenly a classifier serves large and small classes: Many, Medium, Few, their deviation, and the mean of all."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+WEAK_POINTS = 1.0  # per cent that one image may move a figure by before it is called weak
+_NAMES_SHOWN = 8
+
 
 class Groups(NamedTuple):
-    """Classes by the number of their training images: int arrays of class indices that together hold every class."""
+    """Classes by the number of their training images: int arrays of class indices that together hold every class.
+
+    A group may be empty; all are, where there are too few classes for groups by rank.
+    """
 
     many: np.ndarray
     medium: np.ndarray
@@ -38,14 +45,31 @@ def groups_by_size(counts: np.ndarray, many: int = 100, few: int = 20) -> Groups
     return Groups(*(np.flatnonzero(part) for part in (is_many, ~is_many & ~is_few, is_few)))
 
 
+SIZES = "more than 100 (Many), 20 to 100 (Medium) and fewer than 20 (Few)"
 GROUPINGS = {"rank": groups_by_rank, "size": groups_by_size}
 
 
 def group_classes(grouping: str, counts: np.ndarray) -> Groups:
-    """The groups by one of `GROUPINGS`: "rank" (CIFAR) or "size" (ImageNet); `counts` int [C] of D_i."""
+    """The groups by one of `GROUPINGS`: "rank" (CIFAR) or "size" (ImageNet); `counts` int [C] of D_i.
+
+    By rank, fewer than three classes make no groups: all are empty.
+    """
     if grouping not in GROUPINGS:
         raise ValueError(f"config.groups is {grouping!r}; known: {', '.join(GROUPINGS)}")
+    if grouping == "rank" and len(counts) < len(Groups._fields):
+        return Groups(*(np.zeros(0, np.int64) for _ in Groups._fields))
     return GROUPINGS[grouping](counts)
+
+
+def empty_groups(grouping: str, counts: np.ndarray) -> str:
+    """Why some of the groups have no class, "" if all have one; arguments as of `group_classes`."""
+    empty = [name for name, classes in group_classes(grouping, counts)._asdict().items() if not len(classes)]
+    if not empty:
+        return ""
+    what = f"no class is in {', '.join(name.capitalize() for name in empty)}"
+    if grouping == "rank":
+        return f"{what}: {len(counts)} classes make no three groups"
+    return f"{what}: these are the classes of {SIZES} images; config.groups='rank' makes thirds of any classes"
 
 
 def class_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -61,16 +85,64 @@ def class_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int
 
 
 class Balancedness(NamedTuple):
-    """Means of class accuracies (shares, not per cent); `std` is the population deviation of the three groups."""
+    """Means of class accuracies (shares, not per cent); `std` is the population deviation of the groups.
 
-    many: float
-    medium: float
-    few: float
-    std: float
-    all: float
+    A group without an accuracy is None, and `std` is None for fewer than two groups that have one.
+    """
+
+    many: float | None
+    medium: float | None
+    few: float | None
+    std: float | None
+    all: float | None
 
 
 def balancedness(accuracies: np.ndarray, groups: Groups) -> Balancedness:
-    """The columns of the published tables from accuracies [C]; every class weighs the same."""
-    means = [float(np.mean(accuracies[group])) for group in groups]
-    return Balancedness(*means, std=float(np.std(means)), all=float(np.mean(accuracies)))
+    """The columns of the published tables; every class weighs the same.
+
+    Args:
+      accuracies: float [C]; NaN for classes without a test image, which count nowhere.
+      groups: of the classes; a group may be empty.
+    """
+    means = [_mean(accuracies[group]) for group in groups]
+    known = [mean for mean in means if mean is not None]
+    std = float(np.std(known)) if len(known) > 1 else None
+    return Balancedness(*means, std=std, all=_mean(accuracies))
+
+
+def _mean(accuracies: np.ndarray) -> float | None:
+    known = accuracies[~np.isnan(accuracies)]
+    return float(np.mean(known)) if len(known) else None
+
+
+def without_nan(values: np.ndarray) -> list[float | None]:
+    """Floats [N] for JSON, which has no NaN: None instead."""
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def weak_figures(test_counts: np.ndarray, groups: Groups, names: Sequence[str]) -> list[str]:
+    """What rests on few test images: where one image moves the accuracy of a group, or of all classes, by a point.
+
+    Args:
+      test_counts: int [C], test images by class; classes of 0 count nowhere.
+      groups: of the classes.
+      names: of the classes.
+
+    Returns:
+      such as "Few rests on 10 test images (ant 4, bee 6): one of them is up to 12.5 points".
+    """
+    lines = []
+    for name, classes in {**groups._asdict(), "all": np.arange(len(test_counts))}.items():
+        counts = test_counts[classes]
+        tested = counts[counts > 0]
+        if not len(tested):
+            continue
+        points = 100 / (len(tested) * int(tested.min()))
+        if points >= WEAK_POINTS:
+            shown = ", ".join(f"{names[k]} {test_counts[k]}" for k in classes[:_NAMES_SHOWN] if test_counts[k])
+            more = ", ..." if len(classes) > _NAMES_SHOWN else ""
+            lines.append(
+                f"{name.capitalize()} rests on {tested.sum()} test image{'s' if tested.sum() > 1 else ''} "
+                f"({shown}{more}): one of them is up to {points:.1f} points"
+            )
+    return lines

@@ -19,7 +19,7 @@ class Release(NamedTuple):
       train, test: file names.
       sha256: file name -> checksum; empty where only the archive's is published.
       label_bytes: bytes before the pixels of each image; the last of them is the class.
-      num_classes: C.
+      class_names: of the C classes, as in the release's list of labels.
     """
 
     archive: str
@@ -29,8 +29,24 @@ class Release(NamedTuple):
     test: tuple[str, ...]
     sha256: dict[str, str]
     label_bytes: int
-    num_classes: int
+    class_names: tuple[str, ...]
 
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+
+_CIFAR10_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"
+_CIFAR100_NAMES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
 
 RELEASES = {
     "cifar10": Release(
@@ -48,7 +64,7 @@ RELEASES = {
             "test_batch.bin": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
         },
         label_bytes=1,
-        num_classes=10,
+        class_names=tuple(_CIFAR10_NAMES.split()),
     ),
     "cifar100": Release(
         archive="cifar-100-binary.tar.gz",
@@ -58,7 +74,7 @@ RELEASES = {
         test=("test.bin",),
         sha256={},
         label_bytes=2,
-        num_classes=100,
+        class_names=tuple(_CIFAR100_NAMES.split()),
     ),
 }
 
@@ -90,11 +106,15 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
       training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].
 
     Raises:
-      ValueError: a file is missing or its checksum differs.
+      ValueError: a file is missing or its checksum differs; or it is the release for Python or Matlab.
     """
-    release, path = RELEASES[name], pathlib.Path(path)
+    release, path = RELEASES[name], pathlib.Path(path).expanduser()
+    if not path.exists():
+        raise ValueError(f"there is no {path}; config.data_path names {release.folder}/ or {release.archive}")
     if (path / release.archive).is_file():
         path = path / release.archive
+    elif not (path / release.folder).is_dir():
+        _refuse_other_version(release, path)
     read = _archive_files if path.is_file() else _folder_files
     files = read(release, path)
     parts = [parse_records(files[file], release.label_bytes) for file in (*release.train, *release.test)]
@@ -105,13 +125,32 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
     )
 
 
+def _refuse_other_version(release: Release, path: pathlib.Path) -> None:
+    """ValueError where a path is, or a folder holds, the release for Python (as torchvision keeps it) or for Matlab."""
+    stem = release.archive.removesuffix("-binary.tar.gz")
+    folders = {"python": (f"{stem}-batches-py", f"{stem}-python"), "Matlab": (f"{stem}-batches-mat", f"{stem}-matlab")}
+    inside = {"python": ("data_batch_1", "batches.meta", "train", "meta"), "Matlab": ("data_batch_1.mat", "train.mat")}
+    for version, names in folders.items():
+        candidates = [path, *(path / name for name in names), path / f"{names[1]}.tar.gz"]
+        for found in candidates:
+            is_it = found.name.removesuffix(".gz").removesuffix(".tar") in names and found.exists()
+            if is_it or (found.is_dir() and any((found / name).is_file() for name in inside[version])):
+                raise ValueError(
+                    f"{found} is the {version} version, which is not read. Take the binary version, {release.archive}, "
+                    "from https://www.cs.toronto.edu/~kriz/cifar.html"
+                )
+
+
 def _archive_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
     data = path.read_bytes()
     found = hashlib.md5(data).hexdigest()
     if found != release.archive_md5:
+        other = next((name for name, one in RELEASES.items() if one.archive_md5 == found), None)
+        if other:
+            raise ValueError(f"{path} is the archive of {other}; config.dataset says {release.archive}")
         raise ValueError(
-            f"{path}: md5 {found}, the official archive has {release.archive_md5}; take the binary version, and "
-            "download it anew if it is that"
+            f"{path}: md5 {found}, the official archive has {release.archive_md5}; take the binary version, "
+            f"{release.archive}, and download it again if it is that"
         )
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         return {
@@ -121,7 +160,9 @@ def _archive_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
 
 def _folder_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
     if not release.sha256:
-        raise ValueError(f"{path}: give the official archive {release.archive}, whose checksum is published")
+        raise ValueError(
+            f"{path}: give the official archive {release.archive}, whose checksum is published, or the folder it is in"
+        )
     folder = path / release.folder if (path / release.folder).is_dir() else path
     files = {}
     for name, expected in release.sha256.items():

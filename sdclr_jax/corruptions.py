@@ -1,4 +1,7 @@
-"""Corrupted images: noise, blur, contrast, compression, as strong as in CIFAR-10-C (Hendrycks and Dietterich, 2019)."""
+"""Corrupted images: noise, blur, contrast, compression, as strong as in CIFAR-10-C (Hendrycks and Dietterich, 2019).
+
+Noise and contrast are cut to whole grey levels as there: fractions are dropped, not rounded.
+"""
 
 import io
 from collections.abc import Callable
@@ -19,7 +22,7 @@ def _each(function: Callable[[Image.Image], Image.Image], images: np.ndarray) ->
 def noise(images: np.ndarray, severity: int) -> np.ndarray:
     """Gaussian noise, the same for the same number and shape of images."""
     drawn = np.random.default_rng(0).standard_normal(images.shape, np.float32)
-    return np.clip(np.rint(images + 255 * NOISE[severity - 1] * drawn), 0, 255).astype(np.uint8)
+    return np.clip(images + 255 * NOISE[severity - 1] * drawn, 0, 255).astype(np.uint8)
 
 
 def blur(images: np.ndarray, severity: int) -> np.ndarray:
@@ -30,7 +33,7 @@ def blur(images: np.ndarray, severity: int) -> np.ndarray:
 def contrast(images: np.ndarray, severity: int) -> np.ndarray:
     """Nearer to the mean colour of the image."""
     mean = images.mean((1, 2), keepdims=True)
-    return np.rint(mean + CONTRAST[severity - 1] * (images - mean)).astype(np.uint8)
+    return (mean + CONTRAST[severity - 1] * (images - mean)).clip(0, 255).astype(np.uint8)
 
 
 def compression(images: np.ndarray, severity: int) -> np.ndarray:

@@ -54,7 +54,8 @@ def read_curves(runs: Sequence[str | pathlib.Path], most: str = "tenth") -> Curv
         records[run] = [line for line in read_metrics(run) if f"{key}/{Groups._fields[0]}" in line]
         if not records[run]:
             raise UserError(
-                f"{run} has no record of forgetting ({most}): an SDCLR run with forgetting_every_epochs > 0 has"
+                f"{run} has no record of forgetting ({most}): an SDCLR run on at least three classes with "
+                "forgetting_every_epochs > 0 has"
             )
     epochs = [[line["epoch"] for line in lines] for lines in records.values()]
     for run, found in zip(runs, epochs):

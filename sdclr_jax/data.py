@@ -6,9 +6,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 
-from sdclr_jax.cifar import read_cifar
+from sdclr_jax.cifar import RELEASES, read_cifar
 from sdclr_jax.dataset import Dataset, check_dataset
-from sdclr_jax.image_lists import class_folders, text_lists
+from sdclr_jax.image_folders import image_folder
+from sdclr_jax.image_lists import text_lists
 from sdclr_jax.longtail import LongTail, balanced_draw, cifar_lists, make_long_tail, profile
 from trainlib.errors import UserError
 
@@ -18,7 +19,7 @@ def load_dataset(config: ConfigDict) -> Dataset:
 
     Keys: `dataset`, `data_path`, `lists` (folder of the authors' lists; of CIFAR empty draws lists by the same rules),
     `split`, `balanced` (D_b instead of D_i), `train_limit` (so many random images of the list; 0 for all). Image files
-    have more keys, see `image_lists`.
+    have more keys, see `image_lists` and `image_folders`.
 
     Raises UserError for a name that is not known, ValueError or OSError for files that do not fit.
     """
@@ -54,7 +55,7 @@ def cifar(config: ConfigDict) -> Dataset:
         raise UserError("set config.data_path to the official binary files of CIFAR (docs/sdclr.md)")
     arrays = read_cifar(config.dataset, config.data_path)
     lists = cifar_lists(config.dataset, arrays[1], config.lists, config.split)
-    return _dataset(config, arrays, *lists)
+    return _named(_dataset(config, arrays, *lists))
 
 
 def prepared_cifar(config: ConfigDict) -> Dataset:
@@ -62,12 +63,18 @@ def prepared_cifar(config: ConfigDict) -> Dataset:
     from sdclr_jax.tfds_builders import read_prepared  # TensorFlow Datasets takes a second to import
 
     arrays, lists = read_prepared(config.data_path, config.split)
-    return _dataset(config, arrays, *lists)
+    return _named(_dataset(config, arrays, *lists))
 
 
 def _dataset(config: ConfigDict, arrays: tuple, lists: LongTail, full: np.ndarray, val: np.ndarray) -> Dataset:
     pretrain = lists.balanced if config.balanced else lists.imbalanced
     return Dataset(*arrays, pretrain=pretrain, long_tail=lists.imbalanced, full=full, few=lists.few, val=val)
+
+
+def _named(dataset: Dataset) -> Dataset:
+    """CIFAR's images with the names of the release that has their number of classes."""
+    names = {release.num_classes: release.class_names for release in RELEASES.values()}
+    return dataset._replace(class_names=names[dataset.num_classes])
 
 
 SOURCES: dict[str, Callable[[ConfigDict], Dataset]] = {
@@ -77,5 +84,5 @@ SOURCES: dict[str, Callable[[ConfigDict], Dataset]] = {
     "tfds": prepared_cifar,
     "imagenet": text_lists,
     "imagenet100": text_lists,
-    "folder": class_folders,
+    "folder": image_folder,
 }

@@ -19,17 +19,26 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.balancedness import balancedness, class_accuracies, group_classes
+from sdclr_jax.balancedness import (
+    balancedness,
+    class_accuracies,
+    empty_groups,
+    group_classes,
+    weak_figures,
+    without_nan,
+)
 from sdclr_jax.build import build_model
 from sdclr_jax.data import Dataset, check_dataset, load_dataset
+from sdclr_jax.dataset import identity
 from sdclr_jax.features import FeatureReader
-from sdclr_jax.longtail import balanced_draw
+from sdclr_jax.longtail import capped_draw
 from sdclr_jax.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
 from sdclr_jax.restore import load_run
 from trainlib.command import natural, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
-from trainlib.files import write_atomic
+from trainlib.files import write_atomic, write_json
+from trainlib.workdir import DATA_NAME
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +48,7 @@ COLUMNS = ("many", "medium", "few", "std", "all")
 REPORT = "report.json"
 FEATURES = "test_features.npz"
 MOST_FEATURES = 2000  # images whose features are kept for pictures
+MOST_CLASSES = 30  # classes whose accuracy is printed
 
 
 def evaluate(
@@ -55,15 +65,18 @@ def evaluate(
     Args:
       step: "last" or a step's number.
       protocols: of `PROTOCOLS`.
-      limit: images of the full training list to use, the same number of each class; 0 for all; None for the config's
-        `probe_limit`.
+      limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
+        0 for all images; None for the config's `probe_limit`.
       dataset: images of your own, as given to `train_and_evaluate`.
 
     Returns:
       the report of these protocols; in the file, earlier ones of the same limit stay beside them. It has `step`,
-      `class_counts` (of D_i), and by protocol (a warning names those whose lists are not there) the shares `many`,
-      `medium`, `few`, `std`, `all`, `classes` (accuracy of each), `train_images`, and for probes `epoch` and
-      `val_accuracy`.
+      `class_names`, `class_counts` (of D_i), `test_counts`, `groups` (the names of the classes of each), and by
+      protocol (a warning names those whose lists are not there) the shares `many`, `medium`, `few`, `std`, `all`,
+      `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`. A share of no class or
+      no test image is None.
+
+    Raises UserError for what cannot be evaluated, such as images without classes.
     """
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
@@ -72,14 +85,15 @@ def evaluate(
     config = run.config
     check_platform(config.platform)
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
+    protocols = _possible(protocols, dataset)
+    _compare_with_training(pathlib.Path(workdir), dataset)
     limit = config.probe_limit if limit is None else limit
     if limit < 0 or 0 < limit < dataset.num_classes:
         raise UserError(f"limit is {limit}; it must be 0, for all, or at least the {dataset.num_classes} classes")
     keys = jax.random.split(jax.random.key(config.seed), 2)
     reader = FeatureReader(build_model(config), run.variables, config.probe_crop, config.feature_batch_size, keys[0])
-    protocols = _possible(protocols, dataset)
     scorer = _Scorer(config, dataset, reader, limit)
-    report = {"step": run.step, "limit": limit, "class_counts": dataset.class_counts.tolist()}
+    report = {"step": run.step, "limit": limit, **_about_classes(config, dataset)}
     for protocol in protocols:
         began = time.monotonic()
         report[protocol] = scorer.score(protocol)
@@ -87,8 +101,40 @@ def evaluate(
     file = pathlib.Path(workdir) / "eval" / f"step_{run.step}" / REPORT
     file.parent.mkdir(parents=True, exist_ok=True)
     scorer.keep_features(file.with_name(FEATURES))
-    write_atomic(file, (json.dumps(_earlier(file, limit) | report, indent=1) + "\n").encode())
+    write_json(file, _earlier(file, limit) | report)
     return report
+
+
+def _about_classes(config: ConfigDict, dataset: Dataset) -> dict:
+    """The classes' entries of the report. Logs which groups are empty, and which figures rest on few images."""
+    counts, names = dataset.class_counts, dataset.names
+    groups = group_classes(config.groups, counts)
+    test_counts = np.bincount(dataset.test_labels, minlength=dataset.num_classes)
+    empty = empty_groups(config.groups, counts)
+    for line in [*([empty] if empty else []), *weak_figures(test_counts, groups, names)]:
+        _log.warning("%s", line)
+    return {
+        "class_names": names,
+        "class_counts": counts.tolist(),
+        "test_counts": test_counts.tolist(),
+        "groups": {group: [names[k] for k in classes] for group, classes in groups._asdict().items()},
+    }
+
+
+def _compare_with_training(workdir: pathlib.Path, dataset: Dataset) -> None:
+    """Warns where the training images are others than those of the run: test images may have been trained on."""
+    file = workdir / DATA_NAME
+    if not file.exists():
+        return
+    trained, found = json.loads(file.read_text()), identity(dataset)
+    if trained != found:
+        _log.warning(
+            "The training images are not those of the run: it saw %s, the data set has %s%s. Images that are tested "
+            "here may have been trained on; train again, or evaluate with the images of then.",
+            trained.get("images"),
+            found["images"],
+            " of the same number under other names or classes" if trained.get("images") == found["images"] else "",
+        )
 
 
 def _earlier(file: pathlib.Path, limit: int) -> dict:
@@ -105,11 +151,14 @@ def _earlier(file: pathlib.Path, limit: int) -> dict:
 def _possible(protocols: Sequence[str], dataset: Dataset) -> list[str]:
     """The protocols whose lists are there. UserError if there is none."""
     reasons = {name: [dataset.absent[need] for need in NEEDS[name] if need in dataset.absent] for name in protocols}
-    left_out = [f"{name} is left out: {'; '.join(why)}" for name, why in reasons.items() if why]
+    left_out = {name: "; ".join(dict.fromkeys(why)) for name, why in reasons.items() if why}
+    if len(left_out) == len(reasons) and len(set(left_out.values())) == 1:
+        are = "are" if len(left_out) > 1 else "is"
+        raise UserError(f"nothing to evaluate: {', '.join(left_out)} {are} left out: {next(iter(left_out.values()))}")
     if len(left_out) == len(reasons):
-        raise UserError("nothing to evaluate: " + ". ".join(left_out))
-    for line in left_out:
-        _log.warning("%s", line)
+        raise UserError("nothing to evaluate: " + ". ".join(f"{k} is left out: {why}" for k, why in left_out.items()))
+    for name, why in left_out.items():
+        _log.warning("%s is left out: %s", name, why)
     return [name for name, why in reasons.items() if not why]
 
 
@@ -122,7 +171,7 @@ class _Scorer:
         self._full = dataset.full
         if limit and "full" not in dataset.absent:
             per_class = limit // dataset.num_classes
-            self._full = balanced_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
+            self._full = capped_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
         self._test = reader.plain(dataset.test_images)
         self._val = None if "val" in dataset.absent else reader.plain(dataset.images[dataset.val])
 
@@ -142,7 +191,7 @@ class _Scorer:
             predicted, about = self._probe(protocol)
         accuracies = class_accuracies(predicted, self._dataset.test_labels, self._dataset.num_classes)
         figures = balancedness(accuracies, self._groups)._asdict()
-        return {**figures, "classes": accuracies.tolist(), **about}
+        return {**figures, "classes": without_nan(accuracies), **about}
 
     def _probe(self, protocol: str) -> tuple[np.ndarray, dict]:
         dataset, config = self._dataset, self._config
@@ -176,15 +225,25 @@ class _Scorer:
 
 
 def format_report(report: dict) -> str:
-    """The report as a table for the terminal, in per cent."""
+    """The report as tables for the terminal, in per cent: by group and, of up to 30 classes, by class."""
+    shown = [protocol for protocol in PROTOCOLS if protocol in report]
     lines = ["protocol   Many  Medium   Few   Std   All"]
-    for protocol in PROTOCOLS:
-        if protocol in report:
-            values = [100 * report[protocol][column] for column in COLUMNS]
-            lines.append(
-                f"{protocol:8}  {values[0]:5.1f}  {values[1]:6.1f} {values[2]:5.1f} {values[3]:5.1f} {values[4]:5.1f}"
-            )
+    for protocol in shown:
+        many, medium, *rest = (_percent(report[protocol][column]) for column in COLUMNS)
+        lines.append(f"{protocol:8}  {many:>5}  {medium:>6} {' '.join(f'{text:>5}' for text in rest)}")
+    if len(report["class_names"]) > MOST_CLASSES:
+        return "\n".join(lines)
+    width = max(5, *map(len, report["class_names"]))
+    lines += ["", f"{'class':{width}}  {'D_i':>6}  {'test':>6}  " + "  ".join(f"{protocol:>5}" for protocol in shown)]
+    for k in np.argsort(-np.array(report["class_counts"]), kind="stable"):
+        sizes = f"{report['class_counts'][k]:6}  {report['test_counts'][k]:6}"
+        cells = "  ".join(f"{_percent(report[protocol]['classes'][k]):>5}" for protocol in shown)
+        lines.append(f"{report['class_names'][k]:{width}}  {sizes}  {cells}")
     return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "--" if share is None else f"{100 * share:.1f}"
 
 
 def _parser() -> argparse.ArgumentParser:

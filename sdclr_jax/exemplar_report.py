@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sdclr_jax.balancedness import Groups, balancedness, class_accuracies
+from sdclr_jax.balancedness import Groups, balancedness, class_accuracies, without_nan
 from trainlib.population import exemplars, modal_labels
 
 CLEAN = "clean"
@@ -36,7 +36,7 @@ def describe(one: Predictions, labels: np.ndarray, groups: Groups) -> dict:
         classes = mean_accuracies(predicted, labels, num_classes)
         figures[version] = balancedness(classes, groups)._asdict()
         if version == CLEAN:
-            figures[version]["classes"] = classes.tolist()
+            figures[version]["classes"] = without_nan(classes)
     return figures
 
 

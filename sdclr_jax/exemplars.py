@@ -9,7 +9,6 @@ Writes exemplars.json, curves.png and contact_sheet.png.
 """
 
 import argparse
-import json
 import logging
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sdclr_jax.balancedness import group_classes
+from sdclr_jax.balancedness import group_classes, weak_figures
 from sdclr_jax.build import build_model
 from sdclr_jax.calibrate import make_calibration
 from sdclr_jax.corruptions import corrupted
@@ -34,6 +33,7 @@ from sdclr_jax.restore import TrainedRun, load_run
 from trainlib.command import natural, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
+from trainlib.files import write_json
 from trainlib.population import Pruning, add_pruning_flags, pruning_from_flags
 
 _log = logging.getLogger(__name__)
@@ -58,16 +58,20 @@ def load_population(workdirs: Sequence[str | pathlib.Path], step: str | int = "l
 
 
 def require_lists(dataset: Dataset) -> None:
-    """UserError where there is no list to fit a linear classifier on, or no test images."""
+    """UserError where there is no list to fit a linear classifier on, no test images, or fewer than three classes."""
     for need in ("full", "test"):
         if need in dataset.absent:
             raise UserError(f"this analysis needs the list {need!r}: {dataset.absent[need]}")
+    if dataset.num_classes < 3:
+        raise UserError(
+            f"this analysis compares large and small classes and needs at least three; there are {dataset.num_classes}"
+        )
 
 
 def labelled_rows(labels: np.ndarray, pool: np.ndarray, limit: int) -> np.ndarray:
     """At most `limit` rows of the pool, the same number of each class, drawn the same way every time; 0 for all."""
     counts = np.bincount(labels[pool])
-    per_class = min(limit // len(counts), counts.min())
+    per_class = min(limit // len(counts), counts[counts > 0].min())
     if limit and per_class < 1:
         raise UserError(f"limit is {limit}; it must be 0, for all, or at least the {len(counts)} classes")
     return balanced_draw(labels, pool, per_class, np.random.default_rng(0)) if limit else pool
@@ -142,7 +146,10 @@ def analyse(
     groups = group_classes(config.groups, dataset.class_counts)
     population = {"runs": [str(w) for w in workdirs], "steps": [run.step for run in runs], "masks": pruning.masks}
     population |= {"random_share": pruning.random_share, "severity": severity, "limit": limit}
-    report = population | make_report(dense, levels, predict.labels, groups)
+    report = population | make_report(dense, levels, predict.labels, groups) | {"class_names": dataset.names}
+    test_counts = np.bincount(predict.labels, minlength=dataset.num_classes)
+    for line in weak_figures(test_counts, groups, dataset.names):
+        _log.warning("%s", line)
     _write(pathlib.Path(output), report, dense, levels, predict)
     return report
 
@@ -161,13 +168,13 @@ def _write(
     output: pathlib.Path, report: dict, dense: Predictions, levels: list[Predictions], predict: Predictor
 ) -> None:
     output.mkdir(parents=True, exist_ok=True)
-    (output / "exemplars.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_json(output / "exemplars.json", report)
     of = f"{len(report['runs'])} run{'s' if len(report['runs']) > 1 else ''}, {report['masks']} mask"
     title = f"{of}{'s' if report['masks'] > 1 else ''} of each run and sparsity, {report['images']:,} test images"
     draw_curves(output / "curves.png", report, f"What pruning makes networks forget: {title}")
     rows = [(level.sparsity, examples(dense, level, predict.labels, SHOWN)) for level in levels]
     heading = "Exemplars by pruned share; true: dense \N{RIGHTWARDS ARROW} pruned; frame: size of the class"
-    draw_sheet(output / "contact_sheet.png", predict.images, rows, report["groups"], heading)
+    draw_sheet(output / "contact_sheet.png", predict.images, rows, report["groups"], report["class_names"], heading)
 
 
 def _parser() -> argparse.ArgumentParser:

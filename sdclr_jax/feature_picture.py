@@ -12,11 +12,13 @@ from sklearn.manifold import TSNE
 
 from sdclr_jax.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
 from sdclr_jax.evaluate import FEATURES
+from sdclr_jax.exemplar_pictures import short_name
+from sdclr_jax.image_tree import counted
 from sdclr_jax.table_rows import method_name, read_run
 from trainlib.errors import UserError
-from trainlib.figures import INK, legend_below, new_figure, tidy
+from trainlib.figures import INK, SOFT, legend_below, new_figure, tidy
 
-MOST_NUMBERED = 20  # classes; more numbers would cover the points
+MOST_NAMED = 20  # classes; more names would cover the points
 
 
 class TestFeatures(NamedTuple):
@@ -27,6 +29,7 @@ class TestFeatures(NamedTuple):
       values: float32 [N, C].
       labels: int [N].
       groups: of the classes.
+      class_names: of the classes.
     """
 
     __test__ = False  # not a test of pytest's
@@ -35,6 +38,7 @@ class TestFeatures(NamedTuple):
     values: np.ndarray
     labels: np.ndarray
     groups: Groups
+    class_names: Sequence[str]
 
 
 def read_features(path: str | pathlib.Path) -> TestFeatures:
@@ -45,8 +49,10 @@ def read_features(path: str | pathlib.Path) -> TestFeatures:
         raise UserError(f"there is no {file}; run python -m sdclr_jax.evaluate --workdir={path}")
     with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as stored:
         values, labels = stored["features"], stored["labels"]
-    groups = group_classes(run.config.groups, np.array(run.report["class_counts"]))
-    return TestFeatures(f"{method_name(run.config)}, step {run.report['step']}\n{run.path}", values, labels, groups)
+    counts = np.array(run.report["class_counts"])
+    names = run.report.get("class_names", [str(k) for k in range(len(counts))])
+    title = f"{method_name(run.config)}, step {run.report['step']}\n{run.path}"
+    return TestFeatures(title, values, labels, group_classes(run.config.groups, counts), names)
 
 
 def principal_components(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
@@ -91,17 +97,24 @@ def draw_features(path: str | pathlib.Path, runs: Sequence[TestFeatures], method
 
 
 def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[str, str]) -> None:
-    """The small classes come last, on top of the others; the number of a class stands at the median of its images."""
+    """The small classes come last, on top of the others; the name of a class stands at the median of its images."""
     tidy(axes, run.name, *names)
     axes.title.set_fontsize(9)
     axes.grid(False)
     axes.set(xticks=[], yticks=[])
+    if not any(map(len, run.groups)):
+        label = f"{len(run.class_names)} classes in no group"
+        axes.scatter(*places.T, s=12, color=SOFT, alpha=0.65, linewidth=0, label=label)
     for (group, classes), marker in zip(run.groups._asdict().items(), MARKERS):
+        if not len(classes):
+            continue
         x, y = places[np.isin(run.labels, classes)].T
-        label, color = f"{group.capitalize()}: {len(classes)} classes", GROUP_COLORS[group]
+        label, color = f"{group.capitalize()}: {counted(len(classes), 'class')}", GROUP_COLORS[group]
         axes.scatter(x, y, s=12, marker=marker, color=color, alpha=0.65, linewidth=0, label=label)
     shown = np.unique(run.labels)
-    for k in shown if len(shown) <= MOST_NUMBERED else ():
+    for k in shown if len(shown) <= MOST_NAMED else ():
         x, y = np.median(places[run.labels == k], axis=0)
-        style = {"color": INK, "fontsize": 11, "fontweight": "bold", "ha": "center", "va": "center"}
-        axes.text(x, y, str(k), path_effects=[withStroke(linewidth=3, foreground="white")], **style)
+        name = short_name(run.class_names[k])
+        style = {"color": INK, "fontsize": 11 if len(name) < 3 else 8, "fontweight": "bold"}
+        style |= {"ha": "center", "va": "center"}
+        axes.text(x, y, name, path_effects=[withStroke(linewidth=3, foreground="white")], **style)

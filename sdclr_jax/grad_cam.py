@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 
-from sdclr_jax.balancedness import Groups, group_classes
+from sdclr_jax.balancedness import Groups, empty_groups, group_classes
 from sdclr_jax.build import build_model
 from sdclr_jax.data import Dataset, check_dataset, load_dataset
+from sdclr_jax.exemplar_pictures import short_name
 from sdclr_jax.exemplars import labelled_rows, require_lists
 from sdclr_jax.features import FeatureReader
 from sdclr_jax.image_files import as_pixels
@@ -79,11 +80,23 @@ def enlarged(maps: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def tail_rows(labels: np.ndarray, groups: Groups, counts: np.ndarray, number: int) -> np.ndarray:
-    """The first test images of the classes of Few, one of each class in turn, the smallest class first."""
-    classes = sorted(groups.few, key=lambda k: counts[k])
+    """The first test images of the classes of Few, one of each class in turn, the smallest class first.
+
+    Of all classes where none is in Few. UserError if these have no test image.
+
+    Args:
+      labels: int [N], of the test images.
+      groups: of the classes.
+      counts: int [C], images per class in D_i.
+      number: of rows, at most.
+    """
+    classes = sorted(groups.few if len(groups.few) else range(len(counts)), key=lambda k: counts[k])
     rows = {k: np.flatnonzero(labels == k) for k in classes}
-    turns = range(-(-number // len(classes)))
-    return np.array([rows[k][turn] for turn in turns for k in classes if turn < len(rows[k])][:number])
+    turns = range(max(map(len, rows.values())))
+    found = [rows[k][turn] for turn in turns for k in classes if turn < len(rows[k])][:number]
+    if not found:
+        raise UserError(f"the {len(classes)} smallest classes have no test image")
+    return np.array(found)
 
 
 def look(run: TrainedRun, name: str, dataset: Dataset, rows: np.ndarray, limit: int) -> Attention:
@@ -104,20 +117,32 @@ def look(run: TrainedRun, name: str, dataset: Dataset, rows: np.ndarray, limit: 
     return Attention(name, enlarged(np.asarray(maps), *images.shape[1:3]), np.asarray(predicted))
 
 
-def draw(path: pathlib.Path, images: np.ndarray, labels: np.ndarray, counts: np.ndarray, seen: list[Attention]) -> None:
-    """Writes the picture: the images uint8 [N, H, W, 3] above, below them a row for each run."""
+def draw(
+    path: pathlib.Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    seen: list[Attention],
+    *,
+    counts: np.ndarray,
+    names: Sequence[str],
+) -> None:
+    """Writes the picture: the images uint8 [N, H, W, 3] above, below them a row for each run.
+
+    labels: int [N], classes of the images; counts, names: by class, in training.
+    """
     title = "Grad-CAM of test images of the smallest classes: what speaks for the true class"
-    figure = new_figure(1.9 + 1.25 * len(images), 1.1 + 1.4 * (1 + len(seen)), title)
+    figure = new_figure(max(1.9 + 1.25 * len(images), 7.4), 1.1 + 1.4 * (1 + len(seen)), title)
     panels = figure.subplots(1 + len(seen), len(images), squeeze=False)
     for axes, image, label in zip(panels[0], images, labels):
         _show(axes, image)
-        axes.set_title(f"class {label}\n{counts[label]} in training", fontsize=8, color=SOFT)
+        name = f"class {label}" if names[label].isdecimal() else short_name(names[label])
+        axes.set_title(f"{name}\n{counts[label]} in training", fontsize=8, color=SOFT)
     for row, one in zip(panels[1:], seen):
         row[0].set_ylabel(one.name, rotation=0, ha="right", va="center", fontsize=9, color=INK)
         for axes, image, heat, label, predicted in zip(row, images, one.maps, labels, one.predicted):
             _show(axes, image)
             axes.imshow(heat, cmap="turbo", vmin=0, vmax=1, alpha=0.5)
-            verdict = "right" if predicted == label else f"says {predicted}"
+            verdict = "right" if predicted == label else f"says {short_name(names[predicted])}"
             axes.set_xlabel(verdict if heat.any() else f"{verdict}, no map", fontsize=8, color=SOFT, labelpad=2)
     figure.savefig(path)
 
@@ -154,14 +179,20 @@ def write_picture(
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
     require_lists(dataset)
     counts = dataset.class_counts
-    rows = tail_rows(dataset.test_labels, group_classes(config.groups, counts), counts, number)
+    groups = group_classes(config.groups, counts)
+    if not len(groups.few):
+        _log.warning("%s; the smallest of all classes are shown", empty_groups(config.groups, counts))
+    rows = tail_rows(dataset.test_labels, groups, counts, number)
+    if len(rows) < number:
+        _log.warning("The smallest classes have %d test image(s); %d were asked for", len(rows), number)
     seen = []
     for workdir, run in zip(workdirs, runs):
         seen.append(look(run, f"{method_name(run.config)}\nstep {run.step}", dataset, rows, limit))
         _log.info("%s: %d of %d right", workdir, (seen[-1].predicted == dataset.test_labels[rows]).sum(), len(rows))
     output = pathlib.Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    draw(output, np.asarray(as_pixels(dataset.test_images)[rows]), dataset.test_labels[rows], counts, seen)
+    images, labels = np.asarray(as_pixels(dataset.test_images)[rows]), dataset.test_labels[rows]
+    draw(output, images, labels, seen, counts=counts, names=dataset.names)
     return seen
 
 

@@ -82,12 +82,16 @@ def make_long_tail(
 
 def balanced_draw(labels: np.ndarray, pool: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
     """`per_class` images of each class that occurs in `pool`, int64 indices, ascending. ValueError if one has fewer."""
-    parts = []
-    for c in np.unique(labels[pool]):
-        images = pool[labels[pool] == c]
-        if len(images) < per_class:
-            raise ValueError(f"class {c} has {len(images)} images, {per_class} were asked for")
-        parts.append(rng.permutation(images)[:per_class])
+    classes, counts = np.unique(labels[pool], return_counts=True)
+    if counts.min() < per_class:
+        c, smallest = classes[counts.argmin()], counts.min()
+        raise ValueError(f"class {c} has {smallest} images, {per_class} were asked for")
+    return capped_draw(labels, pool, per_class, rng)
+
+
+def capped_draw(labels: np.ndarray, pool: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """As `balanced_draw`, but of a class with fewer than `most` images all."""
+    parts = [rng.permutation(pool[labels[pool] == c])[:most] for c in np.unique(labels[pool])]
     return np.sort(np.concatenate(parts)).astype(np.int64)
 
 

@@ -59,8 +59,8 @@ def logits(weights: Linear, features: jax.Array) -> jax.Array:
 
 
 def top_accuracy(weights: Linear, features: np.ndarray, labels: np.ndarray, top: int) -> float:
-    """Share of the rows whose label is among the `top` largest logits."""
-    best = np.asarray(lax.top_k(logits(weights, features), top)[1])
+    """Share of the rows whose label is among the `top` largest logits, of all where there are fewer classes."""
+    best = np.asarray(lax.top_k(logits(weights, features), min(top, len(weights.bias)))[1])
     return float((best == labels[:, None]).any(1).mean())
 
 

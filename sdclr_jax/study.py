@@ -14,10 +14,14 @@ FEW_SHOT = ("std", "all")
 
 
 def read_figures(workdir: pathlib.Path) -> dict[str, float]:
-    """Linear separability (all columns) and few-shot accuracy, in per cent, of the newest evaluated step."""
+    """Linear separability (all columns) and few-shot accuracy, in per cent, of the newest evaluated step.
+
+    A figure that the report has none of (None) is left out.
+    """
     report = read_run(workdir).report
-    figures = {column.capitalize(): 100 * report["full"][column] for column in COLUMNS}
-    return figures | {f"Few-shot {column}": 100 * report["few"][column] for column in FEW_SHOT if "few" in report}
+    shares = {column.capitalize(): report["full"][column] for column in COLUMNS}
+    shares |= {f"Few-shot {column}": report["few"][column] for column in FEW_SHOT if "few" in report}
+    return {name: 100 * share for name, share in shares.items() if share is not None}
 
 
 SYSTEM = System("sdclr_jax.train", "sdclr_jax.evaluate", read_figures)

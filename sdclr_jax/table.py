@@ -6,7 +6,6 @@ the paper's Tables 1 to 5, tables_1_to_5.md and tables_1_to_5.json; of those wit
 """
 
 import argparse
-import json
 import pathlib
 from collections.abc import Iterable
 
@@ -17,6 +16,7 @@ from sdclr_jax.published_tables import format_tables, published_tables
 from sdclr_jax.table_rows import HEADINGS, Row, cell, make_rows, markdown_table, read_run
 from trainlib.command import run_command
 from trainlib.figures import COLORS, HATCHES, INK, new_figure, tidy
+from trainlib.files import write_json
 
 TITLES = {"full": "Linear separability", "few": "Few-shot", "knn": "Nearest neighbours"}
 
@@ -34,21 +34,41 @@ def markdown(rows: list[Row]) -> str:
         if lines:
             header = ["Data", "List", "Method", "Runs", *HEADINGS.values()]
             parts.append(f"**{TITLES[protocol]}** (%)\n\n{markdown_table(header, lines)}")
+    weak = [f"- {line}\n" for row in rows for line in row.weak()]
+    if parts and weak:
+        parts.append("Figures that rest on few test images:\n\n" + "".join(weak))
     return "\n".join(parts)
 
 
 def as_json(rows: list[Row]) -> list[dict]:
-    """The rows with mean, deviation and the value of every run, in per cent."""
+    """The rows with mean, deviation and the value of every run, in per cent; of each class by its name as well."""
     result = []
     for row in rows:
         entry = {"dataset": row.dataset, "subset": row.subset, "method": row.method}
         entry["runs"] = [str(run.path) for run in row.runs]
+        entry["few_test_images"] = row.weak()
+        entry |= _classes(row)
         for protocol in PROTOCOLS:
             figures = row.figures(protocol)
             if figures is not None:
                 entry[protocol] = figures
         result.append(entry)
     return result
+
+
+def _classes(row: Row) -> dict:
+    """`classes`: by protocol and name of the class its accuracy in each run; nothing where the classes differ."""
+    reports = [run.report for run in row.runs]
+    names = reports[0].get("class_names")
+    if not names or any(report.get("class_names") != names for report in reports):
+        return {}
+    by_protocol = {}
+    for protocol in PROTOCOLS:
+        if all(protocol in report for report in reports):
+            shares = zip(*(report[protocol]["classes"] for report in reports))
+            values = ([None if share is None else 100 * share for share in of_class] for of_class in shares)
+            by_protocol[protocol] = dict(zip(names, values))
+    return {"classes": by_protocol}
 
 
 def draw(path: pathlib.Path, rows: list[Row]) -> None:
@@ -68,11 +88,14 @@ def draw(path: pathlib.Path, rows: list[Row]) -> None:
                 continue
             x = np.arange(len(shown)) + (place - (len(rows) - 1) / 2) * width
             label = f"{row.dataset} {row.subset}, {row.method}, {len(row.runs)} run{'s' if len(row.runs) > 1 else ''}"
-            deviation = values.std(0)[shown] if len(values) > 1 else None
+            figures = [row.figures(protocol)[COLUMNS[k]] for k in shown]
+            mean, deviation = (
+                np.array([np.nan if figure[name] is None else figure[name] for figure in figures])
+                for name in ("mean", "deviation")
+            )
             look = {"color": COLORS[place % len(COLORS)], "hatch": HATCHES[place // len(COLORS) % len(HATCHES)]}
             look |= {"edgecolor": "white", "linewidth": 0, "error_kw": {"elinewidth": 1, "ecolor": INK}, "capsize": 2}
-            mean = values.mean(0)[shown]
-            axes.bar(x, mean, 0.92 * width, yerr=deviation, label=label, **look)
+            axes.bar(x, mean, 0.92 * width, yerr=deviation if len(values) > 1 else None, label=label, **look)
         axes.set_xticks(range(len(shown)), [COLUMNS[k].capitalize() for k in shown])
         axes.set_ylim(0, 100)
     handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels())}
@@ -86,11 +109,11 @@ def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) 
     output = pathlib.Path(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "table.md").write_text(markdown(rows))
-    (output / "table.json").write_text(json.dumps(as_json(rows), indent=1) + "\n")
+    write_json(output / "table.json", as_json(rows))
     draw(output / "table.png", rows)
     tables = published_tables(rows)
     (output / "tables_1_to_5.md").write_text(format_tables(tables))
-    (output / "tables_1_to_5.json").write_text(json.dumps(tables, indent=1) + "\n")
+    write_json(output / "tables_1_to_5.json", tables)
     return rows
 
 

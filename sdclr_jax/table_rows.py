@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from sdclr_jax.balancedness import group_classes, weak_figures, without_nan
 from sdclr_jax.build import is_pruned
 from sdclr_jax.evaluate import COLUMNS, REPORT
 from sdclr_jax.restore import SETTINGS
@@ -53,19 +54,45 @@ class Row(NamedTuple):
     runs: list[Run]
 
     def values(self, protocol: str) -> np.ndarray | None:
-        """float [runs, HEADINGS] in per cent; None if not every run was evaluated by the protocol."""
+        """float [runs, HEADINGS] in per cent; None if not every run was evaluated by the protocol.
+
+        NaN where a run has no such figure: a group without a class or without a test image.
+        """
         if any(protocol not in run.report for run in self.runs):
             return None
-        entries = [run.report[protocol] for run in self.runs]
-        return 100 * np.array([[*(entry[column] for column in COLUMNS), np.std(entry["classes"])] for entry in entries])
+        return 100 * np.array([_values(run.report[protocol]) for run in self.runs], np.float64)
 
     def figures(self, protocol: str) -> dict[str, dict] | None:
-        """By column of `HEADINGS` the `mean`, population `deviation` and `values` of the runs, in per cent, or None."""
+        """By column of `HEADINGS` the `mean`, population `deviation` and `values` of the runs, in per cent, or None.
+
+        Runs without a figure have the value None and do not count in mean and deviation.
+        """
         values = self.values(protocol)
-        if values is None:
-            return None
-        columns = zip(HEADINGS, values.T)
-        return {name: {"mean": v.mean(), "deviation": v.std(), "values": v.tolist()} for name, v in columns}
+        return None if values is None else dict(zip(HEADINGS, map(_figure, values.T)))
+
+    def weak(self) -> list[str]:
+        """What rests on few test images in some run, see `balancedness.weak_figures`; nothing of old reports."""
+        lines: dict[str, None] = {}
+        for run in self.runs:
+            report = run.report
+            if "test_counts" in report:
+                groups = group_classes(run.config.groups, np.array(report["class_counts"]))
+                found = weak_figures(np.array(report["test_counts"]), groups, report["class_names"])
+                lines |= dict.fromkeys(f"{run.path}: {line}" for line in found)
+        return list(lines)
+
+
+def _values(entry: dict) -> list[float]:
+    """The figures of `HEADINGS` as shares, NaN for None."""
+    classes = [share for share in entry["classes"] if share is not None]
+    shares = [*(entry[column] for column in COLUMNS), np.std(classes) if classes else None]
+    return [np.nan if share is None else share for share in shares]
+
+
+def _figure(values: np.ndarray) -> dict:
+    known = values[~np.isnan(values)]
+    mean, deviation = (float(known.mean()), float(known.std())) if len(known) else (None, None)
+    return {"mean": mean, "deviation": deviation, "values": without_nan(values)}
 
 
 def read_run(path: str | pathlib.Path) -> Run:
@@ -131,6 +158,8 @@ def markdown_table(header: list[str], lines: list[list[str]]) -> str:
 
 
 def cell(figure: dict) -> str:
-    """Such as "81.67 ± 3.79"; without the deviation for one run."""
+    """Such as "81.67 ± 3.79"; without the deviation for one run, "--" where no run has the figure."""
+    if figure["mean"] is None:
+        return "--"
     spread = f" ± {figure['deviation']:.2f}" if len(figure["values"]) > 1 else ""
     return f"{figure['mean']:.2f}{spread}"

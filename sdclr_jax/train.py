@@ -4,7 +4,6 @@ The same command resumes an interrupted run, and the resumed run equals the unin
 """
 
 import contextlib
-import hashlib
 import logging
 import pathlib
 import time
@@ -28,6 +27,7 @@ from sdclr_jax.build import (
     run_keys,
 )
 from sdclr_jax.data import Dataset, check_dataset, load_dataset
+from sdclr_jax.dataset import identity, named_counts
 from sdclr_jax.forgetting import SHARES, group_shares, make_forgetting, most_forgotten
 from sdclr_jax.image_files import as_pixels
 from sdclr_jax.refresh import make_refresh
@@ -68,8 +68,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
         with stop.busy("reading the images"):
             dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
             per_epoch = steps_per_epoch(len(dataset.pretrain), config.batch_size, config.drop_last)
-            _log.info("%d images, %s; %d steps an epoch", len(dataset.pretrain), _class_sizes(dataset), per_epoch)
-            folder.check_data(_identity(dataset))
+            _log.info("Training images: %s; steps of an epoch: %d", _describe(dataset), per_epoch)
+            _check_batches(config, len(dataset.pretrain))
+            folder.check_data(identity(dataset))
         with stop.busy("building the network"):
             state = build_state(config, per_epoch)
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
@@ -87,9 +88,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
 
 def _check_numbers(config: ConfigDict) -> None:
     """Raises UserError for numbers out of their range."""
-    for key in ("batch_size", "epochs", "keep_checkpoints"):
-        if config[key] < 1:
-            raise UserError(f"config.{key} is {config[key]}, it must be at least 1")
+    for key, least in (("batch_size", 2), ("epochs", 1), ("keep_checkpoints", 1)):
+        if config[key] < least:
+            raise UserError(f"config.{key} is {config[key]}, it must be at least {least}")
     if not 0 <= config.prune_random_fraction <= config.prune_fraction <= 1:
         raise UserError(
             f"config.prune_fraction is {config.prune_fraction}, of which random {config.prune_random_fraction}; "
@@ -97,21 +98,33 @@ def _check_numbers(config: ConfigDict) -> None:
         )
 
 
-def _identity(dataset: Dataset) -> dict[str, Any]:
-    """Number and checksum of the images that are trained on, and of their labels; of files their names count."""
-    images, rows = dataset.images, dataset.pretrain
-    checksum = hashlib.sha256(np.ascontiguousarray(dataset.labels[rows]))
-    if isinstance(images, np.ndarray):
-        checksum.update(np.ascontiguousarray(images[rows]))
-    else:
-        for row in rows:
-            checksum.update(images.path(row).name.encode())
-    return {"images": len(rows), "checksum": checksum.hexdigest()}
+def _batch_size(config: ConfigDict, count: int) -> int:
+    """Images of a batch: `config.batch_size`, or all `count` images where they are fewer and no batch is dropped."""
+    return config.batch_size if config.drop_last else min(config.batch_size, count)
 
 
-def _class_sizes(dataset: Dataset) -> str:
-    counts = np.bincount(dataset.labels[dataset.pretrain], minlength=dataset.num_classes)
-    return f"{counts.max()} .. {counts.min()} of a class"
+def _check_batches(config: ConfigDict, count: int) -> None:
+    """UserError for too few images to compare; warns of a last batch of one."""
+    if count < 2:
+        raise UserError(f"{count} image to train on; contrastive learning compares images, so it needs at least 2")
+    if count < config.batch_size and not config.drop_last:
+        _log.info("Batches of all %d images, fewer than config.batch_size = %d", count, config.batch_size)
+    if count % config.batch_size == 1 and not config.drop_last:
+        _log.warning(
+            "The last batch of each epoch has 1 image (%d images in batches of %d): with nothing to compare it with, "
+            "its loss is 0, and it distorts the running statistics of BatchNorm. Set config.drop_last=True or another "
+            "config.batch_size.",
+            count,
+            config.batch_size,
+        )
+
+
+def _describe(dataset: Dataset) -> str:
+    """Such as "24 images of 2 classes (ant 18, bee 6)"."""
+    labels = dataset.labels[dataset.pretrain]
+    counts = np.bincount(labels[labels >= 0], minlength=dataset.num_classes)
+    classes = f"{len(counts)} class{'es' if len(counts) > 1 else ''} ({named_counts(dataset.names, counts)})"
+    return f"{len(labels):,} images" + (f" of {classes}" if len(counts) else ", no classes")
 
 
 def make_step(config: ConfigDict, per_epoch: int, pick: Callable) -> Callable[..., tuple[TrainState, dict]]:
@@ -141,12 +154,18 @@ def _refresh(config: ConfigDict, per_epoch: int) -> Callable:
     return parallel.pmap_step(refresh, donate_argnums=(0,))
 
 
-def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], dict[str, float]]:
+def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], dict[str, float]] | None:
     """measure(replicated state) -> the share of each group among the training images that the pruned branch forgets
-    most, `forgotten/GROUP` of the tenth, `forgotten_hundredth/GROUP`, and its share among all, `present/GROUP`."""
+    most, `forgotten/GROUP` of the tenth, `forgotten_hundredth/GROUP`, and its share among all, `present/GROUP`.
+
+    Of images that have a class. None where the classes make no groups.
+    """
+    groups = group_classes(config.groups, dataset.class_counts)
+    if not any(map(len, groups)):
+        return None
     score = parallel.pmap_step(make_forgetting(build_model(config)))
-    groups, images = group_classes(config.groups, dataset.class_counts), as_pixels(dataset.images[dataset.pretrain])
-    labels = dataset.labels[dataset.pretrain]
+    rows = dataset.pretrain[dataset.labels[dataset.pretrain] >= 0]
+    labels, images = dataset.labels[rows], as_pixels(dataset.images[rows])
     present = {f"present/{name}": share for name, share in group_shares(labels, groups).items()}
 
     def measure(state: TrainState) -> dict[str, float]:
@@ -197,7 +216,7 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
                 if refresh and epoch_starts:
                     state, mask_values = refresh(state, keys.masks)
                 if first:
-                    size = f"{config.batch_size} images"
+                    size = f"{_batch_size(config, len(dataset.pretrain))} images"
                     check_memory(train_step, state, held, order, keys.views, what=size, remedy=SMALLER)
                 state, metrics = train_step(state, held, order, keys.views)
             if refresh and epoch_starts:
@@ -225,7 +244,8 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
 def _order_of(config: ConfigDict, dataset: Dataset) -> Callable[[int], Order]:
     """epoch -> its batches over all devices, on the host."""
     count, devices = len(dataset.pretrain), parallel.num_devices()
-    return lambda epoch: epoch_order(count, config.batch_size, devices, config.seed, epoch, config.drop_last)
+    size = _batch_size(config, count)
+    return lambda epoch: epoch_order(count, size, devices, config.seed, epoch, config.drop_last)
 
 
 if __name__ == "__main__":

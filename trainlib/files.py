@@ -1,6 +1,7 @@
 """Writing files so that a kill or a power cut leaves the old content or the new one, never a half; full disks."""
 
 import errno
+import json
 import logging
 import os
 import pathlib
@@ -24,6 +25,14 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def write_json(path: str | os.PathLike, value: object) -> None:
+    """Replaces the file `path` by a JSON document, as `write_atomic` does.
+
+    Raises ValueError for NaN and infinities, which JSON has no word for, and TypeError for what is no JSON value.
+    """
+    write_atomic(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
 class GrowingFile:

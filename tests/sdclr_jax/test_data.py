@@ -57,6 +57,8 @@ def test_digits_have_disjoint_parts_and_a_balanced_test():
         ("test_images", np.zeros((400, 9, 9, 3), np.uint8), r"images are \(8, 8, 3\), test images \(9, 9, 3\)"),
         ("few", np.array([0, 1797]), r"list 'few' needs indices in 0 \.\. 1796"),
         ("val", np.array([], np.int64), "list 'val'"),
+        ("labels", np.full(1797, -2, np.int32), r"labels of .* -2 \.\. -2"),
+        ("class_names", ["zero", "one"], "2 class names for 10 classes"),
     ],
 )
 def test_arrays_of_ones_own_are_checked(field, value, message):
@@ -64,6 +66,25 @@ def test_arrays_of_ones_own_are_checked(field, value, message):
     assert check_dataset(data) is data
     with pytest.raises(ValueError, match=message):
         check_dataset(data._replace(**{field: value}))
+
+
+def test_images_without_a_class_may_be_trained_on_alone():
+    data = load_dataset(config())
+    labels = data.labels.copy()
+    labels[data.val[0]] = -1
+    with pytest.raises(ValueError, match=r"list 'val' has images without a class \(label -1\); only 'pretrain' may"):
+        check_dataset(data._replace(labels=labels))
+    trained = data._replace(labels=labels, val=data.val[1:], pretrain=np.append(data.pretrain, data.val[0]))
+    assert check_dataset(trained).class_counts.tolist() == data.class_counts.tolist()
+
+
+def test_classes_that_are_known_to_be_untested_are_allowed():
+    data = load_dataset(config())
+    kept = data.test_labels != 3
+    part = data._replace(test_images=data.test_images[kept], test_labels=data.test_labels[kept])
+    with pytest.raises(ValueError, match=r"no image of the classes \[3\]"):
+        check_dataset(part)
+    check_dataset(part._replace(untested=(3,)))
 
 
 def write_release(folder, name, per_file, seed=0):
@@ -120,6 +141,41 @@ def test_cifar_from_archive_and_folder(tmp_path, monkeypatch, name):
         cifar.read_cifar(name, inner)
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "found"),
+    [
+        ("cifar10", ["cifar-10-batches-py/data_batch_1", "cifar-10-batches-py/batches.meta"], "cifar-10-batches-py"),
+        ("cifar10", ["data_batch_1", "batches.meta"], "source"),
+        ("cifar10", ["cifar-10-python.tar.gz"], "cifar-10-python.tar.gz"),
+        ("cifar10", ["cifar-10-batches-mat/data_batch_1.mat"], "cifar-10-batches-mat"),
+        ("cifar100", ["cifar-100-python/train", "cifar-100-python/meta"], "cifar-100-python"),
+        ("cifar100", ["cifar-100-python.tar.gz"], "cifar-100-python.tar.gz"),
+        ("cifar100", ["train", "test", "meta"], "source"),
+    ],
+)
+def test_cifar_as_torchvision_has_it_is_named(tmp_path, name, files, found):
+    source = tmp_path / "source"
+    for file in files:
+        (source / file).parent.mkdir(parents=True, exist_ok=True)
+        (source / file).write_bytes(b"x")
+    archive, version = cifar.RELEASES[name].archive, "Matlab" if "mat" in found else "python"
+    message = rf"{found} is the {version} version, which is not read\. Take the binary version, {archive}"
+    with pytest.raises(ValueError, match=message):
+        cifar.read_cifar(name, source)
+    if files[0].endswith(".gz"):
+        with pytest.raises(ValueError, match=message):
+            cifar.read_cifar(name, source / files[0])
+    with pytest.raises(ValueError, match=rf"there is no .*nowhere; config\.data_path names .*{archive}"):
+        cifar.read_cifar(name, tmp_path / "nowhere")
+
+
+def test_the_archive_of_the_other_cifar_is_named(tmp_path, monkeypatch):
+    inner, archive, _ = write_release(tmp_path, "cifar100", 100)
+    trust(monkeypatch, "cifar100", inner, archive)
+    with pytest.raises(ValueError, match=r"release\.tar\.gz is the archive of cifar100"):
+        cifar.read_cifar("cifar10", archive)
+
+
 def test_a_truncated_record_is_refused():
     with pytest.raises(ValueError, match="3074 bytes are no whole number of records of 3073"):
         cifar.parse_records(b"\0" * 3074, 1)
@@ -141,6 +197,7 @@ def test_cifar_with_the_authors_lists_and_with_drawn_ones(tmp_path, monkeypatch)
     expected = [lists[name] for name in ("split2_D_b", "split2_D_i", "trainIdxList", "split2_S_b", "valIdxList")]
     for actual, wanted in zip((read.pretrain, read.long_tail, read.full, read.few, read.val), expected):
         np.testing.assert_array_equal(actual, wanted)
+    assert drawn.names[:2] == ["airplane", "automobile"]
     with pytest.raises(UserError, match=r"config\.data_path"):
         load_dataset(config(dataset="cifar10"))
 

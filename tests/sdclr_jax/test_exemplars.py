@@ -15,9 +15,11 @@ from sdclr_jax import build
 from sdclr_jax.balancedness import Groups
 from sdclr_jax.build import build_model, build_state
 from sdclr_jax.calibrate import make_calibration
-from sdclr_jax.corruptions import BLUR, CONTRAST, NOISE, corrupted
-from sdclr_jax.exemplar_report import Predictions, as_lines, examples, make_report
-from sdclr_jax.exemplars import analyse, labelled_rows
+from sdclr_jax.corruptions import BLUR, CONTRAST, CORRUPTIONS, NOISE, corrupted
+from sdclr_jax.data import load_dataset
+from sdclr_jax.exemplar_pictures import draw_curves, draw_sheet
+from sdclr_jax.exemplar_report import Example, Predictions, as_lines, examples, make_report
+from sdclr_jax.exemplars import analyse, labelled_rows, require_lists
 from sdclr_jax.norm import DENSE, PRUNED
 from sdclr_jax.probe import fit_logistic, logits
 from sdclr_jax.restore import TrainedRun
@@ -78,7 +80,9 @@ def test_corruptions_have_their_strengths():
     assert all(one.shape == images.shape and one.dtype == np.uint8 for one in made.values())
     assert np.std(made["noise"].astype(float) - images) == pytest.approx(255 * NOISE[1], rel=0.03)
     mean = images.mean((1, 2), keepdims=True)
-    np.testing.assert_allclose(made["contrast"] - mean, CONTRAST[1] * (images - mean), atol=0.51)
+    np.testing.assert_array_equal(made["contrast"], np.floor(mean + CONTRAST[1] * (images - mean)), "cut, not rounded")
+    flat = corrupted(np.full((200, 16, 16, 3), 128, np.uint8), 2)["noise"].astype(float)
+    assert flat.mean() == pytest.approx(127.5, abs=0.2), "half a level darker, as in CIFAR-10-C"
     point = np.zeros((1, 9, 9, 3), np.uint8)
     point[0, 4, 4] = 255
     spread = corrupted(point, 5)["blur"][0, :, :, 0].astype(float)
@@ -148,6 +152,36 @@ def test_limits_draw_the_same_number_of_each_class():
         labelled_rows(labels, np.arange(21), 2)
 
 
+def test_the_sheet_has_the_names_of_the_classes(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: figures.append(figure))
+    images, groups = np.zeros((2, 4, 4, 3), np.uint8), {"many": [0], "medium": [1], "few": [2]}
+    rows = [(0.9, [Example(1, 2, 2, 0)])]
+    draw_sheet(tmp_path / "x.png", images, rows, groups, ["ant", "bee", "cat"], "title")
+    assert figures[0].axes[0].get_xlabel() == "cat:\ncat \N{RIGHTWARDS ARROW}\nant"
+    draw_sheet(tmp_path / "x.png", images, rows, groups, ["0", "1", "2"], "title")
+    assert figures[1].axes[0].get_xlabel() == "2: 2 \N{RIGHTWARDS ARROW} 0"
+
+
+def test_a_group_without_a_class_leaves_report_and_pictures_without_nan(tmp_path):
+    labels, groups = np.array([0, 0, 1, 1]), Groups(np.array([0]), np.array([1, 2]), np.array([], int))
+    dense = Predictions(0, dict.fromkeys(("clean", *CORRUPTIONS), labels[None]))
+    pruned = Predictions(0.9, dict.fromkeys(("clean", *CORRUPTIONS), 1 - labels[None]))
+    report = make_report(dense, [pruned], labels, groups)
+    text = json.dumps(report, allow_nan=False)
+    assert json.loads(text)["dense"]["clean"]["few"] is None
+    assert report["dense"]["clean"]["classes"] == [1, 1, None], "class 2 has no test image"
+    draw_curves(tmp_path / "curves.png", report, "title")
+    assert len(as_lines(report)) == 3
+
+
+def test_fewer_than_three_classes_are_refused(run):
+    data = load_dataset(run.config)
+    two = data._replace(labels=data.labels % 2, test_labels=data.test_labels % 2)
+    with pytest.raises(UserError, match="needs at least three; there are 2"):
+        require_lists(two)
+
+
 def test_the_command_leaves_report_and_pictures(run, tmp_path, monkeypatch):
     other_seed = run._replace(config=run.config.copy_and_resolve_references())
     other_seed.config.seed = 1
@@ -157,6 +191,7 @@ def test_the_command_leaves_report_and_pictures(run, tmp_path, monkeypatch):
     monkeypatch.setattr("sdclr_jax.exemplars.load_run", lambda workdir, step: runs[workdir])
     report = analyse(["a", "b"], tmp_path, Pruning((0.9, 1e-9), masks=2), limit=50)
     assert report == json.loads((tmp_path / "exemplars.json").read_text())
+    assert report["class_names"] == [str(k) for k in range(10)]
     assert (report["dense"]["networks"], report["images"]) == (2, 50)
     nothing, much = report["levels"]
     assert (nothing["networks"], much["networks"]) == (4, 4)

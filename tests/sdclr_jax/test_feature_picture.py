@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from sdclr_jax.balancedness import GROUP_COLORS
+from sdclr_jax.balancedness import GROUP_COLORS, Groups
 from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.feature_picture import draw_features, neighbour_embedding, principal_components, read_features
 from trainlib.errors import UserError
@@ -55,6 +55,21 @@ def test_groups_are_those_of_the_training_and_have_their_colours(run, tmp_path):
         translucent = 0.65 * np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) + 0.35 * 255
         seen = [(np.abs(part - translucent).max(-1) < 8).sum() for part in (*panels, wide[-60:])]
         assert min(seen) > 5, f"{name}: {seen} pixels in the panels and the legend"
+
+
+def test_classes_have_their_names_and_without_groups_all_are_drawn(run, monkeypatch):
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: figures.append(figure))
+    file = run / "eval" / "step_7" / "report.json"
+    names = ["ant", "bee", "a beetle of a very long name"]
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"class_names": names}))
+    features = read_features(run)
+    draw_features("x.png", [features])
+    shown = [text.get_text() for text in figures[0].axes[0].texts]
+    assert shown == ["ant", "bee", "a beetle of a v\N{HORIZONTAL ELLIPSIS}"]
+    none = Groups(*(np.zeros(0, int),) * 3)
+    draw_features("x.png", [features._replace(groups=none)])
+    assert [len(points.get_offsets()) for points in figures[1].axes[0].collections] == [60]
 
 
 def test_tsne_keeps_neighbours(run):

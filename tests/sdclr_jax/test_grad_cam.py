@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdclr_jax.balancedness import Groups
-from sdclr_jax.grad_cam import class_score, enlarged, feature_maps, grad_cam, tail_rows
+from sdclr_jax.balancedness import Groups, groups_by_size
+from sdclr_jax.grad_cam import Attention, class_score, draw, enlarged, feature_maps, grad_cam, tail_rows
 from sdclr_jax.norm import DENSE
 from sdclr_jax.probe import Linear
 from sdclr_jax.views import to_float
+from trainlib.errors import UserError
 
 
 def drawn(*shape, seed=0):
@@ -67,3 +68,27 @@ def test_images_are_of_the_smallest_classes_in_turn():
     rows = tail_rows(labels, groups, counts=np.array([90, 5, 40, 2]), number=5)
     assert rows.tolist() == [2, 0, 3, 4, 7]
     assert tail_rows(labels, groups, np.array([90, 5, 40, 2]), 3).tolist() == pytest.approx([2, 0, 3])
+
+
+def test_without_a_class_in_few_the_smallest_of_all_are_shown():
+    counts = np.array([200, 150, 50])
+    assert tail_rows(np.array([0, 1, 2, 2]), groups_by_size(counts), counts, 3).tolist() == [2, 1, 0]
+    groups = Groups(np.array([0]), np.array([1]), np.array([2]))
+    with pytest.raises(UserError, match="the 1 smallest classes have no test image"):
+        tail_rows(np.array([0, 1]), groups, counts, 4)
+
+
+def test_the_picture_has_the_names_of_the_classes(tmp_path, monkeypatch):
+    """Long ones are cut, and a dollar sign begins no formula."""
+    figures = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: figures.append(figure))
+    images, names = np.zeros((3, 4, 4, 3), np.uint8), ["ant$", "a beetle of a very long name", "2"]
+    seen = [Attention("run", np.ones((3, 4, 4), np.float32), np.array([0, 0, 2]))]
+    draw(tmp_path / "x.png", images, np.array([0, 1, 2]), seen, counts=np.array([7, 5, 3]), names=names)
+    panels = figures[0].axes
+    assert [axes.get_title() for axes in panels[:3]] == [
+        "ant\\$\n7 in training",
+        "a beetle of a v\N{HORIZONTAL ELLIPSIS}\n5 in training",
+        "class 2\n3 in training",
+    ]
+    assert [axes.get_xlabel() for axes in panels[3:]] == ["right", "says ant\\$", "right"]

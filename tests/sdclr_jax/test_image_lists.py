@@ -1,4 +1,4 @@
-"""Data sets of image files: the authors' text lists, folders by class, and what is said where something is missing."""
+"""Data sets of image files: the authors' text lists, and what is said where something is missing."""
 
 import importlib.util
 import pathlib
@@ -110,52 +110,59 @@ def test_lists_that_do_not_fit_are_refused_with_file_and_line(imagenet):
         load_dataset(imagenet)
 
 
-def write_classes(root, counts):
-    for name, count in counts.items():
-        for k in range(count):
-            write_image(root / name / f"{k}.PNG", k)
-        (root / name / "notes.txt").write_text("no image")
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_lists_of_any_editor_are_read(imagenet, encoding):
+    """As Notepad and PowerShell write them, with blank lines and blanks in names."""
+    write_image(pathlib.Path(imagenet.data_path) / "train/a/caf\u00e9 au lait.png", 42)
+    path = pathlib.Path(imagenet.lists) / "imageNet_100_LT_train.txt"
+    lines = ["train/a/0.png 0", "", "train/a/caf\u00e9 au lait.png 0", "  ", "train/b/0.png 1", "", ""]
+    path.write_bytes("\r\n".join(lines).encode(encoding))
+    data = load_dataset(imagenet)
+    assert sorted(values_of(data.images, data.pretrain)) == [0, 4, 42]
+    path.write_bytes("\r\n".join([*lines, "no label"]).encode(encoding))
+    with pytest.raises(ValueError, match=r"imageNet_100_LT_train\.txt, line 8: 'no label' is not"):
+        load_dataset(imagenet)
 
 
-def folder_config(root, **changes):
-    return load_config("sdclr_folder", "", data_path=str(root), canvas=8, loader_threads=2, **changes)
+def test_a_list_that_is_no_text_is_named(imagenet):
+    path = pathlib.Path(imagenet.lists) / "ImageNet_100_val.txt"
+    path.write_bytes(bytes(range(256)) * 4)
+    with pytest.raises(ValueError, match=r"ImageNet_100_val\.txt: not a text"):
+        load_dataset(imagenet)
 
 
-def test_a_folder_by_class_is_parted_and_made_long_tailed(tmp_path):
-    write_classes(tmp_path, {"cat": 30, "dog": 40, "emu": 50})
-    data = load_dataset(folder_config(tmp_path, imbalance=4.0))
-    assert np.bincount(data.test_labels).tolist() == [6, 8, 10], "a fifth"
-    assert np.bincount(data.labels[data.val]).tolist() == [2, 3, 4], "a tenth of the rest"
-    assert sorted(data.class_counts) == [5, 11, 22], "22 / 4, floor(22 / 2), all 22 of the smallest class"
-    assert np.bincount(data.labels[data.few]).tolist() == [5, 5, 5]
-    assert set(data.few) <= set(data.pretrain) <= set(data.full)
-    assert not set(data.val) & set(data.full)
-    test_paths = {data.test_images.path(row) for row in range(len(data.test_images))}
-    assert not test_paths & {data.images.path(row) for row in np.concatenate([data.full, data.val])}
-    other = load_dataset(folder_config(tmp_path, imbalance=4.0, split=4))
-    np.testing.assert_array_equal(other.val, data.val)
-    assert set(other.pretrain) != set(data.pretrain)
-    with pytest.raises(UserError, match="only 22 images to draw from"):
-        load_dataset(folder_config(tmp_path))
-    balanced = load_dataset(folder_config(tmp_path, imbalance=4.0, balanced=True))
-    assert np.bincount(balanced.labels[balanced.pretrain]).tolist() == [12, 12, 12]
+def rewritten(imagenet, label_of):
+    """Writes all lists of `imagenet` with other labels."""
+    for name, entries in LISTS.items():
+        lines = "".join(f"{path} {label_of(name, label)}\n" for path, label in entries)
+        (pathlib.Path(imagenet.lists) / f"{name}.txt").write_text(lines)
+    return imagenet
 
 
-def test_a_folder_with_a_test_set_as_it_is(tmp_path):
-    write_classes(tmp_path / "train", {"cat": 20, "dog": 30, "emu": 100})
-    write_classes(tmp_path / "test", {"cat": 3, "dog": 4, "emu": 5, "fox": 1})
-    data = load_dataset(folder_config(tmp_path, imbalance=0.0))
-    assert np.bincount(data.test_labels).tolist() == [3, 4, 5], "classes are those of the training folder"
-    assert data.class_counts.tolist() == [18, 27, 90]
-    assert np.bincount(data.labels[data.few]).tolist() == [1, 1, 1]
-    with pytest.raises(UserError, match="which is no folder; it holds a folder for each class"):
-        load_dataset(folder_config(tmp_path / "nothing"))
-    (tmp_path / "two" / "a").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"two has 1 folders, \['a'\]"):
-        load_dataset(folder_config(tmp_path / "two"))
-    (tmp_path / "train" / "yak").mkdir()
-    with pytest.raises(UserError, match="yak has no image"):
-        load_dataset(folder_config(tmp_path))
+@pytest.mark.parametrize(
+    ("label_of", "message"),
+    [
+        (lambda name, label: label + 1, r"LT_train\.txt, .*: 2 classes, numbered 1 \.\. 2; no image of class 0\."),
+        (lambda name, label: 3 * label, r"2 classes, numbered 0 \.\. 3; no image of classes 1, 2\. .* renumber"),
+        (lambda name, label: label * 4_000_000_000, r"no image of classes 1, 2, .*, \.\.\.\. Classes are numbered"),
+        (lambda name, label: label * ("test" not in name), r"ImageNet_100_test\.txt: no test image of class 1;"),
+        (
+            lambda name, label: label + ("test" in name),
+            r"ImageNet_100_test\.txt: class 2 \(first in ImageNet_100_test\.txt, line 1\) in no training list",
+        ),
+    ],
+)
+def test_classes_with_a_gap_or_from_one_are_named_with_their_list(imagenet, label_of, message):
+    with pytest.raises(UserError, match=message):
+        load_dataset(rewritten(imagenet, label_of))
+
+
+def test_classes_have_the_names_of_their_folders(imagenet):
+    assert load_dataset(imagenet).names == ["a", "b"]
+    write_image(pathlib.Path(imagenet.data_path) / "train/c/9.png", 9)
+    path = pathlib.Path(imagenet.lists) / "imageNet_100_LT_train.txt"
+    path.write_text(path.read_text() + "train/c/9.png 1\n")
+    assert load_dataset(imagenet).names == ["0", "1"], "two folders of one class have no one name"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,18 @@ import tempfile
 import numpy as np
 import pytest
 
-from sdclr_jax.balancedness import balancedness, class_accuracies, group_classes, groups_by_rank
-from sdclr_jax.longtail import LongTail, balanced_draw, make_long_tail, profile, read_list, read_long_tail
+from sdclr_jax.balancedness import (
+    Groups,
+    balancedness,
+    class_accuracies,
+    empty_groups,
+    group_classes,
+    groups_by_rank,
+    groups_by_size,
+    weak_figures,
+    without_nan,
+)
+from sdclr_jax.longtail import LongTail, balanced_draw, capped_draw, make_long_tail, profile, read_list, read_long_tail
 
 CIFAR10_SIZES = [4500, 2697, 1617, 969, 581, 348, 208, 125, 75, 45]
 
@@ -123,3 +133,52 @@ def test_balancedness_by_hand():
     assert result[:3] == (1.0, 0.5, 0.25)
     assert result.std == pytest.approx(np.sqrt(((1 - 7 / 12) ** 2 + (0.5 - 7 / 12) ** 2 + (0.25 - 7 / 12) ** 2) / 3))
     assert result.all == pytest.approx(7 / 12)
+
+
+def test_an_empty_group_has_no_figure_and_counts_in_none():
+    """Without a warning from NumPy, and without NaN, which JSON has no word for."""
+    groups = groups_by_size(np.array([200, 150, 50]))
+    result = balancedness(np.array([0.9, 0.8, 0.7]), groups)
+    assert (result.few, result.medium) == (None, pytest.approx(0.7))
+    assert result.many == pytest.approx(0.85)
+    assert result.std == pytest.approx(0.075), "of the two groups that there are"
+    assert result.all == pytest.approx(0.8)
+    one = balancedness(np.array([0.9, 0.8]), groups_by_size(np.array([200, 150])))
+    assert one[1:4] == (None, None, None), "one group has no deviation"
+    untested = balancedness(np.array([0.5, np.nan, np.nan]), groups)
+    assert untested == (0.5, None, None, None, 0.5), "classes without a test image count nowhere"
+    assert balancedness(np.full(3, np.nan), groups) == (None,) * 5
+    assert without_nan(np.array([0.5, np.nan])) == [0.5, None]
+
+
+def test_empty_groups_are_explained():
+    assert empty_groups("rank", np.array([3, 2, 1])) == ""
+    assert empty_groups("size", np.array([200, 50, 5])) == ""
+    assert "no class is in Few: these are the classes of" in empty_groups("size", np.array([200, 50]))
+    assert "no class is in Many, Medium, Few: 2 classes make no three" in empty_groups("rank", np.array([9, 5]))
+    assert [len(group) for group in group_classes("rank", np.array([9, 5]))] == [0, 0, 0]
+
+
+def test_figures_on_few_images_are_named_with_what_one_image_moves():
+    names = ["ant", "bee", "cat", "dog"]
+    groups = Groups(np.array([3]), np.array([2]), np.array([1, 0]))
+    lines = weak_figures(np.array([4, 6, 0, 500]), groups, names)
+    assert lines == [
+        "Few rests on 10 test images (bee 6, ant 4): one of them is up to 12.5 points",
+        "All rests on 510 test images (ant 4, bee 6, dog 500): one of them is up to 8.3 points",
+    ]
+    alone = Groups(np.array([0]), np.array([], int), np.array([], int))
+    assert weak_figures(np.array([10]), alone, ["ant"])[0].endswith(
+        "10 test images (ant 10): one of them is up to 10.0 points"
+    )
+    assert weak_figures(np.array([1000] * 10), groups_by_rank(np.arange(10)), list("abcdefghij")) == []
+
+
+def test_a_capped_draw_takes_all_of_a_small_class():
+    labels = np.repeat([0, 1, 2], [9, 2, 5])
+    drawn = capped_draw(labels, np.arange(16), 4, np.random.default_rng(0))
+    assert np.bincount(labels[drawn]).tolist() == [4, 2, 4]
+    with pytest.raises(ValueError, match="class 1 has 2 images, 4 were asked for"):
+        balanced_draw(labels, np.arange(16), 4, np.random.default_rng(0))
+    same = balanced_draw(labels, np.arange(16), 2, np.random.default_rng(0))
+    np.testing.assert_array_equal(same, capped_draw(labels, np.arange(16), 2, np.random.default_rng(0)))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sdclr_jax import build, train
 from sdclr_jax.data import load_dataset
-from sdclr_jax.evaluate import FEATURES, evaluate
+from sdclr_jax.evaluate import FEATURES, evaluate, format_report
 from sdclr_jax.image_files import ImageFiles
 from sdclr_jax.prune import sparsity_report
 from trainlib.cadence import is_due
@@ -249,3 +249,80 @@ def test_evaluation_of_files_is_that_of_arrays_and_goes_on_without_a_list(finish
     assert evaluate(finished[0], protocols=("knn",), limit=100, dataset=digit_files)["knn"] == with_arrays["knn"]
     with pytest.raises(UserError, match=r"nothing to evaluate: knn is left out: no images"):
         evaluate(finished[0], protocols=("knn",), dataset=digit_files._replace(absent={"test": "no images"}))
+
+
+def write_folders(root, counts):
+    """Grey noise of 8 x 8, `count` images in each folder; "" is the root."""
+    rng = np.random.default_rng(0)
+    for folder, count in counts.items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for k in range(count):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(root / folder / f"{k}.png")
+    return root
+
+
+def folder_config(root, words="smoke"):
+    config = load_config("sdclr_folder", words)
+    config.update({"data_path": str(root), "view_size": 8, "test_resize": 9, "canvas": 8, "projection_size": 16})
+    config.update({"epochs": 1, "max_steps": 1, "train_limit": 0})
+    return config
+
+
+def test_images_without_classes_are_trained_on_and_not_evaluated(tmp_path, caplog):
+    """33 images in batches of 16: the last batch has one, which is said at the start."""
+    caplog.set_level("INFO")
+    config = folder_config(write_folders(tmp_path / "photos", {"": 33}))
+    config.batch_size = 16
+    assert int(train.train_and_evaluate(config, tmp_path / "run").step) == 1
+    assert "Training images: 33 images, no classes; steps of an epoch: 3" in caplog.text
+    assert "The last batch of each epoch has 1 image (33 images in batches of 16)" in caplog.text
+    assert not [line for line in records(tmp_path / "run") if "forgotten/many" in line]
+    message = (
+        r"nothing to evaluate: full, few, knn are left out: .*photos has no class folders; evaluation needs a folder"
+    )
+    with pytest.raises(UserError, match=message):
+        evaluate(tmp_path / "run")
+
+
+def test_two_small_classes_are_trained_and_evaluated_by_name(tmp_path, caplog):
+    """Fewer images than a batch and than neighbours; no groups, and figures that rest on few images."""
+    caplog.set_level("INFO")
+    photos = write_folders(tmp_path / "photos", {"cat": 12, "dog": 6})
+    train.train_and_evaluate(folder_config(photos), tmp_path / "run")
+    assert "Training images: 13 images of 2 classes (cat 9, dog 4); steps of an epoch: 1" in caplog.text
+    assert "Batches of all 13 images, fewer than config.batch_size = 32" in caplog.text
+    report = evaluate(tmp_path / "run")
+    assert "no class is in Many, Medium, Few: 2 classes make no three groups" in caplog.text
+    assert "All rests on 3 test images (cat 2, dog 1): one of them is up to 50.0 points" in caplog.text
+    assert "training images are not those of the run" not in caplog.text
+    file = next(tmp_path.glob("run/eval/*/report.json"))
+    assert json.loads(file.read_text(), parse_constant=pytest.fail) == report
+    assert (report["class_names"], report["class_counts"], report["test_counts"]) == (["cat", "dog"], [9, 4], [2, 1])
+    assert report["knn"]["neighbours"] == 13
+    for protocol in ("full", "few", "knn"):
+        assert [report[protocol][name] for name in ("many", "medium", "few", "std")] == [None] * 4
+        assert report[protocol]["all"] == pytest.approx(np.mean(report[protocol]["classes"]))
+    text = format_report(report)
+    assert "--" in text.splitlines()[1]
+    assert text.splitlines()[-2].split()[:3] == ["cat", "9", "2"]
+
+    write_folders(photos, {"cat": 15})
+    evaluate(tmp_path / "run", protocols=("knn",))
+    assert "not those of the run: it saw 13, the data set has 15. Images that are tested here may have" in caplog.text
+
+
+def test_a_class_without_a_test_image_counts_in_no_figure(tmp_path, caplog):
+    counts = {f"train/{name}": 6 for name in ("ant", "bee", "cat")} | {"test/ant": 3, "test/bee": 2}
+    config = folder_config(write_folders(tmp_path / "photos", counts), "simclr,smoke")
+    train.train_and_evaluate(config, tmp_path / "run")
+    assert "1 class (cat) without a test image" in caplog.text
+    report = evaluate(tmp_path / "run", protocols=("knn",))
+    assert report["knn"]["classes"][2] is None
+    assert report["knn"]["all"] == pytest.approx(np.mean(report["knn"]["classes"][:2]))
+    assert [report["groups"][name] for name, share in report["knn"].items() if share is None] == [["cat"]]
+
+
+def test_one_image_cannot_be_compared(tmp_path):
+    config = folder_config(write_folders(tmp_path / "photos", {"": 1}))
+    with pytest.raises(UserError, match="1 image to train on; contrastive learning compares images"):
+        train.train_and_evaluate(config, tmp_path / "run")

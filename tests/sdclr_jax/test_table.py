@@ -99,6 +99,28 @@ def test_tables_1_to_5_by_hand(tmp_path):
     assert "20.00 ± 0.00 | 60.00 ± 0.00 | 22.36 ± 0.00 |" in text
 
 
+def test_figures_that_a_run_has_not_are_null_and_few_test_images_are_named(tmp_path):
+    first = write_run(tmp_path / "a", {"full": (0.8, 0.6, None, 0.1, 0.7)}, groups="size")
+    other = write_run(tmp_path / "b", {"full": (0.6, 0.4, None, 0.1, 0.5)}, groups="size", split=2)
+    about = {"class_names": ["ant", "bee", "cat", "dog"], "class_counts": [200, 150, 50, 30]}
+    for folder, counts in ((first, [50, 50, 5, 5]), (other, [50, 50, 500, 0])):
+        file = folder / "eval" / "step_10" / "report.json"
+        report = json.loads(file.read_text()) | about | {"test_counts": counts}
+        report["full"]["classes"] = [0.9, 0.7, 0.6, None if 0 in counts else 0.2]
+        file.write_text(json.dumps(report))
+    write_table([first, other], tmp_path / "out")
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| 70.00 ± 10.00 | 50.00 ± 10.00 | -- | 10.00 ± 0.00 | 60.00 ± 10.00 |" in text
+    assert f"- {first}: Medium rests on 10 test images (cat 5, dog 5): one of them is up to 10.0 points" in text
+    assert f"- {other}: Medium" not in text
+    [entry] = json.loads((tmp_path / "out" / "table.json").read_text(), parse_constant=pytest.fail)
+    assert entry["full"]["few"] == {"mean": None, "deviation": None, "values": [None, None]}
+    assert entry["classes"]["full"]["dog"] == [pytest.approx(20), None]
+    assert entry["few_test_images"][0].startswith(f"{first}: ")
+    tables = json.loads((tmp_path / "out" / "tables_1_to_5.json").read_text(), parse_constant=pytest.fail)
+    assert tables[3]["rows"][0]["full"]["few"]["mean"] is None
+
+
 def test_a_table_without_a_run_says_so():
     text = format_tables(published_tables([]))
     assert text.count("No evaluated run of this kind") == 5
