@@ -99,9 +99,12 @@ def _colors(path: pathlib.Path, header: Header, vertex: dict, names: tuple[str, 
     return np.stack(columns, axis=1)
 
 
-def read_ply_labels(path: pathlib.Path, content: bytes) -> np.ndarray | None:
-    """The vertex property `label` of a PLY file: int64 [V], or None if it has no such property."""
-    return _label(path, _read_elements(path, content, ("vertex",))[0].get("vertex", {}))
+def read_ply_labels(
+    path: pathlib.Path, content: bytes, name: str = "label", element: str = "vertex"
+) -> np.ndarray | None:
+    """The property `name` of an element of a PLY file: int64 [rows], or None if it has no such number property."""
+    values = _read_elements(path, content, (element,))[0].get(element, {}).get(name)
+    return None if values is None or isinstance(values, tuple) else _integers(path, name, values)
 
 
 def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
