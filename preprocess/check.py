@@ -24,8 +24,9 @@ from preprocess.arguments import add_label_arguments, count
 from preprocess.file_report import Report, Task, report_file
 from preprocess.folders import endings_line, skipped_lines
 from preprocess.hierarchy import HierarchyParams
-from preprocess.label_choice import LabelChoice, check_label_map, choose_label_map
-from preprocess.layouts import LAYOUTS, Missing, detect
+from preprocess.label_choice import check_label_map, choose_label_map
+from preprocess.labels import LabelMap
+from preprocess.layouts import LAYOUTS, LISTED, Missing, detect
 from preprocess.mesh import MeshError, counted
 from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.readers import READERS, is_mesh, walk_folder
@@ -69,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths, clashes, skipped = find_files(pathlib.Path(flags.path))
         if flags.labels and len(paths) > 1:
             parser.error("--labels is for one mesh; in a folder the labels of NAME.ply are read from NAME.labels.ply")
-        choice = _label_map(flags, paths)
-        label_map = choice and choice.label_map
+        label_map, map_notes, map_error = _label_map(flags, paths)
         how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
         how += (flags.voxel_size, flags.label_property, flags.unlabelled)
         reports = _all_reports([Task(path, *how, clashes.get(path)) for path in paths], flags.workers, flags.json)
@@ -80,40 +80,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return STOPPED
     failed = sum(bool(report.error) for report in reports)
-    notes = [f"--label_map {flags.label_map}: {note}" for note in (choice.notes if choice else [])] + skipped
+    notes = [f"--label_map {flags.label_map}: {note}" for note in map_notes] + skipped
     if flags.json:
         document = {"files": [dataclasses.asdict(report) for report in reports], "failed": failed, "notes": notes}
+        document |= {"error": str(map_error)} if map_error else {}
         print(json.dumps(document | ({"dataset": dataset._asdict()} if dataset else {}), indent=1))
     else:
         warned = sum(bool(report.warnings) for report in reports)
         print("".join(f"{note}\n" for note in notes), end="")
         print(f"{counted(len(reports), 'file')}: {failed} with an error, {warned} with warnings")
-    return ERROR if failed or (dataset and dataset.meshes) else DONE
+    if map_error:
+        print(f"error: {map_error}", file=sys.stderr)
+    return ERROR if failed or map_error or (dataset and dataset.meshes) else DONE
 
 
 def _dataset(flags: argparse.Namespace) -> Missing | None:
-    """What is missing of the data set that the folder has the layout of, or that was named; None if it is none.
+    """What is missing of the data set that the folder has the layout of, or that was named, or of the list.
+
+    None without any of them.
 
     Prints the layout and what is missing, unless it is to be a part of the JSON document.
     """
     folder = pathlib.Path(flags.path)
     key = flags.dataset or (detect(folder) if folder.is_dir() else None)
-    if key is None:
+    if key is None and (flags.split is None or not folder.is_dir()):
         return None
     names = None if flags.split is None else read_split(flags.split)
-    missing = LAYOUTS[key].missing(folder, names)
+    layout = LISTED if key is None else LAYOUTS[key]
+    missing = layout.missing(folder, names)
     if not flags.json:
-        print("\n".join(LAYOUTS[key].lines(folder, missing)))
+        print("\n".join(layout.lines(folder, missing)))
     return missing
 
 
-def _label_map(flags: argparse.Namespace, paths: Sequence[pathlib.Path]) -> LabelChoice | None:
-    """scannet20, auto or a CSV file; None without a choice."""
+def _label_map(
+    flags: argparse.Namespace, paths: Sequence[pathlib.Path]
+) -> tuple[LabelMap | None, list[str], MeshError | None]:
+    """scannet20, auto or a CSV file, and what is said about it; why it cannot be made; None without a choice."""
     if flags.label_map is None:
-        return None
+        return None, [], None
     check_label_map(flags.label_map)
     meshes = [path for path in paths if is_mesh(path)]
-    return choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property, flags.labels)
+    try:
+        return *choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property, flags.labels), None
+    except MeshError as error:
+        return None, [], error
 
 
 def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
@@ -147,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--dataset", choices=LAYOUTS, help="say which files of this data set are needed and missing (else: if detected)"
     )
-    add("--split", metavar="LIST", help="with a data set: its scenes or houses, one per line")
+    add("--split", metavar="LIST", help="say which of these scenes (or houses) are missing, one per line")
     add("--require_colors", action="store_true", help="a mesh without colours is an error")
     add("--require_labels", action="store_true", help="a mesh without labels is an error")
     add("--workers", type=count, default=0, metavar="N", help="processes (default 0: this one)")

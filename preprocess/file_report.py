@@ -12,8 +12,8 @@ from preprocess.labels import ABSENT, LARGEST_ID, MINUS_ONE, UNLABELLED, LabelMa
 from preprocess.mesh import Mesh, MeshError, counted
 from preprocess.readers import check_required, is_mesh, read_mesh
 from preprocess.scene import SUFFIX, Scene, SceneError, read_scene
+from preprocess.sources import meant
 from preprocess.units import METRES
-from trainlib.core.text import did_you_mean
 
 WARNING = "warning: "
 SHOWN_IDS = 12
@@ -116,8 +116,7 @@ def _no_mesh(path: pathlib.Path) -> MeshError:
     own = [mesh for mesh in meshes if mesh.with_suffix("") == stem]
     if own:
         return MeshError(path, f"this is the label file of {own[0]}", "Name the mesh; its labels are read with it.")
-    near = did_you_mean(stem.name, [mesh.stem for mesh in meshes])
-    cause = f"no mesh {stem.name}.* is next to it{near}"
+    cause = f"no mesh {stem.name}.* is next to it{meant(stem.name, [mesh.stem for mesh in meshes])}"
     return MeshError(path, cause, "Name the mesh and its label file alike, or remove the label file.")
 
 

@@ -84,8 +84,8 @@ def _auto(where: Labelled, unlabelled: int | None) -> LabelChoice:
     notes = _notes(counts, ids, unlabelled)
     if len(ids) == 1:
         cause = f"the labels have one class, {next(iter(ids))}, and a network needs at least two to choose from"
-        remedy = "If an id that was taken as unlabelled is a class, give --unlabelled=none."
-        raise MeshError("--label_map auto", "; ".join([cause, *notes]), remedy)
+        remedy = "; ".join(notes) or "label the meshes with at least two ids"
+        raise MeshError("--label_map auto", cause, f"{remedy[0].upper()}{remedy[1:]}.")
     return LabelChoice(auto_label_map(np.array(sorted(ids)), unlabelled), notes)
 
 
@@ -111,14 +111,14 @@ def _notes(counts: Counter[int], ids: dict[int, int], unlabelled: int | None) ->
     notes, total = [], counts.total()
     if unlabelled is not None and counts[unlabelled]:
         taken = f"{counts[unlabelled]} of {total} labels have id {unlabelled}, which is taken as unlabelled"
-        notes.append(f"{taken}; give --unlabelled=ID or --unlabelled=none if it is a class")
+        notes.append(f"{taken}; give --unlabelled=ID or --unlabelled=none if id {unlabelled} is a class")
     negative = sorted(id_ for id_ in counts if id_ < 0 and id_ != unlabelled)
     if negative:
         number = sum(counts[id_] for id_ in negative)
         notes.append(f"{number} of {total} labels have negative ids and are no classes: {_listed(negative)}")
     largest = max(ids, default=0)
     if largest in IGNORE_IDS and largest - 1 not in ids and len(ids) > 1:
-        meant = f"warning: id {largest} ({ids[largest]} of {total} labels) is taken as a class"
+        meant = f"id {largest} ({ids[largest]} of {total} labels) is taken as a class"
         notes.append(f"{meant}; give --unlabelled={largest} if it means unlabelled")
     return notes
 

@@ -76,15 +76,18 @@ def read_labels_inside(path: pathlib.Path, content: bytes, name: str | None = No
     return None
 
 
-def likely_properties(path: pathlib.Path, content: bytes) -> list[str]:
-    """Properties of a PLY file that may hold labels, by their names."""
-    words = _other_properties(parse_header(path, content))
-    return [word for word in words if _LIKELY.search(word.lower().removeprefix("scalar_"))]
+def likely_property(path: pathlib.Path, content: bytes, name: str | None = None) -> str:
+    """A sentence that names the properties of a PLY file if one of them may hold labels, else "".
+
+    name: of the property that it lacks.
+    """
+    others = _other_properties(parse_header(path, content))
+    return _no_property(name or PROPERTY, others) if any(map(_is_likely, others)) else ""
 
 
 def how_to_label(path: pathlib.Path, name: str | None = None) -> str:
     """Where the labels of a mesh without labels were looked for, and which of its properties may be meant."""
-    looked = f"there is no {path.stem}{'/'.join(LABEL_READERS)} next to it"
+    looked = f"there is no {path.stem}.labels.ply, .npy or .txt next to it"
     if path.suffix.lower() != ".ply":
         return looked
     others = _other_properties(parse_header(path, path.read_bytes()))
@@ -145,14 +148,18 @@ def _other_properties(header: Header) -> list[str]:
     return list(dict.fromkeys(word for word in words if word.lower() not in _GEOMETRY))
 
 
+def _is_likely(name: str) -> bool:
+    return bool(_LIKELY.search(name.lower().removeprefix("scalar_")))
+
+
 def _no_property(name: str, others: list[str]) -> str:
     """That a PLY file lacks a property, and the flag that takes one of those it has."""
     if not others:
         return f"the file has no property `{name}`"
-    likely = [word for word in others if _LIKELY.search(word.lower().removeprefix("scalar_"))]
+    likely = [word for word in others if _is_likely(word)]
     listed = ", ".join(f"`{word}`" for word in others[:8])
-    near = did_you_mean(name, others) if not likely else ""
-    return f"the file has no property `{name}`; it has {listed}{near} (--label_property={(likely or ['NAME'])[0]})"
+    flag = f"--label_property={(likely or ['NAME'])[0]}"
+    return f"the file has no property `{name}`; it has {listed} ({flag}{did_you_mean(name, others)})"
 
 
 def _read_ply(path: pathlib.Path, name: str | None) -> RawLabels:
@@ -167,12 +174,14 @@ def _read_ply(path: pathlib.Path, name: str | None) -> RawLabels:
 def _read_npy(path: pathlib.Path, name: str | None) -> RawLabels:
     """An array of integers, [V] or [V, 1]; nothing is unpickled."""
     remedy = "Save it with numpy.save, as integers of shape [V]."
+    with open(path, "rb") as file:
+        begin = file.read(20)
+    if not begin.startswith(np.lib.format.MAGIC_PREFIX):
+        raise MeshError(path, f"not an array that numpy.save wrote: begins with {begin!r}", remedy)
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, SyntaxError) as error:
-        raise MeshError(path, f"not an array that numpy.save wrote ({error})", remedy) from None
-    if not isinstance(values, np.ndarray):
-        raise MeshError(path, "an archive of arrays, not one array", remedy)
+        raise MeshError(path, f"the array is damaged or cut off, or holds objects ({error})", remedy) from None
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or values.dtype.kind not in "biuf":

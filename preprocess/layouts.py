@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from preprocess.label_files import label_file_of
 from preprocess.mesh import counted
-from preprocess.readers import is_mesh, walk_folder
-from preprocess.sources import SCANNET_SUFFIX, resolve_names
+from preprocess.readers import is_mesh, meshes_among, walk_folder
+from preprocess.sources import SCANNET_SUFFIX, meant, paths_by_name, resolve_names
 
 SHOWN = 8
 _SCENE = re.compile(r"scene\d{4}_\d{2}")
@@ -38,7 +38,7 @@ class Layout(NamedTuple):
         """As text: the layout, what was found, what is missing."""
         lines = [
             f"{self.name}. {self.text}",
-            f"{counted(missing.found, 'mesh').replace('meshs', 'meshes')} in {folder}",
+            f"{missing.found} {'mesh' if missing.found == 1 else 'meshes'} in {folder}",
         ]
         for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
             if files:
@@ -91,6 +91,13 @@ def _matterport_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Mi
     return Missing(found, meshes, labels)
 
 
+def _listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+    named = paths_by_name(meshes_among(walk_folder(folder), folder), folder)
+    chosen = sorted(named) if names is None else resolve_names(names, named)
+    meshes = [f"{name}{meant(name, named)}" for name in chosen if name not in named]
+    return Missing(len(chosen) - len(meshes), meshes, [])
+
+
 def _meshes_in(folder: pathlib.Path) -> list[pathlib.Path]:
     """The meshes of one folder by name; none if it is not there."""
     return sorted(path for path in folder.iterdir() if is_mesh(path)) if folder.is_dir() else []
@@ -102,6 +109,9 @@ def _without_labels(meshes: Sequence[pathlib.Path], folder: pathlib.Path) -> lis
     return [str(path.relative_to(folder)) for path in expected]
 
 
+LISTED = Layout(
+    "Meshes of the list", "A scene has the name of its path below the folder, without the ending.", _listed_missing
+)
 LAYOUTS = {
     "scannet": Layout(
         "ScanNet v2",

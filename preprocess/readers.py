@@ -14,7 +14,7 @@ from preprocess.label_files import (
     how_to_label,
     is_label_file,
     label_file_of,
-    likely_properties,
+    likely_property,
     read_label_file,
     read_labels_inside,
     vertex_labels,
@@ -66,8 +66,9 @@ def read_mesh(
     if found is not None:
         ids = vertex_labels(found, path, raw, mesh.notes)
         mesh.labels = np.clip(ids, ABSENT, 2**31 - 1).astype(np.int32)
-    elif path.suffix.lower() == ".ply" and likely_properties(path, content):
-        mesh.notes.append(f"warning: no labels: {how_to_label(path, label_property)}")
+    elif path.suffix.lower() == ".ply":
+        hint = likely_property(path, content, label_property)
+        mesh.notes += [f"warning: {hint}"] if hint else []
     mesh.labels_file = str(beside or path)
     return mesh
 

@@ -12,6 +12,7 @@ from preprocess.scene import SUFFIX
 from trainlib.core.text import did_you_mean, read_names
 
 SCANNET_SUFFIX = "_vh_clean_2"
+_ONE_NAME_PER_LINE = "Write one scene name per line."
 
 
 class Source(NamedTuple):
@@ -94,15 +95,22 @@ def scene_names(folder: str | pathlib.Path) -> list[str]:
 
 
 def read_split(path: str | pathlib.Path) -> list[str]:
-    """Scene names of a list, one per line (`trainlib.core.text.read_names`). Raises MeshError if there is none."""
+    """Scene names of a list, as `read_list` does. Raises MeshError also if there is none."""
+    names = read_list(path)
+    if not names:
+        raise MeshError(path, "the list is empty", _ONE_NAME_PER_LINE)
+    return names
+
+
+def read_list(path: str | pathlib.Path) -> list[str]:
+    """Names of a list file (`trainlib.core.text.read_names`). Raises MeshError for what is not there or is not text."""
+    if not pathlib.Path(path).is_file():
+        raise MeshError(path, "there is no such list file", _ONE_NAME_PER_LINE)
     try:
-        names = read_names(path)
+        return read_names(path)
     except ValueError as error:
         cause, _, remedy = str(error).removeprefix(f"{path}: ").partition(". ")
         raise MeshError(path, cause, remedy) from None
-    if not names:
-        raise MeshError(path, "the list is empty", "Write one scene name per line.")
-    return names
 
 
 def resolve_names(names: Sequence[str], present: Collection[str]) -> list[str]:
@@ -124,9 +132,10 @@ def _as_scene_name(name: str, present: set[str]) -> str:
 
 
 def meant(name: str, present: Collection[str]) -> str:
-    """`; did you mean 'hall/scan'?` for a name that is not present, or ""."""
+    """` (did you mean 'hall/scan'?)` for a name that is not present, or ""."""
     alike = [other for other in present if other.rpartition("/")[2] == name]
-    return f"; did you mean {alike[0]!r}?" if alike else did_you_mean(name, present)
+    near = f"; did you mean {alike[0]!r}?" if alike else did_you_mean(name, present)
+    return f" ({near.removeprefix('; ')})" if near else ""
 
 
 def select(sources: list[Source], names: list[str] | None) -> tuple[list[Source], list[str]]:

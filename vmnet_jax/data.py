@@ -16,8 +16,7 @@ import numpy as np
 from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
 from preprocess.scene import SUFFIX, Scene, scene_arrays
-from preprocess.sources import meant, resolve_names
-from trainlib.core.text import read_names
+from preprocess.sources import meant, read_list, resolve_names
 from trainlib.errors import UserError
 from trainlib.processes import LargestOfAll
 from vmnet_jax import augment
@@ -99,7 +98,7 @@ def read_split(
 def _names_of_list(path: str, present: list[str]) -> list[str]:
     """Names of a list file, as the scenes that are present are called."""
     try:
-        return resolve_names(read_names(path), present)
+        return resolve_names(read_list(path), present)
     except ValueError as error:
         raise UserError(str(error)) from None
 

@@ -157,15 +157,13 @@ def main(arguments: argparse.Namespace) -> None:
     for line in [*found.notes, *(f"error: {clash.error(clash.paths[0])}" for clash in clashes)]:
         _log.info("%s", line)
     failed, speed = len(clashes), memory_speed()
+    label_property = predictor.run.params.get("label_property")
     with logging_redirect_tqdm(), tqdm(sources, unit="mesh", disable=len(sources) == 1) as bar:
         for name, path in bar:
             began = time.monotonic()
             try:
-                units, name_of_labels = (
-                    arguments.units or predictor.run.units,
-                    predictor.run.params.get("label_property"),
-                )
-                mesh = read_mesh(path, units, arguments.up, arguments.repair, label_property=name_of_labels)
+                units = arguments.units or predictor.run.units
+                mesh = read_mesh(path, units, arguments.up, arguments.repair, label_property=label_property)
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
             except (ValueError, OSError, MemoryError) as error:
                 cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
