@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from preprocess.label_files import label_file_of
-from preprocess.mesh import counted
 from preprocess.readers import is_mesh, meshes_among, walk_folder
 from preprocess.sources import SCANNET_SUFFIX, meant, paths_by_name, resolve_names
 
