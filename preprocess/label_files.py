@@ -5,6 +5,7 @@ Ids belong to vertices, in the file's order, or to faces where their number says
 
 import pathlib
 import re
+import tokenize
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from trainlib.core.text import did_you_mean, read_text
 PROPERTY = "label"
 _COMMENTS = ("#", "//")
 _LIKELY = re.compile(
-    r"label|class|semantic|categor|annot|(object|instance|segment|global|part)_?id|^(nyu|eigen|rio|mpcat|scannet)_?\d"
+    r"label|class|semantic|categor|annot|instance|segment|(object|global|part)_?id|^(nyu|eigen|rio|mpcat|scannet)_?\d"
 )
 """Names (lower case, without CloudCompare's `scalar_`) that other programs and data sets give to label properties."""
 _GEOMETRY = {"x", "y", "z", "nx", "ny", "nz", "s", "t", "u", "v", "radius", "quality", "flags", "curvature"}
@@ -180,7 +181,7 @@ def _read_npy(path: pathlib.Path, name: str | None) -> RawLabels:
         raise MeshError(path, f"not an array that numpy.save wrote: begins with {begin!r}", remedy)
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError) as error:
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise MeshError(path, f"the array is damaged or cut off, or holds objects ({error})", remedy) from None
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
