@@ -83,9 +83,9 @@ def read_split(
         wanted = _names_of_list(listing, present) if listing else []
         missing = sorted(set(wanted) - set(present))
         text = f"{listing} names {len(missing)} of {len(wanted)} scenes that are not in {folder}: {_listed(missing)}"
-        text += meant(missing[0], present) if missing else ""
         if missing and not allow_missing:
-            raise UserError(f"{text}. Preprocess them, take them off the list, or give --allow_missing.")
+            near = next(filter(None, (meant(name, present) for name in missing)), "")
+            raise UserError(f"{text}{near}. Preprocess them, take them off the list, or give --allow_missing.")
         if missing:
             _log.warning("%s; they are left out", text)
         names.append([name for name in wanted if name not in missing])
