@@ -3,6 +3,7 @@
 Ids belong to vertices, in the file's order, or to faces where their number says so.
 """
 
+import os
 import pathlib
 import re
 import tokenize
@@ -46,16 +47,12 @@ def labelled_stem(label_file: pathlib.Path) -> pathlib.Path:
 
 def label_file_of(mesh: pathlib.Path) -> pathlib.Path | None:
     """The label file next to a mesh, or None. Raises MeshError if there are several."""
-    found = sorted(
-        path
-        for path in mesh.parent.iterdir()
-        if path.name.startswith(f"{mesh.stem}.") and path.name[len(mesh.stem) :].lower() in LABEL_READERS
-        if path.is_file()
-    )
+    begin = len(mesh.stem)
+    names = [name for name in os.listdir(mesh.parent) if name[:begin] == mesh.stem]
+    found = sorted(name for name in names if name[begin:].lower() in LABEL_READERS and (mesh.parent / name).is_file())
     if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise MeshError(mesh, f"{len(found)} label files are next to it, {names}", "Keep one of them.")
-    return found[0] if found else None
+        raise MeshError(mesh, f"{len(found)} label files are next to it, {' and '.join(found)}", "Keep one of them.")
+    return mesh.parent / found[0] if found else None
 
 
 def read_label_file(path: pathlib.Path, name: str | None = None) -> RawLabels:

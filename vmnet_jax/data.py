@@ -146,7 +146,7 @@ class SceneFolder:
             if scene.labels is None or not (scene.labels >= 0).any():
                 raise UserError(
                     f"{self.path}: no vertex of {name} has a label of {self.path / 'label_map.csv'}; training needs "
-                    "labels. Give them as NAME.labels.ply and preprocess again, or take the scene off the lists."
+                    "labels. Give them as NAME.labels.ply, .npy or .txt and preprocess again, or take it off the lists."
                 )
         return self.check_params(names, expected)
 
