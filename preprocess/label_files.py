@@ -67,7 +67,7 @@ def read_label_file(path: pathlib.Path, name: str | None = None) -> RawLabels:
 def read_labels_inside(path: pathlib.Path, content: bytes, name: str | None = None) -> RawLabels | None:
     """Ids of the property `name` (None: `label`) of a PLY file's vertices, else of its faces; None if it has none."""
     name = name or PROPERTY
-    for element in _vertices_and_faces(parse_header(path, content)):
+    for element in _vertices_and_faces(_header(path, content)):
         if any(p.name == name and p.length_type is None for p in element.properties):
             ids = read_ply_labels(path, content, name, element.name)
             return RawLabels(ids, path, "vertex" if element.name == "vertex" else "face")
@@ -79,7 +79,7 @@ def likely_property(path: pathlib.Path, content: bytes, name: str | None = None)
 
     name: of the property that it lacks.
     """
-    others = _other_properties(parse_header(path, content))
+    others = _other_properties(_header(path, content))
     return _no_property(name or PROPERTY, others) if any(map(_is_likely, others)) else ""
 
 
@@ -88,7 +88,7 @@ def how_to_label(path: pathlib.Path, name: str | None = None) -> str:
     looked = f"there is no {path.stem}.labels.ply, .npy or .txt next to it"
     if path.suffix.lower() != ".ply":
         return looked
-    others = _other_properties(parse_header(path, path.read_bytes()))
+    others = _other_properties(_header(path, path.read_bytes()))
     return f"{looked}, and {_no_property(name or PROPERTY, others)}"
 
 
@@ -133,6 +133,11 @@ def labels_from_faces(ids: np.ndarray, corners: np.ndarray, counts: np.ndarray, 
     return result
 
 
+def _header(path: pathlib.Path, content: bytes) -> Header:
+    """The header of a PLY file."""
+    return parse_header(path, content)
+
+
 def _vertices_and_faces(header: Header) -> list[Element]:
     """The vertices, then the elements that have a list as faces have."""
     vertex = [element for element in header.elements if element.name == "vertex"]
@@ -164,7 +169,7 @@ def _read_ply(path: pathlib.Path, name: str | None) -> RawLabels:
     content = path.read_bytes()
     labels = read_labels_inside(path, content, name)
     if labels is None:
-        cause = _no_property(name or PROPERTY, _other_properties(parse_header(path, content)))
+        cause = _no_property(name or PROPERTY, _other_properties(_header(path, content)))
         raise MeshError(path, cause, "Write the ids as a property named label, of the vertices or of the faces.")
     return labels
 

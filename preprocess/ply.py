@@ -69,9 +69,9 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     corners, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     for name, values in elements.get("face", {}).items():
         if name in _FACE_LISTS and isinstance(values, tuple):
-            corners, counts = _integers(path, name, values[0]), values[1]
+            corners, counts = whole_numbers(path, name, values[0]), values[1]
     notes = [f"warning: {unread} follow the last element and are not read; are the counts right?"] if unread else []
-    return RawMesh(vertices, corners, counts, colors, _label(path, vertex), notes)
+    return RawMesh(vertices, corners, counts, colors, vertex.get("label"), notes)
 
 
 def read_elements(path: pathlib.Path, content: bytes) -> tuple[Header, dict[str, dict]]:
@@ -104,16 +104,10 @@ def read_ply_labels(
 ) -> np.ndarray | None:
     """The property `name` of an element of a PLY file: int64 [rows], or None if it has no such number property."""
     values = _read_elements(path, content, (element,))[0].get(element, {}).get(name)
-    return None if values is None or isinstance(values, tuple) else _integers(path, name, values)
+    return None if values is None or isinstance(values, tuple) else whole_numbers(path, name, values)
 
 
-def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
-    """The property `label`, whatever number type it was written in."""
-    values = vertex.get("label")
-    return None if values is None or isinstance(values, tuple) else _integers(path, "label", values)
-
-
-def _integers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
+def whole_numbers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
     """The values of a property as int64, if that is what they are and 32 bits hold them."""
     with np.errstate(invalid="ignore"):
         integers = values.astype(np.int64)

@@ -22,7 +22,7 @@ from preprocess.label_files import (
 from preprocess.labels import ABSENT
 from preprocess.mesh import Mesh, MeshError, RawMesh
 from preprocess.obj import read_obj
-from preprocess.ply import read_ply
+from preprocess.ply import read_ply, whole_numbers
 
 
 def _read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -80,11 +80,11 @@ def _labels(
     inside: np.ndarray | None,
     label_property: str | None,
 ) -> RawLabels | None:
-    """Labels of the file next to a mesh, else of the mesh file; inside: int64 [V], as the mesh's reader found them."""
+    """Labels of the file next to a mesh, else of the mesh file; inside: numbers [V] that the mesh's reader found."""
     if beside is not None:
         return read_label_file(beside, label_property)
     if inside is not None and label_property in (None, PROPERTY):
-        return RawLabels(inside, path, "vertex")
+        return RawLabels(whole_numbers(path, PROPERTY, inside), path, "vertex")
     return read_labels_inside(path, content, label_property) if path.suffix.lower() == ".ply" else None
 
 

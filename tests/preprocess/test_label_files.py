@@ -211,6 +211,16 @@ def test_labels_under_other_names(tmp_path, capsys, name, element):
     np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply", label_property=name).labels, expected)
 
 
+def test_another_property_is_read_although_label_holds_fractions(tmp_path):
+    text = ply_text(("property float label\nproperty int NYU40", [f"0.5 {id_}" for id_ in IDS]))
+    (tmp_path / "m.ply").write_text(text)
+    np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply", label_property="NYU40").labels, IDS)
+    with pytest.raises(MeshError, match=re.escape("value 0 of the property `label` is 0.5")):
+        read_mesh(tmp_path / "m.ply")
+    np.save(tmp_path / "m.labels.npy", IDS)
+    np.testing.assert_array_equal(read_mesh(tmp_path / "m.ply").labels, IDS)
+
+
 def test_geometry_is_not_taken_for_labels(tmp_path):
     (tmp_path / "m.ply").write_text(ply_text(("property float quality", IDS)))
     assert not [note for note in read_mesh(tmp_path / "m.ply").notes if "property" in note]
