@@ -72,13 +72,13 @@ def choose_label_map(
 
 def _auto(where: Labelled, unlabelled: int | None) -> LabelChoice:
     """A class for each id that occurs in the meshes, and what was not made a class."""
-    counts, unreadable = _count_ids(where)
+    counts, first_mesh, unreadable = _count_ids(where)
     ids = {id_: count for id_, count in counts.items() if id_ >= 0 and id_ != unlabelled}
     large = sorted(id_ for id_ in ids if id_ > LARGEST_ID)
     if large:
         cause = f"{sum(ids[id_] for id_ in large)} of {counts.total()} labels have ids above {LARGEST_ID}"
         remedy = f"{SIXTEEN_BITS} Otherwise give a CSV file of your classes as --label_map; all other ids are ignored."
-        raise MeshError("--label_map auto", f"{cause}: {_listed(large)}", remedy)
+        raise MeshError("--label_map auto", f"{cause}: {_listed(large)}, the first in {first_mesh[large[0]]}", remedy)
     if not ids:
         raise _nothing_labelled(where, counts, unreadable, unlabelled)
     notes = _notes(counts, ids, unlabelled)
@@ -89,9 +89,10 @@ def _auto(where: Labelled, unlabelled: int | None) -> LabelChoice:
     return LabelChoice(auto_label_map(np.array(sorted(ids)), unlabelled), notes)
 
 
-def _count_ids(where: Labelled) -> tuple[Counter[int], list[MeshError]]:
-    """{id: labels} over all meshes, and the errors of those whose labels cannot be read."""
+def _count_ids(where: Labelled) -> tuple[Counter[int], dict[int, pathlib.Path], list[MeshError]]:
+    """{id: labels} over all meshes, {id: first mesh}, and the errors of meshes whose labels cannot be read."""
     counts: Counter[int] = Counter()
+    first_mesh: dict[int, pathlib.Path] = {}
     errors = []
     for path in tqdm(where.meshes, unit="scene", desc="reading labels", disable=len(where.meshes) < 2):
         try:
@@ -102,8 +103,9 @@ def _count_ids(where: Labelled) -> tuple[Counter[int], list[MeshError]]:
         if labels is not None:
             ids, numbers = np.unique(labels, return_counts=True)
             counts.update(dict(zip(ids.tolist(), numbers.tolist())))
+            first_mesh = dict.fromkeys(ids.tolist(), path) | first_mesh
     del counts[ABSENT]
-    return counts, errors
+    return counts, first_mesh, errors
 
 
 def _notes(counts: Counter[int], ids: dict[int, int], unlabelled: int | None) -> list[str]:

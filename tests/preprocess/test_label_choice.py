@@ -106,7 +106,8 @@ def test_ids_with_instances_in_the_upper_bits(run, command, flags):
     status, printed = run(command, [70000, 70001, 2**31 + 5], *flags)
     assert status == 1
     if flags:
-        assert "162 of 162 labels have ids above 65535: 70000, 70001, 2147483653. Where the upper 16 bits" in printed
+        assert "162 of 162 labels have ids above 65535: 70000, 70001, 2147483653, the first in " in printed
+        assert "m.ply. Where the upper 16 bits number the instances, as in SemanticKITTI" in printed
     elif command == "check":
         assert "Ids are 0 to 65535. Where the upper 16 bits number the instances, as in SemanticKITTI" in printed
 
