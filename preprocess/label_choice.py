@@ -103,7 +103,8 @@ def _count_ids(where: Labelled) -> tuple[Counter[int], dict[int, pathlib.Path], 
         if labels is not None:
             ids, numbers = np.unique(labels, return_counts=True)
             counts.update(dict(zip(ids.tolist(), numbers.tolist())))
-            first_mesh = dict.fromkeys(ids.tolist(), path) | first_mesh
+            for id_ in ids.tolist():
+                first_mesh.setdefault(id_, path)
     del counts[ABSENT]
     return counts, first_mesh, errors
 
