@@ -16,41 +16,49 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from preprocess.arguments import count
+from preprocess.arguments import add_label_arguments, count
 from preprocess.file_report import Report, Task, report_file
+from preprocess.folders import endings_line, skipped_lines
 from preprocess.hierarchy import HierarchyParams
 from preprocess.label_choice import check_label_map, choose_label_map
 from preprocess.labels import LabelMap
-from preprocess.layouts import LAYOUTS, Missing, detect
+from preprocess.layouts import LAYOUTS, LISTED, Missing, detect
 from preprocess.mesh import MeshError, counted
 from preprocess.pool import WorkerDied, run_in_workers
-from preprocess.readers import LABELS_SUFFIX, READERS
+from preprocess.readers import READERS, is_mesh, walk_folder
 from preprocess.scene import SUFFIX
-from preprocess.sources import read_split
+from preprocess.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_split
 from preprocess.units import METRES, UP_ROTATIONS
 
 DONE, ERROR, STOPPED = 0, 1, 75
 
 
-def find_files(path: pathlib.Path) -> list[pathlib.Path]:
+class Inside(NamedTuple):
+    """Files to report, {mesh: the error of those of one name}, and one line for each kind of file that is skipped."""
+
+    files: list[pathlib.Path]
+    clashes: dict[pathlib.Path, MeshError]
+    notes: list[str]
+
+
+def find_files(path: pathlib.Path) -> Inside:
     """The file itself, or all meshes, scene files and label files without a mesh under a folder, by path."""
     if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise MeshError(path, "there is no such file or folder", "Look for a misspelling.")
-    files = [file for file in path.rglob("*") if file.is_file()]
-    meshes = {f for f in files if f.suffix.lower() in READERS and not f.name.endswith(LABELS_SUFFIX)}
-    stems = {file.with_suffix("") for file in meshes}
-    labels = {file for file in files if file.name.endswith(LABELS_SUFFIX)}
-    alone = {file for file in labels if file.with_name(file.name.removesuffix(LABELS_SUFFIX)) not in stems}
-    found = meshes | alone | {file for file in files if file.name.endswith(SUFFIX)}
+        return Inside([path], {}, [])
+    inside = walk_folder(path)
+    meshes = [file for file in inside.files if is_mesh(file)]
+    scene_files = [file for file in inside.files if file.name.endswith(SUFFIX)]
+    notes = skipped_lines(inside.skipped, path) + endings_line(other_files(inside.files))
+    found = sorted([*meshes, *scene_files, *label_files_without_mesh(inside.files)])
     if not found:
         remedy = f"Files that are read: {', '.join('*' + ending for ending in [*READERS, SUFFIX])}."
-        raise MeshError(path, "no mesh and no scene file found", remedy)
-    return sorted(found)
+        raise MeshError(path, "; ".join(["no mesh and no scene file found", *notes]), remedy)
+    groups = [Clash(name, paths) for name, paths in paths_by_name(meshes, path).items() if len(paths) > 1]
+    return Inside(found, {file: clash.error(file) for clash in groups for file in clash.paths}, notes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,51 +67,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser.parse_args(arguments)
     try:
         dataset = _dataset(flags)
-        paths = find_files(pathlib.Path(flags.path))
+        paths, clashes, skipped = find_files(pathlib.Path(flags.path))
         if flags.labels and len(paths) > 1:
             parser.error("--labels is for one mesh; in a folder the labels of NAME.ply are read from NAME.labels.ply")
-        label_map = _label_map(flags, paths)
+        label_map, map_notes, map_error = _label_map(flags, paths)
         how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
-        how += (flags.voxel_size,)
-        reports = _all_reports([Task(path, *how) for path in paths], flags.workers, flags.json)
+        how += (flags.voxel_size, flags.label_property, flags.unlabelled)
+        reports = _all_reports([Task(path, *how, clashes.get(path)) for path in paths], flags.workers, flags.json)
     except (MeshError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:
         return STOPPED
     failed = sum(bool(report.error) for report in reports)
+    notes = [f"--label_map {flags.label_map}: {note}" for note in map_notes] + skipped
     if flags.json:
-        document = {"files": [dataclasses.asdict(report) for report in reports], "failed": failed}
+        document = {"files": [dataclasses.asdict(report) for report in reports], "failed": failed, "notes": notes}
+        document |= {"error": str(map_error)} if map_error else {}
         print(json.dumps(document | ({"dataset": dataset._asdict()} if dataset else {}), indent=1))
     else:
         warned = sum(bool(report.warnings) for report in reports)
+        print("".join(f"{note}\n" for note in notes), end="")
         print(f"{counted(len(reports), 'file')}: {failed} with an error, {warned} with warnings")
-    return ERROR if failed or (dataset and dataset.meshes) else DONE
+    if map_error:
+        print(f"error: {map_error}", file=sys.stderr)
+    return ERROR if failed or map_error or (dataset and dataset.meshes) else DONE
 
 
 def _dataset(flags: argparse.Namespace) -> Missing | None:
-    """What is missing of the data set that the folder has the layout of, or that was named; None if it is none.
+    """What is missing of the data set that the folder has the layout of, or that was named, or of the list.
+
+    None without any of them.
 
     Prints the layout and what is missing, unless it is to be a part of the JSON document.
     """
     folder = pathlib.Path(flags.path)
     key = flags.dataset or (detect(folder) if folder.is_dir() else None)
-    if key is None:
+    if key is None and (flags.split is None or not folder.is_dir()):
         return None
     names = None if flags.split is None else read_split(flags.split)
-    missing = LAYOUTS[key].missing(folder, names)
+    layout = LISTED if key is None else LAYOUTS[key]
+    missing = layout.missing(folder, names)
     if not flags.json:
-        print("\n".join(LAYOUTS[key].lines(folder, missing)))
+        print("\n".join(layout.lines(folder, missing)))
     return missing
 
 
-def _label_map(flags: argparse.Namespace, paths: Sequence[pathlib.Path]) -> LabelMap | None:
-    """scannet20, auto or a CSV file; None without a choice."""
+def _label_map(
+    flags: argparse.Namespace, paths: Sequence[pathlib.Path]
+) -> tuple[LabelMap | None, list[str], MeshError | None]:
+    """scannet20, auto or a CSV file, and what is said about it; why it cannot be made; None without a choice."""
     if flags.label_map is None:
-        return None
+        return None, [], None
     check_label_map(flags.label_map)
-    meshes = [path for path in paths if path.suffix.lower() in READERS and not path.name.endswith(LABELS_SUFFIX)]
-    return choose_label_map(flags.label_map, meshes)
+    meshes = [path for path in paths if is_mesh(path)]
+    try:
+        return *choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property, flags.labels), None
+    except MeshError as error:
+        return None, [], error
 
 
 def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
@@ -130,13 +151,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--units", choices=METRES, default="m", help="unit of the files (default m)")
     add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
     add("--repair", action="store_true", help="judge meshes with NaN or Inf as they are after --repair")
-    add("--labels", metavar="FILE", help="label file of the one mesh, where it is not NAME.labels.ply beside it")
+    add("--labels", metavar="FILE", help="label file (PLY, npy, txt) of the one mesh, where it is not next to it")
+    add_label_arguments(parser)
     add("--label_map", metavar="MAP", help="count ids outside this map: scannet20, auto, or a CSV file")
     add("--voxel_size", type=float, default=HierarchyParams().voxel_size, metavar="A", help="edge of a voxel")
     add(
         "--dataset", choices=LAYOUTS, help="say which files of this data set are needed and missing (else: if detected)"
     )
-    add("--split", metavar="LIST", help="with a data set: its scenes or houses, one a line")
+    add("--split", metavar="LIST", help="say which of these scenes (or houses) are missing, one per line")
     add("--require_colors", action="store_true", help="a mesh without colours is an error")
     add("--require_labels", action="store_true", help="a mesh without labels is an error")
     add("--workers", type=count, default=0, metavar="N", help="processes (default 0: this one)")

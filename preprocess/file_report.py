@@ -6,10 +6,13 @@ import pathlib
 import numpy as np
 
 from preprocess.build import MAX_UNKNOWN, median_edge, mesh_classes, require_extent
-from preprocess.labels import LARGEST_ID, UNLABELLED, LabelMap
+from preprocess.label_choice import SIXTEEN_BITS
+from preprocess.label_files import is_label_file, labelled_stem
+from preprocess.labels import ABSENT, LARGEST_ID, MINUS_ONE, UNLABELLED, LabelMap
 from preprocess.mesh import Mesh, MeshError, counted
-from preprocess.readers import LABELS_SUFFIX, check_required, read_mesh
+from preprocess.readers import check_required, is_mesh, read_mesh
 from preprocess.scene import SUFFIX, Scene, SceneError, read_scene
+from preprocess.sources import meant
 from preprocess.units import METRES
 
 WARNING = "warning: "
@@ -18,7 +21,7 @@ SHOWN_IDS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A file and how to read it; the fields are flags of the command line."""
+    """A file and how to read it; the fields are flags of the command line. clash: with a file of the same name."""
 
     path: pathlib.Path
     units: str
@@ -29,6 +32,9 @@ class Task:
     require_colors: bool
     require_labels: bool
     voxel_size: float
+    label_property: str | None = None
+    unlabelled: int | None = UNLABELLED
+    clash: MeshError | None = None
 
 
 @dataclasses.dataclass
@@ -38,6 +44,7 @@ class Report:
     extent: of the bounding box in the scene's frame; edge: median length of the faces' sides; unit: of both, metres
     unless the file's has no scale.
     labels: {id: vertices} of a mesh and {class index: vertices} of a scene file, None without labels.
+    unlabelled: the id among them that means unlabelled, None if there is none.
     error: cause and remedy, "" if there is none.
     """
 
@@ -49,6 +56,7 @@ class Report:
     unit: str = "m"
     colors: bool = False
     labels: dict[int, int] | None = None
+    unlabelled: int | None = None
     notes: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     error: str = ""
@@ -65,7 +73,8 @@ class Report:
     def _labels(self) -> str:
         if self.labels is None:
             return "no labels"
-        listed = [f"{id_} ({count})" for id_, count in list(self.labels.items())[:SHOWN_IDS]]
+        meaning = dict.fromkeys((self.unlabelled, MINUS_ONE), ", unlabelled")
+        listed = [f"{id_} ({count}{meaning.get(id_, '')})" for id_, count in list(self.labels.items())[:SHOWN_IDS]]
         return f"labels {', '.join(listed)}{' ...' if len(self.labels) > SHOWN_IDS else ''}"
 
 
@@ -77,6 +86,8 @@ def report_file(task: Task) -> Report:
             _check_scene(read_scene(task.path), report)
         else:
             _check_mesh(task, report)
+            if task.clash is not None:
+                raise task.clash
     except (MeshError, SceneError) as error:
         where = "" if error.file == report.file else f"{error.file}: "
         report.error = f"{where}{error.cause}. {error.remedy}"
@@ -88,31 +99,50 @@ def report_file(task: Task) -> Report:
 def _check_mesh(task: Task, report: Report) -> None:
     """Fills in the report of a mesh file; raises MeshError where preprocessing would."""
     path = task.path
-    if path.name.endswith(LABELS_SUFFIX):
-        beside = f"no mesh {path.name.removesuffix(LABELS_SUFFIX)}.* lies beside it"
-        raise MeshError(path, beside, "Name the mesh and its label file alike, or remove the label file.")
-    mesh = read_mesh(path, task.units, task.up, task.repair, task.labels)
+    if is_label_file(path):
+        raise _no_mesh(path)
+    mesh = read_mesh(path, task.units, task.up, task.repair, task.labels, label_property=task.label_property)
     _describe(report, mesh, mesh.labels, mesh.colors is not None)
-    check_required(path, mesh, task.require_colors, task.require_labels)
+    check_required(path, mesh, task.require_colors, task.require_labels, task.label_property)
     require_extent(mesh.vertices, task.voxel_size)
     if mesh.labels is not None:
-        _check_labels(mesh, task.label_map, report)
+        _check_labels(mesh, task, report)
 
 
-def _check_labels(mesh: Mesh, label_map: LabelMap | None, report: Report) -> None:
+def _no_mesh(path: pathlib.Path) -> MeshError:
+    """That a label file is no mesh, and whose it may be."""
+    stem = labelled_stem(path)
+    meshes = sorted(other for other in path.parent.iterdir() if is_mesh(other)) if path.parent.is_dir() else []
+    own = [mesh for mesh in meshes if mesh.with_suffix("") == stem]
+    if own:
+        return MeshError(path, f"this is the label file of {own[0]}", "Name the mesh; its labels are read with it.")
+    cause = f"no mesh {stem.name}.* is next to it{meant(stem.name, [mesh.stem for mesh in meshes])}"
+    return MeshError(path, cause, "Name the mesh and its label file alike, or remove the label file.")
+
+
+def _check_labels(mesh: Mesh, task: Task, report: Report) -> None:
     """Ids against the map, or against what any map can have; raises MeshError where preprocessing would."""
-    labelled = mesh.labels != UNLABELLED
-    impossible = labelled & ((mesh.labels < 0) | (mesh.labels > LARGEST_ID))
+    ids, counts = np.unique(mesh.labels, return_counts=True)
+    label_map = task.label_map
+    in_map = () if label_map is None else label_map.ids
+    unlabelled = [i for i in ids.tolist() if i not in in_map and i in (task.unlabelled, MINUS_ONE, ABSENT)]
+    report.unlabelled = task.unlabelled if task.unlabelled in unlabelled else None
+    labelled = ~np.isin(ids, unlabelled)
+    impossible = labelled & ((ids < 0) | (ids > LARGEST_ID))
     if not labelled.any():
-        report.warnings.append(f"all labels are {UNLABELLED}, which means unlabelled")
+        names = " or ".join(str(id_) for id_ in unlabelled if id_ != ABSENT)
+        report.warnings.append(f"all labels are {names or 'missing'}, which means unlabelled")
     elif label_map is not None:
         notes: list[str] = []
         mesh_classes(mesh, label_map, notes)
         _sort(notes, report)
-    elif impossible.sum() > MAX_UNKNOWN * labelled.sum():
-        listed = ", ".join(str(id_) for id_ in np.unique(mesh.labels[impossible])[:SHOWN_IDS])
-        cause = f"{impossible.sum()} of {labelled.sum()} labelled vertices have ids that are none: {listed}"
-        raise MeshError(mesh.labels_file, cause, f"Ids are 1 to {LARGEST_ID}; {UNLABELLED} means unlabelled.")
+    elif impossible.any():
+        none, all_ = counts[impossible].sum(), counts[labelled].sum()
+        listed = ", ".join(map(str, ids[impossible][:SHOWN_IDS]))
+        text = f"{none} of {all_} labelled vertices have ids that are none: {listed}"
+        if none > MAX_UNKNOWN * all_:
+            raise MeshError(mesh.labels_file, text, f"Ids are 0 to {LARGEST_ID}. {SIXTEEN_BITS}")
+        report.warnings.append(f"{text}; they are ignored")
 
 
 def _check_scene(scene: Scene, report: Report) -> None:
@@ -130,7 +160,8 @@ def _describe(report: Report, mesh: Mesh | Scene, labels: np.ndarray | None, col
     report.extent = tuple(float(length) for length in np.ptp(mesh.vertices, axis=0))
     report.edge = median_edge(mesh)
     if labels is not None:
-        report.labels = {int(id_): int(count) for id_, count in zip(*np.unique(labels, return_counts=True))}
+        counted_ids = zip(*(part.tolist() for part in np.unique(labels, return_counts=True)))
+        report.labels = {id_: count for id_, count in counted_ids if id_ != ABSENT}
     _sort(mesh.notes, report)
 
 

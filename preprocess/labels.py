@@ -10,9 +10,12 @@ import numpy as np
 
 from preprocess.atomic import atomic_file
 from preprocess.mesh import MeshError
+from trainlib.core.text import read_text
 
 IGNORED = -1
-UNLABELLED = 0  # raw id of a vertex without annotation in ScanNet's files; never counted as an unknown id
+UNLABELLED = 0  # raw id of a vertex without annotation in ScanNet's files, and the default of --unlabelled
+MINUS_ONE = -1  # raw id that many programs write for "ignore"; it is always unlabelled
+ABSENT = -(2**31)  # raw id of a vertex to which nobody gave one
 
 # NYU40 id, name and colour of the 20 classes of ScanNet's benchmark (scannet util.py, MIT licence).
 _SCANNET20 = (
@@ -44,11 +47,15 @@ _COLUMNS = ["id", "name", "red", "green", "blue"]
 
 @dataclass(frozen=True)
 class LabelMap:
-    """ids: raw id of each class. names, colors: name and (red, green, blue), 0 to 255, of each class. Row = class."""
+    """ids: raw id of each class. names, colors: name and (red, green, blue), 0 to 255, of each class. Row = class.
+
+    unlabelled: raw id that means "without annotation", None if there is no such id. An id among `ids` is a class.
+    """
 
     ids: tuple[int, ...]
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
+    unlabelled: int | None = UNLABELLED
 
     def __post_init__(self):
         if len(set(self.ids)) != len(self.ids):
@@ -63,7 +70,7 @@ class LabelMap:
         """Raw ids to class indices.
 
         raw: integer [V], any values. Returns int32 [V] (-1 where the id is not in the map) and {id: vertices} of the
-        ids that are not in the map, without UNLABELLED.
+        ids that are not in the map, without those that `is_unlabelled`.
         """
         present, inverse, counts = np.unique(raw, return_inverse=True, return_counts=True)
         index = {id_: row for row, id_ in enumerate(self.ids)}
@@ -71,9 +78,13 @@ class LabelMap:
         unknown = {
             int(id_): int(count)
             for id_, class_, count in zip(present, classes, counts)
-            if class_ == IGNORED and id_ != UNLABELLED
+            if class_ == IGNORED and not self.is_unlabelled(int(id_))
         }
         return classes[inverse.reshape(-1)], unknown
+
+    def is_unlabelled(self, id_: int) -> bool:
+        """Whether a raw id means "without annotation": the map's `unlabelled`, -1, or no id at all."""
+        return id_ not in self.ids and id_ in (self.unlabelled, MINUS_ONE, ABSENT)
 
     def foreign(self, unknown: dict[int, int]) -> int:
         """Vertices whose id the data set of the map does not know either, from the counts of `to_classes`.
@@ -84,9 +95,16 @@ class LabelMap:
         return sum(count for id_, count in unknown.items() if id_ not in known)
 
     def to_ids(self, classes: np.ndarray) -> np.ndarray:
-        """Class indices [V] (-1 allowed) to raw ids uint16 [V]; -1 becomes UNLABELLED."""
-        table = np.array([*self.ids, UNLABELLED], np.uint16)
-        return table[np.asarray(classes)]
+        """Class indices [V] (-1 allowed) to raw ids uint16 [V]; -1 becomes `unlabelled`.
+
+        Raises ValueError for -1 if no id from 0 to 65535 is unlabelled.
+        """
+        classes = np.asarray(classes)
+        possible = self.unlabelled is not None and 0 <= self.unlabelled <= LARGEST_ID
+        if not possible and (classes == IGNORED).any():
+            raise ValueError(f"{int((classes == IGNORED).sum())} vertices have no class, and no id means unlabelled")
+        table = np.array([*self.ids, self.unlabelled if possible else 0], np.uint16)
+        return table[classes]
 
 
 def scannet20() -> LabelMap:
@@ -94,27 +112,31 @@ def scannet20() -> LabelMap:
     return _from_rows(_SCANNET20)
 
 
-def auto_label_map(ids: np.ndarray) -> LabelMap:
-    """One class for each distinct positive id, named after it, in colours that are easy to tell apart.
+def auto_label_map(ids: np.ndarray, unlabelled: int | None = UNLABELLED) -> LabelMap:
+    """One class for each distinct id, named after it, in colours that are easy to tell apart.
 
-    ids: integers of any shape; UNLABELLED and negative ids are left out.
+    ids: integers of any shape; negative ids are skipped. unlabelled: the id that is no class, None if there is none.
     """
-    present = [int(id_) for id_ in np.unique(ids) if id_ > UNLABELLED]
+    present = [int(id_) for id_ in np.unique(ids) if id_ >= 0 and id_ != unlabelled]
     # Golden-ratio steps around the colour circle keep neighbours apart for any number of classes.
     hues = [(0.1 + 0.6180339887498949 * row) % 1 for row in range(len(present))]
     colors = [colorsys.hls_to_rgb(hue, (0.45, 0.6, 0.7)[row % 3], 0.55) for row, hue in enumerate(hues)]
-    return _from_rows([(id_, f"class {id_}", *(round(255 * c) for c in color)) for id_, color in zip(present, colors)])
+    rows = [(id_, f"class {id_}", *(round(255 * c) for c in color)) for id_, color in zip(present, colors)]
+    return _from_rows(rows, unlabelled)
 
 
 def read_label_map(path: str | pathlib.Path) -> LabelMap:
     """Reads a CSV with the header id,name,red,green,blue; row order is class order. Raises MeshError."""
     remedy = f"A label map is a CSV file with the header {','.join(_COLUMNS)} and a row for each class."
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MeshError(path, f"not a text file ({error.reason} at byte {error.start})", remedy) from None
-    rows = [row for row in csv.reader(io.StringIO(text)) if row]
-    if not rows or [name.strip() for name in rows[0]] != _COLUMNS:
+        text = read_text(path)
+    except ValueError as error:
+        raise MeshError(path, str(error).removeprefix(f"{path}: "), remedy) from None
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise MeshError(path, f"not a CSV file ({error})", remedy) from None
+    if not rows or [name.strip().lower() for name in rows[0]] != _COLUMNS:
         raise MeshError(path, f"begins with {text[:60]!r}", remedy)
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(_COLUMNS) or not all(row[i].strip().lstrip("-").isdecimal() for i in (0, 2, 3, 4)):
@@ -173,8 +195,7 @@ def write_labels_ply(
         file.write(triangles.tobytes())
 
 
-def _from_rows(rows) -> LabelMap:
+def _from_rows(rows, unlabelled: int | None = UNLABELLED) -> LabelMap:
     """(id, name, red, green, blue) rows to a LabelMap."""
-    return LabelMap(
-        tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(tuple(row[2:5]) for row in rows)
-    )
+    ids, names, colors = (tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(row[2:] for row in rows))
+    return LabelMap(ids, names, colors, unlabelled)

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from preprocess.mesh import counted
-from preprocess.readers import LABELS_SUFFIX
-from preprocess.sources import SCANNET_SUFFIX
+from preprocess.label_files import label_file_of
+from preprocess.readers import is_mesh, meshes_among, walk_folder
+from preprocess.sources import SCANNET_SUFFIX, meant, paths_by_name, resolve_names
 
 SHOWN = 8
 _SCENE = re.compile(r"scene\d{4}_\d{2}")
@@ -37,7 +37,7 @@ class Layout(NamedTuple):
         """As text: the layout, what was found, what is missing."""
         lines = [
             f"{self.name}. {self.text}",
-            f"{counted(missing.found, 'mesh').replace('meshs', 'meshes')} in {folder}",
+            f"{missing.found} {'mesh' if missing.found == 1 else 'meshes'} in {folder}",
         ]
         for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
             if files:
@@ -54,42 +54,63 @@ def detect(folder: pathlib.Path) -> str | None:
 
 
 def _scannet_scenes(folder: pathlib.Path) -> list[pathlib.Path]:
-    inside = [path for path in folder.glob("**/scene*") if path.is_dir() and _SCENE.fullmatch(path.name)]
-    return sorted([folder] if _SCENE.fullmatch(folder.name) else inside)
+    if _SCENE.fullmatch(folder.name):
+        return [folder]
+    return [path for path in walk_folder(folder).folders if _SCENE.fullmatch(path.name)]
 
 
 def _scannet_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
     scenes = {path.name: path for path in _scannet_scenes(folder)}
     meshes, labels, found = [], [], 0
-    for name in sorted(scenes) if names is None else names:
-        mesh = scenes.get(name, folder / name) / f"{name}{SCANNET_SUFFIX}.ply"
-        if not mesh.is_file():
-            meshes.append(str(mesh.relative_to(folder)))
+    for name in sorted(scenes) if names is None else resolve_names(names, scenes):
+        expected = scenes.get(name, folder / name) / f"{name}{SCANNET_SUFFIX}.ply"
+        mesh = next((path for path in _meshes_in(expected.parent) if path.stem == expected.stem), None)
+        if mesh is None:
+            meshes.append(str(expected.relative_to(folder)))
             continue
         found += 1
-        if not mesh.with_suffix("").with_suffix(LABELS_SUFFIX).is_file():
-            labels.append(str(mesh.with_suffix("").with_suffix(LABELS_SUFFIX).relative_to(folder)))
+        labels += _without_labels([mesh], folder)
     return Missing(found, meshes, labels)
 
 
 def _houses(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(path for path in folder.glob(f"**/{REGIONS}") if path.is_dir())
+    return [path for path in walk_folder(folder).folders if path.name == REGIONS]
 
 
 def _matterport_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
     houses = {path.parent.name: path for path in _houses(folder)}
     meshes, labels, found = [], [], 0
-    for name in sorted(houses) if names is None else names:
+    for name in sorted(houses) if names is None else resolve_names(names, houses):
         regions = houses.get(name, folder / name / REGIONS)
-        files = sorted(path for path in regions.glob("region*.ply") if _REGION.fullmatch(path.name))
+        files = [path for path in _meshes_in(regions) if _REGION.fullmatch(path.name.lower())]
         if not files:
             meshes.append(str((regions / "region0.ply").relative_to(folder)) + ", ...")
         found += len(files)
-        beside = (path.with_suffix(LABELS_SUFFIX) for path in files)
-        labels += [str(path.relative_to(folder)) for path in beside if not path.is_file()]
+        labels += _without_labels(files, folder)
     return Missing(found, meshes, labels)
 
 
+def _listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+    named = paths_by_name(meshes_among(walk_folder(folder), folder), folder)
+    chosen = sorted(named) if names is None else resolve_names(names, named)
+    meshes = [f"{name}{meant(name, named)}" for name in chosen if name not in named]
+    return Missing(len(chosen) - len(meshes), meshes, [])
+
+
+def _meshes_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The meshes of one folder by name; none if it is not there."""
+    return sorted(path for path in folder.iterdir() if is_mesh(path)) if folder.is_dir() else []
+
+
+def _without_labels(meshes: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
+    """Label files, as they are expected below `folder`, of the meshes that have none."""
+    expected = [path.with_suffix(".labels.ply") for path in meshes if label_file_of(path) is None]
+    return [str(path.relative_to(folder)) for path in expected]
+
+
+LISTED = Layout(
+    "Meshes of the list", "A scene has the name of its path below the folder, without the ending.", _listed_missing
+)
 LAYOUTS = {
     "scannet": Layout(
         "ScanNet v2",
@@ -103,9 +124,10 @@ LAYOUTS = {
         "Matterport3D",
         "Needed for each house, in SCANS/HOUSE/region_segmentations/ (from region_segmentations.zip):\n"
         "  region0.ply, region1.ply, ...       the meshes\n"
-        "  region0.labels.ply, ...             an id for each vertex, property `label`; for training and scores\n"
-        "The second is not part of the data set, whose labels lie at the faces (`category_id`, the column `index` of\n"
-        "metadata/category_mapping.tsv): give each vertex the `nyu40id` of most of its faces.",
+        "  region0.labels.ply, ...             an id for each vertex or face, `label`; for training and scores\n"
+        "The second is not part of the data set. Its labels are those of the faces (`category_id`, the column `index`\n"
+        "of metadata/category_mapping.tsv): write the `nyu40id` of each face or vertex, or take the ids as they are\n"
+        "with --label_property=category_id and a --label_map of your own.",
         _matterport_missing,
     ),
 }

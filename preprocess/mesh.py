@@ -32,7 +32,7 @@ class RawMesh:
     corners: int64 [sum(counts)], the vertex indices of all polygons, one polygon after the other.
     counts: int64 [F], corners of each polygon.
     colors: [V, 3] in the file's own number type, or None.
-    labels: int64 [V] raw ids, or None.
+    labels: [V] raw ids in the file's own number type, or None.
     notes: what the reader wants reported.
     first: number of the first vertex and face in the file's own way of counting, for messages.
     instead: what the file holds where it has no faces ("24 edges"), for the message.

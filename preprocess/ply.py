@@ -37,7 +37,7 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         vertices = np.stack([vertex[name].astype(np.float64) for name in "xyz"], axis=1)
     faces = find_faces(path, header, elements)
-    corners = _integers(path, ", ".join(faces.properties) or "vertex_indices", faces.corners)
+    corners = whole_numbers(path, ", ".join(faces.properties) or "vertex_indices", faces.corners)
     notes = list(faces.notes)
     colors = stored_colors(path, header, "vertex", scalars)
     if colors is None or is_filler(colors):
@@ -47,7 +47,7 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
         notes.append(f"the vertices have colours, so the texture {header.textures[0]} is not used")
     if unread:
         notes.append(f"warning: {unread} follow the last element and are not read; are the counts right?")
-    return RawMesh(vertices, corners, faces.counts, colors, _label(path, scalars), notes, instead=faces.instead)
+    return RawMesh(vertices, corners, faces.counts, colors, scalars.get("label"), notes, instead=faces.instead)
 
 
 def read_elements(path: pathlib.Path, content: bytes) -> tuple[Header, dict[str, dict]]:
@@ -60,18 +60,16 @@ def read_elements(path: pathlib.Path, content: bytes) -> tuple[Header, dict[str,
     return header, _read_elements(path, content, tuple(element.name for element in header.elements))[0]
 
 
-def read_ply_labels(path: pathlib.Path, content: bytes) -> np.ndarray | None:
-    """The vertex property `label` of a PLY file: int64 [V], or None if it has no such property."""
-    return _label(path, _read_elements(path, plain_text(path, content), ("vertex",))[0].get("vertex", {}))
+def read_ply_labels(
+    path: pathlib.Path, content: bytes, name: str = "label", element: str = "vertex"
+) -> np.ndarray | None:
+    """The property `name` of an element of a PLY file: int64 [rows], or None if it has no such number property."""
+    elements, _ = _read_elements(path, plain_text(path, content), (element,))
+    values = elements.get(element, {}).get(name)
+    return None if values is None or isinstance(values, tuple) else whole_numbers(path, name, values)
 
 
-def _label(path: pathlib.Path, vertex: dict) -> np.ndarray | None:
-    """The property `label`, whatever number type it was written in."""
-    values = vertex.get("label")
-    return None if values is None or isinstance(values, tuple) else _integers(path, "label", values)
-
-
-def _integers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
+def whole_numbers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
     """The values of a property as int64, if that is what they are and 32 bits hold them."""
     with np.errstate(invalid="ignore"):
         integers = values.astype(np.int64)

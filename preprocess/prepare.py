@@ -7,20 +7,22 @@ from typing import NamedTuple
 from preprocess.atomic import remove_leftovers
 from preprocess.build import build_scene
 from preprocess.hierarchy import HierarchyParams
-from preprocess.labels import LabelMap
+from preprocess.label_files import PROPERTY
+from preprocess.labels import UNLABELLED, LabelMap
 from preprocess.mesh import MeshError
 from preprocess.readers import check_required, read_mesh, source_hash
 from preprocess.scene import SUFFIX, SceneError, SceneHeader, is_intact, read_header, write_scene
 
 
 class Reading(NamedTuple):
-    """How mesh files are read: see `readers.read_mesh`. require_colors, require_labels: refuse meshes without."""
+    """How mesh files are read: see `readers.read_mesh`. require_colors, require_labels: refuse meshes without them."""
 
     units: str = "m"
     up: str = "z"
     repair: bool = False
     require_colors: bool = False
     require_labels: bool = False
+    label_property: str | None = None
 
 
 class Task(NamedTuple):
@@ -65,24 +67,38 @@ def prepare(task: Task) -> Outcome:
 def _prepare(task: Task) -> tuple[SceneHeader, bool]:
     target = scene_path(task.output, task.name)
     digest = source_hash(task.path)
+    more = _more_params(task)
+    if not task.overwrite:
+        found = _found(target)
+        same = found is not None and found.source_hash == digest
+        if same and found.params == {**task.params.to_dict(), **more} and is_intact(target):
+            return found, False
+    reading = task.reading
+    mesh = read_mesh(task.path, reading.units, reading.up, reading.repair, label_property=reading.label_property)
+    check_required(task.path, mesh, reading.require_colors, reading.require_labels, reading.label_property)
+    scene = build_scene(task.name, mesh, task.params, task.label_map, digest, more)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target)
+    write_scene(target, scene)
+    return scene.header(), True
+
+
+def _more_params(task: Task) -> dict:
+    """Parameters of reading and labelling that decide the content.
+
+    Those of labels are omitted where they are the default, so that scenes without them stay up to date.
+    """
     more = {
         "units": task.reading.units,
         "up": task.reading.up,
         "repair": task.reading.repair,
         "label_ids": list(task.label_map.ids),
     }
-    if not task.overwrite:
-        found = _found(target)
-        same = found is not None and found.source_hash == digest
-        if same and found.params == {**task.params.to_dict(), **more} and is_intact(target):
-            return found, False
-    mesh = read_mesh(task.path, task.reading.units, task.reading.up, task.reading.repair)
-    check_required(task.path, mesh, task.reading.require_colors, task.reading.require_labels)
-    scene = build_scene(task.name, mesh, task.params, task.label_map, digest, more)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target)
-    write_scene(target, scene)
-    return scene.header(), True
+    if task.reading.label_property not in (None, PROPERTY):
+        more["label_property"] = task.reading.label_property
+    if task.label_map.unlabelled != UNLABELLED:
+        more["unlabelled"] = task.label_map.unlabelled
+    return more
 
 
 def _found(target: pathlib.Path) -> SceneHeader | None:

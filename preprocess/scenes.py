@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from preprocess.arguments import count
+from preprocess.arguments import add_label_arguments, count
 from preprocess.atomic import atomic_file
 from preprocess.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
 from preprocess.label_choice import check_label_map, choose_label_map
@@ -28,8 +28,7 @@ from preprocess.mesh import MeshError, counted
 from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.prepare import Outcome, Reading, Task, prepare
 from preprocess.report import print_report
-from preprocess.scene import SUFFIX
-from preprocess.sources import Source, find_sources, read_split, select
+from preprocess.sources import find_sources, meant, read_split, resolve_names, scene_names, select
 from preprocess.units import METRES, UP_ROTATIONS
 
 DONE, ERROR, STOPPED = 0, 1, 75
@@ -60,45 +59,52 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     start = time.perf_counter()
     output = pathlib.Path(flags.output)
     _check_paths(flags, output)
-    sources = find_sources(flags.input)
-    names = read_split(flags.split) if flags.split else None
+    sources, clashes, skipped = find_sources(flags.input)
+    present = [source.name for source in sources] + [clash.name for clash in clashes]
+    names = resolve_names(read_split(flags.split), present) if flags.split else None
     chosen, missing = select(sources, names)
-    label_map = choose_label_map(flags.label_map, [source.path for source in sources])
+    clashes = [clash for clash in clashes if names is None or clash.name in names]
+    missing = [name for name in missing if name not in present]
+    meshes = [source.path for source in sources]
+    label_map, notes = choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property)
+    print("".join(f"--label_map {flags.label_map}: {note}\n" for note in notes), end="")
     output.mkdir(parents=True, exist_ok=True)
     write_label_map(output / "label_map.csv", label_map)
-    reading = Reading(flags.units, flags.up, flags.repair, flags.require_colors, flags.require_labels)
+    required = (flags.require_colors, flags.require_labels)
+    reading = Reading(flags.units, flags.up, flags.repair, *required, flags.label_property)
     tasks = [
         Task(source.name, source.path, output, reading, params, label_map, flags.overwrite)
         for source in chosen[shard::shards]
     ]
-    lost = [Outcome(name, None, False, 0.0, f"{name}: {_missing(name, sources, flags)}") for name in missing]
-    outcomes = _all_outcomes(tasks, flags.workers) + (lost if shard == 0 and not flags.allow_missing else [])
+    lost = [Outcome(clash.name, None, False, 0.0, str(clash.error(clash.paths[0]))) for clash in clashes]
+    if not flags.allow_missing:
+        lost += [Outcome(name, None, False, 0.0, f"{name}: {_missing(name, present, flags)}") for name in missing]
+    outcomes = _all_outcomes(tasks, flags.workers) + (lost if shard == 0 else [])
     failed = [outcome for outcome in outcomes if outcome.header is None]
-    _print_difference(flags, output, sources, names, missing)
+    print("".join(f"{line}\n" for line in skipped), end="")
+    _print_difference(flags, output, present, names, missing)
     _write_failed(output / ("failed.json" if shards == 1 else f"failed-{shard}-of-{shards}.json"), failed)
     print_report(outcomes, time.perf_counter() - start, flags.verbose)
     return ERROR if failed else DONE
 
 
-def _missing(name: str, sources: list[Source], flags: argparse.Namespace) -> str:
+def _missing(name: str, present: list[str], flags: argparse.Namespace) -> str:
     """Why a name of the list has no scene, with the name of a mesh that may be meant."""
-    alike = [source.name for source in sources if source.name.rpartition("/")[2] == name]
-    meant = f"Is it {alike[0]}?" if alike else "Add the mesh, take it off the list, or give --allow_missing."
-    return f"no mesh of this name in {flags.input}. {meant}"
+    remedy = "Add the mesh, take it off the list, or give --allow_missing."
+    return f"no mesh of this name in {flags.input}{meant(name, present)}. {remedy}"
 
 
 def _print_difference(
-    flags: argparse.Namespace, output: pathlib.Path, sources: list[Source], names: list[str] | None, missing: list[str]
+    flags: argparse.Namespace, output: pathlib.Path, present: list[str], names: list[str] | None, missing: list[str]
 ) -> None:
     """Names what list, meshes and scene files do not have in common."""
     if missing and flags.allow_missing:
         print(f"left out, no mesh in {flags.input}: {_listed(missing)}")
     if names is not None:
-        unlisted = sorted({source.name for source in sources} - set(names))
+        unlisted = sorted(set(present) - set(names))
         if unlisted:
             print(f"left out, not in {flags.split}: {_listed(unlisted)}")
-    files = {path.relative_to(output).as_posix().removesuffix(SUFFIX) for path in output.rglob(f"*{SUFFIX}")}
-    extra = sorted(files - {source.name for source in sources})
+    extra = sorted(set(scene_names(output)) - set(present))
     if extra:
         print(f"warning: {output} has scene files without a mesh in {flags.input}: {_listed(extra)}")
 
@@ -110,7 +116,7 @@ def _listed(names: list[str]) -> str:
 def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
     """Raises MeshError, with the flag's name, for a list or map that is missing and an output that is no folder."""
     if flags.split and not pathlib.Path(flags.split).is_file():
-        remedy = "Give a text file with one scene name a line, or leave --split out to take all meshes."
+        remedy = "Give a text file with one scene name per line, or omit --split to take all meshes."
         raise MeshError(f"--split {flags.split}", "there is no such file", remedy)
     check_label_map(flags.label_map)
     taken = next((path for path in (output, *output.parents) if path.exists() and not path.is_dir()), None)
@@ -164,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--input", required=True, metavar="DIR", help="folder of meshes, searched recursively")
     add("--output", required=True, metavar="DIR", help="folder for the scene files")
-    add("--split", metavar="LIST", help="text file of scene names, one a line; default: all meshes of the folder")
+    add("--split", metavar="LIST", help="text file of scene names, one per line; default: all meshes of the folder")
     add("--allow_missing", action="store_true", help="names of the list without a mesh are no failures")
     add("--shard", default="0/1", metavar="I/N", help="every N-th scene from the I-th on, counted from 0")
     add("--workers", type=count, default=_cpus(), metavar="N", help="processes (default: one a CPU; 0: this process)")
@@ -177,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--require_colors", action="store_true", help="refuse meshes without colours instead of using grey")
     add("--require_labels", action="store_true", help="refuse meshes without labels")
     add("--label_map", default="scannet20", metavar="MAP", help="scannet20, auto, or a CSV id,name,red,green,blue")
+    add_label_arguments(parser)
     add("--level0_labels", choices=LEVEL0_LABELS, default="nearest", help="how level 0 gets its labels")
     add(
         "--cells",

@@ -19,6 +19,7 @@ import numpy as np
 from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
 from preprocess.scene import SUFFIX, Scene, scene_arrays
+from preprocess.sources import meant, read_list, resolve_names
 from trainlib.errors import UserError
 from trainlib.processes import LargestOfAll
 from vmnet_jax import augment
@@ -69,7 +70,7 @@ class Batch(NamedTuple):
 def read_split(
     folder: pathlib.Path, train_list: str, val_list: str, val_fraction: float = 0.2, allow_missing: bool = False
 ) -> Split:
-    """Scenes named by the two list files (a name a line), or a fixed automatic split where both lists are empty.
+    """Scenes named by the two list files (one name per line), or a fixed automatic split where both lists are empty.
 
     The automatic split orders the scenes by a checksum of their names and takes the first `val_fraction` for
     validation, so that it does not depend on the file system. Names are paths below the folder, as preprocessing gave
@@ -85,11 +86,12 @@ def read_split(
         return Split(sorted(ordered[count:]), sorted(ordered[:count]))
     names = []
     for listing in (train_list, val_list):
-        wanted = pathlib.Path(listing).read_text().split() if listing else []
+        wanted = _names_of_list(listing, present) if listing else []
         missing = sorted(set(wanted) - set(present))
         text = f"{listing} names {len(missing)} of {len(wanted)} scenes that are not in {folder}: {_listed(missing)}"
         if missing and not allow_missing:
-            raise UserError(f"{text}. Preprocess them, take them off the list, or give --allow_missing.")
+            near = next(filter(None, (meant(name, present) for name in missing)), "")
+            raise UserError(f"{text}{near}. Preprocess them, take them off the list, or give --allow_missing.")
         if missing:
             _log.warning("%s; they are left out", text)
         names.append([name for name in dict.fromkeys(wanted) if name not in missing])
@@ -105,6 +107,14 @@ def read_split(
     if extra:
         _log.info("%d of %d scenes of %s are on no list: %s", len(extra), len(present), folder, _listed(extra))
     return Split(*names)
+
+
+def _names_of_list(path: str, present: list[str]) -> list[str]:
+    """Names of a list file, as the scenes that are present are called."""
+    try:
+        return resolve_names(read_list(path), present)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _listed(names: list[str]) -> str:
@@ -150,7 +160,7 @@ class SceneFolder:
             if scene.labels is None or not (scene.labels >= 0).any():
                 raise UserError(
                     f"{self.path}: no vertex of {name} has a label of {self.path / 'label_map.csv'}; training needs "
-                    "labels. Give them as NAME.labels.ply and preprocess again, or take the scene off the lists."
+                    "labels. Give them as NAME.labels.ply, .npy or .txt and preprocess again, or take it off the lists."
                 )
         return self.check_params(names, expected)
 

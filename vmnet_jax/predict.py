@@ -159,19 +159,25 @@ def main(arguments: argparse.Namespace) -> None:
     if output.resolve() == folder.resolve():
         raise UserError(f"--output is the folder of the meshes, {folder}: their files would be overwritten")
     inside = output.resolve()
-    sources = [mesh for mesh in find_sources(source) if inside not in mesh.path.resolve().parents]
-    if not sources:
+    found = find_sources(source)
+    sources = [mesh for mesh in found.sources if inside not in mesh.path.resolve().parents]
+    clashes = [clash for clash in found.clashes if inside not in clash.paths[0].resolve().parents]
+    if not sources and not clashes:
         raise UserError(f"{source}: all meshes lie in --output, {output}; results are not labelled again")
     predictor = load(arguments.workdir, arguments.step, arguments.max_voxels)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
     _log.info("%d %s, %.1f MiB", len(sources), "mesh" if len(sources) == 1 else "meshes", size)
     _log.info("%s", network_line(arguments.workdir, predictor.run))
-    failed, speed = 0, memory_speed()
+    for line in [*found.notes, *(f"error: {clash.error(clash.paths[0])}" for clash in clashes)]:
+        _log.info("%s", line)
+    failed, speed = len(clashes), memory_speed()
+    label_property = predictor.run.params.get("label_property")
     with logging_redirect_tqdm(), tqdm(sources, unit="mesh", disable=len(sources) == 1) as bar:
         for name, path in bar:
             began = time.monotonic()
             try:
-                mesh = read_mesh(path, arguments.units or predictor.run.units, arguments.up, arguments.repair)
+                units = arguments.units or predictor.run.units
+                mesh = read_mesh(path, units, arguments.up, arguments.repair, label_property=label_property)
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
             except (ValueError, OSError, MemoryError) as error:
                 cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
@@ -193,8 +199,8 @@ def main(arguments: argparse.Namespace) -> None:
             bar.write(f"{path}: {len(prediction.classes)} vertices: {shares}", file=sys.stdout)
             bar.write(f"  {'  '.join(map(str, paths))}", file=sys.stdout)
     if failed:
-        others = f"; the others are in {output}" if failed < len(sources) else ""
-        raise UserError(f"{failed} of {len(sources)} meshes could not be read{others}")
+        others = f"; the others are in {output}" if failed < len(sources) + len(clashes) else ""
+        raise UserError(f"{failed} of {len(sources) + len(clashes)} meshes could not be read{others}")
 
 
 def network_line(workdir: str, run: TrainedRun) -> str:

@@ -6,6 +6,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from preprocess.scene import SUFFIX, Scene, SceneHeader, read_header, read_scene
+from preprocess.sources import scene_names
 
 if TYPE_CHECKING:
     from vmnet_jax.tfds_builders import PreparedScenes
@@ -17,7 +18,7 @@ class SceneFiles:
     def __init__(self, folder: pathlib.Path):
         """names: of all scenes, sorted."""
         self._folder = folder
-        self.names = sorted(p.relative_to(folder).as_posix().removesuffix(SUFFIX) for p in folder.rglob(f"*{SUFFIX}"))
+        self.names = scene_names(folder)
 
     def read(self, name: str) -> Scene:
         """Raises SceneError for damaged or foreign files, OSError if there is none."""

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from preprocess.labels import scannet20
-from preprocess.sources import read_split
+from preprocess.sources import read_split, resolve_names
 from trainlib.command import positive, run_command
 from trainlib.errors import UsageError, UserError
 from vmnet_jax.data import SceneFolder
@@ -137,7 +137,7 @@ def _some(names: Sequence[str]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.submit", description=__doc__)
     parser.add_argument("--scenes", required=True, help="folder of the preprocessed test scenes")
-    parser.add_argument("--list", required=True, help="scenes of the benchmark, a name a line: scannetv2_test.txt")
+    parser.add_argument("--list", required=True, help="scenes of the benchmark, one name per line: scannetv2_test.txt")
     parser.add_argument("--workdir", help="folder of the training run")
     parser.add_argument("--output", help="the zip to write")
     parser.add_argument("--check", metavar="ZIP", help="only check this zip")
@@ -151,7 +151,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Writes or checks a submission."""
     if bool(arguments.check) == bool(arguments.workdir and arguments.output):
         raise UsageError("give --workdir and --output to write a submission, or --check=ZIP to check one")
-    read, names = SceneFolder(arguments.scenes, cache_gib=0), read_split(arguments.list)
+    read = SceneFolder(arguments.scenes, cache_gib=0)
+    names = resolve_names(read_split(arguments.list), read.names)
     if arguments.check:
         _require_scenes(read, names)
         check_submission(arguments.check, {name: len(read(name).vertices) for name in names})

@@ -20,7 +20,7 @@ def test_15_preprocessing(folder, tmp_path, capsys):
     status, out, _ = run_scenes(capsys, folder, split)
     assert status == 1
     assert f"gone: no mesh of this name in {folder}. Add the mesh, take it off the list, or give --allow_missing" in out
-    assert f"table: no mesh of this name in {folder}. Is it kitchen/table?" in out
+    assert f"table: no mesh of this name in {folder} (did you mean 'kitchen/table'?)" in out
     assert f"left out, not in {tmp_path / 'list.txt'}: 2 scenes (b, kitchen/table)" in out
     assert built(folder) == ["a"]
     status, out, _ = run_scenes(capsys, folder, split, "--allow_missing")
@@ -43,7 +43,7 @@ def test_15_training(folder, tmp_path, capsys, caplog):
     message = f"{listing} names 2 of 3 scenes that are not in {scenes}: gone, table"
     with pytest.raises(UserError) as caught:
         read_split(scenes, str(listing), "")
-    assert message in str(caught.value)
+    assert f"{message} (did you mean 'kitchen/table'?). Preprocess them" in str(caught.value)
     assert "--allow_missing" in str(caught.value)
     with caplog.at_level("INFO"):
         assert read_split(scenes, str(listing), "", allow_missing=True).train == ["a"]

@@ -107,7 +107,7 @@ def test_what_preprocessing_refuses_is_an_error_here_too(folder, capsys, write_p
     status, out, _ = run(capsys, folder)
     assert status == 1
     assert "error: the mesh is 4e+07 across, more than 1048576 voxels of 0.02. Is --units right?" in out
-    assert "error: 162 of 162 labelled vertices have ids that are none: -7. Ids are 1 to 65535" in out
+    assert "error: 162 of 162 labelled vertices have ids that are none: -7. Ids are 0 to 65535" in out
     assert out.splitlines()[-1].startswith("4 files: 2 with an error")
     for name in ("far", "minus"):
         assert scenes.main([f"--input={folder / name}.ply", f"--output={folder / 'out'}", "--workers=0"]) == 1

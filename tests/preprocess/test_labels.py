@@ -25,7 +25,7 @@ def test_ids_to_classes_and_back():
     classes, unknown = scannet20().to_classes(raw)
     np.testing.assert_array_equal(classes, [0, 19, -1, -1, -1, -1, -1, -1, -1, -1, 14])
     assert classes.dtype == np.int32
-    assert unknown == {-1: 1, 13: 2, 50: 1, 149: 1, 150: 1, 2**31 - 1: 1}
+    assert unknown == {13: 2, 50: 1, 149: 1, 150: 1, 2**31 - 1: 1}
     ids = scannet20().to_ids(classes)
     np.testing.assert_array_equal(ids, [1, 39, 0, 0, 0, 0, 0, 0, 0, 0, 24])
     assert ids.dtype == np.uint16
@@ -70,8 +70,8 @@ def test_wrong_maps(tmp_path, text, message):
 
 
 def test_a_map_that_is_no_text(tmp_path):
-    (tmp_path / "map.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(MeshError, match="not a text file"):
+    (tmp_path / "map.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(MeshError, match="not a text in UTF-16"):
         read_label_map(tmp_path / "map.csv")
 
 

@@ -207,7 +207,7 @@ def test_labels_beside_the_file_come_before_labels_inside(tmp_path, write_ply):
     with pytest.raises(MeshError, match=f"4 labels for the 5 vertices of {re.escape(str(path))}"):
         read_mesh(path)
     write_ply(beside, POINTS, FACES)
-    with pytest.raises(MeshError, match=r"a\.labels\.ply: no vertex property `label`"):
+    with pytest.raises(MeshError, match=r"a\.labels\.ply: the file has no property `label`"):
         read_mesh(path)
 
 

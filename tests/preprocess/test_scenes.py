@@ -309,9 +309,10 @@ def test_two_meshes_of_one_name(run, folder):
     assert "4 built" in out
     assert read_header(folder.parent / "out" / "sub2" / "b.scene.npz").name == "sub2/b"
     (folder / "b.obj").write_text("")
-    status, _, err = run()
+    status, out, _ = run()
     assert status == 1
-    assert "the name b is also that of" in err
+    assert "0 built, 3 up to date, 1 failed" in out
+    assert f"failed: b: {folder / 'b.obj'}: the name b is also that of {folder / 'b.ply'}. Keep or rename" in out
 
 
 def test_a_full_disk_is_one_scene_s_failure(run, folder, monkeypatch):

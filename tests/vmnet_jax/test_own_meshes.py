@@ -272,6 +272,45 @@ def test_strips_come_out_as_triangles_and_textures_as_colours(workdir, tmp_path)
         assert len(triangles) == len(faces)
 
 
+def test_two_formats_of_one_name_fail_and_the_others_are_predicted(workdir, tmp_path, caplog):
+    vertices, faces = sheet()
+    body = trimesh.Trimesh(vertices, faces, process=False)
+    (tmp_path / "in").mkdir()
+    for name in ("a.off", "a.obj", "._b.off"):
+        body.export(tmp_path / "in" / name)
+    (tmp_path / "elsewhere").mkdir()
+    body.export(tmp_path / "elsewhere" / "b.off")
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    flags = [f"--mesh={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", "--units=mm", "--up=y"]
+    with caplog.at_level("INFO"), pytest.raises(UserError, match="1 of 2 meshes could not be read; the others are in"):
+        run(f"--workdir={workdir}", *flags)
+    assert f"the name a is also that of {tmp_path / 'in' / 'a.off'}. Keep or rename one of them" in caplog.text
+    assert "skipped, hidden or of the system: 1 (._b.off)" in caplog.text
+    assert sorted(path.name for path in (tmp_path / "out" / "linked").iterdir()) == [
+        "b.html",
+        "b.labels.ply",
+        "b.ply",
+        "b.png",
+    ]
+
+
+def test_labels_are_read_from_the_property_that_the_training_data_had(workdir, tmp_path, monkeypatch):
+    vertices, faces = sheet()
+    rows = np.empty(len(vertices), [("x", "f8"), ("y", "f8"), ("z", "f8"), ("NYU40", "i4")])
+    rows["x"], rows["y"], rows["z"], rows["NYU40"] = *vertices.T, np.resize(IDS, len(vertices))
+    polygons = np.empty(len(faces), [("vertex_indices", "i4", (3,))])
+    polygons["vertex_indices"] = faces
+    elements = [plyfile.PlyElement.describe(rows, "vertex"), plyfile.PlyElement.describe(polygons, "face")]
+    plyfile.PlyData(elements).write(tmp_path / "a.ply")
+    trained = load_run(workdir, "best")
+    predictor = predict.Predictor(trained._replace(params={**trained.params, "label_property": "NYU40"}))
+    monkeypatch.setattr(predict, "load", lambda *_: predictor)
+    seen = []
+    monkeypatch.setattr(predict, "write_prediction", lambda stem, mesh, *_, **more: seen.append(mesh.labels) or [])
+    run(f"--workdir={workdir}", f"--mesh={tmp_path / 'a.ply'}", f"--output={tmp_path / 'out'}", "--units=mm", "--up=y")
+    np.testing.assert_array_equal(seen[0], rows["NYU40"])
+
+
 def test_step_last_and_best(workdir):
     assert {step: load_run(workdir, step).step for step in ("best", "last", 7)} == {"best": 7, "last": 9, 7: 7}
 
