@@ -17,8 +17,6 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from preprocess.arguments import count
 from preprocess.file_report import Report, Task, report_file
 from preprocess.hierarchy import HierarchyParams
@@ -31,8 +29,10 @@ from preprocess.readers import LABELS_SUFFIX, READERS
 from preprocess.scene import SUFFIX
 from preprocess.sources import read_split
 from preprocess.units import METRES, UP_ROTATIONS
+from trainlib.core import cli
+from trainlib.core.progress import ItemProgress
 
-DONE, ERROR, STOPPED = 0, 1, 75
+DONE, ERROR, STOPPED = cli.DONE, cli.ERROR, cli.STOPPED
 
 
 def find_files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -56,7 +56,7 @@ def find_files(path: pathlib.Path) -> list[pathlib.Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0 no errors, 1 errors, 2 usage (raised), 75 interrupted."""
     parser = _parser()
-    flags = parser.parse_args(arguments)
+    flags = cli.parse(parser, arguments)
     try:
         dataset = _dataset(flags)
         paths = find_files(pathlib.Path(flags.path))
@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
         how += (flags.voxel_size,)
         reports = _all_reports([Task(path, *how) for path in paths], flags.workers, flags.json)
+    except BrokenPipeError:
+        raise
     except (MeshError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
@@ -107,17 +109,17 @@ def _label_map(flags: argparse.Namespace, paths: Sequence[pathlib.Path]) -> Labe
 
 
 def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
-    """One report a task, in the tasks' order; printed as they come unless `quiet`, with a progress bar for several."""
+    """One report a task, in the tasks' order; printed as they come unless `quiet`, with progress for several."""
     reports: dict[int, Report] = {}
     results = run_in_workers(report_file, tasks, min(workers, len(tasks)))
-    with contextlib.closing(results), tqdm(total=len(tasks), unit="file", disable=len(tasks) == 1) as bar:
+    with contextlib.closing(results), ItemProgress(len(tasks), "file", shown=len(tasks) > 1) as progress:
         for number, result in results:
             if isinstance(result, WorkerDied):
                 result = Report(str(tasks[number].path), error=f"{result}. Try fewer --workers.")
             reports[number] = result
             if not quiet:
-                bar.write("\n".join(result.lines()), file=sys.stdout)
-            bar.update()
+                progress.write("\n".join(result.lines()))
+            progress.advance()
     return [reports[number] for number in range(len(tasks))]
 
 
@@ -145,4 +147,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -5,11 +5,11 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from preprocess.labels import LabelMap, auto_label_map, read_label_map, scannet20
 from preprocess.mesh import MeshError
 from preprocess.readers import read_raw_labels
+from trainlib.core.progress import ItemProgress
 
 SCANNET20, AUTO = "scannet20", "auto"
 
@@ -28,10 +28,12 @@ def choose_label_map(choice: str, meshes: Sequence[pathlib.Path]) -> LabelMap:
     if choice != AUTO:
         return read_label_map(choice)
     present: set[int] = set()
-    for path in tqdm(meshes, unit="scene", desc="reading labels", disable=len(meshes) < 2):
-        with contextlib.suppress(MeshError):  # the mesh itself fails on it later, with the same message
-            labels = read_raw_labels(path)
-            present.update(() if labels is None else np.unique(labels).tolist())
+    with ItemProgress(len(meshes), "scene", label="reading labels", shown=len(meshes) > 1) as progress:
+        for path in meshes:
+            with contextlib.suppress(MeshError):  # the mesh itself fails on it later, with the same message
+                labels = read_raw_labels(path)
+                present.update(() if labels is None else np.unique(labels).tolist())
+            progress.advance()
     if max(present, default=0) <= 0:
         raise MeshError(meshes[0].parent, "no labelled vertex in any mesh", "--label_map auto needs labels.")
     return auto_label_map(np.array(sorted(present)))

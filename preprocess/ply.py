@@ -7,8 +7,8 @@ import pathlib
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from preprocess.mesh import MeshError, RawMesh, counted
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
@@ -280,7 +280,7 @@ def _layout(
     return starts, lengths, _walk(source, position, count, sizes, order == ">", not order, starts, lengths)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gather(source, starts, lengths, out):
     """Copies lengths[r] items from starts[r] on, row after row."""
     place = 0
@@ -290,7 +290,7 @@ def _gather(source, starts, lengths, out):
             place += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _walk(source, position, count, sizes, big_endian, text, starts, lengths):
     """The loop of `_layout`: fills the rows that `starts` and `lengths` have and returns the end."""
     for row in range(count):

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from trainlib.command import exit_code, positive, set_up_logging
+from trainlib.core import cli
 from trainlib.errors import UsageError, UserError
 from trainlib.files import write_atomic
 from trainlib.flags import load_config_file
@@ -219,7 +220,11 @@ def run_main(system: System, description: str, prog: str) -> None:
     parser.add_argument("--workdir", help="folder of the runs and the table; default: runs/study_NAME")
     parser.add_argument("--max_seconds", type=positive, help="stop after this time; the same command goes on")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    arguments = parser.parse_args()
+    cli.run(lambda: _run(system, parser))
+
+
+def _run(system: System, parser: argparse.ArgumentParser) -> int:
+    arguments = cli.parse(parser)
     set_up_logging()
     workdir = pathlib.Path(arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.split(":")[0]).stem))
 
@@ -228,4 +233,4 @@ def run_main(system: System, description: str, prog: str) -> None:
         print(format_table(study, run_study(study, workdir, system, arguments.max_seconds)))
         print(f"Table and picture: {workdir}")
 
-    sys.exit(exit_code(main, arguments.debug))
+    return exit_code(main, arguments.debug)
