@@ -32,6 +32,7 @@ from sdclr_jax.probe import fit_logistic, logits
 from sdclr_jax.prune import is_backbone_conv
 from sdclr_jax.restore import TrainedRun, load_run
 from trainlib.command import natural, run_command
+from trainlib.core.outputs import require_folder
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.population import Pruning, add_pruning_flags, pruning_from_flags
@@ -127,7 +128,8 @@ def analyse(
       limit: at most so many labelled training images and so many test images, the same number of each class; 0 for all.
       dataset: images of your own, as given to `train_and_evaluate`.
     """
-    pruning, runs = pruning.checked(), load_population(workdirs, step)
+    pruning, output = pruning.checked(), require_folder(output)
+    runs = load_population(workdirs, step)
     config = runs[0].config
     check_platform(config.platform)
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
@@ -143,7 +145,7 @@ def analyse(
     population = {"runs": [str(w) for w in workdirs], "steps": [run.step for run in runs], "masks": pruning.masks}
     population |= {"random_share": pruning.random_share, "severity": severity, "limit": limit}
     report = population | make_report(dense, levels, predict.labels, groups)
-    _write(pathlib.Path(output), report, dense, levels, predict)
+    _write(output, report, dense, levels, predict)
     return report
 
 
@@ -160,7 +162,6 @@ def _pruned_labels(
 def _write(
     output: pathlib.Path, report: dict, dense: Predictions, levels: list[Predictions], predict: Predictor
 ) -> None:
-    output.mkdir(parents=True, exist_ok=True)
     (output / "exemplars.json").write_text(json.dumps(report, indent=1) + "\n")
     of = f"{len(report['runs'])} run{'s' if len(report['runs']) > 1 else ''}, {report['masks']} mask"
     title = f"{of}{'s' if report['masks'] > 1 else ''} of each run and sparsity, {report['images']:,} test images"

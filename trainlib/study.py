@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 from trainlib.command import exit_code, positive, set_up_logging
 from trainlib.core import cli
+from trainlib.core.outputs import require_folder
 from trainlib.errors import UsageError, UserError
 from trainlib.files import write_atomic
 from trainlib.flags import load_config_file
@@ -131,8 +132,8 @@ def run_study(
     Returns the results of all runs. Raises Stopped, with the runs that are left, after a signal or `max_seconds`: the
     running training saves and resumes the next time. Raises UserError where a run fails.
     """
-    workdir = pathlib.Path(workdir)
-    runs = plan_runs(study, workdir)
+    runs = plan_runs(study, pathlib.Path(workdir))
+    workdir = require_folder(workdir, "--workdir")
     deadline = time.monotonic() + max_seconds if max_seconds else None
     with StopRequest() as stop:
 

@@ -122,6 +122,6 @@ def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Resul
     """Writes table.md, table.json and table.png into the folder; nothing as long as there is no result."""
     if not results:
         return
-    (folder / "table.md").write_text(format_table(study, results))
+    (folder / "table.md").write_text(format_table(study, results), encoding="utf-8")
     (folder / "table.json").write_text(json.dumps(as_json(study, results), indent=1) + "\n")
     draw(folder / "table.png", study, results)

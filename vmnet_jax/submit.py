@@ -15,11 +15,12 @@ import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from preprocess.labels import scannet20
 from preprocess.sources import read_split
 from trainlib.command import positive, run_command
+from trainlib.core.outputs import require_file
+from trainlib.core.progress import ItemProgress
 from trainlib.errors import UsageError, UserError
 from vmnet_jax.data import SceneFolder
 from vmnet_jax.predict import Predictor, load
@@ -47,16 +48,17 @@ def write_submission(
     if foreign:
         raise UserError(f"the network's label map has the ids {foreign}, which are none of ScanNet's {sorted(allowed)}")
     _require_scenes(read, names)
-    output = pathlib.Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output = require_file(output)
     part = output.with_name(f".{output.name}.part")
     ids, counts = np.asarray(predictor.label_map.ids), {}
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in tqdm(names, unit="scene"):
+        zipped = zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED)
+        with zipped as archive, ItemProgress(len(names), "scene") as progress:
+            for name in names:
                 classes = predictor.predict_scene(read(name), votes).classes
                 counts[name] = len(classes)
                 archive.writestr(f"{name}.txt", "".join(f"{i}\n" for i in ids[classes]))
+                progress.advance()
         check_submission(part, counts)
         os.replace(part, output)
     finally:
@@ -143,6 +145,7 @@ def main(arguments: argparse.Namespace) -> None:
         _require_scenes(read, names)
         check_submission(arguments.check, {name: len(read(name).vertices) for name in names})
     else:
+        require_file(arguments.output)
         write_submission(load(arguments.workdir, arguments.step), read, names, arguments.output, arguments.votes)
     print(f"{arguments.check or arguments.output}: valid, {len(names)} scenes")
 
