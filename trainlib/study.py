@@ -41,11 +41,13 @@ class System(NamedTuple):
         train: module of the training main.
         evaluate: module of the evaluation main; None where the training evaluates.
         read: workdir of a run -> its figures by column, in per cent.
+        check: raises UserError for a config that the training would refuse.
     """
 
     train: str
     evaluate: str | None
     read: Callable[[pathlib.Path], Mapping[str, float]]
+    check: Callable[[ConfigDict], None] = lambda config: None
 
 
 class Run(NamedTuple):
@@ -83,18 +85,25 @@ class Run(NamedTuple):
         return Result(self.variant, self.seed, **content)
 
 
-def plan_runs(study: ConfigDict, workdir: pathlib.Path) -> list[Run]:
+def plan_runs(
+    study: ConfigDict, workdir: pathlib.Path, check: Callable[[ConfigDict], None] = lambda config: None
+) -> list[Run]:
     """All variants with the first seed, then all with the next.
 
     study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}"
-    where the seed goes. Raises UsageError for what is no study, and for files, words and keys that do not exist.
+    where the seed goes. check: see `System`. Raises UsageError for what is no study, and for files, words and keys that
+    do not exist, and UserError, with the variant's name, for settings out of their range.
     """
     _check(study)
     runs = []
     for seed in study.seeds:
         for variant, template, templates in study.variants:
             config, *settings = (text.replace("{seed}", str(seed)) for text in (template, *templates))
-            load_config_file(config, settings)
+            loaded = load_config_file(config, settings)
+            try:
+                check(loaded)
+            except UserError as error:
+                raise UserError(f"variant {variant!r}: {error}") from None
             if len(study.seeds) > 1 and "{seed}" not in "".join((template, *templates)):
                 raise UsageError(
                     f'variant {variant!r} is the same for every seed: write "{{seed}}" where the seed goes'
@@ -132,7 +141,7 @@ def run_study(
     Returns the results of all runs. Raises Stopped, with the runs that are left, after a signal or `max_seconds`: the
     running training saves and resumes the next time. Raises UserError where a run fails.
     """
-    runs = plan_runs(study, pathlib.Path(workdir))
+    runs = plan_runs(study, pathlib.Path(workdir), system.check)
     workdir = require_folder(workdir, "--workdir")
     deadline = time.monotonic() + max_seconds if max_seconds else None
     with StopRequest() as stop:

@@ -18,7 +18,6 @@ from ml_collections import ConfigDict
 from trainlib import parallel, processes
 from trainlib.cadence import Progress, is_due
 from trainlib.checkpoints import CheckpointStore
-from trainlib.errors import UserError
 from trainlib.flags import allowed_changes, run_main, strict
 from trainlib.memory import check_memory
 from trainlib.metrics_writer import open_metrics
@@ -33,6 +32,7 @@ from vmnet_jax.data import EvaluationBatches, SceneFolder, TrainingBatches, read
 from vmnet_jax.inference import evaluate_scenes, make_forward
 from vmnet_jax.metrics import accuracy, iou_from_confusion
 from vmnet_jax.restore import initial_weights, trained_params, write_inputs
+from vmnet_jax.settings import check_config
 from vmnet_jax.tiling import Pieces
 from vmnet_jax.train_state import TrainState, make_train_step
 
@@ -48,7 +48,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
     """Trains to `config.num_steps`, resuming from the newest checkpoint of `workdir`; returns the final state."""
     workdir = pathlib.Path(workdir)
     require_settings(config, ("max_buckets", "num_steps"), "the config", "vmnet_jax")
-    _check_numbers(config)
+    check_config(config)
     with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the scenes"):
             read = SceneFolder(config.scenes, config.cache_gib)
@@ -76,13 +76,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             if processes.is_first():
                 write_inputs(workdir, params, read.label_map)
             return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
-
-
-def _check_numbers(config: ConfigDict) -> None:
-    """Raises UserError for counts that must be positive and are not."""
-    for key in ("batch_size", "max_buckets", "loader_threads", "num_steps", "keep_checkpoints"):
-        if config[key] < 1:
-            raise UserError(f"config.{key} is {config[key]}, it must be at least 1")
 
 
 def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -> TrainingBatches:

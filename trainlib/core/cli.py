@@ -27,8 +27,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     prepare_streams()
     try:
         code = _status(main)
-        sys.stdout.flush()
-        sys.stderr.flush()
     except BrokenPipeError as error:
         code = UNREAD if _drop_unread() else _report(error)
     except (OSError, UserError) as error:
