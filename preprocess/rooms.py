@@ -20,6 +20,7 @@ from preprocess.scan_noise import grow, hole_mask, keep_pieces, light, place_cam
 from preprocess.solids import DistanceGrid, Part, box, move_parts, rotation
 from preprocess.surface_nets import surface_nets
 from trainlib.core import cli
+from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
 from trainlib.core.progress import ItemProgress
 
@@ -127,7 +128,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--count must be at least 1, got {options.count}")
     if options.seed < 0 or not 0.02 <= options.resolution <= 0.08:
         parser.error(f"--seed must be >= 0 and --resolution in 0.02..0.08, got {options.seed}, {options.resolution}")
-    require_folder(options.output)
+    try:
+        require_folder(options.output)
+    except UserError as error:
+        parser.error(str(error))
     with ItemProgress(options.count, "room") as progress:
         for index in range(options.count):
             room = make_room(options.seed + index, options.resolution)
