@@ -18,8 +18,6 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from preprocess.arguments import add_label_arguments, count
 from preprocess.file_report import Report, Task, report_file
 from preprocess.folders import endings_line, skipped_lines
@@ -33,8 +31,10 @@ from preprocess.readers import READERS, is_mesh, walk_folder
 from preprocess.scene import SUFFIX
 from preprocess.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_split
 from preprocess.units import METRES, UP_ROTATIONS
+from trainlib.core import cli
+from trainlib.core.progress import ItemProgress
 
-DONE, ERROR, STOPPED = 0, 1, 75
+DONE, ERROR, STOPPED = cli.DONE, cli.ERROR, cli.STOPPED
 
 
 class Inside(NamedTuple):
@@ -64,7 +64,7 @@ def find_files(path: pathlib.Path) -> Inside:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0 no errors, 1 errors, 2 usage (raised), 75 interrupted."""
     parser = _parser()
-    flags = parser.parse_args(arguments)
+    flags = cli.parse(parser, arguments)
     try:
         dataset = _dataset(flags)
         paths, clashes, skipped = find_files(pathlib.Path(flags.path))
@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
         how += (flags.voxel_size, flags.label_property, flags.unlabelled)
         reports = _all_reports([Task(path, *how, clashes.get(path)) for path in paths], flags.workers, flags.json)
+    except BrokenPipeError:
+        raise
     except (MeshError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
@@ -128,17 +130,17 @@ def _label_map(
 
 
 def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
-    """One report a task, in the tasks' order; printed as they come unless `quiet`, with a progress bar for several."""
+    """One report a task, in the tasks' order; printed as they come unless `quiet`, with progress for several."""
     reports: dict[int, Report] = {}
     results = run_in_workers(report_file, tasks, min(workers, len(tasks)))
-    with contextlib.closing(results), tqdm(total=len(tasks), unit="file", disable=len(tasks) == 1) as bar:
+    with contextlib.closing(results), ItemProgress(len(tasks), "file", shown=len(tasks) > 1) as progress:
         for number, result in results:
             if isinstance(result, WorkerDied):
                 result = Report(str(tasks[number].path), error=f"{result}. Try fewer --workers.")
             reports[number] = result
             if not quiet:
-                bar.write("\n".join(result.lines()), file=sys.stdout)
-            bar.update()
+                progress.write("\n".join(result.lines()))
+            progress.advance()
     return [reports[number] for number in range(len(tasks))]
 
 
@@ -167,4 +169,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from preprocess.label_files import how_to_label
 from preprocess.labels import ABSENT, LARGEST_ID, UNLABELLED, LabelMap, auto_label_map, read_label_map, scannet20
 from preprocess.mesh import MeshError
 from preprocess.readers import read_raw_labels
+from trainlib.core.progress import ItemProgress
 
 SCANNET20, AUTO = "scannet20", "auto"
 IGNORE_IDS = (255, 65535)
@@ -94,17 +94,19 @@ def _count_ids(where: Labelled) -> tuple[Counter[int], dict[int, pathlib.Path], 
     counts: Counter[int] = Counter()
     first_mesh: dict[int, pathlib.Path] = {}
     errors = []
-    for path in tqdm(where.meshes, unit="scene", desc="reading labels", disable=len(where.meshes) < 2):
-        try:
-            labels = read_raw_labels(path, where.label_property, where.labels)
-        except MeshError as error:  # the mesh itself fails on it later, with the same message
-            errors.append(error)
-            continue
-        if labels is not None:
-            ids, numbers = np.unique(labels, return_counts=True)
-            counts.update(dict(zip(ids.tolist(), numbers.tolist())))
-            for id_ in ids.tolist():
-                first_mesh.setdefault(id_, path)
+    with ItemProgress(len(where.meshes), "scene", label="reading labels", shown=len(where.meshes) > 1) as progress:
+        for path in where.meshes:
+            try:
+                labels = read_raw_labels(path, where.label_property, where.labels)
+            except MeshError as error:  # the mesh itself fails on it later, with the same message
+                errors.append(error)
+                labels = None
+            if labels is not None:
+                ids, numbers = np.unique(labels, return_counts=True)
+                counts.update(dict(zip(ids.tolist(), numbers.tolist())))
+                for id_ in ids.tolist():
+                    first_mesh.setdefault(id_, path)
+            progress.advance()
     del counts[ABSENT]
     return counts, first_mesh, errors
 

@@ -4,7 +4,8 @@ import pathlib
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 
 class MeshError(ValueError):
@@ -82,7 +83,7 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_face_areas(vertices, faces, sums):
     """Adds twice the area vector of each face to its corners."""
     for face in range(len(faces)):

@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from preprocess.colors import corner_means, is_filler, is_grey_filler, with_grey
 from preprocess.mesh import MeshError, RawMesh, counted
 from preprocess.mtl import Material, read_materials
@@ -311,7 +311,7 @@ def _unread(lines: _Lines) -> list[str]:
     return notes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _parse_corners(source, vertex, texture):
     """Fills in the first and the second number of each `1/2/3`, 0 where it is missing; vertex, texture: int64 [words].
 

@@ -1,8 +1,8 @@
 """What a mesh may have although it is no clean surface; all of it is kept or ignored later, and counted here."""
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from preprocess.mesh import counted
 
 SLIVER = 1e-12
@@ -46,7 +46,7 @@ def _duplicates_and_crowded_edges(surface: np.ndarray, positions: int) -> tuple[
     return len(order) - len(pair), len(np.unique(edges[third]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _without_area(vertices, faces):
     """Number of faces [F, 3] whose corners lie on a line."""
     found = 0

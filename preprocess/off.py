@@ -5,8 +5,8 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from preprocess.colors import as_bytes, corner_means
 from preprocess.mesh import MeshError, RawMesh, counted
 from preprocess.text_numbers import (
@@ -226,7 +226,7 @@ def _walk_faces(values: np.ndarray, start: int, count: int, binary: bool) -> tup
     return faces, _walk(values, start, binary, *faces)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _walk(values, place, binary, corners, counts, colors, extra):
     """The loop of `_walk_faces`; returns the end or -1."""
     for face in range(len(corners)):

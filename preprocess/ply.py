@@ -6,8 +6,8 @@ Format: Greg Turk's PLY, 1994 (http://paulbourke.net/dataformats/ply/).
 import pathlib
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from preprocess.colors import is_filler
 from preprocess.mesh import MeshError, RawMesh, counted
 from preprocess.ply_colors import Surface, painted_colors, stored_colors
@@ -256,7 +256,7 @@ def _layout(
     return starts, lengths, _walk(source, position, count, sizes, order == ">", not order, starts, lengths)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gather(source, starts, lengths, out):
     """Copies lengths[r] items from starts[r] on, row after row."""
     place = 0
@@ -266,7 +266,7 @@ def _gather(source, starts, lengths, out):
             place += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _walk(source, position, count, sizes, big_endian, text, starts, lengths):
     """The loop of `_layout`: fills the rows that `starts` and `lengths` have and returns the end."""
     for row in range(count):

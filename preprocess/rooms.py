@@ -7,11 +7,9 @@ eight consecutive rooms hold every one of the 20 ScanNet classes at least three 
 
 import argparse
 import pathlib
-import sys
 
 import numpy as np
 import plyfile
-import tqdm
 
 from preprocess.fittings import WALL
 from preprocess.labels import write_labels_ply
@@ -21,6 +19,10 @@ from preprocess.room_layout import PLANS, WALL_HEIGHT, Layout, arrange
 from preprocess.scan_noise import grow, hole_mask, keep_pieces, light, place_cameras, seen_from, smooth_noise
 from preprocess.solids import DistanceGrid, Part, box, move_parts, rotation
 from preprocess.surface_nets import surface_nets
+from trainlib.core import cli
+from trainlib.core.errors import UserError
+from trainlib.core.outputs import require_folder
+from trainlib.core.progress import ItemProgress
 
 FLOOR = 2
 CAMERAS = 14
@@ -121,21 +123,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True, help="room i comes from seed + i")
     parser.add_argument("--resolution", type=float, default=0.05, help="edge length in metres (default 0.05)")
     parser.add_argument("--prefix", default="room", help="files are PREFIX_0000.ply and so on (default room)")
-    options = parser.parse_args(arguments)
+    options = cli.parse(parser, arguments)
     if options.count < 1:
         parser.error(f"--count must be at least 1, got {options.count}")
     if options.seed < 0 or not 0.02 <= options.resolution <= 0.08:
         parser.error(f"--seed must be >= 0 and --resolution in 0.02..0.08, got {options.seed}, {options.resolution}")
-    if options.output.exists() and not options.output.is_dir():
-        parser.error(f"--output {options.output} is a file, not a folder; name a folder, it is made if missing")
-    options.output.mkdir(parents=True, exist_ok=True)
-    for index in tqdm.trange(options.count, desc="rooms", unit="room", disable=not sys.stderr.isatty()):
-        room = make_room(options.seed + index, options.resolution)
-        write_room(options.output, f"{options.prefix}_{index:04d}", room)
+    try:
+        require_folder(options.output)
+    except UserError as error:
+        parser.error(str(error))
+    with ItemProgress(options.count, "room") as progress:
+        for index in range(options.count):
+            room = make_room(options.seed + index, options.resolution)
+            write_room(options.output, f"{options.prefix}_{index:04d}", room)
+            progress.advance()
     names = [f"{options.prefix}_{index:04d}" for index in range(options.count)]
-    (options.output / f"{options.prefix}.txt").write_text("\n".join(names) + "\n")
+    (options.output / f"{options.prefix}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     print(f"{counted(options.count, 'room')} in {options.output}, listed in {options.output / options.prefix}.txt")
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -1,9 +1,9 @@
 """What a hand-held scan does to a room: parts nobody saw, holes, rough surfaces, uneven light and camera noise."""
 
-import numba
 import numpy as np
 from scipy import ndimage, sparse, spatial
 
+from kernels.host.jit import compiled
 from preprocess.solids import DistanceGrid
 
 
@@ -29,7 +29,7 @@ def seen_from(grid: DistanceGrid, points: np.ndarray, normals: np.ndarray, camer
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _sample(distance, x, y, z):
     """Trilinear value at (x, y, z) in grid units, which is moved into the grid."""
     x = min(max(x, 0.0), distance.shape[0] - 1.001)
@@ -45,7 +45,7 @@ def _sample(distance, x, y, z):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _seen(distance, starts, normals, cameras, step):
     seen = np.zeros(len(starts), np.bool_)
     for n in range(len(starts)):

@@ -17,8 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from preprocess.arguments import add_label_arguments, count
 from preprocess.atomic import atomic_file
 from preprocess.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
@@ -30,8 +28,12 @@ from preprocess.prepare import Outcome, Reading, Task, prepare
 from preprocess.report import print_report
 from preprocess.sources import find_sources, meant, read_split, resolve_names, scene_names, select
 from preprocess.units import METRES, UP_ROTATIONS
+from trainlib.core import cli
+from trainlib.core.errors import UserError
+from trainlib.core.outputs import require_folder
+from trainlib.core.progress import ItemProgress
 
-DONE, ERROR, STOPPED = 0, 1, 75
+DONE, ERROR, STOPPED = cli.DONE, cli.ERROR, cli.STOPPED
 
 
 class _Stopped(BaseException):
@@ -41,13 +43,15 @@ class _Stopped(BaseException):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0 done, 1 failures, 2 usage (raised), 75 stopped by a signal."""
     parser = _parser()
-    flags = parser.parse_args(arguments)
+    flags = cli.parse(parser, arguments)
     params = _params(parser, flags)
     shard, shards = _shard(parser, flags.shard)
     try:
         with _stop_on_signals():
             return _run(flags, params, shard, shards)
-    except (MeshError, OSError) as error:
+    except BrokenPipeError:
+        raise
+    except (MeshError, UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except _Stopped:
@@ -68,7 +72,6 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     meshes = [source.path for source in sources]
     label_map, notes = choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property)
     print("".join(f"--label_map {flags.label_map}: {note}\n" for note in notes), end="")
-    output.mkdir(parents=True, exist_ok=True)
     write_label_map(output / "label_map.csv", label_map)
     required = (flags.require_colors, flags.require_labels)
     reading = Reading(flags.units, flags.up, flags.repair, *required, flags.label_property)
@@ -114,30 +117,28 @@ def _listed(names: list[str]) -> str:
 
 
 def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
-    """Raises MeshError, with the flag's name, for a list or map that is missing and an output that is no folder."""
+    """Raises MeshError, with the flag's name, for a list or map that is missing; UserError for an output
+    that cannot be written."""
     if flags.split and not pathlib.Path(flags.split).is_file():
         remedy = "Give a text file with one scene name per line, or omit --split to take all meshes."
         raise MeshError(f"--split {flags.split}", "there is no such file", remedy)
     check_label_map(flags.label_map)
-    taken = next((path for path in (output, *output.parents) if path.exists() and not path.is_dir()), None)
-    if taken is not None:
-        remedy = "Name a folder; it is made if missing."
-        raise MeshError(f"--output {output}", f"{taken} is a file, not a folder", remedy)
+    require_folder(output)
 
 
 def _all_outcomes(tasks: list[Task], workers: int) -> list[Outcome]:
-    """One outcome a task, in the tasks' order, with a progress bar; failures are shown as they happen."""
+    """One outcome a task, in the tasks' order, with progress; failures are shown as they happen."""
     outcomes: dict[int, Outcome] = {}
     results = run_in_workers(prepare, tasks, min(workers, len(tasks)))
-    with contextlib.closing(results), tqdm(total=len(tasks), unit="scene", disable=not tasks) as bar:
+    with contextlib.closing(results), ItemProgress(len(tasks), "scene") as progress:
         for number, result in results:
             if isinstance(result, WorkerDied):
                 cause = f"{tasks[number].path}: {result}. Try fewer --workers."
                 result = Outcome(tasks[number].name, None, False, 0.0, cause)
             if result.header is None:
-                bar.write(f"failed: {result.cause}", file=sys.stderr)
+                progress.write(f"failed: {result.cause}", error=True)
             outcomes[number] = result
-            bar.update()
+            progress.advance()
     return [outcomes[number] for number in range(len(tasks))]
 
 
@@ -245,4 +246,4 @@ def _cpus() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(main)

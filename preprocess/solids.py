@@ -8,8 +8,9 @@ part decided it. Distances are negative inside. Rounded box and ellipsoid follow
 import dataclasses
 from collections.abc import Sequence
 
-import numba
 import numpy as np
+
+from kernels.host.jit import compiled
 
 BOX, CYLINDER, ELLIPSOID, SHEET = range(4)
 FAR = np.float32(10.0)
@@ -105,21 +106,21 @@ class DistanceGrid:
         _write_part(self.distance, self.part, place, shape, part.carve, index)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _box_distance(x, y, z, hx, hy, hz, rounding):
     x, y, z = abs(x) - hx + rounding, abs(y) - hy + rounding, abs(z) - hz + rounding
     outside = np.sqrt(max(x, 0.0) ** 2 + max(y, 0.0) ** 2 + max(z, 0.0) ** 2)
     return outside + min(max(x, max(y, z)), 0.0) - rounding
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _cylinder_distance(x, y, z, hx, hy, hz):
     side = (np.sqrt((x / hx) ** 2 + (y / hy) ** 2) - 1.0) * min(hx, hy)
     end = abs(z) - hz
     return min(max(side, end), 0.0) + np.sqrt(max(side, 0.0) ** 2 + max(end, 0.0) ** 2)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ellipsoid_distance(x, y, z, hx, hy, hz):
     x, y, z = x / hx, y / hy, z / hz
     first = np.sqrt(x * x + y * y + z * z)
@@ -127,7 +128,7 @@ def _ellipsoid_distance(x, y, z, hx, hy, hz):
     return first * (first - 1.0) / second if second > 1e-9 else -min(hx, min(hy, hz))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _part_distance(shape, x, y, z, half, rounding, wave):
     if shape == BOX:
         return _box_distance(x, y, z, half[0], half[1], half[2], rounding)
@@ -141,7 +142,7 @@ def _part_distance(shape, x, y, z, half, rounding, wave):
     return _box_distance(x, y, z, half[0], half[1], half[2], 0.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _write_part(distance, part, place, solid, carve, index):
     first, last, start, step = place
     shape, axes, half, rounding, wave = solid

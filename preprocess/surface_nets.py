@@ -5,8 +5,9 @@ for each grid edge that crosses, split along its shorter diagonal. Compared with
 triangles, better shaped, and a vertex belongs to one cell, so it takes the label of one sample.
 """
 
-import numba
 import numpy as np
+
+from kernels.host.jit import compiled
 
 
 def surface_nets(distance: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -28,7 +29,7 @@ def surface_nets(distance: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, 
     return vertices, faces[:written], tags
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _number_cells(distance, rows):
     count = 0
     for i in range(rows.shape[0]):
@@ -43,7 +44,7 @@ def _number_cells(distance, rows):
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _place_vertices(distance, source, rows, vertices, tags):
     total = np.empty(3, np.float64)
     for i in range(rows.shape[0]):
@@ -76,7 +77,7 @@ def _place_vertices(distance, source, rows, vertices, tags):
                 vertices[row, 2] = k + total[2] / crossings
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_quads(distance):
     count = 0
     for i in range(distance.shape[0]):
@@ -92,7 +93,7 @@ def _count_quads(distance):
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _squared_length(vertices, a, b):
     total = 0.0
     for axis in range(3):
@@ -100,7 +101,7 @@ def _squared_length(vertices, a, b):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _cells_around(rows, i, j, k, axis, around):
     """Vertices of the four cells around the grid edge that leaves (i, j, k) along axis; False at the grid's border."""
     u = (axis == 1, axis == 2, axis == 0)  # the two other axes, in the order that the winding needs
@@ -114,7 +115,7 @@ def _cells_around(rows, i, j, k, axis, around):
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _write_faces(distance, rows, vertices, faces):
     written = 0
     around = np.empty(4, np.int32)

@@ -6,8 +6,8 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from preprocess.mesh import MeshError
 from trainlib.core.text import decode
 
@@ -158,13 +158,13 @@ def _unusual_numbers(text: bytes, per_line: np.ndarray, first_line: int) -> np.n
     return values
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_space(byte):
     """Whether a byte separates words: a blank, a tab, a line end or a form feed."""
     return byte == 32 or 9 <= byte <= 13
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count_words(source, counts):
     """Words of each line of the bytes `source`; a line ends with LF, CR LF or CR."""
     line, inside, previous = 0, False, np.uint8(0)

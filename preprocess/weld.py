@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from kernels.host.jit import compiled
 
 
 class Weld(NamedTuple):
@@ -31,7 +32,7 @@ def weld(vertices: np.ndarray) -> Weld:
     return Weld(first[:count].copy(), inverse)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _weld(bits, slots, first, inverse):
     """Open addressing with linear probing; the load stays under one half."""
     mask = np.uint64(len(slots) - 1)

@@ -3,6 +3,8 @@
 import importlib.util
 import pathlib
 
+from trainlib.core.caches import prepare_caches
+
 
 def _check_kernels_folder() -> None:
     """Raise ImportError when `import kernels` would find another project's package (Hugging Face's has that name)."""
@@ -19,3 +21,4 @@ def _check_kernels_folder() -> None:
 
 
 _check_kernels_folder()
+prepare_caches(pathlib.Path(__file__).parent)

@@ -24,6 +24,7 @@ from sdclr_jax.restore import load_run
 from sdclr_jax.torch_names import from_state_dict, is_unused, to_state_dict, torch_shapes
 from trainlib.checkpoints import CheckpointStore
 from trainlib.command import run_command
+from trainlib.core.outputs import require_file, require_folder
 from trainlib.errors import UsageError, UserError
 from trainlib.flags import load_config_file
 from trainlib.torch_files import read_tensors, write_tensors
@@ -46,6 +47,7 @@ def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, conf
     Raises:
       UserError: a damaged file, or a table of names and shapes that do not fit.
     """
+    require_folder(workdir, "--workdir")
     found = read_tensors(checkpoint)
     target = jax.eval_shape(lambda: build_state(config, steps_per_epoch=1))
     like = {"params": target.params, "batch_stats": target.batch_stats}
@@ -65,6 +67,7 @@ def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, conf
 
 def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
     """Writes the network of a workdir as a state_dict of the original program (with `module.`), and returns it."""
+    path = require_file(path, "--to-torch")
     run = load_run(workdir, step)
     updates = (run.step, run.step * run.config.prune_bn_updates)
     state = {f"module.{name}": array for name, array in to_state_dict(run.variables, updates).items()}

@@ -23,7 +23,7 @@ from sdclr_jax.training_curves import draw_training
 from trainlib.command import run_command
 from trainlib.curves import read_runs
 from trainlib.errors import UserError
-from trainlib.figures import SOFT, legend_below, new_figure, tidy
+from trainlib.figures import SOFT, legend_below, new_figure, require_picture, tidy
 from trainlib.metrics_writer import read_metrics
 
 
@@ -92,8 +92,7 @@ def draw_curves(path: str | pathlib.Path, curves: Curves, most: str = "tenth") -
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints where the picture lies and, of forgetting, the shares at the last epoch."""
-    output = pathlib.Path(arguments.output or f"{arguments.kind}.png")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output = require_picture(arguments.output or f"{arguments.kind}.png")
     if arguments.kind == "training":
         draw_training(output, read_runs(arguments.runs))
     elif arguments.kind == "features":

@@ -35,6 +35,7 @@ from sdclr_jax.longtail import capped_draw
 from sdclr_jax.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
 from sdclr_jax.restore import load_run
 from trainlib.command import natural, run_command
+from trainlib.core.outputs import require_folder
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.files import write_atomic, write_json
@@ -84,6 +85,7 @@ def evaluate(
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)
+    file = require_folder(pathlib.Path(workdir) / "eval" / f"step_{run.step}", "the report's folder") / REPORT
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
     protocols = _possible(protocols, dataset)
     _compare_with_training(pathlib.Path(workdir), dataset)
@@ -98,8 +100,6 @@ def evaluate(
         began = time.monotonic()
         report[protocol] = scorer.score(protocol)
         _log.info("%s: %.1f %% after %.0f s", protocol, 100 * report[protocol]["all"], time.monotonic() - began)
-    file = pathlib.Path(workdir) / "eval" / f"step_{run.step}" / REPORT
-    file.parent.mkdir(parents=True, exist_ok=True)
     scorer.keep_features(file.with_name(FEATURES))
     write_json(file, _earlier(file, limit) | report)
     return report

@@ -31,6 +31,7 @@ from sdclr_jax.probe import fit_logistic, logits
 from sdclr_jax.prune import is_backbone_conv
 from sdclr_jax.restore import TrainedRun, load_run
 from trainlib.command import natural, run_command
+from trainlib.core.outputs import require_folder
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.files import write_json
@@ -131,7 +132,8 @@ def analyse(
       limit: at most so many labelled training images and so many test images, the same number of each class; 0 for all.
       dataset: images of your own, as given to `train_and_evaluate`.
     """
-    pruning, runs = pruning.checked(), load_population(workdirs, step)
+    pruning, output = pruning.checked(), require_folder(output)
+    runs = load_population(workdirs, step)
     config = runs[0].config
     check_platform(config.platform)
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
@@ -150,7 +152,7 @@ def analyse(
     test_counts = np.bincount(predict.labels, minlength=dataset.num_classes)
     for line in weak_figures(test_counts, groups, dataset.names):
         _log.warning("%s", line)
-    _write(pathlib.Path(output), report, dense, levels, predict)
+    _write(output, report, dense, levels, predict)
     return report
 
 
@@ -167,7 +169,6 @@ def _pruned_labels(
 def _write(
     output: pathlib.Path, report: dict, dense: Predictions, levels: list[Predictions], predict: Predictor
 ) -> None:
-    output.mkdir(parents=True, exist_ok=True)
     write_json(output / "exemplars.json", report)
     of = f"{len(report['runs'])} run{'s' if len(report['runs']) > 1 else ''}, {report['masks']} mask"
     title = f"{of}{'s' if report['masks'] > 1 else ''} of each run and sparsity, {report['images']:,} test images"

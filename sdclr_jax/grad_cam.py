@@ -32,7 +32,7 @@ from sdclr_jax.views import to_float
 from trainlib.command import natural, positive, run_command
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
-from trainlib.figures import INK, SOFT, new_figure
+from trainlib.figures import INK, SOFT, new_figure, require_picture
 
 _log = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ def write_picture(
     """
     if number < 1:
         raise UserError(f"images is {number}; it must be at least 1")
+    output = require_picture(output)
     runs = [load_run(workdir, step) for workdir in workdirs]
     config = runs[0].config
     for workdir, run in zip(workdirs, runs):
@@ -189,8 +190,6 @@ def write_picture(
     for workdir, run in zip(workdirs, runs):
         seen.append(look(run, f"{method_name(run.config)}\nstep {run.step}", dataset, rows, limit))
         _log.info("%s: %d of %d right", workdir, (seen[-1].predicted == dataset.test_labels[rows]).sum(), len(rows))
-    output = pathlib.Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     images, labels = np.asarray(as_pixels(dataset.test_images)[rows]), dataset.test_labels[rows]
     draw(output, images, labels, seen, counts=counts, names=dataset.names)
     return seen

@@ -7,6 +7,7 @@ on where it stopped. docs/studies.md tells what there is.
 import pathlib
 
 from sdclr_jax.evaluate import COLUMNS
+from sdclr_jax.settings import check_config
 from sdclr_jax.table_rows import read_run
 from trainlib.study import System, run_main
 
@@ -24,7 +25,7 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
     return {name: 100 * share for name, share in shares.items() if share is not None}
 
 
-SYSTEM = System("sdclr_jax.train", "sdclr_jax.evaluate", read_figures)
+SYSTEM = System("sdclr_jax.train", "sdclr_jax.evaluate", read_figures, check_config)
 
 if __name__ == "__main__":
     run_main(SYSTEM, __doc__, "python -m sdclr_jax.study")

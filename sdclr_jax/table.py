@@ -15,6 +15,7 @@ from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
 from sdclr_jax.published_tables import format_tables, published_tables
 from sdclr_jax.table_rows import HEADINGS, Row, cell, make_rows, markdown_table, read_run
 from trainlib.command import run_command
+from trainlib.core.outputs import require_folder
 from trainlib.figures import COLORS, HATCHES, INK, new_figure, tidy
 from trainlib.files import write_json
 
@@ -105,14 +106,13 @@ def draw(path: pathlib.Path, rows: list[Row]) -> None:
 
 def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) -> list[Row]:
     """Reads the runs and writes table.md, table.json and table.png into the folder `output`."""
+    output = require_folder(output)
     rows = make_rows(read_run(path) for path in runs)
-    output = pathlib.Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "table.md").write_text(markdown(rows))
+    (output / "table.md").write_text(markdown(rows), encoding="utf-8")
     write_json(output / "table.json", as_json(rows))
     draw(output / "table.png", rows)
     tables = published_tables(rows)
-    (output / "tables_1_to_5.md").write_text(format_tables(tables))
+    (output / "tables_1_to_5.md").write_text(format_tables(tables), encoding="utf-8")
     write_json(output / "tables_1_to_5.json", tables)
     return rows
 

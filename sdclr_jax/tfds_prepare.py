@@ -10,10 +10,12 @@ import argparse
 
 from sdclr_jax.tfds_builders import CifarLt, prepare
 from trainlib.command import run_command
+from trainlib.core.outputs import require_folder
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
+    require_folder(arguments.output)
     print(f"Prepared: {prepare(arguments.dataset, arguments.source, arguments.output)}")
 
 

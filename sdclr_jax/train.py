@@ -32,6 +32,7 @@ from sdclr_jax.forgetting import SHARES, group_shares, make_forgetting, most_for
 from sdclr_jax.image_files import as_pixels
 from sdclr_jax.refresh import make_refresh
 from sdclr_jax.restore import SETTINGS
+from sdclr_jax.settings import check_config
 from sdclr_jax.sources import make_source
 from sdclr_jax.step import TrainState, make_train_step
 from sdclr_jax.views import two_views
@@ -63,7 +64,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
     """
     workdir = pathlib.Path(workdir)
     require_settings(config, SETTINGS, "the config", "sdclr_jax")
-    _check_numbers(config)
+    check_config(config)
     with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the images"):
             dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
@@ -84,18 +85,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
                 )
             folder.keep_config()
             return _run_loop(config, workdir, state, dataset, per_epoch, store, stop)
-
-
-def _check_numbers(config: ConfigDict) -> None:
-    """Raises UserError for numbers out of their range."""
-    for key, least in (("batch_size", 2), ("epochs", 1), ("keep_checkpoints", 1)):
-        if config[key] < least:
-            raise UserError(f"config.{key} is {config[key]}, it must be at least {least}")
-    if not 0 <= config.prune_random_fraction <= config.prune_fraction <= 1:
-        raise UserError(
-            f"config.prune_fraction is {config.prune_fraction}, of which random {config.prune_random_fraction}; "
-            "need 0 <= random <= fraction <= 1"
-        )
 
 
 def _batch_size(config: ConfigDict, count: int) -> int:

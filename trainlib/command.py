@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from trainlib.core import cli
 from trainlib.devices import device_line, enable_compilation_cache
 from trainlib.errors import UserError
 from trainlib.stop import EXIT_STOPPED, Stopped, StopRequest
@@ -33,7 +34,7 @@ def exit_code(call: Callable[[], object], debug: bool) -> int:
     """Runs `call` and returns the process's exit code: 0 done, 1 error, 2 usage, 75 stopped by a signal.
 
     Errors that a user can act on (UserError, ValueError, OSError) are printed as their message; `debug` adds the
-    traceback.
+    traceback. A closed pipe is raised on, for `cli.run`.
     """
     try:
         call()
@@ -43,6 +44,8 @@ def exit_code(call: Callable[[], object], debug: bool) -> int:
     except KeyboardInterrupt:
         _log.warning("interrupted; run the same command again to continue")
         return EXIT_STOPPED
+    except BrokenPipeError:
+        raise
     except (UserError, ValueError, OSError) as error:
         if debug:
             traceback.print_exc()
@@ -65,7 +68,7 @@ def set_up_logging() -> None:
 def run_command(
     main: Callable[[argparse.Namespace], object], parser: argparse.ArgumentParser, on_devices: bool = True
 ) -> None:
-    """Parses the command line, adds `--debug`, calls `main(arguments)` and leaves the process with its exit code.
+    """Parses the command line with `--debug`, calls `main(arguments)` and leaves the process with its exit code.
 
     SIGTERM and SIGINT end it at once with exit code 75: such commands have nothing to save.
 
@@ -73,14 +76,18 @@ def run_command(
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    arguments = parser.parse_args()
+    cli.run(lambda: _run(main, parser, on_devices))
+
+
+def _run(main: Callable[[argparse.Namespace], object], parser: argparse.ArgumentParser, on_devices: bool) -> int:
+    arguments = cli.parse(parser)
     set_up_logging()
-    if on_devices:
-        enable_compilation_cache()
-        _log.info("%s", device_line())
 
     def interruptible() -> None:
+        if on_devices:
+            enable_compilation_cache()
+            _log.info("%s", device_line())
         with StopRequest() as stop, stop.busy(parser.prog):
             main(arguments)
 
-    sys.exit(exit_code(interruptible, arguments.debug))
+    return exit_code(interruptible, arguments.debug)

@@ -6,6 +6,7 @@ import pathlib
 
 import jax
 
+from trainlib.core.caches import NAME, user_cache
 from trainlib.errors import UserError
 
 PLATFORMS = ("any", "cpu", "gpu", "tpu")
@@ -37,9 +38,11 @@ def enable_compilation_cache() -> pathlib.Path | None:
 
     Returns the folder, or None with a logged warning if it cannot be written.
     """
-    named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    folder = pathlib.Path(named) if named else home / "vmnet-sdclr-jax" / "xla"
+    named, user = os.environ.get("JAX_COMPILATION_CACHE_DIR"), user_cache()
+    if not named and user is None:
+        _log.warning("compiled programs are not kept: this user has no home (set JAX_COMPILATION_CACHE_DIR)")
+        return None
+    folder = pathlib.Path(named) if named else user / NAME / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
@@ -54,7 +57,15 @@ def enable_compilation_cache() -> pathlib.Path | None:
 
 
 def _local_devices() -> list[jax.Device]:
+    """JAX's devices. Raises UserError if the platform of JAX_PLATFORMS, or any, cannot be used."""
     try:
         return jax.local_devices()
-    except RuntimeError as error:
-        raise UserError(f"JAX finds no usable device: {error}") from error
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where a platform without devices is its only choice
+        asked = os.environ.get("JAX_PLATFORMS")
+        if not asked:
+            raise UserError(f"JAX finds no usable device: {error}") from error
+        cause = str(error).split(" (set JAX_PLATFORMS")[0] or f"there is no device of the platform {asked!r}"
+        raise UserError(
+            f"JAX_PLATFORMS is {asked!r}, but JAX finds no such device: {cause.rstrip('.')}. Unset JAX_PLATFORMS or "
+            "set it to cpu, or install JAX for that device (see README.md)."
+        ) from error

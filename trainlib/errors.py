@@ -1,16 +1,8 @@
 """Errors that a person at the terminal can act on; `flags.run_main` prints them without a traceback."""
 
+from trainlib.core.errors import UsageError, UserError
 
-class UserError(Exception):
-    """Something outside the program is wrong: a file, a folder, a setting. The message says what and what to do."""
-
-    exit_code = 1
-
-
-class UsageError(UserError):
-    """The command line itself is wrong."""
-
-    exit_code = 2
+__all__ = ["CheckpointError", "DiskFull", "UsageError", "UserError"]
 
 
 class CheckpointError(UserError):

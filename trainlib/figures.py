@@ -1,13 +1,27 @@
 """The look of the plots: one style for training curves, bars, confusions and scatters. Headless."""
 
+import os
+import pathlib
+
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from trainlib.core.outputs import require_file
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; black is left for text.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
 # What tells apart those beyond the seventh, whose colours come again.
 DASHES, HATCHES = ("-", "--", ":"), ("", "///", "...")
 INK, SOFT, LINE = "#26282c", "#6b7078", "#e4e4e0"
+
+
+def require_picture(path: str | os.PathLike) -> pathlib.Path:
+    """Checks before anything is drawn that `--output` can be written and has the ending of a picture.
+
+    Raises UserError with the path and the cause.
+    """
+    return require_file(path, endings=FigureCanvasAgg.filetypes)
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:

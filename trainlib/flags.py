@@ -6,7 +6,7 @@ import logging
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -15,6 +15,8 @@ from ml_collections import config_flags
 
 from trainlib import processes
 from trainlib.command import exit_code, set_up_logging
+from trainlib.core import cli
+from trainlib.core.text import did_you_mean
 from trainlib.devices import check_platform, device_line, enable_compilation_cache
 from trainlib.errors import UsageError
 from trainlib.stop import StopRequest
@@ -36,12 +38,16 @@ def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
         argv: program name and arguments, sys.argv if not given.
     """
     argv = list(sys.argv if argv is None else argv)
-    code = 1
-    try:
-        code = exit_code(lambda: _run(main, argv), "--debug" in argv)
-    finally:
-        processes.end(code)
-    sys.exit(code)
+
+    def run_and_end() -> int:
+        code = cli.ERROR
+        try:
+            code = exit_code(lambda: _run(main, argv), "--debug" in argv)
+        finally:
+            processes.end(code)
+        return code
+
+    cli.run(run_and_end)
 
 
 def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +68,9 @@ def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any
         name = choices.get(word, word)
         takes_value = word in known and known[word] is not False and not isinstance(known[word], tuple)
         if name not in known or (word in known and isinstance(known[word], tuple)) or bool(equals) != takes_value:
-            raise UsageError(f"config argument {item!r} is not known; known: {_known_words(known)}")
+            words = [*choices, *(word for word, default in known.items() if not isinstance(default, tuple))]
+            hint = did_you_mean(word, words) if word not in words else ""
+            raise UsageError(f"config argument {item!r} is not known{hint}; known: {_known_words(known)}")
         if name in seen:
             raise UsageError(f"config argument {item!r} sets {name!r} a second time")
         seen.add(name)
@@ -79,20 +87,33 @@ def load_config_file(path: str, settings: Sequence[str] = ()) -> ml_collections.
     Raises UsageError if there is no such file, key or value.
     """
     file, _, words = path.partition(":")
-    if not pathlib.Path(file).is_file():
-        raise UsageError(f"there is no config file {file}")
+    require_config_file(pathlib.Path(file))
     spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     config = module.get_config(words)
     for setting in settings:
         key, _, text = setting.partition("=")
+        if key not in config:
+            raise UsageError(f"{setting!r}: {file} has no key {key!r}{did_you_mean(key, config)}")
         try:
             value = text if isinstance(config[key], str) else ast.literal_eval(text)
             config.update_from_flattened_dict({key: value})
         except (KeyError, TypeError, ValueError, SyntaxError) as error:
             raise UsageError(f"{setting!r} sets no key of {file} to a value of its type") from error
     return config
+
+
+def require_config_file(path: pathlib.Path) -> None:
+    """Raises UsageError, with the files that there are, if a config file is missing."""
+    if path.is_file():
+        return
+    folders = (path.parent, pathlib.Path("configs"), pathlib.Path(__file__).parents[1] / "configs")
+    found = next((files for files in map(_python_files, folders) if files), [])
+    by_name = {file.name: str(file) for file in found}
+    hint = did_you_mean(path.name, by_name)
+    listed = f"; there are {', '.join(by_name.values())}" if found else ""
+    raise UsageError(f"there is no config file {path}{hint}{listed}")
 
 
 def allowed_changes() -> tuple[str, ...]:
@@ -159,7 +180,7 @@ def _parse(argv: list[str]) -> bool:
         rest = FLAGS(argv)[1:]
     except (AttributeError, KeyError) as error:
         key = str(error.args[0]).replace("\\n", "\n").splitlines()[0].strip("'\"\\")
-        raise UsageError(f"the config has no key {key}; the keys are those of the config file") from error
+        raise UsageError(f"the config has no key {key}{_nearest_key(key, argv)}") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UsageError(f"{error}") from error
     if rest:
@@ -173,13 +194,27 @@ def _parse(argv: list[str]) -> bool:
 
 def _require_config_file(argv: list[str]) -> None:
     """Raises UsageError if `--config` names no file."""
+    for flag, value in _flag_values(argv):
+        if flag == "config":
+            require_config_file(pathlib.Path(value.split(":", 1)[0]))
+
+
+def _python_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(file for file in folder.glob("*.py") if file.name != "__init__.py")
+
+
+def _nearest_key(key: str, argv: Sequence[str]) -> str:
+    """`; did you mean 'seed'?` of the keys of the config that the command line names."""
+    named = [path for flag, path in _flag_values(argv) if flag == "config"]
+    return did_you_mean(key, load_config_file(named[-1])) if named else ""
+
+
+def _flag_values(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(flag, value) of `--flag=value` and `--flag value`."""
     for index, argument in enumerate(argv):
         flag, equals, value = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and flag == "config":
-            value = value if equals else "".join(argv[index + 1 : index + 2])
-            path = pathlib.Path(value.split(":", 1)[0])
-            if not path.is_file():
-                raise UsageError(f"there is no config file {path}")
+        if argument.startswith("-"):
+            yield flag, value if equals else "".join(argv[index + 1 : index + 2])
 
 
 def _known_words(known: Mapping[str, Any]) -> str:

@@ -21,6 +21,8 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from trainlib.command import exit_code, positive, set_up_logging
+from trainlib.core import cli
+from trainlib.core.outputs import require_folder
 from trainlib.errors import UsageError, UserError
 from trainlib.files import write_atomic
 from trainlib.flags import load_config_file
@@ -40,11 +42,13 @@ class System(NamedTuple):
         train: module of the training main.
         evaluate: module of the evaluation main; None where the training evaluates.
         read: workdir of a run -> its figures by column, in per cent.
+        check: raises UserError for a config that the training would refuse.
     """
 
     train: str
     evaluate: str | None
     read: Callable[[pathlib.Path], Mapping[str, float]]
+    check: Callable[[ConfigDict], None] = lambda config: None
 
 
 class Run(NamedTuple):
@@ -82,18 +86,25 @@ class Run(NamedTuple):
         return Result(self.variant, self.seed, **content)
 
 
-def plan_runs(study: ConfigDict, workdir: pathlib.Path) -> list[Run]:
+def plan_runs(
+    study: ConfigDict, workdir: pathlib.Path, check: Callable[[ConfigDict], None] = lambda config: None
+) -> list[Run]:
     """All variants with the first seed, then all with the next.
 
     study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}"
-    where the seed goes. Raises UsageError for what is no study, and for files, words and keys that do not exist.
+    where the seed goes. check: see `System`. Raises UsageError for what is no study, and for files, words and keys that
+    do not exist, and UserError, with the variant's name, for settings out of their range.
     """
     _check(study)
     runs = []
     for seed in study.seeds:
         for variant, template, templates in study.variants:
             config, *settings = (text.replace("{seed}", str(seed)) for text in (template, *templates))
-            load_config_file(config, settings)
+            loaded = load_config_file(config, settings)
+            try:
+                check(loaded)
+            except UserError as error:
+                raise UserError(f"variant {variant!r}: {error}") from None
             if len(study.seeds) > 1 and "{seed}" not in "".join((template, *templates)):
                 raise UsageError(
                     f'variant {variant!r} is the same for every seed: write "{{seed}}" where the seed goes'
@@ -131,8 +142,8 @@ def run_study(
     Returns the results of all runs. Raises Stopped, with the runs that are left, after a signal or `max_seconds`: the
     running training saves and resumes the next time. Raises UserError where a run fails.
     """
-    workdir = pathlib.Path(workdir)
-    runs = plan_runs(study, workdir)
+    runs = plan_runs(study, pathlib.Path(workdir), system.check)
+    workdir = require_folder(workdir, "--workdir")
     deadline = time.monotonic() + max_seconds if max_seconds else None
     with StopRequest() as stop:
 
@@ -222,7 +233,11 @@ def run_main(system: System, description: str, prog: str) -> None:
     parser.add_argument("--workdir", help="folder of the runs and the table; default: runs/study_NAME")
     parser.add_argument("--max_seconds", type=positive, help="stop after this time; the same command goes on")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    arguments = parser.parse_args()
+    cli.run(lambda: _run(system, parser))
+
+
+def _run(system: System, parser: argparse.ArgumentParser) -> int:
+    arguments = cli.parse(parser)
     set_up_logging()
     workdir = pathlib.Path(arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.split(":")[0]).stem))
 
@@ -231,4 +246,4 @@ def run_main(system: System, description: str, prog: str) -> None:
         print(format_table(study, run_study(study, workdir, system, arguments.max_seconds)))
         print(f"Table and picture: {workdir}")
 
-    sys.exit(exit_code(main, arguments.debug))
+    return exit_code(main, arguments.debug)

@@ -136,6 +136,8 @@ def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Resul
     if not results:
         return
     repeated = len({result.seed for result in results}) > 1
-    (folder / "table.md").write_text(format_table(study, results) + (f"\n{SPREAD}\n" if repeated else ""))
+    (folder / "table.md").write_text(
+        format_table(study, results) + (f"\n{SPREAD}\n" if repeated else ""), encoding="utf-8"
+    )
     (folder / "table.json").write_text(json.dumps(as_json(study, results), indent=1, allow_nan=False) + "\n")
     draw(folder / "table.png", study, results)

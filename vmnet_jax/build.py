@@ -37,12 +37,8 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
     voxels = {"widths": tuple(config.widths)}
     mesh = {"layer_norm_scope": config.layer_norm_scope, "attention_shift": config.attention_shift}
     mesh["operator"] = _operator(config)
-    model = _model_name(config)
-    if model in WITHOUT_ATTENTION and mesh["operator"] != "scalar":
-        raise UserError(
-            f"config.operator is {mesh['operator']!r}, but the network of config.model {model!r} has no attention in "
-            "whose place it could stand; leave the operator at 'scalar'"
-        )
+    model = model_name(config)
+    check_operator(config)
     if model == "euclidean":
         return EuclideanNetwork(**voxels, **common)
     if model == "geodesic":
@@ -55,14 +51,24 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
 
 def vertex_inputs(config: ConfigDict) -> VertexInputs | None:
     """What the network of a config reads at the mesh's vertices; None for one that starts at voxels."""
-    model = _model_name(config)
+    model = model_name(config)
     if model == "dcm":
         return VertexInputs(tuple(config.dcm_radii), config.dcm_neighbours)
     return VertexInputs() if model == "geodesic" else None
 
 
-def _model_name(config: ConfigDict) -> str:
-    """Configs of runs from before there was a choice have no such key."""
+def check_operator(config: ConfigDict) -> None:
+    """Raises UserError for an operator that the network of `config.model` has no place for."""
+    model, operator = model_name(config), _operator(config)
+    if model in WITHOUT_ATTENTION and operator != "scalar":
+        raise UserError(
+            f"config.operator is {operator!r}, but the network of config.model {model!r} has no attention in whose "
+            "place it could stand; leave the operator at 'scalar'"
+        )
+
+
+def model_name(config: ConfigDict) -> str:
+    """One of `MODELS`; configs of runs from before there was a choice have no such key."""
     model = config.get("model", "vmnet")
     if model not in MODELS:
         raise UserError(f"config.model is {model!r}, known are {', '.join(MODELS)}")
@@ -71,7 +77,7 @@ def _model_name(config: ConfigDict) -> str:
 
 def is_published(config: ConfigDict) -> bool:
     """Whether the network is the original program's, whatever its widths."""
-    return (_model_name(config), _operator(config)) == PUBLISHED
+    return (model_name(config), _operator(config)) == PUBLISHED
 
 
 def _operator(config: ConfigDict) -> str:

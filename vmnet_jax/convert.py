@@ -22,6 +22,7 @@ from preprocess.hierarchy import HierarchyParams
 from preprocess.labels import LabelMap, read_label_map, scannet20
 from trainlib.checkpoints import CheckpointStore
 from trainlib.command import run_command
+from trainlib.core.outputs import require_file, require_folder
 from trainlib.errors import UsageError, UserError
 from trainlib.flags import load_config_file
 from trainlib.torch_files import read_tensors, write_tensors
@@ -56,6 +57,7 @@ def from_torch(
       UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
     """
     _check_network(config)
+    require_folder(workdir, "--workdir")
     found = read_tensors(checkpoint)
     label_map = label_map or scannet20()
     classes = len(found[HEAD]) if HEAD in found else len(label_map.names)
@@ -84,6 +86,7 @@ def from_torch(
 
 def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
     """Writes the network of a workdir as a state_dict of the original program, and returns it."""
+    path = require_file(path, "--to-torch")
     run = load_run(workdir, step)
     _check_network(run.config)
     state = with_unused(to_state_dict(run.variables), run.step)

@@ -8,7 +8,7 @@ import pathlib
 
 from trainlib.command import run_command
 from trainlib.curves import Panel, draw_panel, read_runs, run_title
-from trainlib.figures import legend_below, new_figure
+from trainlib.figures import legend_below, new_figure, require_picture
 
 UPPER = (Panel("loss", "Loss"), Panel("learning_rate", "Learning rate"), Panel("gradient_norm", "Norm of the gradient"))
 LOWER = (
@@ -36,8 +36,7 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints where the picture lies."""
-    output = pathlib.Path(arguments.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output = require_picture(arguments.output)
     draw_training(output, read_runs(arguments.runs))
     print(f"Training curves: {output}")
 

@@ -13,6 +13,7 @@ from preprocess.labels import IGNORED
 from preprocess.scene import Scene
 from trainlib import parallel
 from trainlib.command import natural, positive, run_command
+from trainlib.core.outputs import require_folder
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from vmnet_jax.build import build_model, vertex_inputs
@@ -66,6 +67,7 @@ def evaluate(
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)
+    folder = require_folder(report_folder(workdir, run.step, split, votes, scenes_per_batch), "the report's folder")
     read = SceneFolder(scenes or config.scenes, config.cache_gib)
     lists = read_split(read.path, config.train_list, config.val_list, config.val_fraction, allow_missing)
     names = {"train": lists.train, "val": lists.val, "all": sorted({*lists.train, *lists.val})}[split]
@@ -90,7 +92,6 @@ def evaluate(
         scenes_per_batch=scenes_per_batch,
     )
     warn_of_single_scenes(config, scenes_per_batch)
-    folder = report_folder(workdir, run.step, split, votes, scenes_per_batch)
     title = f"{SPLITS[split]}, step {run.step}, {votes} vote{'s' if votes > 1 else ''}"
     views = SceneViews(folder, title, run.label_map, pages)
     scored = scene_scores(forward, variables, batches, pieces, votes)

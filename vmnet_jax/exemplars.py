@@ -18,6 +18,7 @@ import numpy as np
 
 from trainlib import parallel
 from trainlib.command import natural, run_command
+from trainlib.core.outputs import require_folder
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.population import Pruning, add_pruning_flags, modal_labels, pruning_from_flags
@@ -92,7 +93,7 @@ def analyse(
       allow_missing: leave out scenes of the lists that are not in the folder.
       pages: how many scenes, from the first on, get a page.
     """
-    pruning = pruning.checked()
+    pruning, output = pruning.checked(), require_folder(output)
     shown = pruning.sparsities[(len(pruning.sparsities) - 1) // 2] if shown is None else shown
     if shown not in pruning.sparsities:
         raise UserError(f"--shown is {shown:g}; the sparsities are {', '.join(f'{s:g}' for s in pruning.sparsities)}")
@@ -116,8 +117,6 @@ def analyse(
     report |= {"masks": pruning.masks, "random_share": pruning.random_share}
     truth = np.concatenate([read(name).labels for name in names])
     report |= make_report(dense, levels, truth, run.label_map.names)
-    output = pathlib.Path(output)
-    output.mkdir(parents=True, exist_ok=True)
     (output / "exemplars.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     draw_by_class(output / "by_class.png", report)
     pruned = modal_labels(levels[pruning.sparsities.index(shown)].labels, len(run.label_map.names))

@@ -7,9 +7,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-import numba
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from kernels.host.jit import compiled
 
 PANEL = 720  # width of one layer in pixels
 OVERSAMPLING = 2
@@ -116,7 +117,7 @@ def _face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _rasterise(screen, faces, height, width):
     """For each pixel the nearest face (i32[H,W], -1 none) and the weights of its first two corners (f32[H,W,2])."""
     nearest = np.full((height, width), -np.inf, np.float32)

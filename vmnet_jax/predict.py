@@ -9,14 +9,11 @@ needed. From Python: `load(workdir).predict(read_mesh(path))`.
 import argparse
 import logging
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from preprocess.build import build_scene
 from preprocess.labels import LabelMap
@@ -27,6 +24,8 @@ from preprocess.sources import find_sources
 from preprocess.units import METRES, UP_ROTATIONS
 from trainlib import parallel
 from trainlib.command import natural, positive, run_command
+from trainlib.core.outputs import require_folder
+from trainlib.core.progress import ItemProgress
 from trainlib.devices import check_platform
 from trainlib.errors import UserError
 from trainlib.memory import StepMemory, memory_speed
@@ -153,8 +152,6 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Predicts each mesh and prints what was found and where the results lie."""
     source, output = pathlib.Path(arguments.mesh), pathlib.Path(arguments.output)
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output is a file, {output}; a folder is needed")
     folder = source if source.is_dir() else source.parent
     if output.resolve() == folder.resolve():
         raise UserError(f"--output is the folder of the meshes, {folder}: their files would be overwritten")
@@ -164,6 +161,7 @@ def main(arguments: argparse.Namespace) -> None:
     clashes = [clash for clash in found.clashes if inside not in clash.paths[0].resolve().parents]
     if not sources and not clashes:
         raise UserError(f"{source}: all meshes lie in --output, {output}; results are not labelled again")
+    require_folder(output)
     predictor = load(arguments.workdir, arguments.step, arguments.max_voxels)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
     _log.info("%d %s, %.1f MiB", len(sources), "mesh" if len(sources) == 1 else "meshes", size)
@@ -172,8 +170,8 @@ def main(arguments: argparse.Namespace) -> None:
         _log.info("%s", line)
     failed, speed = len(clashes), memory_speed()
     label_property = predictor.run.params.get("label_property")
-    with logging_redirect_tqdm(), tqdm(sources, unit="mesh", disable=len(sources) == 1) as bar:
-        for name, path in bar:
+    with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress:
+        for name, path in sources:
             began = time.monotonic()
             try:
                 units = arguments.units or predictor.run.units
@@ -181,11 +179,12 @@ def main(arguments: argparse.Namespace) -> None:
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
             except (ValueError, OSError, MemoryError) as error:
                 cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
-                bar.write(f"error: {cause}", file=sys.stderr)
+                progress.write(f"error: {cause}", error=True)
+                progress.advance()
                 failed += 1
                 continue
             for note in scene.notes:
-                bar.write(f"{path}: {note}", file=sys.stdout)
+                progress.write(f"{path}: {note}")
             prediction = _predict(predictor, path, scene, arguments.votes, speed, time.monotonic() - began)
             paths = write_prediction(
                 output / name,
@@ -196,8 +195,9 @@ def main(arguments: argparse.Namespace) -> None:
                 probabilities=arguments.probabilities,
             )
             shares = _shares(prediction.classes, predictor.label_map)
-            bar.write(f"{path}: {len(prediction.classes)} vertices: {shares}", file=sys.stdout)
-            bar.write(f"  {'  '.join(map(str, paths))}", file=sys.stdout)
+            progress.write(f"{path}: {len(prediction.classes)} vertices: {shares}")
+            progress.write(f"  {'  '.join(map(str, paths))}")
+            progress.advance()
     if failed:
         others = f"; the others are in {output}" if failed < len(sources) + len(clashes) else ""
         raise UserError(f"{failed} of {len(sources) + len(clashes)} meshes could not be read{others}")
@@ -215,7 +215,7 @@ def network_line(workdir: str, run: TrainedRun) -> str:
 def _predict(
     predictor: Predictor, path: pathlib.Path, scene: Scene, votes: int, speed: float, preparation_s: float
 ) -> Prediction:
-    """Says what is going to be done and what it takes, and does it, with a bar for many passes."""
+    """Says what is going to be done and what it takes, and does it, with progress over many passes."""
     vertices, voxels = len(scene.vertices), len(scene.voxels.coords[0])
     _log.info("%s: %d vertices, %d voxels", path, vertices, voxels)
     plan = predictor.plan([scene], votes)
@@ -224,8 +224,8 @@ def _predict(
     _log.info("  expected: %s", expected)
     if expected.host > host_memory():
         _log.warning("  warning: that is more memory than there is. Cut the mesh into parts, or make it coarser.")
-    with tqdm(total=plan.passes, unit="pass", leave=False, disable=plan.passes < 4) as bar:
-        return predictor.carry_out(plan, bar.update)[0]
+    with ItemProgress(plan.passes, "pass", shown=plan.passes > 3, leave=False) as progress:
+        return predictor.carry_out(plan, progress.advance)[0]
 
 
 def _shares(classes: np.ndarray, label_map: LabelMap) -> str:

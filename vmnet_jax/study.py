@@ -9,6 +9,7 @@ import pathlib
 from trainlib.errors import UserError
 from trainlib.metrics_writer import read_metrics
 from trainlib.study import System, run_main
+from vmnet_jax.settings import check_config
 
 FIGURES = {"Mean IoU": "val/mean_iou", "Accuracy": "val/accuracy"}
 
@@ -21,7 +22,7 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
     return {column: 100 * measured[-1][key] for column, key in FIGURES.items()}
 
 
-SYSTEM = System("vmnet_jax.train", None, read_figures)
+SYSTEM = System("vmnet_jax.train", None, read_figures, check_config)
 
 if __name__ == "__main__":
     run_main(SYSTEM, __doc__, "python -m vmnet_jax.study")

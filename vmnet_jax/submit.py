@@ -15,11 +15,12 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from preprocess.labels import scannet20
 from preprocess.sources import read_split, resolve_names
 from trainlib.command import positive, run_command
+from trainlib.core.outputs import require_file
+from trainlib.core.progress import ItemProgress
 from trainlib.errors import UsageError, UserError
 from vmnet_jax.data import SceneFolder
 from vmnet_jax.inference import SCENES_PER_BATCH, warn_of_single_scenes
@@ -50,15 +51,16 @@ def write_submission(
         raise UserError(f"the network's label map has the ids {foreign}, which are none of ScanNet's {sorted(allowed)}")
     _require_scenes(read, names)
     read.check_params(names, predictor.run.params, labels=False)
-    output = pathlib.Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    output = require_file(output)
     part = output.with_name(f".{output.name}.part")
     ids, counts = np.asarray(predictor.label_map.ids), {}
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, classes in tqdm(_classes(predictor, read, names, votes), total=len(names), unit="scene"):
+        zipped = zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED)
+        with zipped as archive, ItemProgress(len(names), "scene") as progress:
+            for name, classes in _classes(predictor, read, names, votes):
                 counts[name] = len(classes)
                 archive.writestr(f"{name}.txt", "".join(f"{i}\n" for i in ids[classes]))
+                progress.advance()
         check_submission(part, counts)
         os.replace(part, output)
     finally:
@@ -157,6 +159,7 @@ def main(arguments: argparse.Namespace) -> None:
         _require_scenes(read, names)
         check_submission(arguments.check, {name: len(read(name).vertices) for name in names})
     else:
+        require_file(arguments.output)
         predictor = load(arguments.workdir, arguments.step, scenes_per_batch=arguments.scenes_per_batch)
         warn_of_single_scenes(predictor.run.config, arguments.scenes_per_batch)
         write_submission(predictor, read, names, arguments.output, arguments.votes)

@@ -9,11 +9,13 @@ SCENES is what python -m preprocess.scenes has written. Training, evaluation and
 import argparse
 
 from trainlib.command import run_command
+from trainlib.core.outputs import require_folder
 from vmnet_jax.tfds_builders import prepare
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
+    require_folder(arguments.data_dir, "--data_dir")
     print(f"Prepared: {prepare(arguments.scenes, arguments.data_dir)}")
 
 

@@ -35,6 +35,7 @@ from vmnet_jax.data import Batch, EvaluationBatches, SceneFolder, TrainingBatche
 from vmnet_jax.inference import evaluate_scenes, make_forward
 from vmnet_jax.metrics import accuracy, iou_from_confusion
 from vmnet_jax.restore import initial_weights, trained_params, write_inputs
+from vmnet_jax.settings import check_config
 from vmnet_jax.tiling import Pieces
 from vmnet_jax.train_state import TrainState, make_train_step
 
@@ -50,7 +51,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
     """Trains to `config.num_steps`, resuming from the newest checkpoint of `workdir`; returns the final state."""
     workdir = pathlib.Path(workdir)
     require_settings(config, ("max_buckets", "num_steps"), "the config", "vmnet_jax")
-    _check_numbers(config)
+    check_config(config)
     with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
         with stop.busy("reading the scenes"):
             read = SceneFolder(config.scenes, config.cache_gib)
@@ -79,13 +80,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             if processes.is_first():
                 write_inputs(workdir, params, read.label_map)
             return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
-
-
-def _check_numbers(config: ConfigDict) -> None:
-    """Raises UserError for counts that must be positive and are not."""
-    for key in ("batch_size", "max_buckets", "loader_threads", "num_steps", "keep_checkpoints"):
-        if config[key] < 1:
-            raise UserError(f"config.{key} is {config[key]}, it must be at least 1")
 
 
 def _check_classes(config: ConfigDict, read: SceneFolder) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from numba import cfunc
 from numba.core.types import int64
 
+from kernels.host.jit import cached_if_possible
+
 SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(pathlib.Path(__file__).parent.glob("*.py"))))
 """Checksum of the folder. Numba's cache looks at the date of one file only, while a compiled function here contains
 code and constants of several; so the checksum becomes part of the name under which it is kept."""
@@ -18,6 +20,7 @@ def cached_cfunc(arguments: int) -> Callable[[Callable[..., int]], Any]:
 
     def decorate(function: Callable[..., int]) -> Any:
         function.__qualname__ += f"_{SOURCES:08x}"
-        return cfunc(int64(*[int64] * arguments), cache=True, error_model="numpy")(function)
+        signature = int64(*[int64] * arguments)
+        return cached_if_possible(lambda cache: cfunc(signature, cache=cache, error_model="numpy")(function))
 
     return decorate

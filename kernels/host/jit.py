@@ -1,5 +1,8 @@
 """The one way in which kernels of this folder are compiled: cached on disk, without the interpreter's lock, serial."""
 
+import functools
+import logging
+import multiprocessing
 import pathlib
 import zlib
 from collections.abc import Callable
@@ -9,22 +12,52 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(pathlib.Path(__file__).parent.glob("*.py"))))
-"""Checksum of the folder. Numba's cache looks at the date of one file only, while a kernel contains the code of others
-that it calls; so the checksum becomes part of the name under which it is kept, and no old code survives an update."""
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
+def checksum(folder: pathlib.Path) -> int:
+    """Checksum of the sources in this folder and in `folder`.
+
+    Numba's cache looks at the date of one file only, while a kernel contains the code of others that it calls; so the
+    checksum becomes part of the name under which it is kept, and no old code survives an update.
+    """
+    folders = dict.fromkeys((pathlib.Path(__file__).parent, folder))
+    return zlib.crc32(b"".join(path.read_bytes() for each in folders for path in sorted(each.glob("*.py"))))
 
 
 def compiled(function: Callable | None = None, **options: Any) -> Any:
-    """Decorator `@compiled` or `@compiled(error_model="numpy")`: numba.njit with this folder's settings.
+    """Decorator `@compiled` or `@compiled(error_model="numpy")`: numba.njit with the settings of all our kernels.
 
-    Threads may call a kernel at the same time: it releases the lock and starts no threads of its own.
+    Threads may call a kernel at the same time: it releases the lock and starts no threads of its own. It is kept on
+    disk where there is a place for it.
     """
 
     def decorate(kernel: Callable) -> Any:
-        kernel.__qualname__ += f"_{SOURCES:08x}"
-        return njit(cache=True, nogil=True, **options)(kernel)
+        kernel.__qualname__ += f"_{checksum(pathlib.Path(kernel.__code__.co_filename).parent):08x}"
+        return cached_if_possible(lambda cache: njit(cache=cache, nogil=True, **options)(kernel))
 
     return decorate if function is None else decorate(function)
+
+
+def cached_if_possible(compile_with: Callable[[bool], Any]) -> Any:
+    """`compile_with(cache=True)`, or without a cache, which is logged once, if Numba finds no folder for one."""
+    try:
+        return compile_with(True)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        _log_uncached()
+        return compile_with(False)
+
+
+@functools.cache
+def _log_uncached() -> None:
+    if multiprocessing.parent_process() is None:
+        _log.warning(
+            "Compiled code is not kept, so every start takes longer: no folder for it can be written. "
+            "Set NUMBA_CACHE_DIR or TMPDIR to one."
+        )
 
 
 @intrinsic

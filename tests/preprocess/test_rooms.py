@@ -163,4 +163,4 @@ def test_an_output_that_is_a_file(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit):
         rooms.main([f"--output={tmp_path / 'file'}", "--count=1", "--seed=0"])
-    assert "file is a file, not a folder; name a folder" in capsys.readouterr().err
+    assert "file is a file, not a folder. Name a folder" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""Outputs are tried before the work begins, so that nothing is computed that cannot be written."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Collection
+
+from trainlib.core.errors import UserError
+from trainlib.core.text import did_you_mean
+
+
+def require_folder(path: str | os.PathLike, flag: str = "--output") -> pathlib.Path:
+    """Makes a folder with its parents if it is missing and writes a file into it, which is removed again.
+
+    Raises UserError with the flag, the folder and the cause.
+    """
+    path = pathlib.Path(path)
+    try:
+        taken = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
+        if taken is not None:
+            raise UserError(f"{flag} {path}: {taken} is a file, not a folder. Name a folder; it is made if missing.")
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise UserError(
+            f"{flag} {path}: cannot write there: {error.strerror or error}. Name a folder that can be written."
+        ) from None
+    return path
+
+
+def require_file(path: str | os.PathLike, flag: str = "--output", endings: Collection[str] = ()) -> pathlib.Path:
+    """Checks that a file can be written: its ending, its folder (see `require_folder`) and a file that is there.
+
+    Args:
+        endings: allowed ends of the name, such as "png"; empty for any.
+
+    Raises UserError with the flag, the path and the cause.
+    """
+    path = pathlib.Path(path)
+    ending = path.suffix.removeprefix(".").lower()
+    if endings and ending not in endings:
+        hint = did_you_mean(ending, endings)
+        raise UserError(f"{flag} {path}: the name must end in {_listed(endings)}{hint}")
+    if path.is_dir():
+        raise UserError(f"{flag} {path}: that is a folder; name a file")
+    require_folder(path.parent, flag)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise UserError(f"{flag} {path}: the file cannot be written. Change its permissions, or name another.")
+    return path
+
+
+def _listed(endings: Collection[str]) -> str:
+    *others, last = (f".{ending}" for ending in sorted(endings))
+    return f"{', '.join(others)} or {last}" if others else last
