@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from preprocess.arguments import count
+from preprocess.arguments import UpParser, count
 from preprocess.file_report import Report, Task, report_file
 from preprocess.hierarchy import HierarchyParams
 from preprocess.label_choice import check_label_map, choose_label_map
@@ -30,7 +30,7 @@ from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.readers import LABELS_SUFFIX, READERS
 from preprocess.scene import SUFFIX
 from preprocess.sources import read_split
-from preprocess.units import METRES, UP_ROTATIONS
+from preprocess.units import METRES
 
 DONE, ERROR, STOPPED = 0, 1, 75
 
@@ -122,13 +122,13 @@ def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = UpParser(
         prog="python -m preprocess.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("path", metavar="FILE_OR_DIR", help="a mesh or scene file, or a folder, searched recursively")
     add("--units", choices=METRES, default="m", help="unit of the files (default m)")
-    add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
+    parser.add_up("z", "up axis of the files (default z); auto takes for each mesh the one that its surface shows")
     add("--repair", action="store_true", help="judge meshes with NaN or Inf as they are after --repair")
     add("--labels", metavar="FILE", help="label file of the one mesh, where it is not NAME.labels.ply beside it")
     add("--label_map", metavar="MAP", help="count ids outside this map: scannet20, auto, or a CSV file")

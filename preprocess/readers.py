@@ -31,7 +31,8 @@ def read_mesh(
 ) -> Mesh:
     """Reads and checks a mesh file; vertices keep the file's order.
 
-    units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up.
+    units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up. "auto" takes the
+        axis that the surface shows (see `up_axis.estimate_up`); a note gives the reason.
     labels: a PLY file with the property `label`; without it NAME.labels.ply beside the mesh if there is one, else the
         mesh file itself.
     repair: accept non-finite vertices (see `checks.checked_mesh`). Raises MeshError; OSError if it cannot be read.

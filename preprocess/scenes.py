@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from preprocess.arguments import count
+from preprocess.arguments import UpParser, count
 from preprocess.atomic import atomic_file
 from preprocess.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
 from preprocess.label_choice import check_label_map, choose_label_map
@@ -30,7 +30,7 @@ from preprocess.prepare import Outcome, Reading, Task, prepare
 from preprocess.report import print_report
 from preprocess.scene import SUFFIX
 from preprocess.sources import Source, find_sources, read_split, select
-from preprocess.units import METRES, UP_ROTATIONS
+from preprocess.units import METRES
 
 DONE, ERROR, STOPPED = 0, 1, 75
 
@@ -160,7 +160,7 @@ def _write_failed(path: pathlib.Path, failed: list[Outcome]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m preprocess.scenes", description=__doc__.split("\n\n")[0])
+    parser = UpParser(prog="python -m preprocess.scenes", description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("--input", required=True, metavar="DIR", help="folder of meshes, searched recursively")
     add("--output", required=True, metavar="DIR", help="folder for the scene files")
@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--units", choices=METRES, default="m", help="unit of the files; angstrom and none keep the numbers as they are"
     )
-    add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
+    parser.add_up("z", "up axis of the files (default z); auto takes for each mesh the one that its surface shows")
     add("--repair", action="store_true", help="keep meshes with NaN or Inf, without the faces that touch them")
     add("--require_colors", action="store_true", help="refuse meshes without colours instead of using grey")
     add("--require_labels", action="store_true", help="refuse meshes without labels")
