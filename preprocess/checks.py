@@ -11,8 +11,6 @@ from preprocess.up_axis import AUTO, choose_up, estimate_up, up_warning
 from preprocess.weld import weld
 
 NO_COLORS = "warning: no colours, grey is used"
-FORMAT_UP = {".glb": "y"}
-"""Axes that a format's standard has up."""
 LARGEST = 1e12
 """Coordinates beyond this are garbage, and their areas would leave float64."""
 
@@ -40,7 +38,7 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
     colors = _colors_to_uint8(path, raw.colors, repair, color_notes)
     estimate = estimate_up(vertices, faces, colors)
     if up == AUTO:
-        up, up_note = choose_up(estimate, FORMAT_UP.get(path.suffix.lower(), "z"))
+        up, up_note = choose_up(estimate, path.suffix)
     else:
         up_note = None if METRES.get(units) is None else up_warning(estimate, up)
     vertices = to_scene_frame(vertices, units, up)

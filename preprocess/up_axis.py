@@ -1,9 +1,9 @@
 """Which of the six axes of a file points up: an estimate from the surface, and what is said about it.
 
 Rooms and camera scans show gravity in many ways: walls stand upright, level surfaces (floors, table tops) are low and
-seen from above, undersides are rarely seen, rooms are wider than high, light comes from above, cameras look down a little.
-Each cue is a number for each of the six axes, found by the same formula, so that a rotated mesh gets the rotated answer.
-An axis's score is a weighted sum of its cues. The weights are those of a multinomial logit (`benchmarks/up_axis.py`).
+seen from above, undersides are rarely seen, rooms are wider than high, light comes from above, cameras look down a
+little. Each cue is a number for each of the six axes, found by one formula, so a rotated mesh gets the rotated answer.
+The score of an axis is a weighted sum of its cues, a multinomial logit. `benchmarks/up_axis.py` measures and fits it.
 """
 
 from typing import NamedTuple
@@ -16,6 +16,10 @@ from preprocess.units import UP_ROTATIONS
 AUTO = "auto"
 UP_AXES = tuple(UP_ROTATIONS)  # z, -z, y, -y, x, -x: every axis is followed by its opposite
 UP_CHOICES = (*UP_AXES, AUTO)
+FORMAT_UP = {".glb": "y"}
+"""Axes that a format's standard has up, for meshes that do not show it."""
+UP_NOTE = "--up="
+"""What every note about the axis contains."""
 
 # Names and weights of the cues.
 CUES = {
@@ -110,11 +114,12 @@ def estimate_up(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | No
     return UpEstimate(cues @ np.array(list(CUES.values())), shares, directed)
 
 
-def choose_up(estimate: UpEstimate, fallback: str = "z") -> tuple[str, str]:
+def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     """The axis that `--up=auto` takes, and a note that gives the reason.
 
-    fallback: the axis where the estimate does not tell.
+    suffix: ending of the file, ".glb"; where the estimate does not tell, the format's axis is taken, or z.
     """
+    fallback = FORMAT_UP.get(suffix.lower(), "z")
     if estimate.sure >= TOLD:
         order = np.argsort(-estimate.probabilities, kind="stable")
         second = f"next {UP_AXES[order[1]]} with {estimate.probabilities[order[1]]:.0%}"
@@ -284,7 +289,7 @@ def _axis_cues(
     sloping_down = share((cosine <= -UPRIGHT) & ~down)
     cues = {
         "upright": share(upright) + (1.0 - shaped) * share(up),  # a lone plane is a wall or a floor
-        "low_level": share(up, -heights),
+        "low_level": shaped * share(up, -heights),
         "sloped_up": sloping_up / (sloping_up + sloping_down + 0.02),
         "sloping_down": sloping_down,
         "sloping_up": sloping_up,

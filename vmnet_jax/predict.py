@@ -18,13 +18,15 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from preprocess.arguments import UpParser
 from preprocess.build import build_scene
 from preprocess.labels import LabelMap
 from preprocess.mesh import Mesh, MeshError
 from preprocess.readers import read_mesh
 from preprocess.scene import Scene
 from preprocess.sources import find_sources
-from preprocess.units import METRES, UP_ROTATIONS
+from preprocess.units import METRES
+from preprocess.up_axis import AUTO, UP_NOTE, choose_up
 from trainlib import parallel
 from trainlib.command import natural, positive, run_command
 from trainlib.devices import check_platform
@@ -38,6 +40,7 @@ from vmnet_jax.inference import fitting_batches, make_forward, pass_memory, scen
 from vmnet_jax.prediction_files import Prediction, class_probabilities, write_prediction
 from vmnet_jax.restore import TrainedRun, load_run
 from vmnet_jax.tiling import Pieces
+from vmnet_jax.upright import needs_network, with_network
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +125,7 @@ def load(workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.predict", description=__doc__)
+    parser = UpParser(prog="python -m vmnet_jax.predict", description=__doc__)
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--mesh", required=True, help="a PLY, OBJ, OFF, STL or GLB file, or a folder of them")
     parser.add_argument("--output", required=True, help="folder for the results")
@@ -132,7 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--probabilities", action="store_true", help="write NAME.probabilities.npz: of every class")
     parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")
-    parser.add_argument("--up", default="z", choices=tuple(UP_ROTATIONS), help="the file's upward axis")
+    parser.add_up(None, "upward axis of the file; default: that of the training data; auto: from surface and network")
     return parser
 
 
@@ -157,7 +160,7 @@ def main(arguments: argparse.Namespace) -> None:
         for name, path in bar:
             began = time.monotonic()
             try:
-                mesh = read_mesh(path, arguments.units or predictor.run.units, arguments.up, arguments.repair)
+                mesh, looked = _read(predictor, path, arguments)
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
             except (ValueError, OSError, MemoryError) as error:
                 cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
@@ -166,7 +169,7 @@ def main(arguments: argparse.Namespace) -> None:
                 continue
             for note in scene.notes:
                 bar.write(f"{path}: {note}", file=sys.stdout)
-            prediction = _predict(predictor, path, scene, arguments.votes, speed, time.monotonic() - began)
+            prediction = _predict(predictor, path, scene, arguments.votes, speed, time.monotonic() - began - looked)
             paths = write_prediction(
                 output / name,
                 mesh,
@@ -181,6 +184,26 @@ def main(arguments: argparse.Namespace) -> None:
     if failed:
         others = f"; the others are in {output}" if failed < len(sources) else ""
         raise UserError(f"{failed} of {len(sources)} meshes could not be read{others}")
+
+
+def _read(predictor: Predictor, path: pathlib.Path, arguments: argparse.Namespace) -> tuple[Mesh, float]:
+    """The mesh in the scene frame, and the seconds that the network looked at it.
+
+    With --up=auto the network takes part where the surface leaves the axis open.
+    """
+    units, up = arguments.units or predictor.run.units, arguments.up or predictor.run.up
+    mesh = read_mesh(path, units, up, arguments.repair)
+    if up != AUTO or not needs_network(mesh.up_estimate, predictor.run.config.rotation):
+        return mesh, 0.0
+    began = time.monotonic()
+    estimate = with_network(predictor, mesh, mesh.up_estimate)
+    looked = time.monotonic() - began
+    _log.info("%s: the network looked at six up axes in %.1f s", path, looked)
+    chosen, note = choose_up(estimate, path.suffix)
+    if chosen != mesh.up:
+        mesh = read_mesh(path, units, chosen, arguments.repair)
+    mesh.notes = [other for other in mesh.notes if UP_NOTE not in other] + [note]
+    return mesh, looked
 
 
 def network_line(workdir: str, run: TrainedRun) -> str:
