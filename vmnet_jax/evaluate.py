@@ -19,6 +19,7 @@ from vmnet_jax.build import build_model, vertex_inputs
 from vmnet_jax.data import SceneFolder, read_split
 from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
 from vmnet_jax.metrics import confusion
+from vmnet_jax.read_out import READ_OUTS, read_out_of
 from vmnet_jax.report import format_summary, scene_figures, summary, write_report
 from vmnet_jax.restore import load_run
 from vmnet_jax.scene_views import SceneViews
@@ -37,6 +38,7 @@ def evaluate(
     max_voxels: int = 0,
     allow_missing: bool = False,
     pages: int = 20,
+    read_out: str | None = None,
 ) -> tuple[dict, np.ndarray]:
     """Evaluates a run on its validation (or training) scenes and writes `eval/step_S_SPLIT_votes_V/` into the workdir.
 
@@ -48,6 +50,7 @@ def evaluate(
       max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
       allow_missing: leave out scenes of the lists that are not in the folder.
       pages: how many scenes, from the first on, get a page and a row of the contact sheet.
+      read_out: one of `vmnet_jax.read_out.READ_OUTS`; None for the config's.
 
     Returns:
       the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
@@ -81,7 +84,7 @@ def evaluate(
     folder = report_folder(workdir, run.step, split, votes)
     title = f"{SPLITS[split]}, step {run.step}, {votes} vote{'s' if votes > 1 else ''}"
     views = SceneViews(folder, title, run.label_map, pages)
-    scored = scene_scores(forward, variables, batches, pieces, votes)
+    scored = scene_scores(forward, variables, batches, pieces, votes, read_out=read_out or read_out_of(config))
     tables = [_score(read(names[index]), names[index], scores / votes, views) for index, scores in scored]
     views.close()
     table = sum(tables, np.zeros((len(label_names), len(label_names)), np.int64))
@@ -115,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger scenes; 0: what the memory holds")
     parser.add_argument("--pages", type=natural, default=20, help="scenes with a page and a row of the contact sheet")
     parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
+    parser.add_argument("--read_out", choices=READ_OUTS, help="logits at the file's vertices; default: the config's")
     return parser
 
 
@@ -129,6 +133,7 @@ def main(arguments: argparse.Namespace) -> None:
         max_voxels=arguments.max_voxels,
         allow_missing=arguments.allow_missing,
         pages=arguments.pages,
+        read_out=arguments.read_out,
     )
     print(format_summary(result))
     folder = report_folder(arguments.workdir, result["step"], result["split"], result["votes"])

@@ -15,6 +15,7 @@ from trainlib.prefetch import prefetch
 from vmnet_jax.batching import Sizes
 from vmnet_jax.data import EvaluationBatches
 from vmnet_jax.metrics import confusion
+from vmnet_jax.read_out import TRACE, file_vertex_scores
 from vmnet_jax.tiling import Pieces
 
 LOADER_THREADS = 2
@@ -39,11 +40,6 @@ def make_forward(model: nn.Module) -> Callable:
         return model.apply(variables, batch, train=False).vertex
 
     return parallel.pmap_step(forward, local=True)
-
-
-def file_vertex_scores(scene: Scene, level0_logits: np.ndarray) -> np.ndarray:
-    """Logits [V_0, K] (padding rows allowed) -> [V, K] for the vertices of the file, along the first trace."""
-    return level0_logits[scene.traces[0]]
 
 
 def fitting_batches(
@@ -94,6 +90,7 @@ def scene_scores(
     pieces: Pieces,
     votes: int = 1,
     after_pass: Callable[[], object] = lambda: None,
+    read_out: str = TRACE,
 ) -> Iterator[SceneScores]:
     """Yields every scene once, in order, with the logits of all its votes summed.
 
@@ -103,9 +100,10 @@ def scene_scores(
       batches: of the pieces.
       votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
       after_pass: called when a piece has been seen in one placement, for progress bars.
+      read_out: see `vmnet_jax.read_out.file_vertex_scores`.
     """
     joined = None
-    for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass):
+    for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass, read_out):
         scene, tile, last = pieces.pieces[name]
         if tile is not None:
             joined = np.zeros((len(tile.inside), scores.shape[1]), np.float32) if joined is None else joined
@@ -122,6 +120,7 @@ def _piece_scores(
     pieces: Pieces,
     votes: int,
     after_pass: Callable[[], object],
+    read_out: str,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(name, summed logits of its vertices) of every piece, in order."""
     devices = parallel.num_local_devices()
@@ -139,7 +138,7 @@ def _piece_scores(
             logits = np.asarray(jax.device_get(forward(variables, batch)), np.float32)
             for (index, _), one in zip(chunk, logits):
                 name = batches.names[index]
-                scores = file_vertex_scores(pieces(name), one)
+                scores = file_vertex_scores(pieces(name), one, read_out)
                 total = scores if total is None else total + scores
                 done += 1
                 after_pass()
@@ -156,10 +155,11 @@ def evaluate_scenes(
     read: Callable[[str], Scene],
     num_classes: int,
     votes: int = 1,
+    read_out: str = TRACE,
 ) -> np.ndarray:
     """Confusion int64 [K predicted, K true] over all labelled vertices of the files of all scenes of `read`."""
     table = np.zeros((num_classes, num_classes), np.int64)
-    for index, scores in scene_scores(forward, variables, batches, pieces, votes):
+    for index, scores in scene_scores(forward, variables, batches, pieces, votes, read_out=read_out):
         scene = read(pieces.scenes[index])
         if scene.labels is not None:
             table += np.asarray(confusion(scores.argmax(1), scene.labels, num_classes), np.int64)

@@ -38,6 +38,7 @@ from vmnet_jax.data import EvaluationBatches
 from vmnet_jax.expectation import expect, host_memory
 from vmnet_jax.inference import fitting_batches, make_forward, pass_memory, scene_scores
 from vmnet_jax.prediction_files import Prediction, class_probabilities, write_prediction
+from vmnet_jax.read_out import READ_OUTS, read_out_of
 from vmnet_jax.restore import TrainedRun, load_run
 from vmnet_jax.tiling import Pieces
 from vmnet_jax.upright import needs_network, with_network
@@ -61,10 +62,13 @@ class Plan(NamedTuple):
 class Predictor:
     """A trained network ready for meshes. A mesh that is much like an earlier one in size needs no compilation."""
 
-    def __init__(self, run: TrainedRun, max_voxels: int = 0):
-        """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds."""
+    def __init__(self, run: TrainedRun, max_voxels: int = 0, read_out: str | None = None):
+        """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
+
+        read_out: one of `vmnet_jax.read_out.READ_OUTS`; None for the config's.
+        """
         check_platform(run.config.platform)
-        self._max_voxels = max_voxels
+        self._max_voxels, self._read_out = max_voxels, read_out or read_out_of(run.config)
         self._known: dict[Sizes, StepMemory | None] = {}
         self.run, self.label_map = run, run.label_map
         self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
@@ -112,15 +116,19 @@ class Predictor:
 
     def carry_out(self, plan: Plan, after_pass: Callable[[], object] = lambda: None) -> Prediction:
         """The passes of a plan; after_pass is called after each of them."""
-        (result,) = scene_scores(self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass)
+        (result,) = scene_scores(
+            self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass, self._read_out
+        )
         classes = result.scores.argmax(1).astype(np.int32)
         probability = class_probabilities(result.scores, plan.votes).max(1)
         return Prediction(classes, probability, result.scores, plan.votes)
 
 
-def load(workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int = 0) -> Predictor:
-    """The trained network of a workdir; step is "last", "best" or a number. max_voxels: see `Predictor`."""
-    return Predictor(load_run(workdir, step), max_voxels)
+def load(
+    workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int = 0, read_out: str | None = None
+) -> Predictor:
+    """The trained network of a workdir; step is "last", "best" or a number. max_voxels, read_out: see `Predictor`."""
+    return Predictor(load_run(workdir, step), max_voxels, read_out)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -136,6 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")
     parser.add_up(None, "upward axis of the file; default: that of the training data; auto: from surface and network")
+    parser.add_argument("--read_out", choices=READ_OUTS, help="logits at the file's vertices; default: the config's")
     return parser
 
 
@@ -151,7 +160,7 @@ def main(arguments: argparse.Namespace) -> None:
     sources = [mesh for mesh in find_sources(source) if inside not in mesh.path.resolve().parents]
     if not sources:
         raise UserError(f"{source}: all meshes lie in --output, {output}; results are not labelled again")
-    predictor = load(arguments.workdir, arguments.step, arguments.max_voxels)
+    predictor = load(arguments.workdir, arguments.step, arguments.max_voxels, arguments.read_out)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
     _log.info("%d %s, %.1f MiB", len(sources), "mesh" if len(sources) == 1 else "meshes", size)
     _log.info("%s", network_line(arguments.workdir, predictor.run))
