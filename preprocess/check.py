@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from preprocess.arguments import add_label_arguments, count
+from preprocess.arguments import UpParser, add_label_arguments, count
 from preprocess.file_report import Report, Task, report_file
 from preprocess.folders import endings_line, skipped_lines
 from preprocess.hierarchy import HierarchyParams
@@ -30,7 +30,7 @@ from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.readers import READERS, is_mesh, walk_folder
 from preprocess.scene import SUFFIX
 from preprocess.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_split
-from preprocess.units import METRES, UP_ROTATIONS
+from preprocess.units import METRES
 from trainlib.core import cli
 from trainlib.core.progress import ItemProgress
 
@@ -145,13 +145,13 @@ def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = UpParser(
         prog="python -m preprocess.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("path", metavar="FILE_OR_DIR", help="a mesh or scene file, or a folder, searched recursively")
     add("--units", choices=METRES, default="m", help="unit of the files (default m)")
-    add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
+    parser.add_up("z", "up axis of the files (default z); auto takes for each mesh the one that its surface shows")
     add("--repair", action="store_true", help="judge meshes with NaN or Inf as they are after --repair")
     add("--labels", metavar="FILE", help="label file (PLY, npy, txt) of the one mesh, where it is not next to it")
     add_label_arguments(parser)

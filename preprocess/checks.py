@@ -8,7 +8,8 @@ from preprocess.colors import GREY, color_scale
 from preprocess.mesh import Mesh, MeshError, RawMesh, counted, vertex_normals
 from preprocess.oddities import oddity_notes
 from preprocess.precision import precision_notes
-from preprocess.units import plausibility_notes, to_scene_frame
+from preprocess.units import METRES, plausibility_notes, to_scene_frame
+from preprocess.up_axis import AUTO, choose_up, estimate_up, up_warning
 from preprocess.weld import weld
 
 NO_COLORS = "warning: no colours, grey is used"
@@ -19,8 +20,9 @@ LARGEST = 1e12
 def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
     """Checks numbers and indices, triangulates, counts oddities, converts to the scene frame.
 
-    path: for messages only. repair: give non-finite vertices the place of their predecessor and drop their faces,
-    instead of refusing; the vertex count stays, so labels still fit.
+    path: for messages, and for the axis that its format has up where `up` is "auto" and the surface does not tell.
+    up: a key of `units.UP_ROTATIONS`, or "auto". repair: give non-finite vertices the place of their predecessor and
+    drop their faces, instead of refusing; the vertex count stays, so labels still fit.
     Raises MeshError for a mesh without vertices or faces, for non-finite numbers and for face indices out of range.
     """
     notes = list(raw.notes)
@@ -36,15 +38,21 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
         cause = "the file has no faces" + (f": {raw.instead}" if raw.instead else "")
         raise MeshError(path, cause, "This program needs a mesh; make one of the point cloud first.")
     notes += precision_notes(vertices, faces, units)
+    color_notes: list[str] = []
+    colors = _colors_to_uint8(path, raw.colors, repair, color_notes)
+    estimate = estimate_up(vertices, faces, colors)
+    if up == AUTO:
+        up, up_note = choose_up(estimate, path.suffix)
+    else:
+        up_note = None if METRES.get(units) is None else up_warning(estimate, up)
     vertices = to_scene_frame(vertices, units, up)
     welded = weld(vertices)
     surface = welded.inverse[faces]
     notes += oddity_notes(vertices, faces, surface, len(welded.first))
-    notes += plausibility_notes(vertices, faces, units, up)
+    notes += plausibility_notes(vertices, units) + ([] if up_note is None else [up_note]) + color_notes
     normals = vertex_normals(vertices[welded.first], surface)[welded.inverse]
-    colors = _colors_to_uint8(path, raw.colors, repair, notes)
     labels = None if raw.labels is None else np.clip(raw.labels, -(2**31), 2**31 - 1).astype(np.int32)
-    return Mesh(vertices, faces, colors, normals, labels, notes)
+    return Mesh(vertices, faces, colors, normals, labels, notes, up=up, up_estimate=estimate)
 
 
 def _check_indices(path: pathlib.Path, raw: RawMesh) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kernels.host.jit import compiled
+from preprocess.up_axis import UpEstimate
 
 
 class MeshError(ValueError):
@@ -60,6 +61,7 @@ class Mesh:
         vertex without a face.
     labels: int32 [V] raw ids of the file, or None. labels_file: where they were read, for messages.
     notes: what was found and what was done about it, one sentence each.
+    up: the axis of the file that became z. up_estimate: of that axis, from the surface; None for a mesh of no file.
     """
 
     vertices: np.ndarray
@@ -69,6 +71,8 @@ class Mesh:
     labels: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
     labels_file: str = ""
+    up: str = "z"
+    up_estimate: UpEstimate | None = None
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -40,7 +40,8 @@ def read_mesh(
 ) -> Mesh:
     """Reads and checks a mesh file; vertices keep the file's order.
 
-    units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up.
+    units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up. "auto" takes the
+        axis that the surface shows (see `up_axis.estimate_up`); a note gives the reason.
     labels: a label file; without it NAME.labels.ply, .npy or .txt next to the mesh if there is one, else the mesh
         file itself if it is a PLY. Labels of faces become labels of vertices (`label_files.vertex_labels`).
     label_property: name of the property of a PLY file that holds the labels, `label` if None.

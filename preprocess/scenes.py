@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from preprocess.arguments import add_label_arguments, count
+from preprocess.arguments import UpParser, add_label_arguments, count
 from preprocess.atomic import atomic_file
 from preprocess.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
 from preprocess.label_choice import check_label_map, choose_label_map
@@ -27,7 +27,7 @@ from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.prepare import Outcome, Reading, Task, prepare
 from preprocess.report import print_report
 from preprocess.sources import find_sources, meant, read_split, resolve_names, scene_names, select
-from preprocess.units import METRES, UP_ROTATIONS
+from preprocess.units import METRES
 from trainlib.core import cli
 from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
@@ -167,7 +167,7 @@ def _write_failed(path: pathlib.Path, failed: list[Outcome]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m preprocess.scenes", description=__doc__.split("\n\n")[0])
+    parser = UpParser(prog="python -m preprocess.scenes", description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("--input", required=True, metavar="DIR", help="folder of meshes, searched recursively")
     add("--output", required=True, metavar="DIR", help="folder for the scene files")
@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--units", choices=METRES, default="m", help="unit of the files; angstrom and none keep the numbers as they are"
     )
-    add("--up", choices=UP_ROTATIONS, default="z", help="up axis of the files (write --up=-y for a negative one)")
+    parser.add_up("z", "up axis of the files (default z); auto takes for each mesh the one that its surface shows")
     add("--repair", action="store_true", help="keep meshes with NaN or Inf, without the faces that touch them")
     add("--require_colors", action="store_true", help="refuse meshes without colours instead of using grey")
     add("--require_labels", action="store_true", help="refuse meshes without labels")

@@ -1,4 +1,4 @@
-"""Length units, the up axis, and the warnings that go with a wrong guess of either."""
+"""Length units and the up axis: from the file's frame to the scene's and back."""
 
 import numpy as np
 
@@ -17,9 +17,6 @@ UP_ROTATIONS = {
 
 # A scan of a room, a flat or a building floor has a bounding-box diagonal between these, in metres.
 SMALLEST_SCAN, LARGEST_SCAN = 0.2, 200.0
-# Share of the surface that has to face an axis, and its lead over z, before that axis is suggested as up.
-LEVEL_COSINE, LEVEL_SHARE, LEVEL_LEAD = 0.95, 0.15, 2.0
-SAMPLED_FACES = 20_000
 
 
 def to_scene_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
@@ -44,39 +41,13 @@ def to_file_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
     return back
 
 
-def plausibility_notes(vertices: np.ndarray, faces: np.ndarray, units: str, up: str) -> list[str]:
-    """Warnings about a scan that is much too large or small, or that seems to lie on its side.
+def plausibility_notes(vertices: np.ndarray, units: str) -> list[str]:
+    """Warnings about a scan that is much too large or small.
 
-    vertices: float64 [V, 3] in the scene frame. faces: int32 [F, 3]. units, up: as they were given. Nothing is judged
-    for units without a scale; the up axis only where it was left at z.
+    vertices: float64 [V, 3] in the scene frame. units: as given. Nothing is judged for units without a scale.
     """
-    if METRES[units] is None:
+    diagonal = float(np.linalg.norm(np.ptp(vertices, axis=0)))
+    if METRES[units] is None or SMALLEST_SCAN <= diagonal <= LARGEST_SCAN:
         return []
-    notes = []
-    extent = np.ptp(vertices, axis=0)
-    diagonal = float(np.linalg.norm(extent))
-    if not SMALLEST_SCAN <= diagonal <= LARGEST_SCAN:
-        size = " x ".join(f"{e:.3g}" for e in extent)
-        notes.append(f"warning: {size} m is an unlikely size for a scan; is --units {units} right?")
-    suggestion = _suggested_up(vertices, faces) if up == "z" else None
-    if suggestion is not None:
-        notes.append(f"warning: the largest level surfaces face {suggestion}, not z; should it be --up {suggestion}?")
-    return notes
-
-
-def _suggested_up(vertices: np.ndarray, faces: np.ndarray) -> str | None:
-    """The signed axis that floors and table tops face, if it clearly is not z."""
-    corners = vertices[faces[:: len(faces) // SAMPLED_FACES + 1]]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = np.linalg.norm(cross, axis=1)
-    total = area.sum()
-    if total == 0:
-        return None
-    positive = [area[cross[:, k] > LEVEL_COSINE * area].sum() / total for k in range(3)]
-    negative = [area[cross[:, k] < -LEVEL_COSINE * area].sum() / total for k in range(3)]
-    share = np.add(positive, negative)
-    axis = int(np.argmax(share))
-    others = max(share[k] for k in range(3) if k != axis)
-    if axis == 2 or share[axis] < LEVEL_SHARE or share[axis] < LEVEL_LEAD * others:
-        return None
-    return ("" if positive[axis] >= negative[axis] else "-") + "xyz"[axis]
+    size = " x ".join(f"{e:.3g}" for e in np.ptp(vertices, axis=0))
+    return [f"warning: {size} m is an unlikely size for a scan; is --units {units} right?"]

@@ -20,6 +20,7 @@ from vmnet_jax.build import build_model, vertex_inputs
 from vmnet_jax.data import SceneFolder, read_split
 from vmnet_jax.inference import SCENES_PER_BATCH, fitting_batches, make_forward, scene_scores, warn_of_single_scenes
 from vmnet_jax.metrics import confusion
+from vmnet_jax.read_out import READ_OUTS, read_out_of
 from vmnet_jax.report import format_summary, scene_figures, summary, write_report
 from vmnet_jax.restore import load_run
 from vmnet_jax.scene_views import SceneViews
@@ -39,6 +40,7 @@ def evaluate(
     allow_missing: bool = False,
     pages: int = 20,
     scenes_per_batch: int = 1,
+    read_out: str | None = None,
 ) -> tuple[dict, np.ndarray]:
     """Evaluates a run on its validation (or training) scenes and writes `eval/step_S_SPLIT_votes_V/` into the workdir.
 
@@ -54,6 +56,7 @@ def evaluate(
       pages: how many scenes, from the first on, get a page and a row of the contact sheet.
       scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
         `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
+      read_out: one of `vmnet_jax.read_out.READ_OUTS`; None for the config's.
 
     Returns:
       the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
@@ -94,7 +97,7 @@ def evaluate(
     warn_of_single_scenes(config, scenes_per_batch)
     title = f"{SPLITS[split]}, step {run.step}, {votes} vote{'s' if votes > 1 else ''}"
     views = SceneViews(folder, title, run.label_map, pages)
-    scored = scene_scores(forward, variables, batches, pieces, votes)
+    scored = scene_scores(forward, variables, batches, pieces, votes, read_out=read_out or read_out_of(config))
     tables = [_score(read(names[index]), names[index], scores / votes, views) for index, scores in scored]
     views.close()
     table = sum(tables, np.zeros((len(label_names), len(label_names)), np.int64))
@@ -133,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pages", type=natural, default=20, help="scenes with a page and a row of the contact sheet")
     parser.add_argument("--scenes_per_batch", type=positive, default=1, help=SCENES_PER_BATCH)
     parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
+    parser.add_argument("--read_out", choices=READ_OUTS, help="logits at the file's vertices; default: the config's")
     return parser
 
 
@@ -148,6 +152,7 @@ def main(arguments: argparse.Namespace) -> None:
         allow_missing=arguments.allow_missing,
         pages=arguments.pages,
         scenes_per_batch=arguments.scenes_per_batch,
+        read_out=arguments.read_out,
     )
     print(format_summary(result))
     parts = (result[key] for key in ("step", "split", "votes", "scenes_per_batch"))

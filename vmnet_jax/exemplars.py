@@ -28,6 +28,7 @@ from vmnet_jax.data import SceneFolder, read_split
 from vmnet_jax.exemplar_report import Forgotten, as_lines, make_report
 from vmnet_jax.exemplar_views import draw_by_class, write_scene_page
 from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
+from vmnet_jax.read_out import read_out_of
 from vmnet_jax.restore import TrainedRun, load_run
 from vmnet_jax.train_state import is_head
 
@@ -46,7 +47,7 @@ class Labeller:
 
     def __init__(self, run: TrainedRun, read: SceneFolder, names: list[str], max_voxels: int):
         config = run.config
-        self._run, self._read = run, read
+        self._run, self._read, self._read_out = run, read, read_out_of(config)
         self._forward = make_forward(build_model(config, len(run.label_map.names)))
         self._batches, self._pieces = fitting_batches(
             self._forward,
@@ -64,7 +65,7 @@ class Labeller:
     def __call__(self, params: Any) -> list[np.ndarray]:
         """int16 [V] of every scene."""
         variables = parallel.replicate({"params": params, "batch_stats": self._run.variables["batch_stats"]})
-        scored = scene_scores(self._forward, variables, self._batches, self._pieces)
+        scored = scene_scores(self._forward, variables, self._batches, self._pieces, read_out=self._read_out)
         return [scores.argmax(1).astype(np.int16) for _, scores in scored]
 
 

@@ -17,6 +17,7 @@ from vmnet_jax.batching import Sizes
 from vmnet_jax.build import WITHOUT_LAYER_NORM
 from vmnet_jax.data import EvaluationBatches, votes_of
 from vmnet_jax.metrics import confusion
+from vmnet_jax.read_out import TRACE, file_vertex_scores
 from vmnet_jax.tiling import Pieces
 
 LOADER_THREADS = 2
@@ -43,11 +44,6 @@ def make_forward(model: nn.Module) -> Callable:
         return model.apply(variables, batch, train=False).vertex
 
     return parallel.pmap_step(forward, local=True)
-
-
-def file_vertex_scores(scene: Scene, level0_logits: np.ndarray) -> np.ndarray:
-    """Logits [V_0, K] (padding rows allowed) -> [V, K] for the vertices of the file, along the first trace."""
-    return level0_logits[scene.traces[0]]
 
 
 def fitting_batches(
@@ -113,6 +109,7 @@ def scene_scores(
     pieces: Pieces,
     votes: int = 1,
     after_pass: Callable[[], object] = lambda: None,
+    read_out: str = TRACE,
 ) -> Iterator[SceneScores]:
     """Yields every scene once, in order, with the logits of all its votes summed.
 
@@ -122,9 +119,10 @@ def scene_scores(
       batches: of the pieces.
       votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
       after_pass: called when a group of pieces has been seen in one placement, for progress bars.
+      read_out: see `vmnet_jax.read_out.file_vertex_scores`.
     """
     joined = None
-    for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass):
+    for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass, read_out):
         scene, tile, last = pieces.pieces[name]
         if tile is not None:
             joined = np.zeros((len(tile.inside), scores.shape[1]), np.float32) if joined is None else joined
@@ -141,6 +139,7 @@ def _piece_scores(
     pieces: Pieces,
     votes: int,
     after_pass: Callable[[], object],
+    read_out: str,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(name, summed logits of its vertices) of every piece, in order."""
     devices = parallel.num_local_devices()
@@ -159,7 +158,7 @@ def _piece_scores(
                 start = 0
                 for name in (batches.names[index] for index in batches.groups[group]):
                     scene = pieces(name)
-                    scores = file_vertex_scores(scene, one[start:])
+                    scores = file_vertex_scores(scene, one[start:], read_out)
                     totals[name] = totals[name] + scores if name in totals else scores
                     start += len(scene.level_vertices[0])
                 done += 1
@@ -177,10 +176,11 @@ def evaluate_scenes(
     read: Callable[[str], Scene],
     num_classes: int,
     votes: int = 1,
+    read_out: str = TRACE,
 ) -> np.ndarray:
     """Confusion int64 [K predicted, K true] over all labelled vertices of the files of all scenes of `read`."""
     table = np.zeros((num_classes, num_classes), np.int64)
-    for index, scores in scene_scores(forward, variables, batches, pieces, votes):
+    for index, scores in scene_scores(forward, variables, batches, pieces, votes, read_out=read_out):
         scene = read(pieces.scenes[index])
         if scene.labels is not None:
             table += np.asarray(confusion(scores.argmax(1), scene.labels, num_classes), np.int64)

@@ -15,13 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from preprocess.arguments import UpParser
 from preprocess.build import build_scene
 from preprocess.labels import LabelMap
 from preprocess.mesh import Mesh, MeshError
 from preprocess.readers import read_mesh
 from preprocess.scene import Scene
 from preprocess.sources import find_sources
-from preprocess.units import METRES, UP_ROTATIONS
+from preprocess.units import METRES
+from preprocess.up_axis import AUTO, UP_NOTE, choose_up
 from trainlib import parallel
 from trainlib.command import natural, positive, run_command
 from trainlib.core.outputs import require_folder
@@ -35,8 +37,10 @@ from vmnet_jax.data import EvaluationBatches
 from vmnet_jax.expectation import expect, host_memory
 from vmnet_jax.inference import fitting_batches, make_forward, pass_memory, scene_scores
 from vmnet_jax.prediction_files import Prediction, class_probabilities, write_prediction
+from vmnet_jax.read_out import READ_OUTS, read_out_of
 from vmnet_jax.restore import TrainedRun, load_run
 from vmnet_jax.tiling import Pieces
+from vmnet_jax.upright import needs_network, with_network
 
 _log = logging.getLogger(__name__)
 
@@ -57,13 +61,15 @@ class Plan(NamedTuple):
 class Predictor:
     """A trained network ready for meshes. A mesh that is much like an earlier one in size needs no compilation."""
 
-    def __init__(self, run: TrainedRun, max_voxels: int = 0, scenes_per_batch: int = 1):
+    def __init__(self, run: TrainedRun, max_voxels: int = 0, scenes_per_batch: int = 1, read_out: str | None = None):
         """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
 
         scenes_per_batch: scenes of `predict_scenes` that the network sees together.
+        read_out: one of `vmnet_jax.read_out.READ_OUTS`; None for the config's.
         """
         check_platform(run.config.platform)
         self._max_voxels, self.scenes_per_batch = max_voxels, scenes_per_batch
+        self._read_out = read_out or read_out_of(run.config)
         self._known: dict[Sizes, StepMemory | None] = {}
         self.run, self.label_map = run, run.label_map
         self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
@@ -117,7 +123,9 @@ class Predictor:
 
     def carry_out(self, plan: Plan, after_pass: Callable[[], object] = lambda: None) -> list[Prediction]:
         """The passes of a plan, a prediction for each of its scenes; after_pass is called after each pass."""
-        scored = scene_scores(self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass)
+        scored = scene_scores(
+            self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass, self._read_out
+        )
         return [_prediction(scores, plan.votes) for _, scores in scored]
 
 
@@ -127,15 +135,19 @@ def _prediction(scores: np.ndarray, votes: int) -> Prediction:
 
 
 def load(
-    workdir: str | pathlib.Path, step: str | int = "last", max_voxels: int = 0, scenes_per_batch: int = 1
+    workdir: str | pathlib.Path,
+    step: str | int = "last",
+    max_voxels: int = 0,
+    scenes_per_batch: int = 1,
+    read_out: str | None = None,
 ) -> Predictor:
     """The trained network of a workdir; step is "last", "best" or a number. The others are those of `Predictor`."""
-    return Predictor(load_run(workdir, step), max_voxels, scenes_per_batch)
+    return Predictor(load_run(workdir, step), max_voxels, scenes_per_batch, read_out)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.predict", description=__doc__)
+    parser = UpParser(prog="python -m vmnet_jax.predict", description=__doc__)
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--mesh", required=True, help="a PLY, OBJ, OFF, STL or GLB file, or a folder of them")
     parser.add_argument("--output", required=True, help="folder for the results")
@@ -145,7 +157,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--probabilities", action="store_true", help="write NAME.probabilities.npz: of every class")
     parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")
-    parser.add_argument("--up", default="z", choices=tuple(UP_ROTATIONS), help="the file's upward axis")
+    parser.add_up(None, "upward axis of the file; default: that of the training data; auto: from surface and network")
+    parser.add_argument("--read_out", choices=READ_OUTS, help="logits at the file's vertices; default: the config's")
     return parser
 
 
@@ -162,20 +175,18 @@ def main(arguments: argparse.Namespace) -> None:
     if not sources and not clashes:
         raise UserError(f"{source}: all meshes lie in --output, {output}; results are not labelled again")
     require_folder(output)
-    predictor = load(arguments.workdir, arguments.step, arguments.max_voxels)
+    predictor = load(arguments.workdir, arguments.step, arguments.max_voxels, read_out=arguments.read_out)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
     _log.info("%d %s, %.1f MiB", len(sources), "mesh" if len(sources) == 1 else "meshes", size)
     _log.info("%s", network_line(arguments.workdir, predictor.run))
     for line in [*found.notes, *(f"error: {clash.error(clash.paths[0])}" for clash in clashes)]:
         _log.info("%s", line)
     failed, speed = len(clashes), memory_speed()
-    label_property = predictor.run.params.get("label_property")
     with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress:
         for name, path in sources:
             began = time.monotonic()
             try:
-                units = arguments.units or predictor.run.units
-                mesh = read_mesh(path, units, arguments.up, arguments.repair, label_property=label_property)
+                mesh, looked = _read(predictor, path, arguments)
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
             except (ValueError, OSError, MemoryError) as error:
                 cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
@@ -185,7 +196,7 @@ def main(arguments: argparse.Namespace) -> None:
                 continue
             for note in scene.notes:
                 progress.write(f"{path}: {note}")
-            prediction = _predict(predictor, path, scene, arguments.votes, speed, time.monotonic() - began)
+            prediction = _predict(predictor, path, scene, arguments.votes, speed, time.monotonic() - began - looked)
             paths = write_prediction(
                 output / name,
                 mesh,
@@ -201,6 +212,27 @@ def main(arguments: argparse.Namespace) -> None:
     if failed:
         others = f"; the others are in {output}" if failed < len(sources) + len(clashes) else ""
         raise UserError(f"{failed} of {len(sources) + len(clashes)} meshes could not be read{others}")
+
+
+def _read(predictor: Predictor, path: pathlib.Path, arguments: argparse.Namespace) -> tuple[Mesh, float]:
+    """The mesh in the scene frame, and the seconds that the network looked at it.
+
+    With --up=auto the network takes part where the surface leaves the axis open.
+    """
+    units, up = arguments.units or predictor.run.units, arguments.up or predictor.run.up
+    label_property = predictor.run.params.get("label_property")
+    mesh = read_mesh(path, units, up, arguments.repair, label_property=label_property)
+    if up != AUTO or not needs_network(mesh.up_estimate, predictor.run.config.rotation):
+        return mesh, 0.0
+    began = time.monotonic()
+    estimate = with_network(predictor, mesh, mesh.up_estimate)
+    looked = time.monotonic() - began
+    _log.info("%s: the network looked at six up axes in %.1f s", path, looked)
+    chosen, note = choose_up(estimate, path.suffix)
+    if chosen != mesh.up:
+        mesh = read_mesh(path, units, chosen, arguments.repair, label_property=label_property)
+    mesh.notes = [other for other in mesh.notes if UP_NOTE not in other] + [note]
+    return mesh, looked
 
 
 def network_line(workdir: str, run: TrainedRun) -> str:

@@ -35,6 +35,11 @@ class TrainedRun(NamedTuple):
     variables: dict  # {"params", "batch_stats"}
     step: int
 
+    @property
+    def up(self) -> str:
+        """The up axis of the training meshes, or "auto"."""
+        return self.params.get("up", "z")
+
 
 def write_inputs(workdir: pathlib.Path, params: dict, label_map: LabelMap) -> None:
     """Keeps the label map and the preprocessing parameters beside the checkpoints."""

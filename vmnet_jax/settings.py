@@ -8,6 +8,7 @@ from trainlib.errors import UserError
 from vmnet_jax.augment import ROTATIONS
 from vmnet_jax.build import DTYPES, MODELS, check_operator, model_name
 from vmnet_jax.geodesic import OPERATORS
+from vmnet_jax.read_out import READ_OUTS
 from vmnet_jax.sample import FEATURE_WIDTHS, NUM_LEVELS
 
 RANGES = {
@@ -44,6 +45,7 @@ CHOICES = {
     "layer_norm_scope": ("scene", "batch"),
     "attention_shift": SHIFTS,
     "dtype": tuple(DTYPES),
+    "read_out": READ_OUTS,
 }
 DCM = ("dcm_geo_widths", "dcm_euc_widths", "dcm_radii")
 

@@ -34,6 +34,7 @@ from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_
 from vmnet_jax.data import Batch, EvaluationBatches, SceneFolder, TrainingBatches, read_split
 from vmnet_jax.inference import evaluate_scenes, make_forward
 from vmnet_jax.metrics import accuracy, iou_from_confusion
+from vmnet_jax.read_out import read_out_of
 from vmnet_jax.restore import initial_weights, trained_params, write_inputs
 from vmnet_jax.settings import check_config
 from vmnet_jax.tiling import Pieces
@@ -52,7 +53,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
     workdir = pathlib.Path(workdir)
     require_settings(config, ("max_buckets", "num_steps"), "the config", "vmnet_jax")
     check_config(config)
-    with open_workdir(workdir, config, allowed_changes()) as folder, StopRequest() as stop:
+    # How logits are read out changes no weights: runs from before the key continue.
+    with open_workdir(workdir, config, (*allowed_changes(), "read_out")) as folder, StopRequest() as stop:
         with stop.busy("reading the scenes"):
             read = SceneFolder(config.scenes, config.cache_gib)
             missing = flags.FLAGS.is_parsed() and _ALLOW_MISSING.value
@@ -150,11 +152,11 @@ def _share_evaluation(
         seed=config.seed,
         vertices=vertex_inputs(config),
     )
-    forward = make_forward(build_model(config, num_classes))
+    forward, read_out = make_forward(build_model(config, num_classes)), read_out_of(config)
 
     def evaluate(state: TrainState) -> np.ndarray:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        return evaluate_scenes(forward, variables, batches, pieces, read, num_classes)
+        return evaluate_scenes(forward, variables, batches, pieces, read, num_classes, read_out=read_out)
 
     return evaluate
 
