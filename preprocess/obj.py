@@ -143,7 +143,7 @@ def _without_comment(line: bytes, lines: _Lines) -> list[bytes]:
 def _line_number(text: bytes, keywords: tuple[bytes, ...], row: int) -> int:
     """The line, from 1, of the row-th (from 0) line with one of the keywords."""
     for number, line in enumerate(_logical_lines(text), start=1):
-        words = line.split(None, 1)
+        words = (without_comments(line) if b"#" in line else line).split(None, 1)
         if words and words[0].lower() in keywords:
             if row == 0:
                 return number
