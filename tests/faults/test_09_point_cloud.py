@@ -2,7 +2,7 @@
 
 from tests.faults.meshes import built, run_check, run_scenes, sheet, write_mesh
 
-MESSAGE = "the file has no faces. This program needs a mesh; make one of the point cloud first"
+MESSAGE = "points. This program needs a mesh; make one of the point cloud first"
 
 
 def test_09_point_cloud(tmp_path, capsys):
