@@ -143,7 +143,7 @@ def _without_comment(line: bytes, lines: _Lines) -> list[bytes]:
 def _line_number(text: bytes, keywords: tuple[bytes, ...], row: int) -> int:
     """The line, from 1, of the row-th (from 0) line with one of the keywords."""
     for number, line in enumerate(_logical_lines(text), start=1):
-        words = line.split(None, 1)
+        words = (without_comments(line) if b"#" in line else line).split(None, 1)
         if words and words[0].lower() in keywords:
             if row == 0:
                 return number
@@ -158,7 +158,7 @@ def _numbers(path: pathlib.Path, text: bytes, keyword: bytes, rows: list[bytes])
     except WordError as error:
         line = _line_number(text, (keyword,), error.line - 1)
         raise MeshError(path, f"line {line}: {error.cause}", EXPORT_AGAIN) from None
-    return numbers, numbers.per_line[: len(rows)]
+    return numbers, numbers.per_line[: len(rows)].astype(np.int64)
 
 
 def _vertices(path: pathlib.Path, text: bytes, lines: _Lines) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
@@ -200,7 +200,7 @@ def _corners(path: pathlib.Path, text: bytes, lines: _Lines) -> _Corners:
         row = int(np.searchsorted(np.cumsum(per_line), bad, side="right"))
         error = WordError(bad, _line_number(text, _FACES, row), rows.split()[bad])
         raise MeshError(path, f"line {error.line}: {error.cause} of a vertex", EXPORT_AGAIN)
-    counts = per_line[: len(lines.faces)]
+    counts = per_line[: len(lines.faces)].astype(np.int64)
     seen = (np.repeat(np.array(rows, np.int64), counts) for rows in (lines.face_seen, lines.face_texture_seen))
     return _Corners(*(_from_zero(given, before) for given, before in zip((vertex, texture), seen)), counts)
 

@@ -107,10 +107,10 @@ def _read_text_elements(
     Raises MeshError with the line where the lines are one a row and one of them does not fit the header.
     """
     numbers = _ascii_numbers(path, header, content)
-    starts, widths, lines = numbers.rows()
     declared = sum(element.count for element in header.elements if element.properties)
-    misfit = _misfit(header, numbers.values, starts, widths, lines) if len(lines) >= declared else ""
-    if misfit and len(lines) == declared:
+    lines = np.count_nonzero(numbers.per_line)
+    misfit = _misfit(header, numbers.values, *numbers.rows()) if lines >= declared else ""
+    if misfit and lines == declared:
         raise MeshError(path, misfit, WRITE_AGAIN)
     result, position = {}, 0
     try:

@@ -15,9 +15,9 @@ _BEGIN = 4096
 """Bytes that are looked at to tell text from binary."""
 _WORDS = re.compile(rb"\b(solid|facet)\b", re.IGNORECASE)
 _SOLID = re.compile(rb"solid\b(?:(?!\bfacet\b)[^\n])*")
-_END_OF_SOLID = re.compile(rb"\bend[ \t]*solid\b")
-_END_OF_FACET = re.compile(rb"\bend[ \t]*facet\b")
-_VERTEX_LINE = re.compile(rb"\bvertex[ \t]+([^\n]*)")
+_END_OF_SOLID = re.compile(rb"end[ \t]*solid\b")
+_END_OF_FACET = re.compile(rb"end[ \t]*facet\b")
+_VERTEX_LINE = re.compile(rb"vertex[ \t]+([^\n]*)")
 _VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})")
 _CUT = "The file was cut off; copy or export it again."
 _MATERIALISE = b"COLOR="

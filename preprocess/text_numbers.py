@@ -40,7 +40,7 @@ class WordError(ValueError):
 class Numbers(NamedTuple):
     """All numbers of a text.
 
-    values: float64 [N]. per_line: int64 [L], how many are on each line. first_line: the number of the first line.
+    values: float64 [N]. per_line: int32 [L], how many are on each line. first_line: the number of the first line.
     """
 
     values: np.ndarray
@@ -50,7 +50,7 @@ class Numbers(NamedTuple):
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of the lines with numbers: index of the first number, how many there are, number of the line; int64 [R]."""
         filled = np.flatnonzero(self.per_line)
-        counts = self.per_line[filled]
+        counts = self.per_line[filled].astype(np.int64)
         return np.cumsum(counts) - counts, counts, filled + self.first_line
 
     def line_of(self, index: int) -> int:
@@ -121,9 +121,9 @@ def whole_numbers(path: pathlib.Path, numbers: Numbers, places: np.ndarray, what
 
 
 def words_per_line(text: bytes) -> np.ndarray:
-    """How many words are on each line; int64 [L]."""
+    """How many words are on each line; int32 [L]."""
     source = np.frombuffer(text, np.uint8)
-    counts = np.zeros(count_lines(text) + 1, np.int64)
+    counts = np.zeros(count_lines(text) + 1, np.int32)
     _count_words(source, counts)
     return counts
 

@@ -25,7 +25,7 @@ def test_05_obj_counts_from_one(tmp_path, capsys):
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 2 99999999999999999999999\n")
     status, said = run_check(capsys, path)
     assert status == 1
-    assert "an index of more than 64 bits" in said
+    assert "is not a number of a vertex" in said
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1 2 4\n")
     assert "face 2 names vertex 4, but the vertices are 1 to 3" in run_check(capsys, path)[1]
 

@@ -93,6 +93,8 @@ def test_corners_with_empty_parts(read):
 def test_rows_that_do_not_fit_name_the_line(read):
     with pytest.raises(MeshError, match="line 3: a `v` line has 2 numbers, not 3, 4, 6, 7 or 8"):
         read("# a\nv 0 0 0\nv 1 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(MeshError, match="line 2: a `v` line has 0 numbers"):
+        read("v 0 0 0\nv# 1 0 0\nv 0 1 0\nf 1 2 3\n")
     with pytest.raises(MeshError, match="line 2: a `v` line has 9 numbers"):
         read("v 0 0 0\nv 1 0 0 1 2 3 4 5 6\nv 0 1 0\nf 1 2 3\n")
     with pytest.raises(MeshError, match=re.escape("line 2: '0,5' is not a number (a decimal comma)")):
