@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths, clashes, skipped = find_files(pathlib.Path(flags.path))
         if flags.labels and len(paths) > 1:
             parser.error("--labels is for one mesh; in a folder the labels of NAME.ply are read from NAME.labels.ply")
-        label_map, map_notes, map_error = _label_map(flags, paths)
+        label_map, map_notes, map_error = _label_map(flags, [path for path in paths if path not in clashes])
         how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
         how += (flags.voxel_size, flags.label_property, flags.unlabelled)
         reports = _all_reports([Task(path, *how, clashes.get(path)) for path in paths], flags.workers, flags.json)

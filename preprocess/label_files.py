@@ -107,10 +107,8 @@ def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: li
             notes.append(f"as many faces as vertices; the {number} labels are taken as those of the vertices")
         return labels.ids
     if labels.element == "vertex" or number != faces:
-        what = f"{counted(vertices, 'vertex')}" + (
-            "" if labels.element == "vertex" else f" and {counted(faces, 'face')}"
-        )
-        cause = f"{counted(number, 'label')} for the {what} of {mesh}"
+        known = [counted(vertices, "vertex")] + ([] if labels.element == "vertex" else [counted(faces, "face")])
+        cause = f"{counted(number, 'label')} for the {' and '.join(known)} of {mesh}"
         raise MeshError(labels.file, cause, "Both must list the same vertices (or faces) in the same order.")
     result = labels_from_faces(labels.ids, raw.corners, raw.counts, vertices)
     notes.append(f"labels of {counted(faces, 'face')}: a vertex has the label of most of its faces")

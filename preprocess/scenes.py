@@ -26,7 +26,7 @@ from preprocess.mesh import MeshError, counted
 from preprocess.pool import WorkerDied, run_in_workers
 from preprocess.prepare import Outcome, Reading, Task, prepare
 from preprocess.report import print_report
-from preprocess.sources import find_sources, meant, read_split, resolve_names, scene_names, select
+from preprocess.sources import Clash, find_sources, meant, read_split, resolve_names, scene_names, select
 from preprocess.units import METRES
 from trainlib.core import cli
 from trainlib.core.errors import UserError
@@ -67,7 +67,6 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     present = [source.name for source in sources] + [clash.name for clash in clashes]
     names = resolve_names(read_split(flags.split), present) if flags.split else None
     chosen, missing = select(sources, names)
-    clashes = [clash for clash in clashes if names is None or clash.name in names]
     missing = [name for name in missing if name not in present]
     meshes = [source.path for source in sources]
     label_map, notes = choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property)
@@ -79,9 +78,7 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
         Task(source.name, source.path, output, reading, params, label_map, flags.overwrite)
         for source in chosen[shard::shards]
     ]
-    lost = [Outcome(clash.name, None, False, 0.0, str(clash.error(clash.paths[0]))) for clash in clashes]
-    if not flags.allow_missing:
-        lost += [Outcome(name, None, False, 0.0, f"{name}: {_missing(name, present, flags)}") for name in missing]
+    lost = _lost(flags, [clash for clash in clashes if names is None or clash.name in names], missing, present)
     outcomes = _all_outcomes(tasks, flags.workers) + (lost if shard == 0 else [])
     failed = [outcome for outcome in outcomes if outcome.header is None]
     print("".join(f"{line}\n" for line in skipped), end="")
@@ -91,10 +88,13 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     return ERROR if failed else DONE
 
 
-def _missing(name: str, present: list[str], flags: argparse.Namespace) -> str:
-    """Why a name of the list has no scene, with the name of a mesh that may be meant."""
+def _lost(flags: argparse.Namespace, clashes: list[Clash], missing: list[str], present: list[str]) -> list[Outcome]:
+    """Failures of names that several files have, and of names of the list without a mesh, unless they may miss."""
+    causes = {clash.name: str(clash.error(clash.paths[0])) for clash in clashes}
     remedy = "Add the mesh, take it off the list, or give --allow_missing."
-    return f"no mesh of this name in {flags.input}{meant(name, present)}. {remedy}"
+    for name in () if flags.allow_missing else missing:
+        causes[name] = f"{name}: no mesh of this name in {flags.input}{meant(name, present)}. {remedy}"
+    return [Outcome(name, None, False, 0.0, cause) for name, cause in causes.items()]
 
 
 def _print_difference(
