@@ -88,9 +88,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
 
 def _check_numbers(config: ConfigDict) -> None:
     """Raises UserError for numbers out of their range."""
-    for key, least in (("batch_size", 2), ("epochs", 1), ("keep_checkpoints", 1)):
-        if config[key] < least:
-            raise UserError(f"config.{key} is {config[key]}, it must be at least {least}")
+    for key in ("batch_size", "epochs", "keep_checkpoints"):
+        if config[key] < 1:
+            raise UserError(f"config.{key} is {config[key]}, it must be at least 1")
     if not 0 <= config.prune_random_fraction <= config.prune_fraction <= 1:
         raise UserError(
             f"config.prune_fraction is {config.prune_fraction}, of which random {config.prune_random_fraction}; "
@@ -107,6 +107,10 @@ def _check_batches(config: ConfigDict, count: int) -> None:
     """UserError for too few images to compare; warns of a last batch of one."""
     if count < 2:
         raise UserError(f"{count} image to train on; contrastive learning compares images, so it needs at least 2")
+    if config.batch_size < 2:
+        raise UserError(
+            f"config.batch_size is {config.batch_size}; images are compared in a batch, so it needs 2 or more"
+        )
     if count < config.batch_size and not config.drop_last:
         _log.info("Batches of all %d images, fewer than config.batch_size = %d", count, config.batch_size)
     if count % config.batch_size == 1 and not config.drop_last:

@@ -324,3 +324,7 @@ def test_one_image_cannot_be_compared(tmp_path):
     config = folder_config(write_folders(tmp_path / "photos", {"": 1}))
     with pytest.raises(UserError, match="1 image to train on; contrastive learning compares images"):
         train.train_and_evaluate(config, tmp_path / "run")
+    write_folders(tmp_path / "photos", {"": 3})
+    config.batch_size = 1
+    with pytest.raises(UserError, match=r"config\.batch_size is 1; images are compared in a batch"):
+        train.train_and_evaluate(config, tmp_path / "other")
