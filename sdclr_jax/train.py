@@ -96,6 +96,8 @@ def _check_batches(config: ConfigDict, count: int) -> None:
     """UserError for too few images to compare; warns of a last batch of one."""
     if count < 2:
         raise UserError(f"{count} image to train on; contrastive learning compares images, so it needs at least 2")
+    if config.batch_size < 2:
+        raise UserError(f"config.batch_size is {config.batch_size}; images are compared in a batch, so it needs 2")
     if count < config.batch_size and not config.drop_last:
         _log.info("Batches of all %d images, fewer than config.batch_size = %d", count, config.batch_size)
     if count % config.batch_size == 1 and not config.drop_last:

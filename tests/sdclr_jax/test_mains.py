@@ -277,9 +277,7 @@ def test_images_without_classes_are_trained_on_and_not_evaluated(tmp_path, caplo
     assert "Training images: 33 images, no classes; steps of an epoch: 3" in caplog.text
     assert "The last batch of each epoch has 1 image (33 images in batches of 16)" in caplog.text
     assert not [line for line in records(tmp_path / "run") if "forgotten/many" in line]
-    message = (
-        r"nothing to evaluate: full, few, knn are left out: .*photos has no class folders; evaluation needs a folder"
-    )
+    message = r"nothing to evaluate: full, few, knn are left out: .*photos has no class folders; evaluation needs"
     with pytest.raises(UserError, match=message):
         evaluate(tmp_path / "run")
 
@@ -326,3 +324,7 @@ def test_one_image_cannot_be_compared(tmp_path):
     config = folder_config(write_folders(tmp_path / "photos", {"": 1}))
     with pytest.raises(UserError, match="1 image to train on; contrastive learning compares images"):
         train.train_and_evaluate(config, tmp_path / "run")
+    write_folders(tmp_path / "photos", {"": 3})
+    config.batch_size = 1
+    with pytest.raises(UserError, match=r"config\.batch_size is 1; images are compared in a batch"):
+        train.train_and_evaluate(config, tmp_path / "other")
