@@ -81,7 +81,5 @@ def test_a_platform_of_the_environment_without_a_device_is_a_sentence(monkeypatc
 
     monkeypatch.setattr(jax, "local_devices", fail)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    with pytest.raises(
-        UserError, match=r"JAX_PLATFORMS is 'cuda', but JAX finds no such device: .*Unset JAX_PLATFORMS"
-    ):
+    with pytest.raises(UserError, match=r"JAX_PLATFORMS is 'cuda', but .*Unset JAX_PLATFORMS"):
         devices.device_line()

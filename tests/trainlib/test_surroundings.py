@@ -97,7 +97,9 @@ def test_what_follows_a_double_dash_is_no_flag():
 
 
 def test_config_words_and_files_name_the_nearest():
-    with pytest.raises(UsageError, match=r"'simcrl' is not known; did you mean 'simclr'\?; known: sdclr|simclr"):
+    with pytest.raises(
+        UsageError, match=r"'simcrl' is not known; known: sdclr\|simclr, smoke; did you mean 'simclr'\?"
+    ):
         parse_words("simcrl", {"method": ("sdclr", "simclr"), "smoke": False})
     with pytest.raises(UsageError, match=r"did you mean 'sdclr_folder.py'\?; there are .*vmnet_rooms.py"):
         require_config_file(ROOT / "configs" / "sdclr_foldr.py")
