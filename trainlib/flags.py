@@ -70,7 +70,7 @@ def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any
         if name not in known or (word in known and isinstance(known[word], tuple)) or bool(equals) != takes_value:
             words = [*choices, *(word for word, default in known.items() if not isinstance(default, tuple))]
             hint = did_you_mean(word, words) if word not in words else ""
-            raise UsageError(f"config argument {item!r} is not known{hint}; known: {_known_words(known)}")
+            raise UsageError(f"config argument {item!r} is not known; known: {_known_words(known)}{hint}")
         if name in seen:
             raise UsageError(f"config argument {item!r} sets {name!r} a second time")
         seen.add(name)

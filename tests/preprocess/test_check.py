@@ -37,7 +37,7 @@ def test_counts_extent_and_labels(folder, capsys):
     assert " m, labels 1 (" in lines[0]
     assert lines[1].endswith(" m, no labels")
     assert lines[-1] == "2 files: 0 with an error, 0 with warnings"
-    assert "2/2" in err
+    assert "\r" not in err
     assert " angstrom, labels" in run(capsys, folder / "a.ply", "--units=angstrom")[1]
 
 

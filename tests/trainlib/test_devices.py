@@ -72,3 +72,14 @@ def test_an_unwritable_cache_is_said_and_left_out(monkeypatch, tmp_path, caplog)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "file" / "cache"))
     assert devices.enable_compilation_cache() is None
     assert "cannot write" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [AssertionError(), RuntimeError("Unable to initialize backend 'cuda': x.")])
+def test_a_platform_of_the_environment_without_a_device_is_a_sentence(monkeypatch, failure):
+    def fail():
+        raise failure
+
+    monkeypatch.setattr(jax, "local_devices", fail)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    with pytest.raises(UserError, match=r"JAX_PLATFORMS is 'cuda', but .*Unset JAX_PLATFORMS"):
+        devices.device_line()
