@@ -53,7 +53,7 @@ ANGLES = np.radians([40.0, 30.0, 20.0, 12.0, 8.0])  # what counts as level and u
 CONE = np.cos(np.radians(40.0))  # how far the vertical may lean from an axis; scans by camera are tilted
 PULL = 0.05  # of the axis on the vertical, in shares of the surface
 EPSILON = 1e-9
-LEANING = 0.15  # beyond this, that cue is no stronger
+LEANING, LIGHT = 0.15, 0.5  # beyond these, leaning and brightness count no more
 SHAPED = 0.05  # second principal value of the normals; a surface with less is a plane, whose outline tells nothing
 MIN_PLANARITY = 0.2  # length of a patch's summed area over the area of its faces; lower is noise
 
@@ -297,7 +297,7 @@ def _axis_cues(
         "height": shaped * height,
         "tilt": 1.0 - vertical @ direction,
         "leaning": np.clip(lean @ (patches.weights @ patches.normals), -LEANING, LEANING),
-        "brightness": shaped * _correlation(patches.brightness, heights),
+        "brightness": shaped * np.clip(_correlation(patches.brightness, heights), -LIGHT, LIGHT),
         "mean_height": shaped * share(1.0, heights),
     }
     return np.array([cues[name] for name in CUES]), (share(upright), share(up), share(down))
