@@ -56,7 +56,7 @@ def test_pieces_are_not_mixed_and_isolated_vertices_take_their_trace():
     at = np.arange(1600).reshape(40, 40)
     a, b, c, d = (part.ravel() for part in (at[:-1, :-1], at[:-1, 1:], at[1:, :-1], at[1:, 1:]))
     faces = np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)])
-    vertices = np.concatenate([sheet, sheet + [0, 0, 0.2], [[9, 9, 9.0], [0, 0, 0]]])
+    vertices = np.concatenate([sheet, sheet + np.array([0, 0, 0.2]), [[9, 9, 9.0], [0, 0, 0]]])
     scene = scene_of(vertices, np.concatenate([faces, faces + 1600]).astype(np.int32))
     traced = scene.traces[0]
     assert not set(traced[:1600]) & set(traced[1600:3200])
@@ -98,5 +98,5 @@ def test_a_tile_reads_out_as_its_scene_away_from_the_cut(room):
 def test_runs_without_the_key_trace_and_unknown_names_are_refused():
     assert read_out_of(ConfigDict()) == "trace"
     assert read_out_of(ConfigDict({"read_out": "interpolated"})) == "interpolated"
-    with pytest.raises(UserError, match="config.read_out is 'nearest', known are trace, interpolated"):
+    with pytest.raises(UserError, match=r"config\.read_out is 'nearest', known are trace, interpolated"):
         read_out_of(ConfigDict({"read_out": "nearest"}))
