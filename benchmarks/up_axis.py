@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from preprocess.readers import find_meshes, read_mesh
-from preprocess.up_axis import CUES, IMPLAUSIBLE, TOLD, up_cues
+from preprocess.up_axis import CUES, IMPLAUSIBLE, up_cues
 from vmnet_jax.predict import load
 from vmnet_jax.upright import needs_network, with_network
 
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
         if predictor is not None and needs_network(estimate, predictor.run.config.rotation):
             estimate = with_network(predictor, mesh, estimate)
         first.append(estimate.best == "z")
-        told.append(estimate.sure >= TOLD)
+        told.append(estimate.told)
         warned.append(told[-1] and estimate.probabilities[0] < IMPLAUSIBLE)
         if not first[-1]:
             print(f"{path}: {estimate.best} {estimate.sure:.0%}, z {estimate.probabilities[0]:.0%}")

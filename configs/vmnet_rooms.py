@@ -45,6 +45,7 @@ def get_config(words: str = "") -> ConfigDict:
     config.dcm_neighbours = 16
     config.layer_norm_scope = "scene"
     config.attention_shift = "vertex"
+    config.read_out = "interpolated"  # along the surface to the file's vertices; or trace
     config.dtype = "float32"
     config.init_from = ""
     config.heads_only = False

@@ -44,6 +44,7 @@ def get_config(words: str = "") -> ConfigDict:
     config.dcm_neighbours = 16
     config.layer_norm_scope = "scene"
     config.attention_shift = "vertex"
+    config.read_out = "trace"  # as the original: a vertex takes its level-0 vertex; or interpolated
     config.dtype = "float32"
     config.init_from = ""
     config.heads_only = False

@@ -38,8 +38,8 @@ CUES = {
 CONFIDENCE_WEIGHT = 8.0
 """Of a network's mean probability of the most likely class, beside the cues."""
 
-TOLD = 0.55
-"""Probability that an axis needs to be chosen."""
+TOLD, LEAD = 0.4, 0.05
+"""Probability that an axis needs to be chosen, and its lead over the next one: opposite axes are often equal."""
 IMPLAUSIBLE = 0.03
 """Probability below which a given axis gets a warning, if another one would be chosen."""
 DIRECTED = 0.5
@@ -53,8 +53,9 @@ ANGLES = np.radians([40.0, 30.0, 20.0, 12.0, 8.0])  # what counts as level and u
 CONE = np.cos(np.radians(40.0))  # how far the vertical may lean from an axis; scans by camera are tilted
 PULL = 0.05  # of the axis on the vertical, in shares of the surface
 EPSILON = 1e-9
-LEANING = 0.15  # beyond this, that cue is no stronger
+LEANING, LIGHT = 0.15, 0.5  # beyond these, leaning and brightness count no more
 SHAPED = 0.05  # second principal value of the normals; a surface with less is a plane, whose outline tells nothing
+MIN_PATCHES = 24  # fewer tell nothing
 MIN_PLANARITY = 0.2  # length of a patch's summed area over the area of its faces; lower is noise
 
 
@@ -86,6 +87,12 @@ class UpEstimate(NamedTuple):
     def sure(self) -> float:
         """Probability of the most likely axis; 0 for a surface without level and upright parts."""
         return float(self.probabilities.max()) if self.directed else 0.0
+
+    @property
+    def told(self) -> bool:
+        """Whether the most likely axis is likely enough to be chosen."""
+        second, first = np.sort(self.probabilities)[-2:]
+        return self.sure >= TOLD and bool(first - second >= LEAD)
 
     def with_confidence(self, confidence: np.ndarray) -> "UpEstimate":
         """The estimate that a network takes part in.
@@ -120,7 +127,7 @@ def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     suffix: ending of the file, ".glb"; where the estimate does not tell, the format's axis is taken, or z.
     """
     fallback = FORMAT_UP.get(suffix.lower(), "z")
-    if estimate.sure >= TOLD:
+    if estimate.told:
         order = np.argsort(-estimate.probabilities, kind="stable")
         second = f"next {UP_AXES[order[1]]} with {estimate.probabilities[order[1]]:.0%}"
         network = "" if estimate.confidence is None else f"; network's confidence {_listed(estimate.confidence)}"
@@ -130,14 +137,14 @@ def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
         )
     reason = f"the most likely is {estimate.best} with {estimate.sure:.0%}"
     if not estimate.directed:
-        reason = "the surface has no upright and level parts"
+        reason = "the surface has too few faces, or no upright and level parts"
     return fallback, f"warning: --up=auto cannot tell which axis is up ({reason}); {fallback} is used. Give --up=AXIS"
 
 
 def up_warning(estimate: UpEstimate, up: str) -> str | None:
     """The warning for a mesh that was read with `up`, where auto would clearly choose another axis; None otherwise."""
     given = float(estimate.probabilities[UP_AXES.index(up)])
-    if estimate.sure < TOLD or given >= IMPLAUSIBLE:
+    if not estimate.told or given >= IMPLAUSIBLE:
         return None
     best, seen = estimate.best, estimate.describe
     return (
@@ -210,7 +217,7 @@ def _patches(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None)
     sums = sums[:count]
     length = np.sqrt(np.sort(sums[:, :3] ** 2, axis=1).sum(axis=1))
     kept = length > MIN_PLANARITY * sums[:, 6]
-    if not kept.any():
+    if kept.sum() < MIN_PATCHES:
         return nothing
     sums, length = sums[kept], length[kept]
     area = sums[:, 6]
@@ -297,7 +304,7 @@ def _axis_cues(
         "height": shaped * height,
         "tilt": 1.0 - vertical @ direction,
         "leaning": np.clip(lean @ (patches.weights @ patches.normals), -LEANING, LEANING),
-        "brightness": shaped * _correlation(patches.brightness, heights),
+        "brightness": shaped * np.clip(_correlation(patches.brightness, heights), -LIGHT, LIGHT),
         "mean_height": shaped * share(1.0, heights),
     }
     return np.array([cues[name] for name in CUES]), (share(upright), share(up), share(down))
