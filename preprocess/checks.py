@@ -37,7 +37,7 @@ def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "
     if len(faces) == 0:
         cause = "the file has no faces" + (f": {raw.instead}" if raw.instead else "")
         raise MeshError(path, cause, "This program needs a mesh; make one of the point cloud first.")
-    notes += precision_notes(vertices, faces, units)
+    notes += precision_notes(vertices, faces, units, raw.float32)
     color_notes: list[str] = []
     colors = _colors_to_uint8(path, raw.colors, repair, color_notes)
     estimate = estimate_up(vertices, faces, colors)

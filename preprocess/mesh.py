@@ -38,6 +38,7 @@ class RawMesh:
     notes: what the reader wants reported.
     first: number of the first vertex and face in the file's own way of counting, for messages.
     instead: what the file holds where it has no faces ("24 edges"), for the message.
+    float32: whether the file declares its coordinates as numbers of 32 bits; False also where it does not say.
     """
 
     vertices: np.ndarray
@@ -48,6 +49,7 @@ class RawMesh:
     notes: list[str] = field(default_factory=list)
     first: int = 0
     instead: str = ""
+    float32: bool = False
 
 
 @dataclass

@@ -47,7 +47,15 @@ def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
         notes.append(f"the vertices have colours, so the texture {header.textures[0]} is not used")
     if unread:
         notes.append(f"warning: {unread} follow the last element and are not read; are the counts right?")
-    return RawMesh(vertices, corners, faces.counts, colors, scalars.get("label"), notes, instead=faces.instead)
+    mesh = RawMesh(vertices, corners, faces.counts, colors, scalars.get("label"), notes, instead=faces.instead)
+    mesh.float32 = _has_float32_places(header)
+    return mesh
+
+
+def _has_float32_places(header: Header) -> bool:
+    """Whether x, y or z of the vertices is declared as float."""
+    vertex = next(element for element in header.elements if element.name == "vertex")
+    return any(p.name.lower() in ("x", "y", "z") and p.type == "f4" for p in vertex.properties)
 
 
 def read_elements(path: pathlib.Path, content: bytes) -> tuple[Header, dict[str, dict]]:

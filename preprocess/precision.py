@@ -15,10 +15,10 @@ _DIGITS = 6
 """What `%g` writes."""
 
 
-def precision_notes(vertices: np.ndarray, faces: np.ndarray, units: str) -> list[str]:
+def precision_notes(vertices: np.ndarray, faces: np.ndarray, units: str, float32: bool = False) -> list[str]:
     """At most one warning, with the step between neighbouring numbers at the mesh's largest coordinate.
 
-    That they were 32-bit numbers, or had six digits, is told by their values.
+    Where the file does not declare numbers of 32 bits (`float32`), their values show it, or that they have six digits.
 
     vertices: float64 [V, 3], finite, in the file's frame. faces: int32 [F, 3]. units: a key of METRES.
     """
@@ -30,7 +30,7 @@ def precision_notes(vertices: np.ndarray, faces: np.ndarray, units: str) -> list
     too_large = step >= _OF_EDGE * edge or (metres is not None and step * metres >= _METRES)
     if digits >= _OF_EDGE * edge and _have_few_digits(vertices):
         what, step = "the numbers of six digits in the file", digits
-    elif too_large and _were_float32(vertices[:, np.argmax(np.abs(vertices).max(axis=0))], step):
+    elif too_large and (float32 or _were_float32(vertices[:, np.argmax(np.abs(vertices).max(axis=0))], step)):
         what = "numbers of 32 bits"
     else:
         return []

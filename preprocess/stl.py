@@ -115,7 +115,9 @@ def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
     notes = []
     if len(content) > size:
         notes.append(f"warning: {counted(len(content) - size, 'byte')} after the last triangle not read")
-    return _soup(vertices, _triangle_colors(content[:80], triangles["attribute"], notes), notes)
+    mesh = _soup(vertices, _triangle_colors(content[:80], triangles["attribute"], notes), notes)
+    mesh.float32 = True
+    return mesh
 
 
 def _triangle_colors(header: bytes, attribute: np.ndarray, notes: list[str]) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 import pathlib
 
 import numpy as np
+import plyfile
 import pytest
 import trimesh
 
@@ -30,6 +31,17 @@ def test_every_format(tmp_path, sphere, ending):
     trimesh.Trimesh(rounded, faces, process=False).export(tmp_path / f"a.{ending}")
     (note,) = warned(read_mesh(tmp_path / f"a.{ending}", units="none"))
     assert "numbers of 32 bits are 0.5 apart" in note
+
+
+@pytest.mark.parametrize(("number", "warns"), [("<f4", True), ("<f8", False)])
+def test_whole_metres_are_in_doubt_only_where_the_file_declares_32_bits(tmp_path, number, warns):
+    rows = np.empty(4, [(axis, number) for axis in "xyz"])
+    rows["x"], rows["y"], rows["z"] = [500000, 500001, 500000, 500001], [5400000, 5400000, 5400001, 5400001], 0
+    faces = np.empty(2, [("vertex_indices", "i4", (3,))])
+    faces["vertex_indices"] = [[0, 1, 2], [1, 3, 2]]
+    elements = [plyfile.PlyElement.describe(rows, "vertex"), plyfile.PlyElement.describe(faces, "face")]
+    plyfile.PlyData(elements).write(tmp_path / "a.ply")
+    assert len(warned(read_mesh(tmp_path / "a.ply"))) == warns
 
 
 def write_obj(path, vertices, faces, form):
