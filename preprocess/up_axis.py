@@ -182,7 +182,7 @@ class _Patches(NamedTuple):
     """The surface in N small pieces, in the order in which the faces reach them.
 
     normals: float64 [N, 3], unit length. weights: float64 [N], areas, their sum is 1. places: float64 [N, 3], in units
-    of the mesh's diagonal, around its middle. brightness: float64 [N], 0 without colours.
+    of a patch, around the mesh's middle. brightness: float64 [N], 0 to 1, all 0 without colours.
     """
 
     normals: np.ndarray
