@@ -9,8 +9,8 @@ The score of an axis is a weighted sum of its cues, a multinomial logit. `benchm
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kernels.host.jit import compiled
 from preprocess.units import UP_ROTATIONS
 
 AUTO = "auto"
@@ -226,7 +226,7 @@ def _patches(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None)
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join_faces(vertices, faces, luminance, middle, size, half, cell_of, sums):
     """Adds area vector, area times place, area and area times luminance of each face to its cell; number of cells."""
     count = 0
