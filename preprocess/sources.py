@@ -95,8 +95,8 @@ def scene_names(folder: str | pathlib.Path) -> list[str]:
 
 
 def read_split(path: str | pathlib.Path) -> list[str]:
-    """Scene names of a list, as `read_list` does. Raises MeshError also if there is none."""
-    names = read_list(path)
+    """Scene names of a list, each once (see `read_list`). Raises MeshError also if there is none."""
+    names = list(dict.fromkeys(read_list(path)))
     if not names:
         raise MeshError(path, "the list is empty", _ONE_NAME_PER_LINE)
     return names
@@ -114,16 +114,19 @@ def read_list(path: str | pathlib.Path) -> list[str]:
 
 
 def resolve_names(names: Sequence[str], present: Collection[str]) -> list[str]:
-    """The names as scenes are called, each once and in order.
+    """The names as scenes are called (see `scene_name`), each once and in order."""
+    present = set(present)
+    return list(dict.fromkeys(scene_name(name, present) for name in names))
+
+
+def scene_name(name: str, present: set[str]) -> str:
+    """What the scene of a list's name is called.
 
     A name that is not present is also tried as a path: with back-slashes, `./` or the ending of a mesh or scene file.
     One that is not present in any of these forms stays as it is.
     """
-    present = set(present)
-    return list(dict.fromkeys(name if name in present else _as_scene_name(name, present) for name in names))
-
-
-def _as_scene_name(name: str, present: set[str]) -> str:
+    if name in present:
+        return name
     path = pathlib.PurePosixPath(name.replace("\\", "/")).as_posix()
     for ending in (SUFFIX, *READERS):
         path = path[: -len(ending)] if path.lower().endswith(ending) else path

@@ -47,7 +47,7 @@ def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, conf
     Raises:
       UserError: a damaged file, or a table of names and shapes that do not fit.
     """
-    require_folder(workdir, "--workdir")
+    require_folder(workdir, "--workdir", make=False)
     found = read_tensors(checkpoint)
     target = jax.eval_shape(lambda: build_state(config, steps_per_epoch=1))
     like = {"params": target.params, "batch_stats": target.batch_stats}

@@ -11,6 +11,7 @@ from sdclr_jax.dataset import Dataset, check_dataset
 from sdclr_jax.image_folders import image_folder
 from sdclr_jax.image_lists import text_lists
 from sdclr_jax.longtail import LongTail, balanced_draw, cifar_lists, make_long_tail, profile
+from trainlib.core.text import did_you_mean
 from trainlib.errors import UserError
 
 
@@ -24,7 +25,8 @@ def load_dataset(config: ConfigDict) -> Dataset:
     Raises UserError for a name that is not known, ValueError or OSError for files that do not fit.
     """
     if config.dataset not in SOURCES:
-        raise UserError(f"config.dataset is {config.dataset!r}; known: {', '.join(SOURCES)}")
+        hint = did_you_mean(str(config.dataset), SOURCES)
+        raise UserError(f"config.dataset is {config.dataset!r}, known are {', '.join(SOURCES)}{hint}")
     dataset = SOURCES[config.dataset](config)
     if config.train_limit:
         order = np.random.default_rng(config.split).permutation(dataset.pretrain)

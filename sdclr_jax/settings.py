@@ -4,7 +4,6 @@ from ml_collections import ConfigDict
 
 from sdclr_jax.balancedness import GROUPINGS
 from sdclr_jax.build import DTYPES, OPTIMIZERS
-from sdclr_jax.data import SOURCES
 from sdclr_jax.features import CROPS
 from sdclr_jax.model import BACKBONES
 from trainlib.config_checks import (
@@ -67,7 +66,6 @@ RANGES = {
     "knn_neighbours": COUNT,
 }
 CHOICES = {
-    "dataset": tuple(SOURCES),
     "backbone": BACKBONES,
     "stem": ("cifar", "imagenet"),
     "dtype": tuple(DTYPES),

@@ -86,7 +86,7 @@ def test_five_commands_and_python(folder):
     ]
     said = [run(folder, with_smoke(words)) for words in five]
     assert "5 files: 0 with an error" in said[0]
-    assert "labels 0 (24), 5 (" in said[0]
+    assert "labels 0 (24, unlabelled), 5 (" in said[0]
     assert "5 built, 0 up to date, 0 failed" in said[1]
     assert "class 8" in said[3]
     found = {path.name for path in (folder / "predicted").iterdir()}

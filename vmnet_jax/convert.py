@@ -57,7 +57,7 @@ def from_torch(
       UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
     """
     _check_network(config)
-    require_folder(workdir, "--workdir")
+    require_folder(workdir, "--workdir", make=False)
     found = read_tensors(checkpoint)
     label_map = label_map or scannet20()
     classes = len(found[HEAD]) if HEAD in found else len(label_map.names)

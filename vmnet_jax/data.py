@@ -19,7 +19,7 @@ import numpy as np
 from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
 from preprocess.scene import SUFFIX, Scene, scene_arrays
-from preprocess.sources import meant, read_list, resolve_names
+from preprocess.sources import meant, read_list, scene_name
 from trainlib.errors import UserError
 from trainlib.processes import LargestOfAll
 from vmnet_jax import augment
@@ -110,9 +110,10 @@ def read_split(
 
 
 def _names_of_list(path: str, present: list[str]) -> list[str]:
-    """Names of a list file, as the scenes that are present are called."""
+    """Names of a list file with repeats, as the scenes that are present are called."""
+    known = set(present)
     try:
-        return resolve_names(read_list(path), present)
+        return [scene_name(name, known) for name in read_list(path)]
     except ValueError as error:
         raise UserError(str(error)) from None
 

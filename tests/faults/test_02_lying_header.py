@@ -10,8 +10,8 @@ READ = """
 import pathlib, resource, sys
 from preprocess.mesh import MeshError
 from preprocess.readers import read_mesh
-paths = [pathlib.Path(path) for path in sys.argv[2:]]
-read_mesh(sys.argv[1])  # compiles
+small, small_ascii, *paths = map(pathlib.Path, sys.argv[1:])
+read_mesh(small), read_mesh(small_ascii)  # compiles
 for path in paths:
     now = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = now + 4 * path.stat().st_size + 2**26
@@ -52,7 +52,9 @@ def test_02_lying_header(tmp_path):
     files = lies()
     for name, (content, _) in files.items():
         (tmp_path / name).write_bytes(content)
-    done = run_process("-c", READ, tmp_path / "small.ply", *(tmp_path / name for name in files))
+    done = run_process(
+        "-c", READ, tmp_path / "small.ply", tmp_path / "small_ascii.ply", *(tmp_path / name for name in files)
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     said = done.stdout.splitlines()
     assert len(said) == len(files)

@@ -23,7 +23,7 @@ def test_11_no_colors(tmp_path, capsys):
     ):
         assert status == 1
         assert "a.ply" in said
-        assert "the mesh has no colours. Leave out --require_colors to use grey" in said
+        assert "the mesh has no colours. Omit --require_colors to use grey" in said
     assert built(path.parent) == []
 
 

@@ -14,21 +14,20 @@ def test_14_another_count(tmp_path, capsys):
     labels.write_bytes(ply_bytes(*sheet(14), labels=[1] * 196))
     for status, said in (run_scenes(capsys, path.parent)[:2], run_check(capsys, path)):
         assert status == 1
-        assert f"{labels}: 196 labels for the 225 vertices of {path}. Both files must list the same vertices" in said
+        assert f"{labels}: 196 labels for the 225 vertices of {path}. Both must list the same vertices" in said
     assert built(path.parent) == []
 
 
 def test_14_missing(tmp_path, capsys):
     path = write_mesh(tmp_path / "meshes" / "a.ply", labelled=False)
     write_mesh(tmp_path / "meshes" / "b.ply")
-    beside = path.with_name("a.labels.ply")
     for status, said in (
         run_scenes(capsys, path.parent, "--require_labels")[:2],
         run_check(capsys, path, "--require_labels"),
     ):
         assert status == 1
-        assert f"the mesh has no labels: there is no {beside}, and no property `label` in the file itself" in said
-        assert "Add the label file, or leave out --require_labels" in said
+        assert "the mesh has no labels: there is no a.labels.ply, .npy or .txt next to it, and the file has" in said
+        assert "Add labels, or omit --require_labels" in said
     status, out, _ = run_scenes(capsys, path.parent)
     assert status == 0
     assert "no labels in 1 of 2 scenes (a); they can be predicted, not trained on or scored" in out
@@ -42,4 +41,4 @@ def test_14_label_file_without_a_mesh(tmp_path, capsys):
     path.rename(path.with_name("b.ply"))
     status, said = run_check(capsys, path.parent)
     assert status == 1
-    assert "no mesh a.* lies beside it. Name the mesh and its label file alike" in said
+    assert "no mesh a.* is next to it. Name the mesh and its label file alike" in said

@@ -78,7 +78,7 @@ def test_29_the_pickled_release_is_refused(run, tmp_path, trap):
         (folder / name).write_bytes(pickle.dumps(Payload(trap)))
     code, program = run("sdclr_jax.train", CONFIG, f"--config.data_path={folder}", f"--workdir={tmp_path / 'run'}")
     assert code == 1
-    assert f"error: {folder / 'data_batch_1.bin'}: sha256" in program.err
+    assert f"error: {folder} is the python version" in program.err
 
 
 @pytest.mark.parametrize("kind", ["objects", "pickle"])

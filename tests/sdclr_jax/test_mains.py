@@ -156,7 +156,7 @@ def test_wrong_names_in_a_config_are_refused(tmp_path):
     for key, value in {"dataset": "mnist", "dtype": "float8", "optimizer": "sgdd"}.items():
         config = small_config()
         config[key] = value
-        with pytest.raises(UserError, match=rf"config\.{key} is '{value}'; known: "):
+        with pytest.raises(UserError, match=rf"config\.{key} is '{value}', known are "):
             train.train_and_evaluate(config, tmp_path / key)
 
 

@@ -304,7 +304,7 @@ def test_labels_are_read_from_the_property_that_the_training_data_had(workdir, t
     plyfile.PlyData(elements).write(tmp_path / "a.ply")
     trained = load_run(workdir, "best")
     predictor = predict.Predictor(trained._replace(params={**trained.params, "label_property": "NYU40"}))
-    monkeypatch.setattr(predict, "load", lambda *_: predictor)
+    monkeypatch.setattr(predict, "load", lambda *_, **__: predictor)
     seen = []
     monkeypatch.setattr(predict, "write_prediction", lambda stem, mesh, *_, **more: seen.append(mesh.labels) or [])
     run(f"--workdir={workdir}", f"--mesh={tmp_path / 'a.ply'}", f"--output={tmp_path / 'out'}", "--units=mm", "--up=y")

@@ -9,18 +9,20 @@ from trainlib.core.errors import UserError
 from trainlib.core.text import did_you_mean
 
 
-def require_folder(path: str | os.PathLike, flag: str = "--output") -> pathlib.Path:
+def require_folder(path: str | os.PathLike, flag: str = "--output", *, make: bool = True) -> pathlib.Path:
     """Makes a folder with its parents if it is missing and writes a file into it, which is removed again.
 
-    Raises UserError with the flag, the folder and the cause.
+    Without `make` nothing is made: the file is tried in the nearest folder that is there. Raises UserError with the
+    flag, the folder and the cause.
     """
     path = pathlib.Path(path)
     try:
-        taken = next((part for part in (path, *path.parents) if part.exists() and not part.is_dir()), None)
-        if taken is not None:
-            raise UserError(f"{flag} {path}: {taken} is a file, not a folder. Name a folder; it is made if missing.")
-        path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
+        there = next(part for part in (path, *path.absolute().parents) if part.exists())
+        if not there.is_dir():
+            raise UserError(f"{flag} {path}: {there} is a file, not a folder. Name a folder; it is made if missing.")
+        if make:
+            path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path if make else there).close()
     except OSError as error:
         raise UserError(
             f"{flag} {path}: cannot write there: {error.strerror or error}. Name a folder that can be written."

@@ -44,11 +44,11 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def read_names(path: str | os.PathLike) -> list[str]:
-    """The names of a list file, one per line, in its order, each once.
+    """The names of a list file, one per line, in its order.
 
     Names may contain blanks; blanks around them and empty lines are skipped. Raises as `read_text` does.
     """
-    return list(dict.fromkeys(line.strip() for line in read_text(path).splitlines() if line.strip()))
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
