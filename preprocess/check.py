@@ -90,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         warned = sum(bool(report.warnings) for report in reports)
         print("".join(f"{note}\n" for note in notes), end="")
-        print(f"{counted(len(reports), 'file')}: {failed} with an error, {warned} with warnings")
+        missing = f", {len(dataset.meshes)} missing" if dataset and dataset.meshes else ""
+        print(f"{counted(len(reports), 'file')}: {failed} with an error, {warned} with warnings{missing}")
     if map_error:
         print(f"error: {map_error}", file=sys.stderr)
     return ERROR if failed or map_error or (dataset and dataset.meshes) else DONE

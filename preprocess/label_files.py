@@ -26,8 +26,8 @@ _LIKELY = re.compile(
     r"label|class|semantic|categor|annot|instance|segment|(object|global|part)_?id|^(nyu|eigen|rio|mpcat|scannet)_?\d"
 )
 """Names (lower case, without CloudCompare's `scalar_`) that other programs and data sets give to label properties."""
-_GEOMETRY = {"x", "y", "z", "nx", "ny", "nz", "s", "t", "u", "v", "radius", "quality", "flags", "curvature"}
-_GEOMETRY |= {"red", "green", "blue", "alpha", "r", "g", "b", "a"}
+_GEOMETRY = {"x", "y", "z", "nx", "ny", "nz", "s", "t", "u", "v", "red", "green", "blue", "alpha", "r", "g", "b", "a"}
+_NO_LABELS = _GEOMETRY | {"radius", "quality", "flags", "curvature"}
 
 
 class RawLabels(NamedTuple):
@@ -70,6 +70,9 @@ def read_label_file(path: pathlib.Path, name: str | None = None) -> RawLabels:
 def read_labels_inside(path: pathlib.Path, content: bytes, name: str | None = None) -> RawLabels | None:
     """Ids of the property `name` (None: `label`) of a PLY file's vertices, else of its faces; None if it has none."""
     name = name or PROPERTY
+    if name.lower() in _GEOMETRY:
+        cause = f"the property `{name}` is a place, a normal or a colour"
+        raise MeshError(path, cause, "Name the property that holds the labels.")
     for element in _vertices_and_faces(_header(path, content)):
         if any(p.name == name and p.length_type is None for p in element.properties):
             ids = read_ply_labels(path, content, name, element.name)
@@ -148,7 +151,7 @@ def _vertices_and_faces(header: Header) -> list[Element]:
 def _other_properties(header: Header) -> list[str]:
     """Names of the number properties of vertices and faces that are not geometry or colour."""
     words = [p.name for e in _vertices_and_faces(header) for p in e.properties if p.length_type is None]
-    return list(dict.fromkeys(word for word in words if word.lower() not in _GEOMETRY))
+    return list(dict.fromkeys(word for word in words if word.lower() not in _NO_LABELS))
 
 
 def _is_likely(name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.jit import compiled
-from preprocess.colors import as_bytes, corner_means
+from preprocess.colors import as_bytes, color_scale, corner_means
 from preprocess.mesh import MeshError, RawMesh, counted
 from preprocess.text_numbers import (
     EXPORT_AGAIN,
@@ -179,7 +179,8 @@ def _mesh(
     first = 3 + 3 * ("N" in prefix)
     colors = table[:, first : first + 3] if "C" in prefix or (not prefix and table.shape[1] > 3) else None
     if colors is not None and not prefix and table.shape[1] == 6 and _are_normals(colors):
-        notes.append("the three numbers after x y z are unit vectors or negative: normals, not colours; not used")
+        text = "the numbers after x y z are unit vectors or negative: normals, not colours (those need COFF)"
+        notes.append(text)
         colors = None
     if colors is None:
         colors = _face_colors(len(table), corners, faces, values, notes)
@@ -202,11 +203,13 @@ def _face_colors(
         notes.append(f"warning: {counted(indexed, 'face')} with the index of a colour map, which is not read")
     if not colored.any():
         return None
-    colors = as_bytes(values[faces.colors[colored][:, None] + np.arange(3)])
+    stored = values[faces.colors[colored][:, None] + np.arange(3)]
+    colors = as_bytes(stored)
     if colors is None:
         notes.append("warning: the colours of the faces are not all 0 to 1, 0 to 255 or 16 bit, and are ignored")
         return None
-    notes.append(f"colours of {counted(len(colors), 'face')} averaged at the vertices")
+    scale = color_scale(stored)[1]
+    notes.append(f"colours of {counted(len(colors), 'face')}, read as {scale}, averaged at the vertices")
     of_colored = np.repeat(colored, faces.counts)
     return corner_means(corners[of_colored], np.repeat(colors, faces.counts[colored], axis=0), num_vertices)[0]
 

@@ -297,3 +297,12 @@ def test_the_flag_labels_takes_every_form(tmp_path, capsys):
         assert check.main(flags) == 0
         assert check.main([*flags, "--label_map=auto"]) == 0
         assert "labels 1 (9), 2 (9), 3 (7)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["red", "x"])
+def test_a_colour_or_a_place_is_no_label(tmp_path, name):
+    lines = ["ply", "format ascii 1.0", "element vertex 3", *(f"property float {axis}" for axis in "xyz")]
+    lines += ["property uchar red", "element face 1", "property list uchar int vertex_indices", "end_header"]
+    (tmp_path / "a.ply").write_text("\n".join([*lines, "0 0 0 1", "1 0 0 2", "0 1 0 2", "3 0 1 2"]))
+    with pytest.raises(MeshError, match=f"`{name}` is a place, a normal or a colour"):
+        read_mesh(tmp_path / "a.ply", label_property=name)
