@@ -102,7 +102,7 @@ def test_six_columns(read, normals):
 def test_colours_of_faces_are_averaged():
     mesh = read_mesh(CASES / "off_face_colors.off", units="none")
     assert (mesh.colors[24] == np.rint(255 * np.array([0.8, 0.1, 0.1]))).all()
-    assert "colours of 32 faces, read as 0 to 255, averaged at the vertices" in mesh.notes
+    assert "colours of 32 faces, read as 0 to 1, averaged at the vertices" in mesh.notes
 
 
 @pytest.mark.parametrize(
