@@ -18,6 +18,7 @@ import numpy as np
 
 from preprocess.crop import random_crop
 from preprocess.labels import LabelMap, read_label_map
+from preprocess.mesh import counted
 from preprocess.scene import SUFFIX, Scene, scene_arrays
 from preprocess.sources import meant, read_list, scene_name
 from trainlib.errors import UserError
@@ -97,12 +98,12 @@ def read_split(
         names.append([name for name in dict.fromkeys(wanted) if name not in missing])
         repeated = [name for name, count in collections.Counter(wanted).items() if count > 1]
         if repeated:
-            text = "%s has %d scenes more than once; each counts once: %s"
-            _log.warning(text, listing, len(repeated), _listed(repeated))
+            text = "%s has %s more than once; each counts once: %s"
+            _log.warning(text, listing, counted(len(repeated), "scene"), _listed(repeated))
     both = sorted(set(names[0]).intersection(names[1]))
     if both:
-        text = "%d scenes are on both lists, so validation measures scenes that are trained on: %s"
-        _log.warning(text, len(both), _listed(both))
+        text = "%s on both lists, so validation measures scenes that are trained on: %s"
+        _log.warning(text, counted(len(both), "scene"), _listed(both))
     extra = sorted(set(present).difference(*names))
     if extra:
         _log.info("%d of %d scenes of %s are on no list: %s", len(extra), len(present), folder, _listed(extra))

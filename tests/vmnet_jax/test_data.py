@@ -176,9 +176,9 @@ def test_a_scene_that_is_listed_twice_counts_once(scene_folder, names, tmp_path,
     with caplog.at_level("WARNING"):
         split = read_split(scene_folder, str(train), str(val))
     assert split == ([names[3], names[0]], [names[1], names[2], names[0]])
-    assert f"{train} has 1 scenes more than once; each counts once: {names[3]}" in caplog.text
-    assert f"{val} has 1 scenes more than once; each counts once: {names[1]}" in caplog.text
-    assert f"1 scenes are on both lists, so validation measures scenes that are trained on: {names[0]}" in caplog.text
+    assert f"{train} has 1 scene more than once; each counts once: {names[3]}" in caplog.text
+    assert f"{val} has 1 scene more than once; each counts once: {names[1]}" in caplog.text
+    assert f"1 scene on both lists, so validation measures scenes that are trained on: {names[0]}" in caplog.text
 
 
 def test_pieces_of_scenes_of_one_name_are_refused(scenes):
