@@ -8,7 +8,9 @@ to benchmarks/results.jsonl, from which `python -m benchmarks.results` makes ben
 
 import argparse
 
-from benchmarks import (
+from benchmarks.harness.command import measure, table
+from benchmarks.results import LINES, write_results
+from benchmarks.rows import (
     attention,
     clustering,
     distance,
@@ -21,8 +23,6 @@ from benchmarks import (
     unet,
     vmnet,
 )
-from benchmarks.command import measure, table
-from benchmarks.results import LINES, write_results
 
 PARTS = (sparse_conv, unet, vmnet, attention, trilinear, preprocessing, quadric, distance, clustering, sdclr, refresh)
 

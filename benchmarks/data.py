@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.mesh import Mesh
-from preprocess.readers import read_mesh
+from preprocess.formats.readers import read_mesh
+from preprocess.mesh.mesh import Mesh
 from preprocess.rooms import make_room, write_room
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -61,7 +61,7 @@ def prepare_inputs() -> Inputs:
         inputs.room.parent.mkdir(parents=True, exist_ok=True)
         write_room(inputs.room.parent, inputs.room.stem, make_room(ROOM_SEED, FINEST))
     if not inputs.voxels.is_file():
-        from kernels.host.voxels import unique_voxels
+        from kernels.host.voxel.voxels import unique_voxels
 
         room = make_room(VOXEL_SEED, FINEST)
         np.savez(inputs.voxels, l0=unique_voxels((room.vertices - room.vertices.min(0)) / FINEST).coords)

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.room import KernelInputs, room_inputs
-from kernels.device.attention import one_ring_attention
-from kernels.device.sparse_conv import submanifold_conv
+from benchmarks.harness.room import KernelInputs, room_inputs
+from kernels.device.attention.api import one_ring_attention
+from kernels.device.sparse_conv.api import submanifold_conv
 from kernels.device.trilinear import trilinear_read_out
 
 TOLERANCE = 1e-5

@@ -13,9 +13,9 @@ import pathlib
 import subprocess
 import sys
 
-from benchmarks import machine
 from benchmarks.data import ROOT, apartment
-from benchmarks.pairs import COMPILED
+from benchmarks.harness import machine
+from benchmarks.harness.pairs import COMPILED
 
 VOXELS = (12_000, 25_000, 50_000, 100_000, 200_000, 400_000)
 SCENES = (1, 2, 4, 8)
@@ -34,7 +34,7 @@ def measure(points: list[tuple[int, int]]) -> list[dict]:
     for voxels, scenes in points:
         record = {"wanted_voxels": voxels, "scenes": scenes, "machine": machine.describe()}
         for task in ("prepare", "train"):
-            command = [sys.executable, "-m", "benchmarks.growth_point", task, str(voxels), str(scenes)]
+            command = [sys.executable, "-m", "benchmarks.harness.growth_point", task, str(voxels), str(scenes)]
             with machine.pinned():
                 done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             record |= json.loads(done.stdout.splitlines()[-1])

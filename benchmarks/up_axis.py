@@ -10,10 +10,10 @@ import argparse
 import numpy as np
 from scipy.optimize import minimize
 
-from preprocess.readers import find_meshes, read_mesh
-from preprocess.up_axis import CUES, IMPLAUSIBLE, up_cues
+from preprocess.formats.readers import find_meshes, read_mesh
+from preprocess.mesh.up_axis import CUES, IMPLAUSIBLE, up_cues
+from vmnet_jax.data.upright import needs_network, with_network
 from vmnet_jax.predict import load
-from vmnet_jax.upright import needs_network, with_network
 
 PENALTY = 1e-3
 FOLDS = 6

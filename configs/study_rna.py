@@ -13,7 +13,7 @@ Words: `smoke` for a few steps of tiny networks.
 
 from ml_collections import ConfigDict
 
-from trainlib.flags import parse_words
+from trainlib.run.flags import parse_words
 
 COMMON = (
     "seed={seed}",

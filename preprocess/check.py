@@ -18,19 +18,19 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from preprocess.arguments import UpParser, add_label_arguments, count
-from preprocess.file_report import Report, Task, report_file
-from preprocess.folders import endings_line, skipped_lines
-from preprocess.hierarchy import HierarchyParams
-from preprocess.label_choice import check_label_map, choose_label_map
-from preprocess.labels import LabelMap
-from preprocess.layouts import LAYOUTS, LISTED, Missing, detect
-from preprocess.mesh import MeshError, counted
-from preprocess.pool import WorkerDied, run_in_workers
-from preprocess.readers import READERS, is_mesh, walk_folder
-from preprocess.scene import SUFFIX
-from preprocess.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_split
-from preprocess.units import METRES
+from preprocess.cli.arguments import UpParser, add_label_arguments, count
+from preprocess.cli.dataset_layouts import LAYOUTS, LISTED, Missing, detect
+from preprocess.cli.file_report import Report, Task, report_file
+from preprocess.cli.folders import endings_line, skipped_lines
+from preprocess.cli.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_split
+from preprocess.cli.worker_pool import WorkerDied, run_in_workers
+from preprocess.formats.readers import READERS, is_mesh, walk_folder
+from preprocess.labels.choice import check_label_map, choose_label_map
+from preprocess.labels.label_map import LabelMap
+from preprocess.mesh.mesh import MeshError, counted
+from preprocess.mesh.units import METRES
+from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.scene_file import SUFFIX
 from trainlib.core import cli
 from trainlib.core.progress import ItemProgress
 

@@ -11,14 +11,14 @@ import pathlib
 import numpy as np
 import plyfile
 
-from preprocess.fittings import WALL
-from preprocess.labels import write_labels_ply
-from preprocess.mesh import Mesh, counted, vertex_normals
-from preprocess.palettes import FLOORING, PAINT, pick
-from preprocess.room_layout import PLANS, WALL_HEIGHT, Layout, arrange
-from preprocess.scan_noise import grow, hole_mask, keep_pieces, light, place_cameras, seen_from, smooth_noise
-from preprocess.solids import DistanceGrid, Part, box, move_parts, rotation
-from preprocess.surface_nets import surface_nets
+from preprocess.labels.label_map import write_labels_ply
+from preprocess.mesh.mesh import Mesh, counted, vertex_normals
+from preprocess.synthetic.fittings import WALL
+from preprocess.synthetic.palettes import FLOORING, PAINT, pick
+from preprocess.synthetic.plans import PLANS, WALL_HEIGHT, Layout, arrange
+from preprocess.synthetic.scan import grow, hole_mask, keep_pieces, light, place_cameras, seen_from, smooth_noise
+from preprocess.synthetic.solids import DistanceGrid, Part, box, move_parts, rotation
+from preprocess.synthetic.surface_nets import surface_nets
 from trainlib.core import cli
 from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder

@@ -17,17 +17,17 @@ import sys
 import time
 from collections.abc import Sequence
 
-from preprocess.arguments import UpParser, add_label_arguments, count
-from preprocess.atomic import atomic_file
-from preprocess.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
-from preprocess.label_choice import check_label_map, choose_label_map
-from preprocess.labels import write_label_map
-from preprocess.mesh import MeshError, counted
-from preprocess.pool import WorkerDied, run_in_workers
-from preprocess.prepare import Outcome, Reading, Task, prepare
-from preprocess.report import print_report
-from preprocess.sources import Clash, find_sources, meant, read_split, resolve_names, scene_names, select
-from preprocess.units import METRES
+from preprocess.cli.arguments import UpParser, add_label_arguments, count
+from preprocess.cli.atomic import atomic_file
+from preprocess.cli.scene_task import Outcome, Reading, Task, prepare
+from preprocess.cli.sources import Clash, find_sources, meant, read_split, resolve_names, scene_names, select
+from preprocess.cli.summary import print_report
+from preprocess.cli.worker_pool import WorkerDied, run_in_workers
+from preprocess.labels.choice import check_label_map, choose_label_map
+from preprocess.labels.label_map import write_label_map
+from preprocess.mesh.mesh import MeshError, counted
+from preprocess.mesh.units import METRES
+from preprocess.scene.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
 from trainlib.core import cli
 from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder

@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sdclr_jax.balancedness import GROUP_COLORS, MARKERS, Groups
-from sdclr_jax.feature_picture import METHODS, draw_features, read_features
-from sdclr_jax.training_curves import draw_training
-from trainlib.command import run_command
-from trainlib.curves import read_runs
-from trainlib.errors import UserError
-from trainlib.figures import SOFT, legend_below, new_figure, require_picture, tidy
-from trainlib.metrics_writer import read_metrics
+from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups
+from sdclr_jax.report.feature_plot import METHODS, draw_features, read_features
+from sdclr_jax.report.training_plot import draw_training
+from trainlib.analysis.curves import read_runs
+from trainlib.analysis.plots import SOFT, legend_below, new_figure, require_picture, tidy
+from trainlib.run.command import run_command
+from trainlib.run.errors import UserError
+from trainlib.run.metrics import read_metrics
 
 
 class Curves(NamedTuple):

@@ -19,7 +19,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.balancedness import (
+from sdclr_jax.data.dataset import identity
+from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
+from sdclr_jax.data.longtail import capped_draw
+from sdclr_jax.learn.build import build_model
+from sdclr_jax.learn.restore import load_run
+from sdclr_jax.probe.balancedness import (
     balancedness,
     class_accuracies,
     empty_groups,
@@ -27,19 +32,14 @@ from sdclr_jax.balancedness import (
     weak_figures,
     without_nan,
 )
-from sdclr_jax.build import build_model
-from sdclr_jax.data import Dataset, check_dataset, load_dataset
-from sdclr_jax.dataset import identity
-from sdclr_jax.features import FeatureReader
-from sdclr_jax.longtail import capped_draw
-from sdclr_jax.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
-from sdclr_jax.restore import load_run
-from trainlib.command import natural, run_command
+from sdclr_jax.probe.features import FeatureReader
+from sdclr_jax.probe.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
+from trainlib.core.files import write_atomic, write_json
 from trainlib.core.outputs import require_folder
-from trainlib.devices import check_platform
-from trainlib.errors import UserError
-from trainlib.files import write_atomic, write_json
-from trainlib.workdir import DATA_NAME
+from trainlib.run.command import natural, run_command
+from trainlib.run.devices import check_platform
+from trainlib.run.errors import UserError
+from trainlib.run.workdir import DATA_NAME
 
 _log = logging.getLogger(__name__)
 

@@ -17,25 +17,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from sdclr_jax.balancedness import group_classes, weak_figures
-from sdclr_jax.build import build_model
-from sdclr_jax.calibrate import make_calibration
-from sdclr_jax.corruptions import corrupted
-from sdclr_jax.data import Dataset, check_dataset, load_dataset
-from sdclr_jax.exemplar_pictures import draw_curves, draw_sheet
-from sdclr_jax.exemplar_report import CLEAN, Predictions, as_lines, examples, make_report
-from sdclr_jax.features import FeatureReader
-from sdclr_jax.image_files import as_pixels
-from sdclr_jax.longtail import balanced_draw
-from sdclr_jax.probe import fit_logistic, logits
-from sdclr_jax.prune import is_backbone_conv
-from sdclr_jax.restore import TrainedRun, load_run
-from trainlib.command import natural, run_command
+from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
+from sdclr_jax.data.image_files import as_pixels
+from sdclr_jax.data.longtail import balanced_draw
+from sdclr_jax.learn.build import build_model
+from sdclr_jax.learn.masks import is_backbone_conv
+from sdclr_jax.learn.restore import TrainedRun, load_run
+from sdclr_jax.probe.balancedness import group_classes, weak_figures
+from sdclr_jax.probe.calibrate import make_calibration
+from sdclr_jax.probe.corruptions import corrupted
+from sdclr_jax.probe.features import FeatureReader
+from sdclr_jax.probe.probe import fit_logistic, logits
+from sdclr_jax.report.exemplar_plots import draw_curves, draw_sheet
+from sdclr_jax.report.exemplar_report import CLEAN, Predictions, as_lines, examples, make_report
+from trainlib.analysis.pruning_sweep import Pruning, add_pruning_flags, pruning_from_flags
+from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
-from trainlib.devices import check_platform
-from trainlib.errors import UserError
-from trainlib.files import write_json
-from trainlib.population import Pruning, add_pruning_flags, pruning_from_flags
+from trainlib.run.command import natural, run_command
+from trainlib.run.devices import check_platform
+from trainlib.run.errors import UserError
 
 _log = logging.getLogger(__name__)
 

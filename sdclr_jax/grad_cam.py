@@ -16,23 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 
-from sdclr_jax.balancedness import Groups, empty_groups, group_classes
-from sdclr_jax.build import build_model
-from sdclr_jax.data import Dataset, check_dataset, load_dataset
-from sdclr_jax.exemplar_pictures import short_name
+from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
+from sdclr_jax.data.image_files import as_pixels
 from sdclr_jax.exemplars import labelled_rows, require_lists
-from sdclr_jax.features import FeatureReader
-from sdclr_jax.image_files import as_pixels
-from sdclr_jax.model import ContrastiveNet
-from sdclr_jax.norm import DENSE
-from sdclr_jax.probe import Linear, fit_logistic, logits
-from sdclr_jax.restore import TrainedRun, load_run
-from sdclr_jax.table_rows import method_name
-from sdclr_jax.views import to_float
-from trainlib.command import natural, positive, run_command
-from trainlib.devices import check_platform
-from trainlib.errors import UserError
-from trainlib.figures import INK, SOFT, new_figure, require_picture
+from sdclr_jax.learn.build import build_model
+from sdclr_jax.learn.restore import TrainedRun, load_run
+from sdclr_jax.model.contrastive import ContrastiveNet
+from sdclr_jax.model.norm import DENSE
+from sdclr_jax.probe.balancedness import Groups, empty_groups, group_classes
+from sdclr_jax.probe.features import FeatureReader
+from sdclr_jax.probe.probe import Linear, fit_logistic, logits
+from sdclr_jax.report.exemplar_plots import short_name
+from sdclr_jax.report.table_rows import method_name
+from sdclr_jax.views.views import to_float
+from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture
+from trainlib.run.command import natural, positive, run_command
+from trainlib.run.devices import check_platform
+from trainlib.run.errors import UserError
 
 _log = logging.getLogger(__name__)
 

@@ -2,11 +2,11 @@
 
 from ml_collections import ConfigDict
 
-from sdclr_jax.balancedness import GROUPINGS
-from sdclr_jax.build import DTYPES, OPTIMIZERS
-from sdclr_jax.features import CROPS
-from sdclr_jax.model import BACKBONES
-from trainlib.config_checks import (
+from sdclr_jax.learn.build import DTYPES, OPTIMIZERS
+from sdclr_jax.model.contrastive import BACKBONES
+from sdclr_jax.probe.balancedness import GROUPINGS
+from sdclr_jax.probe.features import CROPS
+from trainlib.run.config_checks import (
     BELOW_ONE,
     COUNT,
     NATURAL,
@@ -17,7 +17,7 @@ from trainlib.config_checks import (
     Range,
     check_settings,
 )
-from trainlib.errors import UserError
+from trainlib.run.errors import UserError
 
 RANGES = {
     "seed": SEED,

@@ -7,9 +7,9 @@ on where it stopped. docs/studies.md tells what there is.
 import pathlib
 
 from sdclr_jax.evaluate import COLUMNS
+from sdclr_jax.report.table_rows import read_run
 from sdclr_jax.settings import check_config
-from sdclr_jax.table_rows import read_run
-from trainlib.study import System, run_main
+from trainlib.analysis.study import System, run_main
 
 FEW_SHOT = ("std", "all")
 

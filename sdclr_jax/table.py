@@ -12,12 +12,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
-from sdclr_jax.published_tables import format_tables, published_tables
-from sdclr_jax.table_rows import HEADINGS, Row, cell, make_rows, markdown_table, read_run
-from trainlib.command import run_command
+from sdclr_jax.report.published_tables import format_tables, published_tables
+from sdclr_jax.report.table_rows import HEADINGS, Row, cell, make_rows, markdown_table, read_run
+from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, tidy
+from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
-from trainlib.figures import COLORS, HATCHES, INK, new_figure, tidy
-from trainlib.files import write_json
+from trainlib.run.command import run_command
 
 TITLES = {"full": "Linear separability", "few": "Few-shot", "knn": "Nearest neighbours"}
 

@@ -8,9 +8,9 @@ SOURCE holds the official binary archive (or for CIFAR-10 its unpacked folder) a
 
 import argparse
 
-from sdclr_jax.tfds_builders import CifarLt, prepare
-from trainlib.command import run_command
+from sdclr_jax.data.tfds_builders import CifarLt, prepare
 from trainlib.core.outputs import require_folder
+from trainlib.run.command import run_command
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -14,9 +14,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.balancedness import group_classes
-from sdclr_jax.batches import Order, epoch_order, map_rows, steps_per_epoch
-from sdclr_jax.build import (
+from sdclr_jax.data.batches import Order, epoch_order, map_rows, steps_per_epoch
+from sdclr_jax.data.dataset import identity, named_counts
+from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
+from sdclr_jax.data.image_feed import make_source
+from sdclr_jax.data.image_files import as_pixels
+from sdclr_jax.learn.build import (
     build_model,
     build_optimizer,
     build_schedule,
@@ -26,27 +29,24 @@ from sdclr_jax.build import (
     is_pruned,
     run_keys,
 )
-from sdclr_jax.data import Dataset, check_dataset, load_dataset
-from sdclr_jax.dataset import identity, named_counts
-from sdclr_jax.forgetting import SHARES, group_shares, make_forgetting, most_forgotten
-from sdclr_jax.image_files import as_pixels
-from sdclr_jax.refresh import make_refresh
-from sdclr_jax.restore import SETTINGS
+from sdclr_jax.learn.refresh import make_refresh
+from sdclr_jax.learn.restore import SETTINGS
+from sdclr_jax.learn.step import TrainState, make_train_step
+from sdclr_jax.probe.balancedness import group_classes
+from sdclr_jax.probe.forgetting import SHARES, group_shares, make_forgetting, most_forgotten
 from sdclr_jax.settings import check_config
-from sdclr_jax.sources import make_source
-from sdclr_jax.step import TrainState, make_train_step
-from sdclr_jax.views import two_views
-from trainlib import parallel, processes
-from trainlib.cadence import Progress, is_due
-from trainlib.checkpoints import CheckpointStore
-from trainlib.errors import UserError
-from trainlib.flags import allowed_changes, run_main, strict
-from trainlib.memory import check_memory
-from trainlib.metrics_writer import open_metrics
-from trainlib.saver import RunSaver, restore_newest
-from trainlib.stop import StopRequest
-from trainlib.window import MetricWindow
-from trainlib.workdir import open_workdir, require_settings
+from sdclr_jax.views.views import two_views
+from trainlib.run import parallel, processes
+from trainlib.run.cadence import Progress, is_due
+from trainlib.run.checkpoints import CheckpointStore
+from trainlib.run.errors import UserError
+from trainlib.run.flags import allowed_changes, run_main, strict
+from trainlib.run.memory import check_memory
+from trainlib.run.metrics import open_metrics
+from trainlib.run.saver import RunSaver, restore_newest
+from trainlib.run.signals import StopRequest
+from trainlib.run.window import MetricWindow
+from trainlib.run.workdir import open_workdir, require_settings
 
 _log = logging.getLogger(__name__)
 

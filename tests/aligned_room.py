@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from preprocess.build import build_scene
-from preprocess.hierarchy import HierarchyParams
-from preprocess.labels import LabelMap
-from preprocess.mesh import Mesh, vertex_normals
-from preprocess.scene import Scene
+from preprocess.labels.label_map import LabelMap
+from preprocess.mesh.mesh import Mesh, vertex_normals
+from preprocess.scene.build import build_scene
+from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.scene_file import Scene
 
 LOW_AND_HIGH = LabelMap((3, 7), ("low", "high"), ((200, 40, 40), (40, 40, 200)))
 

@@ -20,7 +20,7 @@ ALLOWED = {
     "trainlib.core": ("trainlib.core",),
     "vmnet_jax": ("vmnet_jax", "kernels", "trainlib", "preprocess"),
     "sdclr_jax": ("sdclr_jax", "kernels.device", "trainlib"),
-    "configs": ("configs", "trainlib.flags"),
+    "configs": ("configs", "trainlib.run.flags"),
 }
 
 # Files that compute from arrays: they know nothing of files, datasets and loops.
@@ -130,8 +130,8 @@ def test_files_that_compute_know_no_data_and_no_loops():
 
 
 def test_one_place_for_devices_and_one_for_checkpoints():
-    assert {module for module, tree in modules().items() if "pmap" in identifiers(tree)} == {"trainlib.parallel"}
-    assert importers("orbax") == {"trainlib.checkpoints"}
+    assert {module for module, tree in modules().items() if "pmap" in identifiers(tree)} == {"trainlib.run.parallel"}
+    assert importers("orbax") == {"trainlib.run.checkpoints"}
 
 
 def test_no_file_of_the_project_imports_tensorflow():

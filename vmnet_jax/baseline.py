@@ -13,13 +13,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from preprocess.labels import read_label_map
-from preprocess.scene import Scene
-from trainlib.command import run_command
-from trainlib.workdir import load_config
-from vmnet_jax.data import SceneFolder, read_split
-from vmnet_jax.metrics import confusion
-from vmnet_jax.report import format_summary, summary
+from preprocess.labels.label_map import read_label_map
+from preprocess.scene.scene_file import Scene
+from trainlib.run.command import run_command
+from trainlib.run.workdir import load_config
+from vmnet_jax.data.scenes import SceneFolder, read_split
+from vmnet_jax.learn.metrics import confusion
+from vmnet_jax.report.report import format_summary, summary
 
 VERTICES_PER_SCENE = 2000
 
@@ -43,7 +43,7 @@ def train_baseline(scenes: list[Scene], seed: int = 0) -> LogisticRegression:
 
 
 def evaluate_baseline(workdir: pathlib.Path) -> dict:
-    """Trains and scores the baseline on the split of a run; the summary is that of `vmnet_jax.report`."""
+    """Trains and scores the baseline on the split of a run; the summary is that of `vmnet_jax.report.report`."""
     config = load_config(workdir)
     read = SceneFolder(config.scenes, config.cache_gib)
     split = read_split(read.path, config.train_list, config.val_list, config.val_fraction)

@@ -18,19 +18,19 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from preprocess.hierarchy import HierarchyParams
-from preprocess.labels import LabelMap, read_label_map, scannet20
-from trainlib.checkpoints import CheckpointStore
-from trainlib.command import run_command
+from preprocess.labels.label_map import LabelMap, read_label_map, scannet20
+from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.core.outputs import require_file, require_folder
-from trainlib.errors import UsageError, UserError
-from trainlib.flags import load_config_file
-from trainlib.torch_files import read_tensors, write_tensors
-from trainlib.weight_table import require_weights
-from trainlib.workdir import open_workdir
-from vmnet_jax.build import build_state, is_published
-from vmnet_jax.restore import load_run, write_inputs
-from vmnet_jax.torch_names import TORCH_NAMES, from_state_dict, is_unused, to_state_dict, torch_shape, with_unused
+from trainlib.run.checkpoints import CheckpointStore
+from trainlib.run.command import run_command
+from trainlib.run.errors import UsageError, UserError
+from trainlib.run.flags import load_config_file
+from trainlib.run.workdir import open_workdir
+from trainlib.weights.torch_files import read_tensors, write_tensors
+from trainlib.weights.weight_table import require_weights
+from vmnet_jax.learn.build import build_state, is_published
+from vmnet_jax.learn.restore import load_run, write_inputs
+from vmnet_jax.model.torch_names import TORCH_NAMES, from_state_dict, is_unused, to_state_dict, torch_shape, with_unused
 
 _log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ Loss, learning rate and norm of the gradient, and the figures of the validation:
 import argparse
 import pathlib
 
-from trainlib.command import run_command
-from trainlib.curves import Panel, draw_panel, read_runs, run_title
-from trainlib.figures import legend_below, new_figure, require_picture
+from trainlib.analysis.curves import Panel, draw_panel, read_runs, run_title
+from trainlib.analysis.plots import legend_below, new_figure, require_picture
+from trainlib.run.command import run_command
 
 UPPER = (Panel("loss", "Loss"), Panel("learning_rate", "Learning rate"), Panel("gradient_norm", "Norm of the gradient"))
 LOWER = (
@@ -18,7 +18,7 @@ LOWER = (
 
 
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
-    """Writes the picture; records: by run, as `trainlib.curves.read_runs` gives them."""
+    """Writes the picture; records: by run, as `trainlib.analysis.curves.read_runs` gives them."""
     figure = new_figure(11, 6.2, run_title(records))
     grid, first = figure.add_gridspec(2, 6), None
     for k, panel in enumerate(UPPER):

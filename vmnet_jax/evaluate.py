@@ -9,21 +9,27 @@ import pathlib
 
 import numpy as np
 
-from preprocess.labels import IGNORED
-from preprocess.scene import Scene
-from trainlib import parallel
-from trainlib.command import natural, positive, run_command
+from preprocess.labels.label_map import IGNORED
+from preprocess.scene.scene_file import Scene
 from trainlib.core.outputs import require_folder
-from trainlib.devices import check_platform
-from trainlib.errors import UserError
-from vmnet_jax.build import build_model, vertex_inputs
-from vmnet_jax.data import SceneFolder, read_split
-from vmnet_jax.inference import SCENES_PER_BATCH, fitting_batches, make_forward, scene_scores, warn_of_single_scenes
-from vmnet_jax.metrics import confusion
-from vmnet_jax.read_out import READ_OUTS, read_out_of
-from vmnet_jax.report import format_summary, scene_figures, summary, write_report
-from vmnet_jax.restore import load_run
-from vmnet_jax.scene_views import SceneViews
+from trainlib.run import parallel
+from trainlib.run.command import natural, positive, run_command
+from trainlib.run.devices import check_platform
+from trainlib.run.errors import UserError
+from vmnet_jax.data.scenes import SceneFolder, read_split
+from vmnet_jax.learn.build import build_model, vertex_inputs
+from vmnet_jax.learn.inference import (
+    SCENES_PER_BATCH,
+    fitting_batches,
+    make_forward,
+    scene_scores,
+    warn_of_single_scenes,
+)
+from vmnet_jax.learn.metrics import confusion
+from vmnet_jax.learn.restore import load_run
+from vmnet_jax.model.read_out import READ_OUTS, read_out_of
+from vmnet_jax.report.report import format_summary, scene_figures, summary, write_report
+from vmnet_jax.viewer.scene_views import SceneViews
 
 SPLITS = {"train": "Training scenes", "val": "Validation scenes", "all": "All scenes"}
 
@@ -56,10 +62,10 @@ def evaluate(
       pages: how many scenes, from the first on, get a page and a row of the contact sheet.
       scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
         `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
-      read_out: one of `vmnet_jax.read_out.READ_OUTS`; None for the config's.
+      read_out: one of `vmnet_jax.model.read_out.READ_OUTS`; None for the config's.
 
     Returns:
-      the summary (see `vmnet_jax.report.summary`) and the confusion int64 [K predicted, K true].
+      the summary (see `vmnet_jax.report.report.summary`) and the confusion int64 [K predicted, K true].
     """
     if votes < 1:
         raise UserError(f"votes is {votes}, it must be at least 1")

@@ -16,21 +16,21 @@ from typing import Any
 import jax
 import numpy as np
 
-from trainlib import parallel
-from trainlib.command import natural, run_command
+from trainlib.analysis.pruning import Path
+from trainlib.analysis.pruning_sweep import Pruning, add_pruning_flags, modal_labels, pruning_from_flags
 from trainlib.core.outputs import require_folder
-from trainlib.devices import check_platform
-from trainlib.errors import UserError
-from trainlib.population import Pruning, add_pruning_flags, modal_labels, pruning_from_flags
-from trainlib.pruning import Path
-from vmnet_jax.build import build_model, vertex_inputs
-from vmnet_jax.data import SceneFolder, read_split
-from vmnet_jax.exemplar_report import Forgotten, as_lines, make_report
-from vmnet_jax.exemplar_views import draw_by_class, write_scene_page
-from vmnet_jax.inference import fitting_batches, make_forward, scene_scores
-from vmnet_jax.read_out import read_out_of
-from vmnet_jax.restore import TrainedRun, load_run
-from vmnet_jax.train_state import is_head
+from trainlib.run import parallel
+from trainlib.run.command import natural, run_command
+from trainlib.run.devices import check_platform
+from trainlib.run.errors import UserError
+from vmnet_jax.data.scenes import SceneFolder, read_split
+from vmnet_jax.learn.build import build_model, vertex_inputs
+from vmnet_jax.learn.inference import fitting_batches, make_forward, scene_scores
+from vmnet_jax.learn.restore import TrainedRun, load_run
+from vmnet_jax.learn.step import is_head
+from vmnet_jax.model.read_out import read_out_of
+from vmnet_jax.report.exemplar_plots import draw_by_class, write_scene_page
+from vmnet_jax.report.exemplar_report import Forgotten, as_lines, make_report
 
 _log = logging.getLogger(__name__)
 

@@ -15,32 +15,32 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.arguments import UpParser
-from preprocess.build import build_scene
-from preprocess.labels import LabelMap
-from preprocess.mesh import Mesh, MeshError
-from preprocess.readers import read_mesh
-from preprocess.scene import Scene
-from preprocess.sources import find_sources
-from preprocess.units import METRES
-from preprocess.up_axis import AUTO, UP_NOTE, choose_up
-from trainlib import parallel
-from trainlib.command import natural, positive, run_command
+from preprocess.cli.arguments import UpParser
+from preprocess.cli.sources import find_sources
+from preprocess.formats.readers import read_mesh
+from preprocess.labels.label_map import LabelMap
+from preprocess.mesh.mesh import Mesh, MeshError
+from preprocess.mesh.units import METRES
+from preprocess.mesh.up_axis import AUTO, UP_NOTE, choose_up
+from preprocess.scene.build import build_scene
+from preprocess.scene.scene_file import Scene
 from trainlib.core.outputs import require_folder
 from trainlib.core.progress import ItemProgress
-from trainlib.devices import check_platform
-from trainlib.errors import UserError
-from trainlib.memory import StepMemory, memory_speed
-from vmnet_jax.batching import Sizes
-from vmnet_jax.build import build_model, vertex_inputs
-from vmnet_jax.data import EvaluationBatches
-from vmnet_jax.expectation import expect, host_memory
-from vmnet_jax.inference import fitting_batches, make_forward, pass_memory, scene_scores
-from vmnet_jax.prediction_files import Prediction, class_probabilities, write_prediction
-from vmnet_jax.read_out import READ_OUTS, read_out_of
-from vmnet_jax.restore import TrainedRun, load_run
-from vmnet_jax.tiling import Pieces
-from vmnet_jax.upright import needs_network, with_network
+from trainlib.run import parallel
+from trainlib.run.command import natural, positive, run_command
+from trainlib.run.devices import check_platform
+from trainlib.run.errors import UserError
+from trainlib.run.memory import StepMemory, memory_speed
+from vmnet_jax.data.batching import Sizes
+from vmnet_jax.data.scenes import EvaluationBatches
+from vmnet_jax.data.tiling import Pieces
+from vmnet_jax.data.upright import needs_network, with_network
+from vmnet_jax.learn.build import build_model, vertex_inputs
+from vmnet_jax.learn.inference import fitting_batches, make_forward, pass_memory, scene_scores
+from vmnet_jax.learn.restore import TrainedRun, load_run
+from vmnet_jax.model.read_out import READ_OUTS, read_out_of
+from vmnet_jax.prediction.cost_estimate import expect, host_memory
+from vmnet_jax.prediction.files import Prediction, class_probabilities, write_prediction
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Predictor:
         """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
 
         scenes_per_batch: scenes of `predict_scenes` that the network sees together.
-        read_out: one of `vmnet_jax.read_out.READ_OUTS`; None for the config's.
+        read_out: one of `vmnet_jax.model.read_out.READ_OUTS`; None for the config's.
         """
         check_platform(run.config.platform)
         self._max_voxels, self.scenes_per_batch = max_voxels, scenes_per_batch
@@ -76,7 +76,7 @@ class Predictor:
         self._variables = parallel.replicate(run.variables)
 
     def predict(self, mesh: Mesh, votes: int = 1) -> Prediction:
-        """Labels one mesh (metres, z up, as `preprocess.readers.read_mesh` returns it).
+        """Labels one mesh (metres, z up, as `preprocess.formats.readers.read_mesh` returns it).
 
         Args:
           votes: 1 looks once at the mesh as it lies, N > 1 sums N random rigid placements.

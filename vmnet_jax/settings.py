@@ -2,14 +2,14 @@
 
 from ml_collections import ConfigDict
 
-from kernels.device.attention import SHIFTS
-from trainlib.config_checks import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_settings
-from trainlib.errors import UserError
-from vmnet_jax.augment import ROTATIONS
-from vmnet_jax.build import DTYPES, MODELS, check_operator, model_name
-from vmnet_jax.geodesic import OPERATORS
-from vmnet_jax.read_out import READ_OUTS
-from vmnet_jax.sample import FEATURE_WIDTHS, NUM_LEVELS
+from kernels.device.attention.api import SHIFTS
+from trainlib.run.config_checks import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_settings
+from trainlib.run.errors import UserError
+from vmnet_jax.data.placement import ROTATIONS
+from vmnet_jax.data.sample import FEATURE_WIDTHS, NUM_LEVELS
+from vmnet_jax.learn.build import DTYPES, MODELS, check_operator, model_name
+from vmnet_jax.model.geodesic import OPERATORS
+from vmnet_jax.model.read_out import READ_OUTS
 
 RANGES = {
     "seed": SEED,

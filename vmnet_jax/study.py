@@ -6,9 +6,9 @@ table.json and table.png. The same command goes on where it stopped. docs/studie
 
 import pathlib
 
-from trainlib.errors import UserError
-from trainlib.metrics_writer import read_metrics
-from trainlib.study import System, run_main
+from trainlib.analysis.study import System, run_main
+from trainlib.run.errors import UserError
+from trainlib.run.metrics import read_metrics
 from vmnet_jax.settings import check_config
 
 FIGURES = {"Mean IoU": "val/mean_iou", "Accuracy": "val/accuracy"}

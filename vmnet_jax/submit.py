@@ -16,14 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from preprocess.labels import scannet20
-from preprocess.sources import read_split, resolve_names
-from trainlib.command import positive, run_command
+from preprocess.cli.sources import read_split, resolve_names
+from preprocess.labels.label_map import scannet20
 from trainlib.core.outputs import require_file
 from trainlib.core.progress import ItemProgress
-from trainlib.errors import UsageError, UserError
-from vmnet_jax.data import SceneFolder
-from vmnet_jax.inference import SCENES_PER_BATCH, warn_of_single_scenes
+from trainlib.run.command import positive, run_command
+from trainlib.run.errors import UsageError, UserError
+from vmnet_jax.data.scenes import SceneFolder
+from vmnet_jax.learn.inference import SCENES_PER_BATCH, warn_of_single_scenes
 from vmnet_jax.predict import Predictor, load
 
 _LISTED = 8

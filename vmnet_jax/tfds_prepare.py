@@ -8,9 +8,9 @@ SCENES is what python -m preprocess.scenes has written. Training, evaluation and
 
 import argparse
 
-from trainlib.command import run_command
 from trainlib.core.outputs import require_folder
-from vmnet_jax.tfds_builders import prepare
+from trainlib.run.command import run_command
+from vmnet_jax.data.tfds_builders import prepare
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -17,28 +17,28 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from trainlib import parallel, processes
-from trainlib.cadence import Progress, is_due
-from trainlib.checkpoints import CheckpointStore
-from trainlib.errors import UserError
-from trainlib.flags import allowed_changes, run_main, strict
-from trainlib.memory import check_memory
-from trainlib.metrics_writer import open_metrics
-from trainlib.prefetch import prefetch
-from trainlib.saver import RunSaver, restore_newest
-from trainlib.stop import StopRequest
-from trainlib.window import MetricWindow
-from trainlib.workdir import open_workdir, require_settings
-from vmnet_jax.batching import Sizes, bucket_at
-from vmnet_jax.build import build_model, build_optimizer, build_schedule, build_state, vertex_inputs
-from vmnet_jax.data import Batch, EvaluationBatches, SceneFolder, TrainingBatches, read_split
-from vmnet_jax.inference import evaluate_scenes, make_forward
-from vmnet_jax.metrics import accuracy, iou_from_confusion
-from vmnet_jax.read_out import read_out_of
-from vmnet_jax.restore import initial_weights, trained_params, write_inputs
+from trainlib.run import parallel, processes
+from trainlib.run.cadence import Progress, is_due
+from trainlib.run.checkpoints import CheckpointStore
+from trainlib.run.errors import UserError
+from trainlib.run.flags import allowed_changes, run_main, strict
+from trainlib.run.memory import check_memory
+from trainlib.run.metrics import open_metrics
+from trainlib.run.prefetch import prefetch
+from trainlib.run.saver import RunSaver, restore_newest
+from trainlib.run.signals import StopRequest
+from trainlib.run.window import MetricWindow
+from trainlib.run.workdir import open_workdir, require_settings
+from vmnet_jax.data.batching import Sizes, bucket_at
+from vmnet_jax.data.scenes import Batch, EvaluationBatches, SceneFolder, TrainingBatches, read_split
+from vmnet_jax.data.tiling import Pieces
+from vmnet_jax.learn.build import build_model, build_optimizer, build_schedule, build_state, vertex_inputs
+from vmnet_jax.learn.inference import evaluate_scenes, make_forward
+from vmnet_jax.learn.metrics import accuracy, iou_from_confusion
+from vmnet_jax.learn.restore import initial_weights, trained_params, write_inputs
+from vmnet_jax.learn.step import TrainState, make_train_step
+from vmnet_jax.model.read_out import read_out_of
 from vmnet_jax.settings import check_config
-from vmnet_jax.tiling import Pieces
-from vmnet_jax.train_state import TrainState, make_train_step
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ largest score of all edges, sums by index_add."""
 import numpy as np
 import torch
 
-from benchmarks.worker import Case
+from benchmarks.harness.worker import Case
 
 LIBRARIES = ("torch",)
 EXCHANGE = ".bench-data/exchange/attention.npz"

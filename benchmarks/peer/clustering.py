@@ -3,7 +3,7 @@
 import numpy as np
 import open3d
 
-from benchmarks.worker import Case
+from benchmarks.harness.worker import Case
 
 LIBRARIES = ("open3d",)
 EXCHANGE = ".bench-data/exchange/clustering.npz"

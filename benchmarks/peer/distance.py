@@ -7,8 +7,8 @@ import numpy as np
 import open3d
 import pyfqmr
 
+from benchmarks.harness.worker import Case
 from benchmarks.peer.clustering import as_mesh
-from benchmarks.worker import Case
 
 LIBRARIES = ("fast-simplification", "open3d", "pyfqmr")
 EXCHANGE = ".bench-data/exchange/distance.npz"

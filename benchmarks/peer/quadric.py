@@ -3,7 +3,7 @@
 import fast_simplification
 import numpy as np
 
-from benchmarks.worker import Case
+from benchmarks.harness.worker import Case
 
 LIBRARIES = ("fast-simplification",)
 EXCHANGE = ".bench-data/exchange/quadric.npz"

@@ -7,8 +7,8 @@ since an offset's targets are distinct, by index_select, addmm_ and index_put_; 
 import numpy as np
 import torch
 
+from benchmarks.harness.worker import Case
 from benchmarks.peer.fastest import fastest
-from benchmarks.worker import Case
 
 LIBRARIES = ("torch",)
 EXCHANGE = ".bench-data/exchange/convolution.npz"

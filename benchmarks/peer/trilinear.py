@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.harness.worker import Case
 from benchmarks.peer.fastest import fastest
-from benchmarks.worker import Case
 
 LIBRARIES = ("torch",)
 EXCHANGE = ".bench-data/exchange/trilinear.npz"

@@ -9,7 +9,7 @@ import torch
 from spconv.pytorch import ops
 from torch import nn
 
-from benchmarks.worker import Case
+from benchmarks.harness.worker import Case
 
 LIBRARIES = ("torch", "spconv", "cumm")
 EXCHANGE = ".bench-data/exchange/unet.npz"

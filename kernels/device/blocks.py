@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kernels.cpu_ffi.support import obstacle
+from kernels.cpu_ffi.runtime.availability import obstacle
 
 COLUMN_BYTES = 7 << 20
 """Gathered bytes per block on CPU: what stays in the last-level cache beside its matrix product."""

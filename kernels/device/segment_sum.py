@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from kernels.cpu_ffi import row_sums as on_cpu
+from kernels.cpu_ffi.bind import weighted_sums as on_cpu
 from kernels.device.blocks import accumulator, block_rows, by_platform, scan_blocks, take_rows, zero_last_row
 
 BLOCK_BYTES = 2 << 20

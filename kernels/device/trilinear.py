@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kernels.cpu_ffi import row_sums as on_cpu
+from kernels.cpu_ffi.bind import weighted_sums as on_cpu
 from kernels.device.blocks import (
     accumulator,
     block_rows,

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from benchmarks import peers
-from benchmarks.pairs import BenchmarkError, PeerMissing, Side, Workers
-from benchmarks.rows import REFERENCE_GFLOPS, MemoryRow, TimeRow
+from benchmarks.harness.pairs import BenchmarkError, PeerMissing, Side, Workers
+from benchmarks.harness.rows import REFERENCE_GFLOPS, MemoryRow, TimeRow
 
 TOY, ABSENT = "tests.benchmarks.toy", "tests.benchmarks.toy_without_library"
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as everything
-from benchmarks import data, growth, growth_point, results
-from benchmarks.command import show
-from benchmarks.rows import TimeRow
-from kernels.host.voxels import unique_voxels
+from benchmarks import data, growth, results
+from benchmarks.harness import growth_point
+from benchmarks.harness.command import show
+from benchmarks.harness.rows import TimeRow
+from kernels.host.voxel.voxels import unique_voxels
 from preprocess.rooms import make_room
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -65,7 +66,9 @@ def test_peers_import_nothing_of_the_project_but_the_worker():
             if isinstance(node, ast.ImportFrom):
                 root = node.module.split(".")[0]
                 assert root not in ("kernels", "preprocess", "vmnet_jax", "sdclr_jax", "trainlib", "jax", "numba"), path
-                assert root != "benchmarks" or node.module.startswith(("benchmarks.worker", "benchmarks.peer")), path
+                assert root != "benchmarks" or node.module.startswith(
+                    ("benchmarks.harness.worker", "benchmarks.peer")
+                ), path
 
 
 def test_peers_are_pinned():

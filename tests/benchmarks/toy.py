@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from benchmarks.worker import Case
+from benchmarks.harness.worker import Case
 
 LIBRARIES = ("numpy",)
 

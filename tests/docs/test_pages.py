@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from kernels.device.tables import Rings
-from sdclr_jax.norm import BranchNorm, Pass
-from sdclr_jax.prune import prunable_leaves
-from trainlib.flags import load_config_file
-from vmnet_jax.batching import empty_batch
-from vmnet_jax.sample import VertexInputs
+from sdclr_jax.learn.masks import prunable_leaves
+from sdclr_jax.model.norm import BranchNorm, Pass
+from trainlib.run.flags import load_config_file
+from vmnet_jax.data.batching import empty_batch
+from vmnet_jax.data.sample import VertexInputs
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted(

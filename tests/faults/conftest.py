@@ -11,17 +11,17 @@ import jax
 import numpy as np
 import pytest
 
-from preprocess.build import build_scene
-from preprocess.hierarchy import HierarchyParams
-from preprocess.labels import scannet20, write_label_map
+from preprocess.labels.label_map import scannet20, write_label_map
 from preprocess.rooms import make_room
-from preprocess.scene import write_scene
+from preprocess.scene.build import build_scene
+from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.scene_file import write_scene
 from tests.faults.meshes import write_odd_meshes
-from trainlib.checkpoints import CheckpointStore
+from trainlib.run.checkpoints import CheckpointStore
 
 SMALL_MAINS = str(pathlib.Path(__file__).with_name("small_mains.py"))
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["vmnet_jax.evaluate", "vmnet_jax.predict", "sdclr_jax.evaluate", "trainlib.flags"])
+SERVER.set_forkserver_preload(["vmnet_jax.evaluate", "vmnet_jax.predict", "sdclr_jax.evaluate", "trainlib.run.flags"])
 
 
 class Program:

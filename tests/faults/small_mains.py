@@ -13,14 +13,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-import sdclr_jax.build
-import vmnet_jax.build
-from sdclr_jax.heads import ProjectionHead
-from sdclr_jax.model import ContrastiveNet
-from sdclr_jax.norm import BranchNorm
-from sdclr_jax.resnet import standardize
-from vmnet_jax.layers import MaskedBatchNorm
-from vmnet_jax.model import Logits, VMNet
+import sdclr_jax.learn.build
+import vmnet_jax.learn.build
+from sdclr_jax.model.contrastive import ContrastiveNet
+from sdclr_jax.model.heads import ProjectionHead
+from sdclr_jax.model.norm import BranchNorm
+from sdclr_jax.model.resnet import standardize
+from vmnet_jax.model.layers import MaskedBatchNorm
+from vmnet_jax.model.vmnet import Logits, VMNet
 
 
 class SmallVMNet(VMNet):
@@ -59,8 +59,8 @@ class SmallContrastiveNet(ContrastiveNet):
 
 def use_small_networks() -> None:
     """From here on, in this process."""
-    vmnet_jax.build.VMNet = SmallVMNet
-    sdclr_jax.build.ContrastiveNet = SmallContrastiveNet
+    vmnet_jax.learn.build.VMNet = SmallVMNet
+    sdclr_jax.learn.build.ContrastiveNet = SmallContrastiveNet
 
 
 def pause_in(place: str) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from preprocess import check, scenes
-from preprocess.build import build_scene
-from preprocess.hierarchy import HierarchyParams
-from preprocess.oddities import oddity_notes
-from preprocess.readers import read_mesh
-from preprocess.scene import write_scene
+from preprocess.formats.readers import read_mesh
+from preprocess.mesh.diagnostics import oddity_notes
+from preprocess.scene.build import build_scene
+from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.scene_file import write_scene
 
 
 @pytest.fixture

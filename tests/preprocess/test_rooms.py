@@ -8,8 +8,8 @@ import pytest
 from sklearn import linear_model, preprocessing
 
 from preprocess import rooms
-from preprocess.readers import read_mesh
-from preprocess.room_layout import PLANS, Layout
+from preprocess.formats.readers import read_mesh
+from preprocess.synthetic.plans import PLANS, Layout
 
 SCANNET20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
 

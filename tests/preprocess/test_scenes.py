@@ -13,10 +13,10 @@ import numpy as np
 import plyfile
 import pytest
 
-from preprocess import prepare as prepare_module
 from preprocess import scenes
-from preprocess.labels import read_label_map, scannet20
-from preprocess.scene import read_header, read_scene
+from preprocess.cli import scene_task as prepare_module
+from preprocess.labels.label_map import read_label_map, scannet20
+from preprocess.scene.scene_file import read_header, read_scene
 
 SMALL = ["--cells=0.1,0.2", "--workers=0"]
 ROOT = pathlib.Path(__file__).parents[2]
@@ -104,7 +104,7 @@ def test_a_second_run_does_what_is_missing_or_out_of_date(run, folder, write_ply
 
 def test_another_format_version_is_rebuilt(run, folder, monkeypatch):
     run()
-    monkeypatch.setattr("preprocess.scene.FORMAT_VERSION", 99)
+    monkeypatch.setattr("preprocess.scene.scene_file.FORMAT_VERSION", 99)
     assert "3 built" in run()[1]
     assert read_header(folder.parent / "out" / "a.scene.npz").version == 99
 

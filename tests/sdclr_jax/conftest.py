@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdclr_jax.heads import ProjectionHead
-from sdclr_jax.model import ContrastiveNet
-from sdclr_jax.norm import BranchNorm
-from sdclr_jax.resnet_s import NarrowResNet
-from sdclr_jax.torch_names import from_state_dict, named_arrays
+from sdclr_jax.model.contrastive import ContrastiveNet
+from sdclr_jax.model.heads import ProjectionHead
+from sdclr_jax.model.norm import BranchNorm
+from sdclr_jax.model.resnet_s import NarrowResNet
+from sdclr_jax.model.torch_names import from_state_dict, named_arrays
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from sdclr_jax.build import build_state
 from sdclr_jax.convert import from_torch, to_torch
-from sdclr_jax.restore import load_run
-from sdclr_jax.torch_names import to_state_dict
-from trainlib.errors import UserError
-from trainlib.flags import load_config_file
-from trainlib.torch_files import read_tensors, write_tensors
+from sdclr_jax.learn.build import build_state
+from sdclr_jax.learn.restore import load_run
+from sdclr_jax.model.torch_names import to_state_dict
+from trainlib.run.errors import UserError
+from trainlib.run.flags import load_config_file
+from trainlib.weights.torch_files import read_tensors, write_tensors
 
 CONFIG = "configs/sdclr_digits_lt.py"
 

@@ -11,22 +11,22 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from sdclr_jax import build
-from sdclr_jax.balancedness import Groups
-from sdclr_jax.build import build_model, build_state
-from sdclr_jax.calibrate import make_calibration
-from sdclr_jax.corruptions import BLUR, CONTRAST, CORRUPTIONS, NOISE, corrupted
-from sdclr_jax.data import load_dataset
-from sdclr_jax.exemplar_pictures import draw_curves, draw_sheet
-from sdclr_jax.exemplar_report import Example, Predictions, as_lines, examples, make_report
+from sdclr_jax.data.datasets import load_dataset
 from sdclr_jax.exemplars import analyse, labelled_rows, require_lists
-from sdclr_jax.norm import DENSE, PRUNED
-from sdclr_jax.probe import fit_logistic, logits
-from sdclr_jax.restore import TrainedRun
-from sdclr_jax.views import to_float
+from sdclr_jax.learn import build
+from sdclr_jax.learn.build import build_model, build_state
+from sdclr_jax.learn.restore import TrainedRun
+from sdclr_jax.model.norm import DENSE, PRUNED
+from sdclr_jax.probe.balancedness import Groups
+from sdclr_jax.probe.calibrate import make_calibration
+from sdclr_jax.probe.corruptions import BLUR, CONTRAST, CORRUPTIONS, NOISE, corrupted
+from sdclr_jax.probe.probe import fit_logistic, logits
+from sdclr_jax.report.exemplar_plots import draw_curves, draw_sheet
+from sdclr_jax.report.exemplar_report import Example, Predictions, as_lines, examples, make_report
+from sdclr_jax.views.views import to_float
 from tests.parity_tools import assert_close_in_norm
-from trainlib.errors import UserError
-from trainlib.population import Pruning
+from trainlib.analysis.pruning_sweep import Pruning
+from trainlib.run.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 

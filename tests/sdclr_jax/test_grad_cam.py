@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdclr_jax.balancedness import Groups, groups_by_size
 from sdclr_jax.grad_cam import Attention, class_score, draw, enlarged, feature_maps, grad_cam, tail_rows
-from sdclr_jax.norm import DENSE
-from sdclr_jax.probe import Linear
-from sdclr_jax.views import to_float
-from trainlib.errors import UserError
+from sdclr_jax.model.norm import DENSE
+from sdclr_jax.probe.balancedness import Groups, groups_by_size
+from sdclr_jax.probe.probe import Linear
+from sdclr_jax.views.views import to_float
+from trainlib.run.errors import UserError
 
 
 def drawn(*shape, seed=0):

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdclr_jax import build, train
-from sdclr_jax.data import load_dataset
+from sdclr_jax import train
+from sdclr_jax.data.datasets import load_dataset
+from sdclr_jax.data.image_files import ImageFiles
 from sdclr_jax.evaluate import FEATURES, evaluate, format_report
-from sdclr_jax.image_files import ImageFiles
-from sdclr_jax.prune import sparsity_report
-from trainlib.cadence import is_due
-from trainlib.errors import UserError
-from trainlib.stop import Stopped, StopRequest
+from sdclr_jax.learn import build
+from sdclr_jax.learn.masks import sparsity_report
+from trainlib.run.cadence import is_due
+from trainlib.run.errors import UserError
+from trainlib.run.signals import Stopped, StopRequest
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS_PER_EPOCH, EPOCHS = 3, 3

@@ -7,11 +7,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from sdclr_jax.curve import draw_curves, read_curves
-from sdclr_jax.published_tables import format_tables, published_tables
+from sdclr_jax.report.published_tables import format_tables, published_tables
+from sdclr_jax.report.table_rows import make_rows, read_run
 from sdclr_jax.table import markdown, write_table
-from sdclr_jax.table_rows import make_rows, read_run
-from trainlib.errors import UserError
-from trainlib.workdir import open_workdir
+from trainlib.run.errors import UserError
+from trainlib.run.workdir import open_workdir
 
 
 def write_run(folder, figures, *, step=10, **changes):

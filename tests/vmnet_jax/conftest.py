@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from preprocess.build import build_scene
-from preprocess.hierarchy import HierarchyParams
-from preprocess.labels import LabelMap, write_label_map
-from preprocess.mesh import Mesh, vertex_normals
-from preprocess.scene import write_scene
+from preprocess.labels.label_map import LabelMap, write_label_map
+from preprocess.mesh.mesh import Mesh, vertex_normals
+from preprocess.scene.build import build_scene
+from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.scene_file import write_scene
 
 THREE_CLASSES = LabelMap((3, 7, 9), ("low", "middle", "high"), ((200, 40, 40), (40, 200, 40), (40, 40, 200)))
 

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from tests.vmnet_jax.parity_batch import read_entries, state_dict
-from trainlib.checkpoints import CheckpointStore
-from trainlib.errors import UserError
-from trainlib.flags import load_config_file
-from trainlib.torch_files import read_tensors, write_tensors
-from vmnet_jax.build import build_state
+from tests.vmnet_jax.model.parity_batch import read_entries, state_dict
+from trainlib.run.checkpoints import CheckpointStore
+from trainlib.run.errors import UserError
+from trainlib.run.flags import load_config_file
+from trainlib.weights.torch_files import read_tensors, write_tensors
 from vmnet_jax.convert import from_torch, to_torch
-from vmnet_jax.restore import load_run
+from vmnet_jax.learn.build import build_state
+from vmnet_jax.learn.restore import load_run
 
 CONFIG = "configs/vmnet_scannet.py"
 

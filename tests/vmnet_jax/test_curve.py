@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainlib.errors import UserError
-from trainlib.figures import COLORS
-from trainlib.metrics_writer import MetricWriter
+from trainlib.analysis.plots import COLORS
+from trainlib.run.errors import UserError
+from trainlib.run.metrics import MetricWriter
 from vmnet_jax import curve
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from preprocess.hierarchy import HierarchyParams
-from trainlib.errors import UserError
-from trainlib.population import Pruning
-from vmnet_jax.build import build_state
-from vmnet_jax.data import SceneFolder
-from vmnet_jax.exemplar_report import Forgotten, as_lines, make_report
-from vmnet_jax.exemplar_views import KEPT, LOST, OTHER, STILL_WRONG, WON, change_colors
+from preprocess.scene.hierarchy import HierarchyParams
+from trainlib.analysis.pruning_sweep import Pruning
+from trainlib.run.errors import UserError
+from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.exemplars import analyse, is_prunable
-from vmnet_jax.prediction_files import UNLABELLED
-from vmnet_jax.restore import TrainedRun
+from vmnet_jax.learn.build import build_state
+from vmnet_jax.learn.restore import TrainedRun
+from vmnet_jax.prediction.files import UNLABELLED
+from vmnet_jax.report.exemplar_plots import KEPT, LOST, OTHER, STILL_WRONG, WON, change_colors
+from vmnet_jax.report.exemplar_report import Forgotten, as_lines, make_report
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("low", "middle", "high", "absent")

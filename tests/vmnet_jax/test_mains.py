@@ -11,16 +11,16 @@ import numpy as np
 import plyfile
 import pytest
 
-from preprocess.labels import LabelMap, scannet20, write_label_map, write_labels_ply
-from preprocess.mesh import Mesh
-from preprocess.scene import write_scene
-from trainlib.errors import UserError
-from trainlib.stop import Stopped
+from preprocess.labels.label_map import LabelMap, scannet20, write_label_map, write_labels_ply
+from preprocess.mesh.mesh import Mesh
+from preprocess.scene.scene_file import write_scene
+from trainlib.run.errors import UserError
+from trainlib.run.signals import Stopped
 from vmnet_jax import predict, train
 from vmnet_jax.evaluate import evaluate
+from vmnet_jax.learn.step import make_train_step
 from vmnet_jax.predict import load
-from vmnet_jax.prediction_files import write_prediction
-from vmnet_jax.train_state import make_train_step
+from vmnet_jax.prediction.files import write_prediction
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 6

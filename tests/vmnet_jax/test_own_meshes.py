@@ -9,17 +9,17 @@ import trimesh
 from ml_collections import ConfigDict
 from PIL import Image
 
-from preprocess.hierarchy import HierarchyParams
-from preprocess.labels import LabelMap
-from preprocess.readers import read_mesh
-from trainlib.checkpoints import CheckpointStore
-from trainlib.errors import UserError
-from trainlib.flags import load_config_file
-from trainlib.workdir import open_workdir
+from preprocess.formats.readers import read_mesh
+from preprocess.labels.label_map import LabelMap
+from preprocess.scene.hierarchy import HierarchyParams
+from trainlib.run.checkpoints import CheckpointStore
+from trainlib.run.errors import UserError
+from trainlib.run.flags import load_config_file
+from trainlib.run.workdir import open_workdir
 from vmnet_jax import predict
-from vmnet_jax.build import build_state
-from vmnet_jax.prediction_files import UNLABELLED, Prediction, class_legend, layer_keys, prediction_layers
-from vmnet_jax.restore import load_run, write_inputs
+from vmnet_jax.learn.build import build_state
+from vmnet_jax.learn.restore import load_run, write_inputs
+from vmnet_jax.prediction.files import UNLABELLED, Prediction, class_legend, layer_keys, prediction_layers
 
 IDS = np.array([4, 70, 900])
 PARAMS = HierarchyParams(cells=(0.12, 0.25), voxel_size=0.1)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from preprocess.labels import LabelMap, scannet20
-from trainlib.errors import UserError
-from vmnet_jax.data import SceneFolder
+from preprocess.labels.label_map import LabelMap, scannet20
+from trainlib.run.errors import UserError
+from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.submit import check_submission, write_submission
 
 NAMES = ("sheet_0", "sheet_3")

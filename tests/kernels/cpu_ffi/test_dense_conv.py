@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from kernels.cpu_ffi.support import machine_obstacle
-from kernels.device.dense_conv import conv2d
+from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.device.image_conv import conv2d
 
 pytestmark = pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
 

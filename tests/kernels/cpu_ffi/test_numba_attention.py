@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi.support import machine_obstacle
-from kernels.device.attention import one_ring_attention
+from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.device.attention.api import one_ring_attention
 from kernels.device.tables import Rings
-from kernels.host.padding import join_rings
-from kernels.host.rings import ring_table, rings_from_edges
+from kernels.host.batch.padding import join_rings
+from kernels.host.mesh.rings import ring_table, rings_from_edges
 
 pytestmark = pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
 
@@ -96,7 +96,7 @@ def test_a_graph_without_edges_and_one_without_overflow():
 @pytest.mark.parametrize("field", ["ring", "reverse", "overflow_source", "overflow_reverse"])
 def test_entries_out_of_range_add_nothing(field, bad):
     """The kernels alone: their sums are those of a table with the entries absent."""
-    from kernels.cpu_ffi.edges import edge_sums
+    from kernels.cpu_ffi.bind.attention import edge_sums
 
     rings = make_rings()
     rng = np.random.default_rng(3)

@@ -12,14 +12,16 @@ import jax
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi import layout, support, trial
-from kernels.device.attention import one_ring_attention
-from kernels.device.sparse_conv import submanifold_conv
-from kernels.device.strided_conv import strided_conv, transposed_conv
+from kernels.cpu_ffi.runtime import abi, abi_probe, availability
+from kernels.device.attention.api import one_ring_attention
+from kernels.device.sparse_conv.api import submanifold_conv
+from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
 from kernels.device.tables import Rings
 from kernels.device.trilinear import trilinear_read_out
 
-needs_kernels = pytest.mark.skipif(support.machine_obstacle() is not None, reason=str(support.machine_obstacle()))
+needs_kernels = pytest.mark.skipif(
+    availability.machine_obstacle() is not None, reason=str(availability.machine_obstacle())
+)
 TARGET = "kernels_cpu_"
 ROWS, CIN, COUT = 9001, 8, 24
 
@@ -116,9 +118,9 @@ def test_the_switch_turns_them_off(monkeypatch):
 
 @pytest.fixture
 def forget_the_machine():
-    support.machine_obstacle.cache_clear()
+    availability.machine_obstacle.cache_clear()
     yield
-    support.machine_obstacle.cache_clear()
+    availability.machine_obstacle.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def forget_the_machine():
     ],
 )
 def test_another_machine_or_jaxlib_is_told_once(monkeypatch, caplog, forget_the_machine, name, value, message, width):
-    monkeypatch.setattr(support, name, value)
+    monkeypatch.setattr(availability, name, value)
     with caplog.at_level(logging.WARNING):
         for cout in (width, width + 1):
             assert TARGET not in lowered(value_and_grads, *make_conv(cout))
@@ -140,13 +142,13 @@ def test_another_machine_or_jaxlib_is_told_once(monkeypatch, caplog, forget_the_
 
 
 def test_the_header_of_jaxlib_names_a_version():
-    major, minor = support.ffi_version()
+    major, minor = availability.ffi_version()
     assert (major, minor) >= (0, 1)
 
 
 def test_without_cpu_devices_nothing_is_said(monkeypatch, caplog, forget_the_machine):
     """A program on a GPU under JAX_PLATFORMS=cuda never comes to the CPU form."""
-    monkeypatch.setattr(support, "has_cpu_devices", lambda: False)
+    monkeypatch.setattr(availability, "has_cpu_devices", lambda: False)
     assert TARGET not in lowered(value_and_grads, *make_conv(34))
     assert not caplog.records
 
@@ -156,7 +158,7 @@ def test_the_trial_call_works_while_a_function_is_traced():
     found = []
 
     def function(x):
-        found.append(trial.layout_obstacle())
+        found.append(abi_probe.layout_obstacle())
         return x.sum()
 
     spec = jax.sharding.PartitionSpec()
@@ -186,14 +188,14 @@ STRUCTS = {
 @pytest.mark.parametrize("name", STRUCTS)
 def test_the_trial_call_finds_a_struct_that_is_laid_out_otherwise(monkeypatch, name):
     """What a jaxlib with other structs would look like: the same memory against other expectations."""
-    monkeypatch.setattr(layout, name, STRUCTS[name])
-    assert trial.layout_obstacle() is not None
+    monkeypatch.setattr(abi, name, STRUCTS[name])
+    assert abi_probe.layout_obstacle() is not None
 
 
 @needs_kernels
 def test_a_version_that_xla_refuses_is_an_obstacle(monkeypatch):
-    monkeypatch.setattr(layout, "VERSION", (7, 0))
-    assert "version" in trial.layout_obstacle()
+    monkeypatch.setattr(abi, "VERSION", (7, 0))
+    assert "version" in abi_probe.layout_obstacle()
 
 
 @needs_kernels
@@ -261,7 +263,7 @@ def test_one_cpu_and_several_make_the_same_bytes():
 WITHOUT_AVX512 = """
 import sys, pytest
 status = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
-from kernels.cpu_ffi.targets import LANES
+from kernels.cpu_ffi.runtime.targets import LANES
 sys.exit(status or (LANES != 8 and f"{LANES} numbers per register"))
 """
 ORACLES = (

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi.support import machine_obstacle
-from kernels.device.sparse_conv import submanifold_conv
-from kernels.device.strided_conv import strided_conv, transposed_conv
-from kernels.host.voxels import downsample, neighbour_table
+from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.device.sparse_conv.api import submanifold_conv
+from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
+from kernels.host.voxel.voxels import downsample, neighbour_table
 
 pytestmark = pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi import row_sums
-from kernels.cpu_ffi.support import machine_obstacle
+from kernels.cpu_ffi.bind import weighted_sums
+from kernels.cpu_ffi.runtime.availability import machine_obstacle
 from kernels.device.pooling import mean_pool, unpool
 from kernels.device.segment_sum import gather_segment_sum
 from kernels.device.trilinear import trilinear_read_out
@@ -133,7 +133,7 @@ def test_pooling_takes_them():
 def test_the_segment_of_the_padding_is_not_summed():
     """Its row is zero as the kernel leaves it."""
     order, segments = np.array([0, 1, 2], np.int32), np.array([0, 0, 1], np.int32)
-    out = row_sums.segment_sum(jnp.ones((3, 16)), None, order, segments, num_segments=2, fan=1)
+    out = weighted_sums.segment_sum(jnp.ones((3, 16)), None, order, segments, num_segments=2, fan=1)
     np.testing.assert_array_equal(out, np.repeat([[2.0], [0.0]], 16, axis=1))
 
 

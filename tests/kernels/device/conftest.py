@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.device import gather_gemm
-from kernels.device.attention import one_ring_attention
-from kernels.device.neighbourhood import (
+from kernels.device.attention.api import one_ring_attention
+from kernels.device.one_ring import (
     gather_sources,
     gather_targets,
     one_ring_max,
@@ -19,8 +18,9 @@ from kernels.device.neighbourhood import (
     one_ring_vector_attention,
 )
 from kernels.device.pooling import mean_pool, unpool
-from kernels.device.sparse_conv import submanifold_conv
-from kernels.device.strided_conv import strided_conv, transposed_conv
+from kernels.device.sparse_conv import xla
+from kernels.device.sparse_conv.api import submanifold_conv
+from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
 from kernels.device.tables import Rings
 from kernels.device.trilinear import trilinear_read_out
 
@@ -208,7 +208,7 @@ def make_case(name: str, padding: int = 13) -> Case:
 def small_blocks():
     """Blocks of the convolutions so small that problems of a hundred rows have several, the last one ragged."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gather_gemm, "COLUMN_BYTES", 1 << 14)
+        patch.setattr(xla, "COLUMN_BYTES", 1 << 14)
         yield
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from kernels.device.attention import one_ring_attention
+from kernels.device.attention.api import one_ring_attention
 from kernels.device.tables import Rings
 
 VERTICES, ROWS, DIM = 24, 30, 4

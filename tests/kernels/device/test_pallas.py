@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.device import pallas_gather_gemm
-from kernels.device.sparse_conv import submanifold_conv
+from kernels.device.sparse_conv import pallas
+from kernels.device.sparse_conv.api import submanifold_conv
 
 SMALL, WIDE = (6, 10), (70, 40)
 """Channels in and out: less than a block, and two blocks of columns in."""
@@ -16,7 +16,7 @@ SMALL, WIDE = (6, 10), (70, 40)
 def several_parts():
     """Partial sums of the weight gradient also for a hundred rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pallas_gather_gemm, "PART_ROWS", 64)
+        patch.setattr(pallas, "PART_ROWS", 64)
         yield
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.host.closest_face import closest_on_fans
+from kernels.host.mesh.closest_face import closest_on_fans
 
 
 def soup(rng, vertices=12, faces=14):

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from kernels.host.clustering import CoarseMesh, cluster_vertices
-from kernels.host.morton import morton_order
+from kernels.host.mesh.clustering import CoarseMesh, cluster_vertices
+from kernels.host.voxel.morton import morton_order
 
 
 def _height_field(side, seed, offset=0.0, scale=1.0):

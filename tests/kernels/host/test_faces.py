@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.host.faces import box, checked_mesh, unique_faces
+from kernels.host.mesh.faces import box, checked_mesh, unique_faces
 
 
 def _reference(faces):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.host.morton import argsort_codes, cell_bounds, morton_codes, morton_order
+from kernels.host.voxel.morton import argsort_codes, cell_bounds, morton_codes, morton_order
 
 
 def code_bit_by_bit(cell, origin):

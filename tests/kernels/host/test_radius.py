@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.host.radius import radius_graph
+from kernels.host.mesh.radius import radius_graph
 
 
 def points_of(seed, count=300):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.host.rings import RingCSR, edge_targets_sources, one_ring, ring_table, rings_from_edges
+from kernels.host.mesh.rings import RingCSR, edge_targets_sources, one_ring, ring_table, rings_from_edges
 
 
 def rings_by_sets(pairs, num_vertices):

@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from kernels.host.padding import join_corners, join_rings
-from kernels.host.rings import one_ring, ring_table
-from kernels.host.trilinear import trilinear_table
-from kernels.host.voxels import build_pyramid, unique_voxels
+from kernels.host.batch.padding import join_corners, join_rings
+from kernels.host.mesh.rings import one_ring, ring_table
+from kernels.host.voxel.trilinear import trilinear_table
+from kernels.host.voxel.voxels import build_pyramid, unique_voxels
 
 
 def tables(seed):
@@ -60,7 +60,7 @@ def test_every_kernel_is_serial_and_leaves_the_interpreter_free():
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, CPUDispatcher):
                 kernels_seen[f"{module.name}.{name}"] = value.targetoptions
-    assert "kernels.host.hashing._find" in kernels_seen
+    assert "kernels.host.voxel.hash_map._find" in kernels_seen
     assert [name for name, options in kernels_seen.items() if options.get("parallel")] == []
     assert [name for name, options in kernels_seen.items() if options.get("fastmath")] == []
     assert [name for name, options in kernels_seen.items() if not options.get("nogil")] == []

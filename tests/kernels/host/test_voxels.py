@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from kernels.host import hashing
-from kernels.host.morton import morton_codes, morton_order
-from kernels.host.voxels import build_hash, build_pyramid, downsample, lookup, neighbour_table, unique_voxels
+from kernels.host.voxel import hash_map
+from kernels.host.voxel.morton import morton_codes, morton_order
+from kernels.host.voxel.voxels import build_hash, build_pyramid, downsample, lookup, neighbour_table, unique_voxels
 
 OFFSETS = [(0, 0, 0), (-7, -3, -100), (2**40, -(2**40), 5), (-(2**63), 2**63 - 200, 0)]
 
@@ -53,7 +53,7 @@ def test_lookup_octants_is_eight_lookups():
         [cells, cells - 1, np.add(cells.min(0), [[-1] * 3, [-2, 0, 0]]), np.add(cells.max(0), [[0] * 3, [0, 0, 1]])]
     )
     bases = np.concatenate([bases, [[2**63 - 1] * 3, [-(2**63)] * 3]])
-    found = hashing.lookup_octants(table, bases)
+    found = hash_map.lookup_octants(table, bases)
     rows = rows_of(cells)
     for k in range(8):
         corner = [(x + (k >> 2), y + (k >> 1 & 1), z + (k & 1)) for x, y, z in bases.tolist()]
@@ -97,7 +97,7 @@ def test_thin_and_flat_sets_do_not_wrap_around():
 
 
 def test_widest_extent():
-    widest = hashing.MAX_EXTENT
+    widest = hash_map.MAX_EXTENT
     ends = np.array([[0, 0, 0], [widest - 1] * 3, [0, widest - 1, 0]])
     assert neighbour_table(ends - 2**40).tolist() == neighbours_by_dict(ends)
     with pytest.raises(ValueError, match=rf"axis y spans {widest + 1} cells \(from 0 to {widest}\).*{widest}"):

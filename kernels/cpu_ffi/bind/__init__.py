@@ -1,0 +1,1 @@
+"""JAX functions that call the loops, one file per operation."""

@@ -1,0 +1,1 @@
+"""How Numba's machine code becomes an XLA FFI target: ABI, memory, threads, cache, registry."""

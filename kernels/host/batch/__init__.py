@@ -1,0 +1,1 @@
+"""Scenes joined into one batch: offsets of their tables, padded rows."""

@@ -1,0 +1,1 @@
+"""Tables of a triangle mesh: faces, one-rings, rings of a radius, vertex clustering."""

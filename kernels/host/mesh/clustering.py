@@ -1,0 +1,198 @@
+"""Vertex clustering: all vertices of a grid cell become one (Rossignac and Borrel 1993, the grid of vcglib)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.host.jit import compiled, prefetch
+from kernels.host.mesh.faces import box, checked_mesh, unique_faces
+from kernels.host.voxel.morton import morton_order
+
+MAX_CELLS = 2**21
+"""Cells along one axis that a Morton key in int64 can tell apart."""
+
+_AHEAD = 16
+"""So many vertices ahead the entry of the hash is asked for."""
+
+_WHOLE = 1e-9
+"""A cell count this close below a whole number is that number: an extent of 5 cells has 5, whatever the rounding."""
+
+
+class CoarseMesh(NamedTuple):
+    """A simplified mesh and the way from the finer one to it.
+
+    Attributes:
+      vertices: float64[C, 3] in Morton order.
+      faces: int32[G, 3], none degenerate, none repeated.
+      trace: int32[V] the coarse vertex of every fine vertex; total and surjective.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    trace: np.ndarray
+
+
+def cluster_vertices(vertices: np.ndarray, faces: np.ndarray, cell_size: float) -> CoarseMesh:
+    """Merges the vertices of each grid cell.
+
+    The grid begins one cell below the least corner of the vertices that faces use and ends one cell above the
+    greatest; cells are stretched so that a whole number of them fits. The coarse vertex of a cell is the mean over
+    its vertices, each weighted with the number of its face corners, at least 1: a vertex without faces keeps a
+    coarse vertex. Works anywhere in space: cells are counted, and means taken, from the grid's origin.
+
+    Args:
+      vertices: float64[V, 3] positions, in the unit of `cell_size`.
+      faces: int32[F, 3] rows of `vertices`.
+      cell_size: edge of a cell, > 0.
+
+    Returns:
+      CoarseMesh; its vertices are in Morton order of their cells, its trace is the membership in cells.
+
+    Raises:
+      ValueError: what `checked_mesh` refuses, a cell size that is not positive and finite, more than 2^21 cells along
+        an axis.
+    """
+    vertices, faces = checked_mesh(vertices, faces)
+    if not (np.isfinite(cell_size) and cell_size > 0):
+        raise ValueError(f"cell_size must be positive and finite, got {cell_size}")
+    if len(vertices) == 0:
+        return CoarseMesh(vertices.copy(), faces.copy(), np.zeros(0, np.int32))
+    corners = _count_corners(faces, len(vertices))
+    origin, cell = _grid(_box_of_used(vertices, corners) if len(faces) else box(vertices), float(cell_size))
+    _check_span(vertices, origin, cell)
+
+    cells, extent = _cells(vertices, origin, cell)
+    numbers, first = _number_cells(cells, extent)
+    order = morton_order(cells.take(first, axis=0))
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    trace, coarse_faces = _renumber(rank, numbers, faces)
+    means = _weighted_means(vertices, origin, corners, trace, len(order))
+    return CoarseMesh(means, unique_faces(coarse_faces, len(order)), trace)
+
+
+@compiled
+def _count_corners(faces, num_vertices):
+    """Face corners at each vertex, int32[V]."""
+    corners = np.zeros(num_vertices, np.int32)
+    for f in range(faces.shape[0]):
+        for k in range(3):
+            corners[faces[f, k]] += 1
+    return corners
+
+
+@compiled
+def _box_of_used(vertices, corners):
+    """Least and greatest coordinates, float64[2, 3], of the vertices that have corners; there is one."""
+    bounds = np.empty((2, 3))
+    bounds[0] = np.inf
+    bounds[1] = -np.inf
+    for v in range(vertices.shape[0]):
+        if corners[v] > 0:
+            for axis in range(3):
+                bounds[0, axis] = min(bounds[0, axis], vertices[v, axis])
+                bounds[1, axis] = max(bounds[1, axis], vertices[v, axis])
+    return bounds
+
+
+@compiled
+def _cells(vertices, origin, cell):
+    """Cell of each vertex, int64[V, 3] from (0, 0, 0) on, and the number of cells along each axis, int64[3]."""
+    cells = np.empty(vertices.shape, np.int64)
+    least = np.full(3, np.int64(2**62))
+    greatest = np.full(3, np.int64(-(2**62)))
+    for v in range(vertices.shape[0]):
+        for axis in range(3):
+            c = np.int64(np.floor((vertices[v, axis] - origin[axis]) / cell[axis]))
+            cells[v, axis] = c
+            least[axis] = min(least[axis], c)
+            greatest[axis] = max(greatest[axis], c)
+    for v in range(vertices.shape[0]):
+        for axis in range(3):
+            cells[v, axis] -= least[axis]
+    return cells, greatest - least + 1
+
+
+@compiled
+def _renumber(rank, numbers, faces):
+    """Numbers of cells in their new order: of the vertices int32[V], and of the faces' corners int32[F, 3]."""
+    trace = np.empty(numbers.shape[0], np.int32)
+    for v in range(numbers.shape[0]):
+        trace[v] = rank[numbers[v]]
+    coarse = np.empty(faces.shape, np.int32)
+    for f in range(faces.shape[0]):
+        for k in range(3):
+            coarse[f, k] = trace[faces[f, k]]
+    return trace, coarse
+
+
+def _grid(bounds: np.ndarray, cell_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Origin and stretched cell edges, float64[3] each."""
+    low, high = bounds
+    extent = high - low + 2 * cell_size
+    return low - cell_size, extent / np.floor(extent / cell_size + _WHOLE)
+
+
+def _check_span(vertices: np.ndarray, origin: np.ndarray, cell: np.ndarray) -> None:
+    low, high = box(vertices)
+    span = (high - low) / cell + 1
+    if not (span <= MAX_CELLS).all():
+        axis = int(np.argmax(span))
+        raise ValueError(
+            f"cells of {cell[axis]:g} divide the {'xyz'[axis]} axis into {span[axis]:.3g}; at most {MAX_CELLS}"
+        )
+
+
+@compiled
+def _number_cells(cells, extent):
+    """Numbers occupied cells in the order of their first vertex: (cell of each vertex, first vertex of each cell)."""
+    count = cells.shape[0]
+    bits = 4
+    while (1 << bits) < 2 * count:
+        bits += 1
+    mask = np.int64((1 << bits) - 1)
+    shift = np.uint64(64 - bits)
+    slots = np.full(1 << bits, np.int32(-1))
+    keys = np.empty(count, np.int64)
+    numbers = np.empty(count, np.int32)
+    first = np.empty(count, np.int64)
+    occupied = 0
+    for v in range(count):
+        prefetch(slots, _slot(_key(cells, extent, min(v + _AHEAD, count - 1)), shift))
+        key = _key(cells, extent, v)
+        slot = _slot(key, shift)
+        while slots[slot] >= 0 and keys[slots[slot]] != key:
+            slot = (slot + 1) & mask
+        if slots[slot] < 0:
+            slots[slot] = occupied
+            keys[occupied] = key
+            first[occupied] = v
+            occupied += 1
+        numbers[v] = slots[slot]
+    return numbers, first[:occupied].copy()
+
+
+@compiled(inline="always")
+def _key(cells, extent, v):
+    return (cells[v, 0] * extent[1] + cells[v, 1]) * extent[2] + cells[v, 2]
+
+
+@compiled(inline="always")
+def _slot(key, shift):
+    return np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
+
+
+@compiled
+def _weighted_means(vertices, origin, corners, trace, count):
+    sums = np.zeros((count, 3))
+    totals = np.zeros(count)
+    for v in range(vertices.shape[0]):
+        c = trace[v]
+        weight = max(corners[v], 1)
+        totals[c] += weight
+        for axis in range(3):
+            sums[c, axis] += weight * (vertices[v, axis] - origin[axis])
+    for c in range(count):
+        for axis in range(3):
+            sums[c, axis] = origin[axis] + sums[c, axis] / totals[c]
+    return sums

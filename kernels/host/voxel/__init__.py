@@ -1,0 +1,1 @@
+"""Sparse voxels: Morton order, hash map, neighbours, coarser levels, trilinear weights."""

@@ -1,0 +1,1 @@
+"""What the commands share: lists of scenes, dataset layouts, reports, worker processes."""

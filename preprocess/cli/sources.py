@@ -1,0 +1,149 @@
+"""Which mesh files of a folder are scenes, what they are called, and which of them a list names."""
+
+import pathlib
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from preprocess.cli.folders import endings_line, skipped_lines, walk
+from preprocess.formats.readers import READERS, is_mesh, meshes_among, walk_folder
+from preprocess.labels.label_files import is_label_file, labelled_stem
+from preprocess.mesh.mesh import MeshError
+from preprocess.scene.scene_file import SUFFIX
+from trainlib.core.text import did_you_mean, read_names
+
+SCANNET_SUFFIX = "_vh_clean_2"
+_ONE_NAME_PER_LINE = "Write one scene name per line."
+
+
+class Source(NamedTuple):
+    """A scene's name and its mesh file."""
+
+    name: str
+    path: pathlib.Path
+
+
+class Clash(NamedTuple):
+    """Mesh files that have one name, such as a.ply and a.obj; none of them is read."""
+
+    name: str
+    paths: list[pathlib.Path]
+
+    def error(self, path: pathlib.Path) -> MeshError:
+        """What is wrong with one of the files."""
+        others = " and ".join(str(other) for other in self.paths if other != path)
+        return MeshError(path, f"the name {self.name} is also that of {others}", "Keep or rename one of them.")
+
+
+class Found(NamedTuple):
+    """Meshes of a folder by name, files of one name, and one line for each kind of file that is skipped."""
+
+    sources: list[Source]
+    clashes: list[Clash]
+    notes: list[str]
+
+
+def find_sources(folder: str | pathlib.Path) -> Found:
+    """All meshes under a folder (or the one mesh file that is given), by name.
+
+    A mesh is called by its path below the folder, without the ending: `kitchen/table`. In a folder with
+    *_vh_clean_2.ply files (ScanNet's layout) only those count, and the scene's name is what comes before, without the
+    folder. Raises MeshError if the folder is missing or empty.
+    """
+    top = pathlib.Path(folder)
+    if top.is_file():
+        return Found([Source(top.stem.removesuffix(SCANNET_SUFFIX), top)], [], [])
+    inside = walk_folder(top)
+    named = paths_by_name(meshes_among(inside, top), top)
+    sources = [Source(name, paths[0]) for name, paths in sorted(named.items()) if len(paths) == 1]
+    clashes = [Clash(name, paths) for name, paths in sorted(named.items()) if len(paths) > 1]
+    notes = skipped_lines(inside.skipped, top)
+    alone = label_files_without_mesh(inside.files)
+    if alone:
+        notes += skipped_lines({"label files without a mesh of their name": alone}, top)
+    notes += endings_line(other_files(inside.files))
+    return Found(sources, clashes, notes)
+
+
+def paths_by_name(meshes: Sequence[pathlib.Path], top: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """{scene name: mesh files of that name}; meshes next to *_vh_clean_2.ply files have none."""
+    scannet_folders = {path.parent for path in meshes if path.stem.endswith(SCANNET_SUFFIX)}
+    named: dict[str, list[pathlib.Path]] = {}
+    for path in meshes:
+        if path.stem.endswith(SCANNET_SUFFIX):
+            named.setdefault(path.stem.removesuffix(SCANNET_SUFFIX), []).append(path)
+        elif path.parent not in scannet_folders:
+            named.setdefault(path.relative_to(top).with_suffix("").as_posix(), []).append(path)
+    return named
+
+
+def label_files_without_mesh(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Label files to which none of the files is the mesh."""
+    stems = {file.with_suffix("") for file in files if is_mesh(file)}
+    return [file for file in files if is_label_file(file) and labelled_stem(file) not in stems]
+
+
+def other_files(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """Files that are neither meshes nor label files nor scene files."""
+    return [file for file in files if not (is_mesh(file) or is_label_file(file) or file.name.endswith(SUFFIX))]
+
+
+def scene_names(folder: str | pathlib.Path) -> list[str]:
+    """Names of the scene files under a folder, sorted; links are followed. It is empty without the folder."""
+    top = pathlib.Path(folder)
+    files = walk(top).files if top.is_dir() else []
+    return sorted(file.relative_to(top).as_posix().removesuffix(SUFFIX) for file in files if file.name.endswith(SUFFIX))
+
+
+def read_split(path: str | pathlib.Path) -> list[str]:
+    """Scene names of a list, each once (see `read_list`). Raises MeshError also if there is none."""
+    names = list(dict.fromkeys(read_list(path)))
+    if not names:
+        raise MeshError(path, "the list is empty", _ONE_NAME_PER_LINE)
+    return names
+
+
+def read_list(path: str | pathlib.Path) -> list[str]:
+    """Names of a list file (`trainlib.core.text.read_names`). Raises MeshError for what is not there or is not text."""
+    if not pathlib.Path(path).is_file():
+        raise MeshError(path, "there is no such list file", _ONE_NAME_PER_LINE)
+    try:
+        return read_names(path)
+    except ValueError as error:
+        cause, _, remedy = str(error).removeprefix(f"{path}: ").partition(". ")
+        raise MeshError(path, cause, remedy) from None
+
+
+def resolve_names(names: Sequence[str], present: Collection[str]) -> list[str]:
+    """The names as scenes are called (see `scene_name`), each once and in order."""
+    present = set(present)
+    return list(dict.fromkeys(scene_name(name, present) for name in names))
+
+
+def scene_name(name: str, present: set[str]) -> str:
+    """What the scene of a list's name is called.
+
+    A name that is not present is also tried as a path: with back-slashes, `./` or the ending of a mesh or scene file.
+    One that is not present in any of these forms stays as it is.
+    """
+    if name in present:
+        return name
+    path = pathlib.PurePosixPath(name.replace("\\", "/")).as_posix()
+    for ending in (SUFFIX, *READERS):
+        path = path[: -len(ending)] if path.lower().endswith(ending) else path
+    scannet = path.rpartition("/")[2].removesuffix(SCANNET_SUFFIX) if path.endswith(SCANNET_SUFFIX) else path
+    return next((form for form in (path, scannet) if form in present), name)
+
+
+def meant(name: str, present: Collection[str]) -> str:
+    """` (did you mean 'hall/scan'?)` for a name that is not present, or ""."""
+    alike = [other for other in present if other.rpartition("/")[2] == name]
+    near = f"; did you mean {alike[0]!r}?" if alike else did_you_mean(name, present)
+    return f" ({near.removeprefix('; ')})" if near else ""
+
+
+def select(sources: list[Source], names: list[str] | None) -> tuple[list[Source], list[str]]:
+    """The sources with these names, in the list's order, and the names that have no source. None selects all."""
+    if names is None:
+        return sources, []
+    by_name = {source.name: source for source in sources}
+    return [by_name[name] for name in names if name in by_name], [name for name in names if name not in by_name]

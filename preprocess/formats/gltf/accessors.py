@@ -1,0 +1,181 @@
+"""Arrays of a glTF 2.0 file: buffers, buffer views and accessors, each checked against the bytes that are there."""
+
+import base64
+import binascii
+import urllib.parse
+
+import numpy as np
+
+from preprocess.formats.gltf.document import Document, Entry, GltfError, quoted
+
+COMPRESSIONS = {
+    "KHR_draco_mesh_compression": "Draco compression",
+    "EXT_meshopt_compression": "meshopt compression",
+    "KHR_meshopt_compression": "meshopt compression",
+}
+WITHOUT_COMPRESSION = "Export it again without compression."
+_MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")
+_CUT_OFF = "The file was cut off or is damaged; copy or export it again."
+_TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+_ZEROS = 2**20
+"""An accessor without data may have this many bytes, or as many as the file."""
+
+
+class Accessors:
+    """Reads the arrays of a document.
+
+    Args:
+      document: the JSON part.
+      binary: the BIN chunk, or None where there is none.
+      size: bytes of the file, the bound of what an accessor may declare.
+    """
+
+    def __init__(self, document: Document, binary: memoryview | None, size: int):
+        self._document, self._binary, self._size = document, binary, size
+        self._decoded: dict[str, memoryview] = {}
+
+    def count(self, accessor: Entry) -> int:
+        """Number of elements, after a check that the file is large enough for them."""
+        count = accessor.integer("count")
+        needed = count * self._dtype(accessor).itemsize * _width(accessor)
+        if needed > (self._size if "bufferView" in accessor else max(self._size, _ZEROS)):
+            raise GltfError(f"{accessor.place} declares {needed} bytes, the file has {self._size}", _CUT_OFF)
+        return count
+
+    def read(self, accessor: Entry, kinds: tuple[str, ...], normalized: bool | None = None) -> np.ndarray:
+        """The elements of an accessor, sparse values put in; zeros where it names no data (glTF 2.0, 3.6.2).
+
+        Args:
+          accessor: entry of `accessors`.
+          kinds: the values of `type` that are accepted.
+          normalized: whether integers stand for -1 to 1 or 0 to 1; None takes what the accessor says.
+
+        Returns [count, components]: float64 where integers are normalised, else the file's number type. It may be a
+        view of the file: do not write to it. Raises GltfError.
+        """
+        if accessor.text("type") not in kinds:
+            raise GltfError(
+                f"{accessor.place} is of type {quoted(accessor.text('type'), 20)}, not {' or '.join(kinds)}"
+            )
+        count, dtype, width = self.count(accessor), self._dtype(accessor), _width(accessor)
+        if "bufferView" in accessor:
+            values = self._elements(accessor, count, dtype, width)
+        else:
+            values = np.zeros((count, width), dtype)
+        if "sparse" in accessor:
+            values = self._with_sparse(accessor, values)
+        declared = accessor.flag("normalized")
+        if dtype.kind == "f" or not (declared if normalized is None else normalized):
+            return values
+        return np.maximum(values / float(np.iinfo(dtype).max), -1.0)
+
+    def has_data(self, accessor: Entry) -> bool:
+        """Whether the accessor names data; those that only an extension fills do not."""
+        return "bufferView" in accessor or "sparse" in accessor
+
+    def view_bytes(self, holder: Entry) -> memoryview:
+        """All bytes of the buffer view that `holder` names, an image for example."""
+        view = self._document.named("bufferViews", holder, "bufferView")
+        data = self._buffer(view)
+        start, length = view.integer("byteOffset", 0), view.integer("byteLength")
+        if start + length > len(data):
+            cause = f"{view.place} ends at byte {start + length} of a buffer of {len(data)}"
+            raise GltfError(cause, _CUT_OFF)
+        return data[start : start + length]
+
+    def data_uri(self, entry: Entry) -> memoryview:
+        """The bytes of the data: URI in the field `uri`. A URI that names a file is refused: a GLB is one file."""
+        if entry.place not in self._decoded:
+            self._decoded[entry.place] = memoryview(_decoded(entry))
+        return self._decoded[entry.place]
+
+    def _dtype(self, accessor: Entry) -> np.dtype:
+        code = accessor.integer("componentType")
+        if code not in _TYPES:
+            raise GltfError(f"{accessor.place}: componentType {code} is none of {', '.join(map(str, _TYPES))}")
+        return np.dtype(_TYPES[code])
+
+    def _buffer(self, view: Entry) -> memoryview:
+        buffer = self._document.named("buffers", view, "buffer")
+        if "uri" in buffer:
+            data = self.data_uri(buffer)
+        elif self._binary is not None and view.integer("buffer") == 0 and not _is_fallback(buffer):
+            data = self._binary
+        else:
+            for name in _MESHOPT:
+                if view.extension(name) is not None:
+                    raise GltfError(f"{view.place} has {COMPRESSIONS[name]} ({name}), not read", WITHOUT_COMPRESSION)
+            raise GltfError(f"{buffer.place} has no data in the file", _CUT_OFF)
+        length = buffer.integer("byteLength", low=1)
+        if length > len(data):
+            raise GltfError(f"{buffer.place} declares {length} bytes, the file has {len(data)} for it", _CUT_OFF)
+        return data[:length]
+
+    def _elements(self, holder: Entry, count: int, dtype: np.dtype, width: int) -> np.ndarray:
+        """[count, width] of the buffer view that `holder` names, from its byteOffset on, without a copy."""
+        if count == 0:
+            return np.zeros((0, width), dtype)
+        view = self._document.named("bufferViews", holder, "bufferView")
+        data = self.view_bytes(holder)
+        offset, element = holder.integer("byteOffset", 0), dtype.itemsize * width
+        stride = view.integer("byteStride", element, low=element)
+        end = offset + stride * (count - 1) + element
+        if end > len(data):
+            raise GltfError(f"{holder.place} ends at byte {end} of {view.place}, which has {len(data)}", _CUT_OFF)
+        return np.ndarray((count, width), dtype, data, offset, (stride, dtype.itemsize))
+
+    def _with_sparse(self, accessor: Entry, values: np.ndarray) -> np.ndarray:
+        """A copy of the values with the substitutes of `sparse` in their rows."""
+        sparse = accessor.entry("sparse")
+        count, indices = sparse.integer("count", low=1), sparse.entry("indices")
+        if count > len(values):
+            raise GltfError(f"{sparse.place} replaces {count} of {len(values)} elements")
+        rows = self._elements(indices, count, self._index_dtype(indices), 1)[:, 0]
+        if rows.max() >= len(values):
+            raise GltfError(f"{sparse.place} replaces element {rows.max()}, but the last is {len(values) - 1}")
+        replaced = values.copy()
+        replaced[rows] = self._elements(sparse.entry("values"), count, values.dtype, values.shape[1])
+        return replaced
+
+    def _index_dtype(self, holder: Entry) -> np.dtype:
+        dtype = self._dtype(holder)
+        if dtype.kind != "u":
+            raise GltfError(f"{holder.place}: indices of componentType {holder.integer('componentType')}, not unsigned")
+        return dtype
+
+    def read_indices(self, accessor: Entry) -> np.ndarray:
+        """Vertex numbers of a primitive, unsigned [N]."""
+        self._index_dtype(accessor)
+        return self.read(accessor, ("SCALAR",), normalized=False)[:, 0]
+
+
+def _width(accessor: Entry) -> int:
+    kind = accessor.text("type")
+    if kind not in _WIDTHS:
+        raise GltfError(f"{accessor.place} is of type {quoted(kind, 20)}, not one of {', '.join(_WIDTHS)}")
+    return _WIDTHS[kind]
+
+
+def _is_fallback(buffer: Entry) -> bool:
+    """A buffer that only stands for what a decompression would write."""
+    return any((extension := buffer.extension(name)) is not None and extension.flag("fallback") for name in _MESHOPT)
+
+
+def _decoded(entry: Entry) -> bytes:
+    uri = entry.text("uri")
+    head, comma, body = uri.partition(",")
+    if head[:5].lower() != "data:":
+        raise GltfError(
+            f"{entry.place} lies in another file, {quoted(uri)}", "Export it as one GLB with all data inside."
+        )
+    if not comma:
+        raise GltfError(f"{entry.place} has a data: URI without data, {quoted(uri)}")
+    content = urllib.parse.unquote_to_bytes(body.encode("utf-8", "replace"))
+    if not head.lower().rstrip().endswith(";base64"):
+        return content
+    content = b"".join(content.split())
+    try:
+        return base64.b64decode(content + b"=" * (-len(content) % 4))
+    except binascii.Error as error:
+        raise GltfError(f"{entry.place} has a data: URI that is no base64 ({error})", _CUT_OFF) from None

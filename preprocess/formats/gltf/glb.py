@@ -1,0 +1,206 @@
+"""Binary glTF 2.0: the triangles of all nodes in one mesh, read by the standard (Khronos, glTF 2.0 specification)."""
+
+import collections
+import json
+import pathlib
+
+import numpy as np
+
+from preprocess.formats.gltf.accessors import COMPRESSIONS, WITHOUT_COMPRESSION, Accessors
+from preprocess.formats.gltf.document import EXPORT_AGAIN, Document, Entry, GltfError, quoted
+from preprocess.formats.gltf.materials import Painter
+from preprocess.formats.gltf.primitives import MeshReader, Primitive, corner_count, vertex_count
+from preprocess.formats.gltf.scene_graph import Placement, placements
+from preprocess.mesh.mesh import MeshError, RawMesh, counted
+
+_GREY = 128
+_JSON, _BINARY = b"JSON", b"BIN\0"
+_CUT_OFF = "The file was cut off; copy it again."
+_READ = {
+    "EXT_mesh_gpu_instancing", "EXT_texture_avif", "EXT_texture_webp", "KHR_materials_pbrSpecularGlossiness",
+    "KHR_materials_unlit", "KHR_mesh_quantization", "KHR_texture_basisu", "KHR_texture_transform", "MSFT_texture_dds",
+}  # fmt: skip
+"""Extensions about the places or base colours of vertices that are followed; a warning says where one cannot be."""
+_WITHOUT_EFFECT = {
+    "EXT_lights_ies", "EXT_lights_image_based", "EXT_mesh_features", "EXT_structural_metadata", "EXT_instance_features",
+    "KHR_animation_pointer", "KHR_lights_punctual", "KHR_materials_anisotropy", "KHR_materials_clearcoat",
+    "KHR_materials_diffuse_transmission", "KHR_materials_dispersion", "KHR_materials_emissive_strength",
+    "KHR_materials_ior", "KHR_materials_iridescence", "KHR_materials_sheen", "KHR_materials_specular",
+    "KHR_materials_transmission", "KHR_materials_variants", "KHR_materials_volume", "KHR_xmp_json_ld", "MSFT_lod",
+}  # fmt: skip
+"""Extensions that may be required and change neither."""
+_ATTRIBUTES = {"POSITION", "NORMAL", "TANGENT", "COLOR_0", "TEXCOORD_0"}
+_SHOWN = 12
+_MOST_VERTICES, _MOST_CORNERS = 2**23, 2**25
+"""What a file may grow to by copies of its meshes; a file that stores more without copies may have what it stores."""
+
+
+def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
+    """The triangles of all nodes of the default scene, node transforms applied.
+
+    The vertices come node by node in the order of `gltf_scene.placements`, copy by copy where a node is instanced, then
+    primitive by primitive: all vertices of each primitive's POSITION, in their order. Parts without a colour are grey
+    if another part has one. Raises MeshError.
+    """
+    if content[:4] != b"glTF" or len(content) < 20:
+        raise MeshError(path, f"not a GLB: begins with {content[:40].decode('latin-1')!r}", EXPORT_AGAIN)
+    try:
+        with np.errstate(all="ignore"):
+            return _read(content)
+    except GltfError as error:
+        raise MeshError(path, error.cause, error.remedy) from None
+
+
+def _read(content: bytes) -> RawMesh:
+    notes: list[str] = []
+    document = Document(_json_part(content))
+    _check_requirements(document.root)
+    accessors = Accessors(document, _binary_part(content, notes), len(content))
+    reader, painter = MeshReader(document, accessors), Painter(document, accessors)
+    placed = placements(document, accessors, notes)
+    meshes = {mesh: reader.primitives(mesh) for mesh in dict.fromkeys(part.mesh for part in placed)}
+    if not any(meshes.values()):
+        raise GltfError(*_no_triangles(reader.left_out))
+    _check_growth(placed, meshes, len(content))
+    colors = _colors(painter, placed, meshes)
+    vertices, corners = _geometry(reader, placed, meshes)
+    notes += [f"warning: {counted(number, 'part')} {kind} left out" for kind, number in reader.left_out.items()]
+    notes += painter.notes() + _attribute_notes(meshes, painter.used_coordinates)
+    return RawMesh(vertices, corners, np.full(len(corners) // 3, 3, np.int64), colors, notes=notes)
+
+
+def _json_part(content: bytes) -> dict:
+    """The object in the first chunk. Raises GltfError for other versions, files that were cut off and damaged JSON."""
+    version, length, json_length = (int.from_bytes(content[at : at + 4], "little") for at in (4, 8, 12))
+    if version != 2:
+        names = f" (glTF {version}.0)" if version == 1 else ""
+        raise GltfError(f"a GLB of version {version}{names}; version 2 is read", "Convert it to glTF 2.0.")
+    if max(length, json_length + 20) > len(content):
+        cause = f"the header declares {max(length, json_length + 20)} bytes, the file has {len(content)}"
+        raise GltfError(cause, _CUT_OFF)
+    if content[16:20] != _JSON:
+        raise GltfError(f"its first chunk is {quoted(content[16:20].decode('latin-1'))}, not JSON")
+    try:
+        root = json.loads(content[20 : 20 + json_length].rstrip(b"\0 \t\r\n"))
+    except RecursionError:
+        raise GltfError("not a readable GLB (RecursionError: its JSON is nested too deeply)") from None
+    except ValueError as error:
+        raise GltfError(f"not a readable GLB ({type(error).__name__}: {str(error)[:200]})") from None
+    if not isinstance(root, dict):
+        raise GltfError("not a readable GLB (its JSON is no object)")
+    return root
+
+
+def _binary_part(content: bytes, notes: list[str]) -> memoryview | None:
+    """The first BIN chunk, None without one; other chunks are skipped."""
+    length, start = int.from_bytes(content[8:12], "little"), 20 + int.from_bytes(content[12:16], "little")
+    if len(content) > length:
+        notes.append(f"warning: the header declares {length} bytes, the file has {len(content)}; is it one file?")
+    while start + 8 <= len(content):
+        end = start + 8 + int.from_bytes(content[start : start + 4], "little")
+        if end > len(content) and start < length:
+            raise GltfError(f"a chunk ends at byte {end}, the file has {len(content)}", _CUT_OFF)
+        if end > len(content):
+            break
+        if content[start + 4 : start + 8] == _BINARY:
+            return memoryview(content)[start + 8 : end]
+        start = end
+    return None
+
+
+def _check_requirements(root: Entry) -> None:
+    """Raises GltfError for another version of glTF and for required extensions that are not followed, by name."""
+    asset = root.entry("asset")
+    version = asset.text("minVersion", asset.text("version", "2.0"))
+    if version.split(".")[0] != "2" or ("minVersion" in asset and version != "2.0"):
+        raise GltfError(f"it is of glTF {quoted(version, 20)}; 2.0 is read", "Export it as glTF 2.0.")
+    required = root.texts("extensionsRequired")
+    for name in required:
+        if name in COMPRESSIONS:
+            raise GltfError(f"{COMPRESSIONS[name]} ({name}) is not read", WITHOUT_COMPRESSION)
+    unknown = [quoted(name, 60) for name in required if name not in _READ | _WITHOUT_EFFECT]
+    if unknown:
+        listed = ", ".join(unknown[:_SHOWN]) + (" ..." if len(unknown) > _SHOWN else "")
+        raise GltfError(f"it requires extensions that are not read: {listed}", "Export it without them, or as PLY.")
+
+
+def _no_triangles(left_out: collections.Counter[str]) -> tuple[str, str]:
+    """Cause and remedy of a file without triangles."""
+    if not left_out:
+        return "no node of its scene has a mesh with triangles", "Give a mesh with vertices and faces."
+    listed = " and ".join(f"{counted(number, 'part')} {kind}" for kind, number in left_out.items())
+    return f"no triangles, only {listed}", "This program needs a mesh; make one of the points or lines first."
+
+
+def _check_growth(placed: list[Placement], meshes: dict[int, list[Primitive]], size: int) -> None:
+    """Raises GltfError where copies make more of the file than is plausible; nothing is allocated before."""
+    totals = {mesh: (vertex_count(primitives), corner_count(primitives)) for mesh, primitives in meshes.items()}
+    vertices = sum(part.copies * totals[part.mesh][0] for part in placed)
+    corners = sum(part.copies * totals[part.mesh][1] for part in placed)
+    most_vertices, most_corners = max(_MOST_VERTICES, size // 3), max(_MOST_CORNERS, 3 * size)
+    if vertices > most_vertices or corners > most_corners:
+        cause = f"its nodes and instances place {vertices} vertices and {corners // 3} triangles"
+        limit = f"{most_vertices} and {most_corners // 3} are the most for a file of {size} bytes"
+        raise GltfError(f"{cause}; {limit}", "Split it into several files, or leave out copies.")
+
+
+def _geometry(
+    reader: MeshReader, placed: list[Placement], meshes: dict[int, list[Primitive]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices float64 [V, 3] and corners int64 [3 F] of all nodes in the frame of the scene."""
+    vertices, corners, known, start = [np.zeros((0, 3))], [np.zeros(0, np.int64)], {}, 0
+    for part in placed:
+        key = (part.mesh, None if part.weights is None else part.weights.tobytes())
+        if key not in known:
+            known[key] = reader.read(part.mesh, meshes[part.mesh], part.weights)
+        points, triangles = known[key]
+        matrices = part.matrices() if len(points) else np.zeros((0, 4, 4))
+        mirrored = np.linalg.det(matrices[:, :3, :3]) < 0
+        moved = (matrices != np.eye(4)).any(axis=(1, 2))
+        for row, matrix in enumerate(matrices):
+            vertices.append(points @ matrix[:3, :3].T + matrix[:3, 3] if moved[row] else points)
+            corners.append((triangles[:, ::-1] if mirrored[row] else triangles).ravel() + start)
+            start += len(points)
+    return np.concatenate(vertices), np.concatenate(corners)
+
+
+def _colors(painter: Painter, placed: list[Placement], meshes: dict[int, list[Primitive]]) -> np.ndarray | None:
+    """Colours [V, 3] of all nodes, None where nothing has any."""
+    flat = [primitive for primitives in meshes.values() for primitive in primitives]
+    painted = {}
+    for primitive in sorted(flat, key=lambda one: painter.texture_number(one.entry)):
+        painted[primitive.entry.place] = painter.colors(primitive.entry, primitive.vertices)
+    of_mesh = {
+        mesh: _joined_colors([(painted[one.entry.place], one.vertices) for one in primitives])
+        for mesh, primitives in meshes.items()
+    }
+    counts = {mesh: vertex_count(primitives) for mesh, primitives in meshes.items()}
+    return _joined_colors([(of_mesh[part.mesh], part.copies * counts[part.mesh]) for part in placed])
+
+
+def _joined_colors(parts: list[tuple[np.ndarray | None, int]]) -> np.ndarray | None:
+    """Colours of parts, and to how many vertices each is repeated, in one array [V, 3].
+
+    None where no part has any, else grey for parts without. Float32 from 0 to 1 where a part has that type, else uint8.
+    """
+    if all(colors is None for colors, _ in parts):
+        return None
+    fractions = any(colors is not None and colors.dtype != np.uint8 for colors, _ in parts)
+    filled = []
+    for colors, count in parts:
+        if colors is None:
+            colors = np.full((count, 3), _GREY, np.uint8)
+        if fractions and colors.dtype == np.uint8:
+            colors = (colors / 255).astype(np.float32)
+        filled.append(np.tile(colors, (count // max(len(colors), 1), 1)))
+    return np.concatenate(filled)
+
+
+def _attribute_notes(meshes: dict[int, list[Primitive]], used: set[str]) -> list[str]:
+    """A note on the vertex attributes that are neither known nor among the `used` ones."""
+    primitives = [primitive for primitives in meshes.values() for primitive in primitives]
+    names = {name for primitive in primitives for name in primitive.entry.entry("attributes").fields}
+    ignored = sorted(name for name in names - _ATTRIBUTES - used if not name.startswith(("JOINTS_", "WEIGHTS_")))
+    listed = ", ".join(quoted(name, 40).strip("'") for name in ignored[:_SHOWN])
+    more = " ..." if len(ignored) > _SHOWN else ""
+    return [f"vertex attributes ignored: {listed}{more}"] if ignored else []

@@ -1,0 +1,213 @@
+"""Colours of the vertices of a glTF 2.0 primitive: COLOR_0 times the material's factor times its texture.
+
+By the standard (3.9.2 and 3.7.2.1) factors and COLOR_0 are linear and textures are sRGB; the product is linear, and
+what is returned is sRGB, as in every other format that this program reads.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from preprocess.formats.gltf.accessors import Accessors
+from preprocess.formats.gltf.document import Document, Entry, GltfError, quoted
+from preprocess.formats.textures import sampled
+from preprocess.mesh.mesh import counted
+from trainlib.core.pictures import to_rgb
+
+_SPECULAR = "KHR_materials_pbrSpecularGlossiness"
+_TRANSFORM = "KHR_texture_transform"
+_BASIS = "KHR_texture_basisu"
+_OTHER_IMAGES = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "DDS", "BMP", "GIF")
+_WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
+_MOST_PIXELS, _PIXELS_A_BYTE = 2**26, 64
+"""An image may have this many pixels, or this many for each of its bytes in the file: more is a decompression bomb."""
+_SHOWN = 12
+_PILLOW_ERRORS = (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError, AttributeError)
+_PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, MemoryError, NotImplementedError)
+"""What Pillow raises on damaged images."""
+_DISPLAY_COLORS = ("https://github.com/mikedh/trimesh", "open3d")
+"""Generators that write the colours of the display, not linear ones, into COLOR_0."""
+
+
+class Painter:
+    """Colours of primitives.
+
+    Args:
+      document: the JSON part.
+      accessors: its arrays.
+
+    Attributes:
+      used_coordinates: names of the texture coordinates that were looked up.
+    """
+
+    def __init__(self, document: Document, accessors: Accessors):
+        self._document, self._accessors = document, accessors
+        self._latest: tuple[str, np.ndarray | GltfError | None] = ("", None)
+        self._unused: dict[str, set[int]] = {}
+        self._beyond_one = 0
+        self._generator = document.root.entry("asset").text("generator")
+        self._display = self._generator.lower().startswith(_DISPLAY_COLORS)
+        self._taken_as_display = False
+        self.used_coordinates: set[str] = set()
+
+    def texture_number(self, primitive: Entry) -> int:
+        """Number of the texture of its base colour, -1 without: paint in this order, and each is decoded once."""
+        info = self._base_color(primitive)[1]
+        number = -1 if info is None else info.fields.get("index")
+        return number if isinstance(number, int) else -1
+
+    def colors(self, primitive: Entry, count: int) -> np.ndarray | None:
+        """Colours of the `count` vertices of a primitive.
+
+        Returns [count, 3], sRGB: uint8, or float32 from 0 to 1 with NaN where COLOR_0 is not finite; None where nothing
+        says a colour. Raises GltfError where COLOR_0 or the material is wrong; a texture that cannot be used is left
+        out and told by `notes`.
+        """
+        vertex = self._vertex_colors(primitive, count)
+        factor, info = self._base_color(primitive)
+        texels = None if info is None else self._texels(primitive, info, count)
+        if vertex is None and factor is None:
+            return texels
+        linear = np.ones((count, 3)) if vertex is None else vertex
+        if factor is not None:
+            display = self._display and texels is None
+            self._taken_as_display |= display and bool(((factor > 0) & (factor < 1)).any())
+            linear = linear * (_to_linear(factor) if display else factor)
+        if texels is not None:
+            linear = linear * _to_linear(np.arange(256) / 255)[texels]
+        return _to_srgb(linear)
+
+    def notes(self) -> list[str]:
+        """Warnings about textures and colours, after all primitives are painted."""
+        notes = []
+        if self._taken_as_display:
+            notes.append(f"colours taken as sRGB, as {quoted(self._generator)} writes them, not as linear")
+        if self._beyond_one:
+            number = counted(self._beyond_one, "vertex")
+            notes.append(f"warning: {number} with a colour outside 0 to 1 in COLOR_0, cut to that range")
+        for reason, materials in list(self._unused.items())[:_SHOWN]:
+            number = f"{counted(len(materials), 'material')}: " if len(materials) > 1 else ""
+            notes.append(f"warning: {number}a texture is not used, {reason}")
+        if len(self._unused) > _SHOWN:
+            notes.append(f"warning: textures are not used for {len(self._unused) - _SHOWN} further reasons")
+        return notes
+
+    def _vertex_colors(self, primitive: Entry, count: int) -> np.ndarray | None:
+        """Linear float64 [count, 3] of COLOR_0; NaN where it is not finite."""
+        attributes = primitive.entry("attributes")
+        if "COLOR_0" not in attributes:
+            return None
+        # Integers are fractions of their largest value by the standard, also where an exporter forgot to say so.
+        accessor = self._document.named("accessors", attributes, "COLOR_0")
+        values = self._accessors.read(accessor, ("VEC3", "VEC4"), normalized=True)[:, :3].astype(np.float64)
+        if len(values) != count:
+            raise GltfError(f"{primitive.place}: COLOR_0 has {len(values)} values for {counted(count, 'vertex')}")
+        values[~np.isfinite(values)] = np.nan
+        self._beyond_one += int(((values < 0) | (values > 1)).any(axis=1).sum())
+        if self._display:
+            self._taken_as_display = True
+            return _to_linear(values.clip(0, 1))
+        return values.clip(0, 1)
+
+    def _base_color(self, primitive: Entry) -> tuple[np.ndarray | None, Entry | None]:
+        """Factor, float64 [3], and reference to the texture of a primitive's material; None where it has none."""
+        if "material" not in primitive:
+            return None, None
+        material = self._document.named("materials", primitive, "material")
+        group, names = material.extension(_SPECULAR), ("diffuseFactor", "diffuseTexture")
+        if group is None or not any(name in group for name in names):
+            group, names = material.entry("pbrMetallicRoughness"), ("baseColorFactor", "baseColorTexture")
+        if names[1] not in group and "emissiveTexture" in material:
+            self._unused.setdefault("it is emissive, no base colour", set()).add(primitive.integer("material"))
+        factor = group.numbers(names[0], (3, 4))[:3].clip(0, 1) if names[0] in group else None
+        return factor, group.entry(names[1]) if names[1] in group else None
+
+    def _texels(self, primitive: Entry, info: Entry, count: int) -> np.ndarray | None:
+        """Uint8 [count, 3] of the texture at the vertices; None, and a reason kept, where it cannot be used."""
+        try:
+            texture = self._document.named("textures", info, "index")
+            places = self._places(primitive, info, count)
+            image = self._image(texture)
+            return sampled(image, places, self._wraps(texture))
+        except GltfError as error:
+            self._unused.setdefault(error.cause, set()).add(primitive.integer("material"))
+            return None
+
+    def _places(self, primitive: Entry, info: Entry, count: int) -> np.ndarray:
+        """Texture coordinates float64 [count, 2], v downwards, transformed as KHR_texture_transform says."""
+        transform = info.extension(_TRANSFORM) or Entry({}, info.place)
+        name = f"TEXCOORD_{transform.integer('texCoord', info.integer('texCoord', 0))}"
+        attributes = primitive.entry("attributes")
+        if name not in attributes:
+            raise GltfError(f"its part has no {name}")
+        self.used_coordinates.add(name)
+        accessor = self._document.named("accessors", attributes, name)
+        u, v = self._accessors.read(accessor, ("VEC2",)).astype(np.float64).T
+        if len(u) != count:
+            raise GltfError(f"{primitive.place}: {name} has {len(u)} values for {counted(count, 'vertex')}")
+        scale, offset = transform.numbers("scale", (2,), (1.0, 1.0)), transform.numbers("offset", (2,), (0.0, 0.0))
+        angle = transform.number("rotation", 0.0)
+        u, v = u * scale[0], v * scale[1]
+        # Counter-clockwise as one sees it with v downwards: glTF issue 1563, and what three.js and Babylon.js do.
+        turned = (np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u)
+        return np.stack(turned, axis=1) + offset
+
+    def _wraps(self, texture: Entry) -> tuple[str, str]:
+        sampler = self._document.named("samplers", texture, "sampler") if "sampler" in texture else Entry({}, "")
+        return tuple(_WRAPS.get(sampler.integer(name, 10497), "repeat") for name in ("wrapS", "wrapT"))
+
+    def _image(self, texture: Entry) -> np.ndarray:
+        """Uint8 [H, W, 3] of the first image of a texture that can be read: an extension's, then the ordinary one."""
+        if self._latest[0] != texture.place:
+            self._latest = (texture.place, self._read_image(texture))
+        if isinstance(self._latest[1], GltfError):
+            raise self._latest[1]
+        return self._latest[1]
+
+    def _read_image(self, texture: Entry) -> np.ndarray | GltfError:
+        """What `_image` returns or raises."""
+        named = [extension for name in _OTHER_IMAGES if (extension := texture.extension(name)) is not None]
+        named += [texture] if "source" in texture else []
+        reason = GltfError(f"{texture.place} has no image in a format that is read")
+        if texture.extension(_BASIS) is not None:
+            reason = GltfError(f"{texture.place} is compressed by {_BASIS}, which is not read")
+        for holder in named:
+            try:
+                return self._decoded(self._document.named("images", holder, "source"))
+            except GltfError as error:
+                reason = error
+        return reason
+
+    def _decoded(self, image: Entry) -> np.ndarray:
+        data = self._accessors.data_uri(image) if "uri" in image else self._accessors.view_bytes(image)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's, about pixel counts and damaged metadata
+                with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+                    if opened.width * opened.height > max(_MOST_PIXELS, _PIXELS_A_BYTE * len(data)):
+                        raise GltfError(f"{image.place} declares {opened.width} x {opened.height} pixels, too many")
+                    return np.asarray(to_rgb(opened))
+        except UnidentifiedImageError:
+            kind = image.text("mimeType", "?")
+            cause = f"{image.place} of type {quoted(kind, 30)} is no image of {', '.join(_FORMATS)}"
+            raise GltfError(cause) from None
+        except _PILLOW_ERRORS as error:
+            if isinstance(error, GltfError):
+                raise
+            raise GltfError(f"{image.place} is damaged ({type(error).__name__})") from None
+
+
+def _to_linear(values: np.ndarray) -> np.ndarray:
+    """sRGB values from 0 to 1 as linear ones, float64 of the same shape (IEC 61966-2-1)."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def _to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear values from 0 to 1 as sRGB: uint8, or float32 from 0 to 1 where some are NaN."""
+    values = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return values.astype(np.float32) if np.isnan(values).any() else np.rint(255 * values).astype(np.uint8)

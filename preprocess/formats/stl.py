@@ -1,0 +1,146 @@
+"""STL, text and binary: three vertices a triangle, in corner order; equal corners are welded later."""
+
+import pathlib
+import re
+
+import numpy as np
+
+from preprocess.formats.colors import GREY
+from preprocess.formats.text_numbers import EXPORT_AGAIN, WordError, plain_text, read_numbers
+from preprocess.mesh.mesh import MeshError, RawMesh, counted
+
+_HEADER = 84
+_TRIANGLE = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+_BEGIN = 4096
+"""Bytes that are looked at to tell text from binary."""
+_WORDS = re.compile(rb"\b(solid|facet)\b", re.IGNORECASE)
+_SOLID = re.compile(rb"solid\b(?:(?!\bfacet\b)[^\n])*")
+_END_OF_SOLID = re.compile(rb"end[ \t]*solid\b")
+_END_OF_FACET = re.compile(rb"end[ \t]*facet\b")
+_VERTEX_LINE = re.compile(rb"vertex[ \t]+([^\n]*)")
+_VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})")
+_CUT = "The file was cut off; copy or export it again."
+_MATERIALISE = b"COLOR="
+_VALID = 1 << 15
+"""Of the attribute of a triangle: VisCAM sets it where the other bits are a colour, Materialise clears it there."""
+
+
+def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
+    """Text or binary, told by size and content, not by the first word. Raises MeshError.
+
+    Colours are those of the triangles where a binary file has them, as VisCAM, SolidView and Materialise write them.
+    """
+    text = b"" if _is_binary_size(content) else plain_text(path, content)
+    if text and b"\0" not in text[:_BEGIN] and _WORDS.search(text[:_BEGIN]):
+        return _read_text(path, text.lower().replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    return _read_binary(path, content)
+
+
+def _declared(content: bytes) -> int:
+    """Triangles that the header of a binary file declares."""
+    return int.from_bytes(content[80:_HEADER], "little")
+
+
+def _is_binary_size(content: bytes) -> bool:
+    """Whether a file has exactly the size that it has as a binary file."""
+    return len(content) >= _HEADER and len(content) == _HEADER + _declared(content) * _TRIANGLE.itemsize
+
+
+def _read_text(path: pathlib.Path, text: bytes) -> RawMesh:
+    """The `vertex` lines; text: in small letters, with LF for line ends."""
+    words = _SOLID.sub(b"", text)
+    vertices = _even_vertices(words)
+    if vertices is None:
+        vertices = _uneven_vertices(path, words)
+    facets, closed = len(_END_OF_FACET.findall(words)), bool(_END_OF_SOLID.search(text))
+    whole = closed or not facets or words.rstrip().endswith(b"facet")
+    if not whole or len(vertices) != 3 * facets:
+        cause = f"{counted(len(vertices), 'vertex line')} for {counted(facets, 'closed facet')}"
+        raise MeshError(path, cause + ("" if closed else ", and no endsolid"), EXPORT_AGAIN if closed else _CUT)
+    if not facets:
+        raise MeshError(path, "the file has no triangles", "Export it again with a surface.")
+    notes = [] if closed else ["warning: the file has no endsolid; was it cut off?"]
+    return _soup(vertices, None, notes)
+
+
+def _even_vertices(words: bytes) -> np.ndarray | None:
+    """float64 [V, 3] of a text with three numbers on the line of each `vertex`, else None."""
+    rows = _VERTEX_LINE.findall(words)
+    if len(rows) != words.count(b"vertex"):
+        return None
+    try:
+        numbers = read_numbers(b"\n".join(rows))
+    except WordError:
+        return None
+    return numbers.values.reshape(-1, 3) if (numbers.per_line[: len(rows)] == 3).all() else None
+
+
+def _uneven_vertices(path: pathlib.Path, words: bytes) -> np.ndarray:
+    """float64 [V, 3] wherever lines are broken. Raises MeshError with the line of a vertex without three numbers."""
+    found = _VERTEX.findall(words)
+    try:
+        numbers = read_numbers(b"\n".join(row.replace(b"\n", b" ") for row in found))
+    except WordError as error:
+        raise MeshError(path, f"line {_line(words, error.line - 1)}: {error.cause}", EXPORT_AGAIN) from None
+    widths = numbers.per_line[: len(found)]
+    wrong = np.flatnonzero(widths != 3)
+    if len(wrong):
+        cause = f"line {_line(words, int(wrong[0]))}: a `vertex` line has {widths[wrong[0]]} numbers instead of 3"
+        raise MeshError(path, cause, _CUT if wrong[0] == len(found) - 1 else EXPORT_AGAIN)
+    return numbers.values.reshape(-1, 3)
+
+
+def _line(text: bytes, row: int) -> int:
+    """The line, from 1, of the row-th (from 0) `vertex`."""
+    for index, match in enumerate(_VERTEX.finditer(text)):
+        if index == row:
+            return 1 + text.count(b"\n", 0, match.start())
+    raise ValueError(f"no vertex {row}")
+
+
+def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
+    """A header of 80 bytes, the number of triangles, and 50 bytes for each."""
+    declared = _declared(content)
+    size = _HEADER + declared * _TRIANGLE.itemsize
+    if len(content) < size or len(content) < _HEADER:
+        cause = f"a binary STL with {counted(declared, 'triangle')} has {size} bytes, this file {len(content)}"
+        raise MeshError(path, cause, "The file was cut off or is no STL; copy or export it again.")
+    if not declared:
+        rest = len(content) - size
+        after = f", but {counted(rest, 'byte')} after the header" if rest else ""
+        raise MeshError(path, f"the file declares no triangles{after}", "Export it again with a surface.")
+    triangles = np.frombuffer(content, _TRIANGLE, declared, _HEADER)
+    with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
+        vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)
+    notes = []
+    if len(content) > size:
+        notes.append(f"warning: {counted(len(content) - size, 'byte')} after the last triangle not read")
+    mesh = _soup(vertices, _triangle_colors(content[:80], triangles["attribute"], notes), notes)
+    mesh.float32 = True
+    return mesh
+
+
+def _triangle_colors(header: bytes, attribute: np.ndarray, notes: list[str]) -> np.ndarray | None:
+    """Colours of triangles from five bits a channel, uint8 [F, 3], or None.
+
+    header: of 80 bytes; Materialise names there the colour of the triangles without one. attribute: uint16 [F].
+    """
+    place = header.find(_MATERIALISE)
+    own = place >= 0 and len(header) >= place + 9
+    has_color = (attribute & _VALID == 0) if own else (attribute & _VALID != 0)
+    rest = np.frombuffer(header[place + 6 : place + 9], np.uint8) if own else np.full(3, GREY, np.uint8)
+    if not own and not has_color.any():
+        if attribute.any():
+            notes.append("the attributes of the triangles are not colours and are ignored")
+        return None
+    channels = np.stack([attribute >> shift & 31 for shift in ((0, 5, 10) if own else (10, 5, 0))], axis=1)
+    colors = np.rint(channels * (255 / 31)).astype(np.uint8)
+    notes.append(f"colours of the triangles, {int(has_color.sum())} of {len(attribute)} have one")
+    return np.where(has_color[:, None], colors, rest)
+
+
+def _soup(vertices: np.ndarray, colors: np.ndarray | None, notes: list[str]) -> RawMesh:
+    """Three vertices a triangle; vertices: float64 [3 F, 3], colors: uint8 [F, 3] or None."""
+    count = len(vertices) // 3
+    of_corners = None if colors is None else np.repeat(colors, 3, axis=0)
+    return RawMesh(vertices, np.arange(len(vertices)), np.full(count, 3, np.int64), of_corners, notes=notes)

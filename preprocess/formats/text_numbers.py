@@ -1,0 +1,182 @@
+"""Numbers of text files: any white space, any line ends, any byte-order mark, and the line of what is not a number."""
+
+import math
+import pathlib
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.host.jit import compiled
+from preprocess.mesh.mesh import MeshError
+from trainlib.core.text import decode
+
+EXPORT_AGAIN = "Export it again, or convert it to PLY."
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+_FORTRAN = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)[dD][+-]?\d+")
+_MSVC = re.compile(rb"([+-]?)\d+\.#(IND|QNAN|SNAN|INF|J)\w*", re.IGNORECASE)
+_NAN = re.compile(rb"[+-]?nan(\(\w*\)|\w+)", re.IGNORECASE)
+_COMMENT = re.compile(rb"(?<!\.)#[^\r\n]*|#(?!IND|QNAN|SNAN|INF|J)[^\r\n]*", re.IGNORECASE)
+_LONGEST_WORD = 40
+
+
+class WordError(ValueError):
+    """A word that is not a number.
+
+    index: of the word among all words of the text. line: where it is, counted from 1.
+    """
+
+    def __init__(self, index: int, line: int, word: bytes):
+        super().__init__(index, line, word)
+        self.index, self.line = index, line
+        shown = repr(word[:_LONGEST_WORD].decode("latin-1")) + ("..." if len(word) > _LONGEST_WORD else "")
+        decimal = " (a decimal comma)" if re.fullmatch(rb"[+-]?\d*,\d+", word) else ""
+        self.cause = f"{shown} is not a number{decimal}"
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.cause}"
+
+
+class Numbers(NamedTuple):
+    """All numbers of a text.
+
+    values: float64 [N]. per_line: int32 [L], how many are on each line. first_line: the number of the first line.
+    """
+
+    values: np.ndarray
+    per_line: np.ndarray
+    first_line: int
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the lines with numbers: index of the first number, how many there are, number of the line; int64 [R]."""
+        filled = np.flatnonzero(self.per_line)
+        counts = self.per_line[filled].astype(np.int64)
+        return np.cumsum(counts) - counts, counts, filled + self.first_line
+
+    def line_of(self, index: int) -> int:
+        """The number of the line that holds values[index]."""
+        return int(np.searchsorted(np.cumsum(self.per_line), index, side="right")) + self.first_line
+
+
+def plain_text(path: pathlib.Path, content: bytes) -> bytes:
+    """The text of a file in UTF-8 without a byte-order mark; text in any 8-bit encoding stays as it is.
+
+    path: for messages. Raises MeshError for a UTF-16 or UTF-32 file that is damaged.
+    """
+    if content.startswith(_MARKS[0]):
+        return content[len(_MARKS[0]) :]
+    zeros = tuple(byte == 0 for byte in content[:4])
+    if not content.startswith(_MARKS) and zeros not in ((False, True) * 2, (True, False) * 2):
+        return content
+    try:
+        return decode(content).encode("utf-8", "replace")
+    except ValueError as error:
+        raise MeshError(path, f"{error}", "Save it as plain text in UTF-8, or convert it to PLY.") from None
+
+
+def without_comments(text: bytes) -> bytes:
+    """The text without `# ...` to the end of each line; `1.#IND` and its kin are numbers."""
+    return _COMMENT.sub(b"", text) if b"#" in text else text
+
+
+def count_lines(text: bytes) -> int:
+    """Line ends in a text: LF, CR LF or CR."""
+    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+
+
+def read_numbers(text: bytes, first_line: int = 1) -> Numbers:
+    """Every word of a text as a number.
+
+    Words are separated by white space. Fortran's exponents (`2.5D-01`) are read, and so are the words of Microsoft's
+    libraries for infinity and for what is not a number (`1.#INF`, `-1.#IND`, `nan(ind)`). Raises WordError for others.
+    """
+    per_line = words_per_line(text)
+    total = int(per_line.sum())
+    if not total:
+        return Numbers(np.zeros(0), per_line, first_line)
+    try:
+        values = np.fromstring(text, sep=" ")
+    except ValueError:
+        values = None
+    if values is None or len(values) != total:
+        values = _unusual_numbers(text, per_line, first_line)
+    return Numbers(values, per_line, first_line)
+
+
+def whole_numbers(path: pathlib.Path, numbers: Numbers, places: np.ndarray, what: str) -> np.ndarray:
+    """values[places] as int64 [N]. Raises MeshError, with the line, for what is not an integer of 32 bits.
+
+    places: int64 [N]. what: of what they are the numbers, for the message.
+    """
+    values = numbers.values[places]
+    with np.errstate(invalid="ignore"):
+        integers = values.astype(np.int64)
+    fits = (integers == values) & (np.abs(values) < 2**32)
+    if not fits.all():
+        wrong = int(np.argmin(fits))
+        line = numbers.line_of(int(places[wrong]))
+        cause = f"line {line}: {what} is {values[wrong]:g}, which is not a 32-bit integer"
+        raise MeshError(path, cause, EXPORT_AGAIN)
+    return integers
+
+
+def words_per_line(text: bytes) -> np.ndarray:
+    """How many words are on each line; int32 [L]."""
+    source = np.frombuffer(text, np.uint8)
+    counts = np.zeros(count_lines(text) + 1, np.int32)
+    _count_words(source, counts)
+    return counts
+
+
+def number_of(word: bytes) -> float:
+    """One word, as `read_numbers` reads it. Raises ValueError."""
+    if b"_" in word:
+        raise ValueError("an underscore in a number")
+    try:
+        return float(word)
+    except ValueError:
+        if _FORTRAN.fullmatch(word):
+            return float(word.replace(b"d", b"e").replace(b"D", b"e"))
+        special = _MSVC.fullmatch(word)
+        if special and special[2].upper() in (b"INF", b"J"):
+            return -math.inf if special[1] == b"-" else math.inf
+        if special or _NAN.fullmatch(word):
+            return math.nan
+        raise
+
+
+def _unusual_numbers(text: bytes, per_line: np.ndarray, first_line: int) -> np.ndarray:
+    """float64 [N], word by word; slow. Raises WordError."""
+    words = text.split()
+    values = np.empty(len(words))
+    for index, word in enumerate(words):
+        try:
+            values[index] = number_of(word)
+        except ValueError:
+            line = Numbers(values, per_line, first_line).line_of(index)
+            raise WordError(index, line, word) from None
+    return values
+
+
+@compiled
+def is_space(byte):
+    """Whether a byte separates words: a blank, a tab, a line end or a form feed."""
+    return byte == 32 or 9 <= byte <= 13
+
+
+@compiled
+def _count_words(source, counts):
+    """Words of each line of the bytes `source`; a line ends with LF, CR LF or CR."""
+    line, inside, previous = 0, False, np.uint8(0)
+    for place in range(len(source)):
+        byte = source[place]
+        if byte == 10 or byte == 13:
+            if not (byte == 10 and previous == 13):
+                line += 1
+            inside = False
+        elif is_space(byte):
+            inside = False
+        elif not inside:
+            inside = True
+            counts[line] += 1
+        previous = byte

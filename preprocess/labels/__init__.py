@@ -1,0 +1,1 @@
+"""Label maps, raw ids of meshes, and the choice between them."""

@@ -1,0 +1,158 @@
+"""The label map that `--label_map` names: ScanNet's, one of the labels that occur, or a file."""
+
+import dataclasses
+import pathlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from preprocess.formats.readers import read_raw_labels
+from preprocess.labels.label_files import how_to_label
+from preprocess.labels.label_map import (
+    ABSENT,
+    LARGEST_ID,
+    UNLABELLED,
+    LabelMap,
+    auto_label_map,
+    read_label_map,
+    scannet20,
+)
+from preprocess.mesh.mesh import MeshError
+from trainlib.core.progress import ItemProgress
+
+SCANNET20, AUTO = "scannet20", "auto"
+IGNORE_IDS = (255, 65535)
+"""-1 in 8 and in 16 bits: what many data sets write for "ignore"."""
+SHOWN_IDS = 5
+SIXTEEN_BITS = "Where the upper 16 bits number the instances, as in SemanticKITTI, keep the lower 16 (label & 0xFFFF)."
+
+
+class LabelChoice(NamedTuple):
+    """A label map, with its `unlabelled` id, and what is to be said about how it was made."""
+
+    label_map: LabelMap
+    notes: list[str]
+
+
+class Labelled(NamedTuple):
+    """Meshes and where their labels are: in a property of this name, in a file of this name (None: the defaults)."""
+
+    meshes: Sequence[pathlib.Path]
+    label_property: str | None
+    labels: str | None
+
+
+def check_label_map(choice: str) -> None:
+    """Raises MeshError if a choice names a file that is not there."""
+    if choice not in (SCANNET20, AUTO) and not pathlib.Path(choice).is_file():
+        remedy = "Give scannet20, auto or a CSV file with the header id,name,red,green,blue."
+        raise MeshError(f"--label_map {choice}", "there is no such file", remedy)
+
+
+def choose_label_map(
+    choice: str,
+    meshes: Sequence[pathlib.Path],
+    unlabelled: int | None = UNLABELLED,
+    label_property: str | None = None,
+    labels: str | None = None,
+) -> LabelChoice:
+    """The map of a choice; for `auto` the labels of all meshes are read.
+
+    unlabelled: the id that means unlabelled, None if there is none. label_property, labels: see `readers.read_mesh`.
+    Raises MeshError for wrong maps and for those of one class, with which there is nothing to learn.
+    """
+    if choice == AUTO:
+        return _auto(Labelled(meshes, label_property, labels), unlabelled)
+    label_map = scannet20() if choice == SCANNET20 else read_label_map(choice)
+    if len(label_map.ids) == 1:
+        remedy = "A network needs at least two to choose from. Add the others to the map."
+        raise MeshError(choice, f"the label map has one class, {label_map.ids[0]} ({label_map.names[0]})", remedy)
+    if unlabelled in label_map.ids and unlabelled != label_map.unlabelled:
+        name = label_map.names[label_map.ids.index(unlabelled)]
+        cause = f"the label map has the id as a class, {name!r}"
+        raise MeshError(f"--unlabelled={unlabelled}", cause, "Take the row out of the map, or name another id.")
+    label_map = dataclasses.replace(label_map, unlabelled=unlabelled)
+    both = f"id {unlabelled} is a class of the label map, so it does not mean unlabelled"
+    return LabelChoice(label_map, [both] if unlabelled in label_map.ids else [])
+
+
+def _auto(where: Labelled, unlabelled: int | None) -> LabelChoice:
+    """A class for each id that occurs in the meshes, and what was not made a class."""
+    counts, first_mesh, unreadable = _count_ids(where)
+    ids = {id_: count for id_, count in counts.items() if id_ >= 0 and id_ != unlabelled}
+    large = sorted(id_ for id_ in ids if id_ > LARGEST_ID)
+    if large:
+        cause = f"{sum(ids[id_] for id_ in large)} of {counts.total()} labels have ids above {LARGEST_ID}"
+        remedy = f"{SIXTEEN_BITS} Otherwise give a CSV file of your classes as --label_map; all other ids are ignored."
+        raise MeshError("--label_map auto", f"{cause}: {_listed(large)}, the first in {first_mesh[large[0]]}", remedy)
+    if not ids:
+        raise _nothing_labelled(where, counts, unreadable, unlabelled)
+    notes = _notes(counts, ids, unlabelled)
+    if len(ids) == 1:
+        cause = f"the labels have one class, {next(iter(ids))}, and a network needs at least two to choose from"
+        remedy = "; ".join(notes) or "label the meshes with at least two ids"
+        raise MeshError("--label_map auto", cause, f"{remedy[0].upper()}{remedy[1:]}.")
+    return LabelChoice(auto_label_map(np.array(sorted(ids)), unlabelled), notes)
+
+
+def _count_ids(where: Labelled) -> tuple[Counter[int], dict[int, pathlib.Path], list[MeshError]]:
+    """{id: labels} over all meshes, {id: first mesh}, and the errors of meshes whose labels cannot be read."""
+    counts: Counter[int] = Counter()
+    first_mesh: dict[int, pathlib.Path] = {}
+    errors = []
+    with ItemProgress(len(where.meshes), "scene", label="reading labels", shown=len(where.meshes) > 1) as progress:
+        for path in where.meshes:
+            try:
+                labels = read_raw_labels(path, where.label_property, where.labels)
+            except MeshError as error:  # the mesh itself fails on it later, with the same message
+                errors.append(error)
+                labels = None
+            if labels is not None:
+                ids, numbers = np.unique(labels, return_counts=True)
+                counts.update(dict(zip(ids.tolist(), numbers.tolist())))
+                for id_ in ids.tolist():
+                    first_mesh.setdefault(id_, path)
+            progress.advance()
+    del counts[ABSENT]
+    return counts, first_mesh, errors
+
+
+def _notes(counts: Counter[int], ids: dict[int, int], unlabelled: int | None) -> list[str]:
+    """What was not made a class, and classes that may not be meant as such."""
+    notes, total = [], counts.total()
+    if unlabelled is not None and counts[unlabelled]:
+        taken = f"{counts[unlabelled]} of {total} labels have id {unlabelled}, which is taken as unlabelled"
+        notes.append(f"{taken}; give --unlabelled=ID or --unlabelled=none if id {unlabelled} is a class")
+    negative = sorted(id_ for id_ in counts if id_ < 0 and id_ != unlabelled)
+    if negative:
+        number = sum(counts[id_] for id_ in negative)
+        notes.append(f"{number} of {total} labels have negative ids and are no classes: {_listed(negative)}")
+    largest = max(ids, default=0)
+    if largest in IGNORE_IDS and largest - 1 not in ids and len(ids) > 1:
+        meant = f"id {largest} ({ids[largest]} of {total} labels) is taken as a class"
+        notes.append(f"{meant}; give --unlabelled={largest} if it means unlabelled")
+    return notes
+
+
+def _nothing_labelled(
+    where: Labelled, counts: Counter[int], unreadable: list[MeshError], unlabelled: int | None
+) -> MeshError:
+    """Why `auto` has found no class."""
+    cause = "no labelled vertex in any mesh"
+    if counts:
+        return MeshError("--label_map auto", "; ".join([cause, *_notes(counts, {}, unlabelled)]), "It needs labels.")
+    if unreadable:
+        text = f"{cause}; the labels of {len(unreadable)} of {len(where.meshes)} meshes cannot be read, the first: "
+        return MeshError("--label_map auto", text + str(unreadable[0]).rstrip("."), "It needs labels.")
+    if where.meshes:
+        try:
+            cause += f"; {where.meshes[0]}: {how_to_label(where.meshes[0], where.label_property)}"
+        except MeshError as error:
+            cause += f"; {str(error).rstrip('.')}"
+    return MeshError("--label_map auto", cause, "It needs labels.")
+
+
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids[:SHOWN_IDS])) + (", ..." if len(ids) > SHOWN_IDS else "")

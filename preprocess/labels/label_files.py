@@ -1,0 +1,239 @@
+"""Raw label ids of a mesh: from NAME.labels.ply, .npy or .txt next to it, or from a property of the PLY file itself.
+
+Ids belong to vertices, in the file's order, or to faces where their number says so.
+"""
+
+import os
+import pathlib
+import re
+import tokenize
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from preprocess.formats.ply.faces import is_face_element
+from preprocess.formats.ply.header import Element, Header, parse_header
+from preprocess.formats.ply.ply import read_ply_labels
+from preprocess.formats.text_numbers import plain_text
+from preprocess.labels.label_map import ABSENT
+from preprocess.mesh.mesh import MeshError, RawMesh, counted
+from trainlib.core.text import did_you_mean, read_text
+
+PROPERTY = "label"
+_COMMENTS = ("#", "//")
+_LIKELY = re.compile(
+    r"label|class|semantic|categor|annot|instance|segment|(object|global|part)_?id|^(nyu|eigen|rio|mpcat|scannet)_?\d"
+)
+"""Names (lower case, without CloudCompare's `scalar_`) that other programs and data sets give to label properties."""
+_GEOMETRY = {"x", "y", "z", "nx", "ny", "nz", "s", "t", "u", "v", "red", "green", "blue", "alpha", "r", "g", "b", "a"}
+_NO_LABELS = _GEOMETRY | {"radius", "quality", "flags", "curvature"}
+
+
+class RawLabels(NamedTuple):
+    """ids: int64 [V], or [F] for labels per face. file: where they are. element: "vertex", "face", "" if unknown."""
+
+    ids: np.ndarray
+    file: pathlib.Path
+    element: str = ""
+
+
+def is_label_file(path: pathlib.Path) -> bool:
+    """Whether the name is NAME.labels.ply, .npy or .txt, in any case."""
+    return path.name.lower().endswith(tuple(LABEL_READERS))
+
+
+def labelled_stem(label_file: pathlib.Path) -> pathlib.Path:
+    """The path of the mesh that a label file belongs to, without its ending."""
+    return label_file.with_suffix("").with_suffix("")
+
+
+def label_file_of(mesh: pathlib.Path) -> pathlib.Path | None:
+    """The label file next to a mesh, or None. Raises MeshError if there are several."""
+    begin = len(mesh.stem)
+    names = [name for name in os.listdir(mesh.parent) if name[:begin] == mesh.stem]
+    found = sorted(name for name in names if name[begin:].lower() in LABEL_READERS and (mesh.parent / name).is_file())
+    if len(found) > 1:
+        raise MeshError(mesh, f"{len(found)} label files are next to it, {' and '.join(found)}", "Keep one of them.")
+    return mesh.parent / found[0] if found else None
+
+
+def read_label_file(path: pathlib.Path, name: str | None = None) -> RawLabels:
+    """Ids of a label file by its ending; one of another ending is read as PLY.
+
+    name: of the property of a PLY file that holds them, `label` if None. Raises MeshError; OSError if it is not there.
+    """
+    reader = LABEL_READERS.get(f".labels{path.suffix.lower()}", _read_ply)
+    return reader(path, name)
+
+
+def read_labels_inside(path: pathlib.Path, content: bytes, name: str | None = None) -> RawLabels | None:
+    """Ids of the property `name` (None: `label`) of a PLY file's vertices, else of its faces; None if it has none."""
+    name = name or PROPERTY
+    if name.lower() in _GEOMETRY:
+        cause = f"the property `{name}` is a place, a normal or a colour"
+        raise MeshError(path, cause, "Name the property that holds the labels.")
+    for element in _vertices_and_faces(_header(path, content)):
+        if any(p.name == name and p.length_type is None for p in element.properties):
+            ids = read_ply_labels(path, content, name, element.name)
+            return RawLabels(ids, path, "vertex" if element.name == "vertex" else "face")
+    return None
+
+
+def likely_property(path: pathlib.Path, content: bytes, name: str | None = None) -> str:
+    """A sentence that names the properties of a PLY file if one of them may hold labels, else "".
+
+    name: of the property that it lacks.
+    """
+    others = _other_properties(_header(path, content))
+    return _no_property(name or PROPERTY, others) if any(map(_is_likely, others)) else ""
+
+
+def how_to_label(path: pathlib.Path, name: str | None = None) -> str:
+    """Where the labels of a mesh without labels were looked for, and which of its properties may be meant."""
+    looked = f"there is no {path.stem}.labels.ply, .npy or .txt next to it"
+    if path.suffix.lower() != ".ply":
+        return looked
+    others = _other_properties(_header(path, path.read_bytes()))
+    return f"{looked}, and {_no_property(name or PROPERTY, others)}"
+
+
+def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: list[str]) -> np.ndarray:
+    """Ids of the vertices, int64 [V]; those of faces are turned into those of vertices (`labels_from_faces`).
+
+    Ids whose element is unknown belong to the vertices if there are as many; else to the faces if there are as many
+    of those. Raises MeshError if neither is so. raw: a mesh whose face indices have been checked.
+    """
+    vertices, faces, number = len(raw.vertices), len(raw.counts), len(labels.ids)
+    if labels.element != "face" and number == vertices:
+        if number == faces and not labels.element:
+            notes.append(f"as many faces as vertices; the {number} labels are taken as those of the vertices")
+        return labels.ids
+    if labels.element == "vertex" or number != faces:
+        known = [counted(vertices, "vertex")] + ([] if labels.element == "vertex" else [counted(faces, "face")])
+        cause = f"{counted(number, 'label')} for the {' and '.join(known)} of {mesh}"
+        raise MeshError(labels.file, cause, "Both must list the same vertices (or faces) in the same order.")
+    result = labels_from_faces(labels.ids, raw.corners, raw.counts, vertices)
+    notes.append(f"labels of {counted(faces, 'face')}: a vertex has the label of most of its faces")
+    alone = int((result == ABSENT).sum())
+    if alone:
+        notes.append(counted(alone, "vertex", "without a face unlabelled"))
+    return result
+
+
+def labels_from_faces(ids: np.ndarray, corners: np.ndarray, counts: np.ndarray, vertices: int) -> np.ndarray:
+    """The most frequent id among the faces around each vertex, the smallest on a tie.
+
+    ids: int64 [F]. corners: int64 [sum(counts)], vertices of all faces, one face after the other. counts: int64 [F].
+    Returns int64 [V]; ABSENT for a vertex without a face.
+    """
+    present, rows = np.unique(ids, return_inverse=True)
+    pairs, votes = np.unique(corners * len(present) + np.repeat(rows.reshape(-1), counts), return_counts=True)
+    vertex, row = np.divmod(pairs, max(len(present), 1))
+    order = np.lexsort((row, -votes, vertex))
+    owner, first = np.unique(vertex[order], return_index=True)
+    result = np.full(vertices, ABSENT, np.int64)
+    result[owner] = present[row[order][first]]
+    return result
+
+
+def _header(path: pathlib.Path, content: bytes) -> Header:
+    """The header of a PLY file."""
+    return parse_header(path, plain_text(path, content))
+
+
+def _vertices_and_faces(header: Header) -> list[Element]:
+    """The vertices, then the elements of faces."""
+    vertex = [element for element in header.elements if element.name == "vertex"]
+    return vertex + [element for element in header.elements if is_face_element(element)]
+
+
+def _other_properties(header: Header) -> list[str]:
+    """Names of the number properties of vertices and faces that are not geometry or colour."""
+    words = [p.name for e in _vertices_and_faces(header) for p in e.properties if p.length_type is None]
+    return list(dict.fromkeys(word for word in words if word.lower() not in _NO_LABELS))
+
+
+def _is_likely(name: str) -> bool:
+    return bool(_LIKELY.search(name.lower().removeprefix("scalar_")))
+
+
+def _no_property(name: str, others: list[str]) -> str:
+    """That a PLY file lacks a property, and the flag that takes one of those it has."""
+    if not others:
+        return f"the file has no property `{name}`"
+    likely = [word for word in others if _is_likely(word)]
+    listed = ", ".join(f"`{word}`" for word in others[:8])
+    hint = f" (--label_property={likely[0]})" if likely else did_you_mean(name, others)
+    return f"the file has no property `{name}`; it has {listed}{hint}"
+
+
+def _read_ply(path: pathlib.Path, name: str | None) -> RawLabels:
+    content = path.read_bytes()
+    labels = read_labels_inside(path, content, name)
+    if labels is None:
+        cause = _no_property(name or PROPERTY, _other_properties(_header(path, content)))
+        raise MeshError(path, cause, "Write the ids as a property named label, of the vertices or of the faces.")
+    return labels
+
+
+def _read_npy(path: pathlib.Path, name: str | None) -> RawLabels:
+    """An array of integers, [V] or [V, 1]; nothing is unpickled."""
+    remedy = "Save it with numpy.save, as integers of shape [V]."
+    with open(path, "rb") as file:
+        begin = file.read(20)
+    if not begin.startswith(np.lib.format.MAGIC_PREFIX):
+        raise MeshError(path, f"not an array that numpy.save wrote: begins with {begin!r}", remedy)
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
+        raise MeshError(path, f"the array is damaged or cut off, or holds objects ({error})", remedy) from None
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise MeshError(path, f"an array of {values.dtype} with the shape {list(values.shape)}", remedy)
+    return RawLabels(_whole(path, np.array(values), lambda row: f"row {row}"), path)
+
+
+def _read_txt(path: pathlib.Path, name: str | None) -> RawLabels:
+    """One whole number per line, in any encoding; empty lines and those that begin with # or // are skipped."""
+    try:
+        lines = [line.strip() for line in read_text(path).splitlines()]
+    except ValueError as error:
+        raise MeshError(path, str(error).removeprefix(f"{path}: "), "One label per line is needed.") from None
+    numbers = [number for number, line in enumerate(lines, 1) if line and not line.startswith(_COMMENTS)]
+    try:
+        values = np.array([float(lines[number - 1]) for number in numbers])
+    except ValueError:
+        number = next(number for number in numbers if not _is_number(lines[number - 1]))
+        cause = f"line {number} is {lines[number - 1][:60]!r}, not a whole number"
+        raise MeshError(path, cause, "Write one label per line, in the order of the vertices.") from None
+    return RawLabels(_whole(path, values, lambda row: f"line {numbers[row]}"), path)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(path: pathlib.Path, values: np.ndarray, place: Callable[[int], str]) -> np.ndarray:
+    """Integers of any type, or floats with whole values, as int64. Raises MeshError that names the first other."""
+    with np.errstate(invalid="ignore"):
+        integers = values.astype(np.int64)
+        wrong = (integers != values) | (np.abs(values.astype(np.float64)) >= 2**53)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        cause = f"{place(row)} is {values[row]}, not a whole number below 2^53"
+        raise MeshError(path, cause, "Labels are whole numbers.")
+    return integers
+
+
+LABEL_READERS: dict[str, Callable[[pathlib.Path, str | None], RawLabels]] = {
+    ".labels.ply": _read_ply,
+    ".labels.npy": _read_npy,
+    ".labels.txt": _read_txt,
+}
+"""By the end of a label file's name, in lower case."""

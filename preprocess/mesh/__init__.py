@@ -1,0 +1,1 @@
+"""The checked mesh: what is wrong with one, its units, its up axis, equal vertices."""

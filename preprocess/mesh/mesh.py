@@ -1,0 +1,102 @@
+"""A checked triangle mesh, what a reader hands over before the checks, and the error both raise."""
+
+import pathlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kernels.host.jit import compiled
+from preprocess.mesh.up_axis import UpEstimate
+
+
+class MeshError(ValueError):
+    """A mesh or label file cannot be used: which file, why, and what to do about it."""
+
+    def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):
+        super().__init__(str(file), cause, remedy)
+        self.file, self.cause, self.remedy = str(file), cause, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.cause}. {self.remedy}"
+
+
+def counted(number: int, noun: str, rest: str = "") -> str:
+    """`1 face`, `2 faces left out`, `3 vertices kept`: number, noun in its number, and what follows."""
+    plural = noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + "s"
+    return f"{number} {noun if number == 1 else plural}{rest and ' ' + rest}"
+
+
+@dataclass
+class RawMesh:
+    """What a file says, before any check.
+
+    vertices: float64 [V, 3], file order and file units.
+    corners: int64 [sum(counts)], the vertex indices of all polygons, one polygon after the other.
+    counts: int64 [F], corners of each polygon.
+    colors: [V, 3] in the file's own number type, or None.
+    labels: [V] raw ids in the file's own number type, or None.
+    notes: what the reader wants reported.
+    first: number of the first vertex and face in the file's own way of counting, for messages.
+    instead: what the file holds where it has no faces ("24 edges"), for the message.
+    float32: whether the file declares its coordinates as numbers of 32 bits; False also where it does not say.
+    """
+
+    vertices: np.ndarray
+    corners: np.ndarray
+    counts: np.ndarray
+    colors: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+    first: int = 0
+    instead: str = ""
+    float32: bool = False
+
+
+@dataclass
+class Mesh:
+    """A triangle mesh whose vertices keep the order of its file.
+
+    vertices: float64 [V, 3], finite, z up; metres, or the file's own unit if it was read with units="none".
+    faces: int32 [F, 3], indices into vertices.
+    colors: uint8 [V, 3], or None where the file has none.
+    normals: float32 [V, 3], unit length, area weighted over all faces that meet at the vertex's position; zero for a
+        vertex without a face.
+    labels: int32 [V] raw ids of the file, or None. labels_file: where they were read, for messages.
+    notes: what was found and what was done about it, one sentence each.
+    up: the axis of the file that became z. up_estimate: of that axis, from the surface; None for a mesh of no file.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray | None
+    normals: np.ndarray
+    labels: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+    labels_file: str = ""
+    up: str = "z"
+    up_estimate: UpEstimate | None = None
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Area-weighted vertex normals.
+
+    vertices: float64 [V, 3]. faces: integer [F, 3], counter-clockwise seen from outside.
+    Returns float32 [V, 3] of unit length; zero where the faces around a vertex cancel or where there is none.
+    """
+    sums = np.zeros(vertices.shape)
+    _add_face_areas(np.asarray(vertices, np.float64), np.asarray(faces), sums)
+    length = np.sqrt(np.einsum("vc,vc->v", sums, sums))[:, None]
+    return np.divide(sums, length, out=np.zeros_like(sums), where=length > 0).astype(np.float32)
+
+
+@compiled
+def _add_face_areas(vertices, faces, sums):
+    """Adds twice the area vector of each face to its corners."""
+    for face in range(len(faces)):
+        a, b, c = faces[face]
+        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        for corner in (a, b, c):
+            sums[corner, 0] += uy * vz - uz * vy
+            sums[corner, 1] += uz * vx - ux * vz
+            sums[corner, 2] += ux * vy - uy * vx

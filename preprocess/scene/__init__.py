@@ -1,0 +1,1 @@
+"""The scene: mesh hierarchy, tables, and the file that holds them."""

@@ -1,0 +1,44 @@
+"""A part of a scene as a scene of its own: what training crops and prediction tiles are made of."""
+
+import dataclasses
+
+import numpy as np
+
+from preprocess.mesh.mesh import Mesh
+from preprocess.scene.build import build_scene
+from preprocess.scene.hierarchy import HierarchyParams, level0_labels
+from preprocess.scene.scene_file import Scene
+
+
+def crop_scene(scene: Scene, inside: np.ndarray, name: str = "") -> Scene:
+    """The scene of some of the file's vertices, with the faces that have all corners among them.
+
+    inside: bool [V], at least one of them True. Levels, traces, tables and voxels are built anew with the scene's
+    parameters; positions, colours, normals and labels are those of the scene, in its order. name: of the crop,
+    the scene's if empty.
+    """
+    place = np.cumsum(inside, dtype=np.int32) - 1
+    faces = place[scene.faces[inside[scene.faces].all(axis=1)]]
+    params = HierarchyParams.from_dict(scene.params)
+    mesh = Mesh(scene.vertices[inside], faces, scene.colors[inside], scene.normals[inside])
+    crop = build_scene(name or scene.name, mesh, params, more_params=scene.params)
+    labels = labels_l0 = None
+    if scene.labels is not None:
+        labels = scene.labels[inside]
+        labels_l0 = level0_labels(params.level0_labels, mesh.vertices, labels, crop.level_vertices[0], crop.traces[0])
+    return dataclasses.replace(crop, has_colors=scene.has_colors, labels=labels, labels_l0=labels_l0)
+
+
+def random_crop(scene: Scene, max_voxels: int, rng: np.random.Generator) -> Scene:
+    """The part of a scene around one of its vertices, drawn at random, that fills at most `max_voxels` voxels.
+
+    The part is a square in x and y, over the whole height.
+    """
+    center = scene.vertices[rng.integers(len(scene.vertices))]
+    distance = np.abs(scene.vertices[:, :2] - center[:2]).max(axis=1)
+    nearest = np.full(len(scene.voxel_first), np.inf)
+    np.minimum.at(nearest, scene.voxel_inverse, distance)
+    if len(nearest) <= max_voxels:
+        return scene
+    reach = np.partition(nearest, max_voxels)[max_voxels]
+    return crop_scene(scene, (distance < reach) | (distance == 0))

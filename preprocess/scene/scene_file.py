@@ -1,0 +1,206 @@
+"""The scene file: a preprocessed mesh with its levels, traces, one-ring tables and voxels, ready for training."""
+
+import json
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.host.mesh.rings import RingTable
+from kernels.host.voxel.hash_map import VoxelHash
+from kernels.host.voxel.voxels import VoxelPyramid
+from preprocess.cli.atomic import atomic_file
+
+FORMAT_VERSION = 2
+SUFFIX = ".scene.npz"
+
+
+class SceneError(ValueError):
+    """A scene file cannot be used: which file, why, and what to do about it."""
+
+    def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):
+        super().__init__(str(file), cause, remedy)
+        self.file, self.cause, self.remedy = str(file), cause, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.cause}. {self.remedy}"
+
+
+class SceneHeader(NamedTuple):
+    """What a scene file says about itself: enough to tell whether it is up to date.
+
+    params: hierarchy, reading and labelling parameters, plain JSON values. source_hash: of the mesh and label files.
+    notes: what was found in the mesh. reached: per level, whether it got down to its number of faces.
+    sizes: {"vertices", "level_vertices", "level_faces", "voxels"}: counts, the latter three a list of seven.
+    """
+
+    version: int
+    name: str
+    params: dict
+    source_hash: str
+    has_colors: bool
+    notes: list[str]
+    reached: list[bool]
+    sizes: dict
+
+
+@dataclass
+class Scene:
+    """A preprocessed mesh. V file vertices, level l has V_l vertices, F_l faces and P_l voxels; absent entries are -1.
+
+    vertices: float64 [V, 3], file order, scene frame. faces: int32 [F, 3]. colors: uint8 [V, 3], grey 128 if the file
+    has none (`has_colors` False). normals: float32 [V, 3]. labels: int32 [V] class index, -1 ignored; or None.
+    level_vertices: 7 x float64 [V_l, 3]. level_faces: 7 x int32 [F_l, 3]. rings: 7 x RingTable.
+    traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l.
+    labels_l0: int32 [V_0] or None.
+    voxels: the pyramid of floor((vertices - vertices.min(0)) * (1 / voxel_size)). hash: of its level 0.
+    voxel_first: int32 [P_0], the lowest file vertex in a voxel. voxel_inverse: int32 [V], the voxel of a file vertex.
+    """
+
+    name: str
+    params: dict
+    source_hash: str
+    vertices: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray
+    has_colors: bool
+    normals: np.ndarray
+    labels: np.ndarray | None
+    level_vertices: tuple[np.ndarray, ...]
+    level_faces: tuple[np.ndarray, ...]
+    rings: tuple[RingTable, ...]
+    traces: tuple[np.ndarray, ...]
+    labels_l0: np.ndarray | None
+    voxels: VoxelPyramid
+    voxel_first: np.ndarray
+    voxel_inverse: np.ndarray
+    hash: VoxelHash
+    notes: list[str] = field(default_factory=list)
+    reached: tuple[bool, ...] = ()
+
+    def header(self) -> SceneHeader:
+        """The part that is written as JSON."""
+        sizes = {
+            "vertices": len(self.vertices),
+            "level_vertices": [len(v) for v in self.level_vertices],
+            "level_faces": [len(f) for f in self.level_faces],
+            "voxels": [len(c) for c in self.voxels.coords],
+        }
+        params = json.loads(json.dumps(self.params))
+        reached = [bool(r) for r in self.reached]
+        return SceneHeader(
+            FORMAT_VERSION, self.name, params, self.source_hash, self.has_colors, self.notes, reached, sizes
+        )
+
+
+_PLAIN = ("vertices", "faces", "colors", "normals", "voxel_first", "voxel_inverse")
+_OPTIONAL = ("labels", "labels_l0")
+_PER_LEVEL = ("level_vertices", "level_faces", "traces")
+
+
+def write_scene(path: str | pathlib.Path, scene: Scene) -> None:
+    """Writes an uncompressed .npz under a temporary name and renames it: never half a file. Raises OSError."""
+    arrays = scene_arrays(scene)
+    with atomic_file(pathlib.Path(path), sum(array.nbytes for array in arrays.values())) as file:
+        np.savez(file, **arrays)
+
+
+def scene_arrays(scene: Scene) -> dict[str, np.ndarray]:
+    """All that a scene file holds, by the names of its entries; `header` is JSON as uint8."""
+    arrays = {"header": np.frombuffer(json.dumps(scene.header()._asdict()).encode(), np.uint8)}
+    arrays |= {name: getattr(scene, name) for name in _PLAIN}
+    arrays |= {name: getattr(scene, name) for name in _OPTIONAL if getattr(scene, name) is not None}
+    for name in _PER_LEVEL:
+        arrays |= {f"{name}.{level}": array for level, array in enumerate(getattr(scene, name))}
+    for level, table in enumerate(scene.rings):
+        arrays |= {f"rings.{level}.{name}": array for name, array in table._asdict().items()}
+    for name, levels in scene.voxels._asdict().items():
+        arrays |= {f"voxels.{name}.{level}": array for level, array in enumerate(levels)}
+    return arrays | {f"hash.{name}": np.asarray(array) for name, array in scene.hash._asdict().items()}
+
+
+def read_scene(path: str | pathlib.Path) -> Scene:
+    """Reads a scene file; every array's checksum is verified. Raises SceneError; OSError if there is no such file."""
+    return scene_from_arrays(_read(pathlib.Path(path), header_only=False)[0], path)
+
+
+def scene_from_arrays(arrays: Mapping[str, np.ndarray], source: str | pathlib.Path) -> Scene:
+    """The scene whose `scene_arrays` are given. Raises SceneError, which names `source`, where one is missing."""
+    header = _read_header_array(arrays["header"], source)
+    try:
+        levels = len(header.sizes["voxels"])
+        per_level = {name: tuple(arrays[f"{name}.{level}"] for level in range(levels)) for name in _PER_LEVEL}
+        rings = tuple(
+            RingTable(*(arrays[f"rings.{level}.{name}"] for name in RingTable._fields)) for level in range(levels)
+        )
+        coarser = {"children": levels - 1, "slots": levels - 1}
+        voxels = VoxelPyramid(
+            *(
+                tuple(arrays[f"voxels.{name}.{level}"] for level in range(coarser.get(name, levels)))
+                for name in VoxelPyramid._fields
+            )
+        )
+        return Scene(
+            name=header.name,
+            params=header.params,
+            source_hash=header.source_hash,
+            has_colors=header.has_colors,
+            rings=rings,
+            voxels=voxels,
+            hash=VoxelHash(*(arrays[f"hash.{name}"] for name in VoxelHash._fields)),
+            notes=header.notes,
+            reached=tuple(header.reached),
+            **{name: arrays[name] for name in _PLAIN},
+            **{name: arrays.get(name) for name in _OPTIONAL},
+            **per_level,
+        )
+    except KeyError as error:
+        raise SceneError(source, f"array {error} is missing", _MAKE_AGAIN) from None
+
+
+def _read_header_array(array: np.ndarray, source: str | pathlib.Path) -> SceneHeader:
+    content = json.loads(array.tobytes())
+    if content.get("version") != FORMAT_VERSION:
+        versions = f"scene format {content.get('version')}, this program reads format {FORMAT_VERSION}"
+        raise SceneError(source, versions, _MAKE_AGAIN)
+    return SceneHeader(**content)
+
+
+def read_header(path: str | pathlib.Path) -> SceneHeader:
+    """Reads only what the file says about itself. Raises SceneError; OSError if there is no such file."""
+    return _read(pathlib.Path(path), header_only=True)[1]
+
+
+def is_intact(path: str | pathlib.Path) -> bool:
+    """True if every array of a scene file has its checksum; about a quarter of the time that building it takes."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        return False
+
+
+_ZIP_MAGIC = b"PK"
+_MAKE_AGAIN = "Run python -m preprocess.scenes again; it rebuilds files that are damaged or out of date."
+
+
+def _read(path: pathlib.Path, header_only: bool) -> tuple[dict[str, np.ndarray], SceneHeader]:
+    """All arrays, or the header alone."""
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(2) != _ZIP_MAGIC:
+                raise SceneError(path, "not a scene file", _MAKE_AGAIN)
+            stream.seek(0)
+            file = np.load(stream, allow_pickle=False)
+            if "header" not in file:
+                raise SceneError(path, "not a scene file", _MAKE_AGAIN)
+            header = _read_header_array(file["header"], path)
+            return ({} if header_only else {name: file[name] for name in file.files}), header
+    except SceneError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise SceneError(path, f"the file is damaged ({error})", _MAKE_AGAIN) from None

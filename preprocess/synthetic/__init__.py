@@ -1,0 +1,1 @@
+"""Synthetic rooms: plans, furniture, surfaces and what a scanner does to them."""

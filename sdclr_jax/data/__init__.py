@@ -1,0 +1,1 @@
+"""Image data sets, long-tail lists, and the batches drawn from them."""

@@ -1,0 +1,314 @@
+"""Image files that stay on the disk until a batch needs them, decoded by Pillow in threads."""
+
+import concurrent.futures
+import copy
+import functools
+import logging
+import os
+import pathlib
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from trainlib.core.pictures import to_rgb
+from trainlib.run.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+# Formats that Pillow recognises but decodes not at all, or with programs of others alone.
+_NOT_DECODED = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
+# What Pillow's decoders raise for a damaged file.
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    RuntimeError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+_METADATA_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error)
+_UNREADABLE_SHOWN = 10
+_END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
+
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """The endings, in lower case with their dot, of the formats that the installed Pillow decodes."""
+    Image.init()
+    decoded = Image.OPEN.keys() - _NOT_DECODED
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in decoded)
+
+
+class Canvas(NamedTuple):
+    """Images of different sizes in one array, each in the upper left corner of a square.
+
+    Attributes:
+      pixels: uint8 [N, S, S, 3], RGB; what lies outside an image is never read.
+      sizes: int32 [N, 2], height and width of each image.
+    """
+
+    pixels: np.ndarray
+    sizes: np.ndarray
+
+
+class Decoded:
+    """Array-like of images whose rows are decoded when they are asked for: `decoded[rows]` is what `read` makes."""
+
+    def __init__(self, images: "ImageFiles", read: Callable[["ImageFiles"], Any]):
+        self._images, self._read = images, read
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, rows: np.ndarray) -> Any:
+        return self._read(self._images[rows])
+
+
+class ImageFiles:
+    """A list of image files; `files[rows]` is another such list, and nothing is decoded before it is read.
+
+    Args:
+      root: folder that the paths begin at.
+      paths: relative paths, with "/".
+      origin: row -> where the path was named ("val.txt, line 7"), for messages.
+      canvas: S; larger images are reduced to fit, smaller ones stay as they are.
+      resize, size: of `centre_crops`: the shorter side first becomes `resize` pixels.
+      threads: decode at a time.
+      upright: turn images as the orientation in their EXIF data says.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        paths: Sequence[str],
+        *,
+        origin: Callable[[int], str],
+        canvas: int,
+        resize: int,
+        size: int,
+        threads: int,
+        upright: bool = False,
+    ):
+        if not 1 <= size <= resize:
+            raise UserError(f"a central crop of {size} pixels does not fit into a shorter side of {resize}")
+        if canvas < 1 or threads < 1:
+            raise UserError(f"canvas {canvas} and decoding threads {threads} must be at least 1")
+        self.root, self.canvas, self.resize, self.size = pathlib.Path(root), canvas, resize, size
+        self._upright = upright
+        self._paths, self._origin = paths, origin
+        self._rows = np.arange(len(paths))
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="decode")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> "ImageFiles":
+        part = copy.copy(self)
+        part._rows = self._rows[rows]
+        return part
+
+    def path(self, row: int) -> pathlib.Path:
+        """The file of a row."""
+        return self.root / self._paths[int(self._rows[row])]
+
+    @property
+    def canvases(self) -> Decoded:
+        """Rows as a `Canvas`."""
+        return Decoded(self, ImageFiles.read_canvas)
+
+    @property
+    def centre_crops(self) -> Decoded:
+        """Rows as uint8 [n, size, size, 3]: shorter side to `resize` (bilinear, antialiased), then the centre."""
+        return Decoded(self, ImageFiles._read_centres)
+
+    def read_canvas(self, rows: int | None = None) -> Canvas:
+        """All images of the list. With `rows`, empty squares follow them up to that number."""
+        rows, side = len(self) if rows is None else rows, self.canvas
+        canvas = Canvas(np.zeros((rows, side, side, 3), np.uint8), np.full((rows, 2), side, np.int32))
+
+        def read(place: int, pixels: np.ndarray) -> None:
+            height, width, _ = pixels.shape
+            canvas.pixels[place, :height, :width] = pixels
+            canvas.sizes[place] = height, width
+
+        self._decode_all(lambda image: reduced(image, side, self._upright), read)
+        return canvas
+
+    def _read_centres(self) -> np.ndarray:
+        crops = np.empty((len(self), self.size, self.size, 3), np.uint8)
+        self._decode_all(lambda image: resized_centre(image, self.resize, self.size, self._upright), crops.__setitem__)
+        return crops
+
+    def _decode_all(
+        self, decode: Callable[[Image.Image], np.ndarray], store: Callable[[int, np.ndarray], None]
+    ) -> None:
+        """store(place, decode(image)) of every row, in threads; UserError for a file that is no whole image."""
+
+        def one(place: int) -> None:
+            path = self.path(place)
+            try:
+                with Image.open(path) as image:
+                    pixels = decode(image)
+            except _DECODING_ERRORS as error:
+                origin = self._origin(int(self._rows[place]))
+                raise UserError(
+                    f"{path} ({origin}) cannot be read as an image: {_cause(path, error)}. Replace the file, or take "
+                    "it out of the data set."
+                ) from error
+            store(place, pixels)
+
+        for _ in self._pool.map(one, range(len(self))):
+            pass
+
+    def check_present(self) -> None:
+        """Raises UserError with the number of missing files and the first of them. Each folder is read once."""
+        names: dict[str, frozenset[str]] = {}
+        missing = []
+        for row in self._rows.tolist():
+            folder, name = os.path.split(self._paths[row])
+            if folder not in names:
+                names[folder] = _file_names(self.root / folder)
+            if name not in names[folder]:
+                missing.append(row)
+        if missing:
+            first = missing[0]
+            raise UserError(
+                f"{len(missing)} of {len(self)} image files are missing; the first is {self.root / self._paths[first]} "
+                f"({self._origin(first)}). config.data_path names the folder that the paths begin at."
+            )
+
+    def check_readable(self) -> None:
+        """Raises UserError that counts the files that are no whole images and names the first ones, with the cause.
+
+        Reads the header of every file, and decodes those that do not end as files of their format do. Logs the names
+        of images so large that Pillow warns of them.
+        """
+        found = list(self._pool.map(lambda row: _examine(self.root / self._paths[row]), self._rows.tolist()))
+        faults = [f"{self.root / self._paths[row]}: {one.fault}" for row, one in zip(self._rows, found) if one.fault]
+        if faults:
+            more = len(faults) - _UNREADABLE_SHOWN
+            lines = [*faults[:_UNREADABLE_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+            raise UserError(
+                f"{len(faults)} of {len(self)} image files cannot be read:\n  " + "\n  ".join(lines) + "\n"
+                "Replace these files, or take them out of the data set."
+            )
+        large = [self._paths[row] for row, one in zip(self._rows, found) if one.pixels > Image.MAX_IMAGE_PIXELS]
+        if large:
+            _log.warning(
+                "%d image(s) have more than %d million pixels and take long to decode: %s",
+                len(large),
+                Image.MAX_IMAGE_PIXELS // 1_000_000,
+                ", ".join(large[:_UNREADABLE_SHOWN]),
+            )
+
+
+class _Examined(NamedTuple):
+    """Of a file: its number of pixels, and why it cannot be read, "" if it can."""
+
+    pixels: int
+    fault: str
+
+
+def _examine(path: pathlib.Path) -> _Examined:
+    try:
+        with Image.open(path) as image:
+            if not _has_its_end(path, image.format):
+                image.load()
+            return _Examined(image.width * image.height, "")
+    except _DECODING_ERRORS as error:
+        return _Examined(0, _cause(path, error))
+
+
+def _has_its_end(path: pathlib.Path, name: str | None) -> bool:
+    """Whether a file ends as whole files of the format `name` do; False of formats without a mark at their end."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(-min(size, 16), os.SEEK_END)
+        tail = file.read()
+    if name == "WEBP":
+        return int.from_bytes(head[4:8], "little") + 8 <= size
+    return name in _END_OF and _END_OF[name] in tail
+
+
+def _cause(path: pathlib.Path, error: Exception) -> str:
+    """Why a file cannot be decoded; more than Pillow says of an empty one and of what is no image."""
+    if not isinstance(error, Image.UnidentifiedImageError):
+        return str(error)
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if not head:
+        return "the file is empty"
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
+        return "it is an HEIC image, which Pillow does not read; convert it to JPEG"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the image; run git lfs pull"
+    return "its content is no image that Pillow knows"
+
+
+def _file_names(folder: pathlib.Path) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
+    """uint8 [h, w, 3], RGB, of an opened image; reduced (bicubic, antialiased) if it is larger than `side` pixels.
+
+    A JPEG that is more than twice too large is reduced within its decoder first. upright: see `ImageFiles`.
+    """
+    longer = max(image.size)
+    target = image.size
+    if longer > side:
+        target = tuple(max(1, round(length * side / longer)) for length in image.size)
+        image.draft(None, target)
+    rgb, sideways = _upright_rgb(image) if upright else (to_rgb(image), False)
+    target = target[::-1] if sideways else target
+    return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BICUBIC))
+
+
+def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = False) -> np.ndarray:
+    """uint8 [size, size, 3], RGB: torchvision's Resize(resize), bilinear with antialias, then CenterCrop(size).
+
+    upright: see `ImageFiles`.
+    """
+    rgb = _upright_rgb(image)[0] if upright else to_rgb(image)
+    shorter = min(rgb.size)
+    target = tuple(resize if length == shorter else int(resize * length / shorter) for length in rgb.size)
+    left, top = (round((length - size) / 2) for length in target)
+    resized = rgb.resize(target, Image.Resampling.BILINEAR)
+    return np.asarray(resized)[top : top + size, left : left + size]
+
+
+def _upright_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
+    """The image as RGB, turned as its EXIF orientation says, and whether that exchanged height and width.
+
+    Damaged EXIF data count as none. Of TIFF files Pillow applies the orientation itself, whatever is asked for.
+    """
+    rgb = to_rgb(image)
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except _METADATA_ERRORS:
+        turn = None
+    return (rgb, False) if turn is None else (rgb.transpose(turn), turn in _SIDEWAYS)
+
+
+def as_pixels(images: "np.ndarray | ImageFiles") -> "np.ndarray | Decoded":
+    """Unaugmented images of one size: arrays as they are, files as central crops. For `batches.map_rows`."""
+    return images.centre_crops if isinstance(images, ImageFiles) else images

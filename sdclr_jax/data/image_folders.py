@@ -1,0 +1,258 @@
+"""A data set of the images in a folder: with or without class folders, with or without parts such as `test`."""
+
+import logging
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from sdclr_jax.data.dataset import Dataset
+from sdclr_jax.data.image_files import ImageFiles, image_suffixes
+from sdclr_jax.data.image_lists import open_files, require_folder
+from sdclr_jax.data.image_tree import ImageTree, Layout, counted, find_images, find_layout, named, single_folder
+from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
+from trainlib.core.text import did_you_mean
+from trainlib.run.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+NO_CLASS = -1
+_UNSCORED = ("long_tail", "full", "few", "val", "test")
+
+
+class Part(NamedTuple):
+    """The images of one part of the data: relative paths and labels int32 (`NO_CLASS` without a class)."""
+
+    paths: list[str]
+    labels: np.ndarray
+
+
+def image_folder(config: ConfigDict) -> Dataset:
+    """The images in the folder `data_path`, at any depth.
+
+    A folder directly below `data_path`, or below its `train`, is a class; images beside such folders have none and
+    train only. `image_tree.find_layout` tells which folders train, validate and test. Without test folders a fifth of
+    each class is the test set, the same for every split; without a folder that validates a tenth of the rest of each
+    class does. A class keeps at least one image to train on. D_i are the images that are left, with `imbalance` = 0; or
+    drawn from them along the exponential profile with `imbalance` between the largest and the smallest class, from the
+    split's number.
+
+    With fewer than two classes all images train, and nothing can be evaluated: the lists are `absent`.
+
+    Logs what is not used. Raises UserError: no folder, no image, or files that are no whole images.
+    """
+    _check_imbalance(config)
+    root, tree = _find(require_folder(config, "data_path"))
+    layout = find_layout(root, tree.images)
+    _log_unused(tree, layout)
+    unused = set(layout.unused)
+    _open(config, root, [path for path in tree.images if path not in unused]).check_readable()
+    prefix = layout.train
+    classes = sorted({path[len(prefix) :].partition("/")[0] for path in _below(tree, prefix, least=1)})
+    train = _part(tree, prefix, classes)
+    if len(classes) < 2:
+        return _without_classes(config, root, train, classes, layout)
+    return _with_classes(config, root, tree, layout, train, classes)
+
+
+def _check_imbalance(config: ConfigDict) -> None:
+    if not (config.imbalance == 0 or 1 <= config.imbalance < float("inf")):
+        raise UserError(
+            f"config.imbalance is {config.imbalance}; it must be 0, for the images as they are, or at least 1, the "
+            "ratio of the largest to the smallest class"
+        )
+
+
+def _find(root: pathlib.Path) -> tuple[pathlib.Path, ImageTree]:
+    """The folder that holds the images, and what is in it: an only folder with further folders is entered."""
+    tree = find_images(root)
+    if not tree.images:
+        others = f"; it has {named(tree.others, 'other file')}" if tree.others else ""
+        raise UserError(
+            f"{root} has no image that Pillow reads (files that end in {' '.join(sorted(image_suffixes()))}){others}"
+        )
+    while inner := single_folder(tree.images):
+        _log.info("All images of %s are in %s, which is taken as config.data_path", root, root / inner)
+        outside = ([path for path in paths if path.partition("/")[0] != inner] for paths in tree)
+        _log_unused(ImageTree(*outside), Layout("", None, None, [], []))
+        root = root / inner
+        tree = find_images(root)
+    return root, tree
+
+
+def _log_unused(tree: ImageTree, layout: Layout) -> None:
+    """Counts and names the files and folders that are not used."""
+    if tree.system:
+        _log.info("skipped: %s", named(tree.system, "hidden or system file"))
+    if tree.others:
+        endings = sorted({pathlib.PurePath(path).suffix.lower() or "no ending" for path in tree.others})
+        heic = "; convert HEIC images to JPEG" if {".heic", ".heif"} & set(endings) else ""
+        what = named(tree.others, "file")
+        _log.warning("not used: %s that Pillow does not read as an image (%s)%s", what, ", ".join(endings), heic)
+    if tree.broken:
+        _log.warning("not used: %s to files that do not exist", named(tree.broken, "link"))
+    filled = {str(folder) for path in tree.images for folder in pathlib.PurePosixPath(path).parents}
+    empty = [name for name in tree.folders if name not in filled]
+    empty = [name for name in empty if str(pathlib.PurePosixPath(name).parent) in filled]
+    if empty:
+        _log.warning("not used: %s without an image", named(empty, "folder"))
+    for note in layout.notes:
+        _log.warning("%s", note)
+
+
+def _below(tree: ImageTree, prefix: str, least: int = 0) -> list[str]:
+    """The images below a prefix that are in at least `least` folders there."""
+    return [path for path in tree.images if path.startswith(prefix) and path[len(prefix) :].count("/") >= least]
+
+
+def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
+    """The images below a prefix, by class, those of no class last."""
+    label_of = {name: label for label, name in enumerate(classes)}
+    paths: list[list[str]] = [[] for _ in range(len(classes) + 1)]
+    for path in _below(tree, prefix):
+        name, slash, _ = path[len(prefix) :].partition("/")
+        paths[label_of.get(name, NO_CLASS) if slash else NO_CLASS].append(path)
+    sizes = [len(part) for part in paths]
+    labels = np.repeat(np.array([*range(len(classes)), NO_CLASS], np.int32), sizes)
+    return Part([path for part in paths for path in part], labels)
+
+
+def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
+    """The images of validation or test; those of no class of the training images are counted and left out."""
+    part = _part(tree, prefix, classes)
+    strangers = [path for path, label in zip(part.paths, part.labels) if label == NO_CLASS]
+    if strangers:
+        folders = sorted({path[len(prefix) :].partition("/")[0] for path in strangers if "/" in path[len(prefix) :]})
+        hints = [f"{name!r}{did_you_mean(name, classes)}" for name in folders]
+        which = f"classes without training images: {', '.join(hints)}" if folders else "no class folder"
+        _log.warning("not used: %s of %s", named(strangers, "image"), which)
+    keep = part.labels != NO_CLASS
+    return Part([path for path, kept in zip(part.paths, keep) if kept], part.labels[keep])
+
+
+def _without_classes(
+    config: ConfigDict, root: pathlib.Path, train: Part, classes: Sequence[str], layout: Layout
+) -> Dataset:
+    """All images train; nothing is drawn from them."""
+    what = f"one class folder, {classes[0]!r}" if classes else "no class folders"
+    why = f"{root / layout.train} has {what}; evaluation needs a folder for each of at least two classes"
+    if config.imbalance or config.balanced:
+        raise UserError(f"{why}, and so do longtail (config.imbalance) and balanced")
+    ignored = [name for name in (layout.val, layout.test) if name]
+    _log.warning("%s. Training uses all %s%s", why, counted(len(train.paths), "image"), _except(ignored))
+    nothing = np.zeros(0, np.int64)
+    files = _open(config, root, train.paths)
+    return Dataset(
+        files,
+        train.labels,
+        files[nothing],
+        np.zeros(0, np.int32),
+        pretrain=np.arange(len(train.paths)),
+        long_tail=nothing,
+        full=nothing,
+        few=nothing,
+        val=nothing,
+        absent=dict.fromkeys(_UNSCORED, why),
+        class_names=tuple(classes),
+    )
+
+
+def _except(prefixes: Sequence[str]) -> str:
+    return f", none of {', '.join(prefixes)}" if prefixes else ""
+
+
+def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> ImageFiles:
+    return open_files(config, root, paths, lambda row: "found in config.data_path")
+
+
+def _with_classes(
+    config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: Layout, train: Part, classes: list[str]
+) -> Dataset:
+    rng = np.random.default_rng(0)
+    rest = np.flatnonzero(train.labels != NO_CLASS)
+    loose = np.flatnonzero(train.labels == NO_CLASS)
+    paths, labels = train.paths, train.labels
+    if layout.test is None:
+        rows = _share(labels, rest, 0.2, rng)
+        test, rest = Part([paths[row] for row in rows], labels[rows]), np.setdiff1d(rest, rows)
+    else:
+        test = _labelled(tree, layout.test, classes)
+    if layout.val is None:
+        val = _share(labels, rest, 0.1, rng)
+        pool = np.setdiff1d(rest, val)
+    else:
+        given, pool = _labelled(tree, layout.val, classes), rest
+        val = np.arange(len(paths), len(paths) + len(given.paths))
+        paths, labels = paths + given.paths, np.concatenate([labels, given.labels])
+    lists = _draw(config, labels, pool, classes)
+    pretrain = lists.balanced if config.balanced else lists.imbalanced
+    if len(loose):
+        pretrain = _with_loose(config, root / layout.train, [paths[row] for row in loose], pretrain, loose)
+    untested = np.setdiff1d(np.arange(len(classes)), test.labels)
+    _log_parts(layout, test, val, [classes[k] for k in untested])
+    why = {"test": f"no class of {root} has an image to test on", "val": f"no class of {root} has one to validate"}
+    return Dataset(
+        _open(config, root, paths),
+        labels,
+        _open(config, root, test.paths),
+        test.labels,
+        pretrain=pretrain,
+        long_tail=lists.imbalanced,
+        full=pool,
+        few=lists.few,
+        val=val,
+        absent={name: why[name] for name, found in (("test", test.paths), ("val", val)) if not len(found)},
+        class_names=tuple(classes),
+        untested=tuple(untested.tolist()),
+    )
+
+
+def _with_loose(
+    config: ConfigDict, folder: pathlib.Path, paths: list[str], pretrain: np.ndarray, loose: np.ndarray
+) -> np.ndarray:
+    """The training list with the images of no class, where they are not left out for a list of equal or drawn sizes."""
+    what = f"{named(paths, 'image')} directly in {folder}, in no class folder"
+    if config.imbalance or config.balanced:
+        _log.warning("not used: %s; longtail and balanced draw from classes", what)
+        return pretrain
+    _log.warning("%s: trained on, but not evaluated", what)
+    return np.union1d(pretrain, loose)
+
+
+def _log_parts(layout: Layout, test: Part, val: np.ndarray, untested: list[str]) -> None:
+    tested = f"in {layout.test}" if layout.test else "a fifth of each class"
+    validated = f"in {layout.val}" if layout.val else "a tenth of the rest"
+    counts = counted(len(test.paths), "test image"), counted(len(val), "validation image")
+    _log.info("%s (%s) and %s (%s) are not trained on", counts[0], tested, counts[1], validated)
+    if untested and test.paths:
+        _log.warning("%s without a test image; evaluation leaves them out", named(untested, "class"))
+
+
+def _share(labels: np.ndarray, pool: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """A share of the images of each class, at least one, but never all of them: int64, ascending."""
+    parts = []
+    for c in np.unique(labels[pool]):
+        images = pool[labels[pool] == c]
+        count = min(max(1, int(share * len(images))), len(images) - 1)
+        parts.append(rng.permutation(images)[:count])
+    return np.sort(np.concatenate(parts))
+
+
+def _draw(config: ConfigDict, labels: np.ndarray, pool: np.ndarray, classes: Sequence[str]) -> LongTail:
+    """The lists of the split."""
+    counts = np.bincount(labels[pool], minlength=len(classes))
+    smallest = int(counts.min())
+    rng = np.random.default_rng(config.split)
+    if config.imbalance:
+        sizes = profile(smallest, len(classes), config.imbalance)
+        if sizes[-1] < 1:
+            raise UserError(
+                f"config.imbalance is {config.imbalance}, but the class {classes[int(counts.argmin())]!r} has only "
+                f"{smallest} images to draw from; the smallest class would have none. Lower it to at most {smallest}, "
+                "or set it to 0 for the images as they are."
+            )
+        return make_long_tail(labels, pool, sizes, int(sizes[-1]), rng)
+    few = balanced_draw(labels, pool, max(1, smallest // 10), rng)
+    return LongTail(pool, balanced_draw(labels, pool, smallest, rng), few)

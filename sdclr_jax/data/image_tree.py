@@ -1,0 +1,182 @@
+"""What a folder of images holds, at any depth: images, what is skipped, and how it is laid out."""
+
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from PIL import Image
+
+from sdclr_jax.data.image_files import image_suffixes
+from trainlib.run.errors import UserError
+
+_SYSTEM_NAMES = frozenset(
+    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found", "icon\r")
+)
+# Formats with a mark at the start, by which a file without an ending is recognised.
+_MARKED_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_NAMES_SHOWN = 5
+_TRAIN, _VAL, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
+
+
+class ImageTree(NamedTuple):
+    """The files below a folder, as relative paths with "/", sorted in each folder. Links are followed.
+
+    Attributes:
+      images: files with an ending that Pillow decodes, and images without an ending.
+      others: files that are no such images.
+      system: hidden files and folders, and those that systems leave behind (`Thumbs.db`, `__MACOSX`).
+      broken: links to nothing.
+      folders: all folders but hidden ones and those of systems.
+    """
+
+    images: list[str]
+    others: list[str]
+    system: list[str]
+    broken: list[str]
+    folders: list[str]
+
+
+class Layout(NamedTuple):
+    """The parts of a folder of images.
+
+    Attributes:
+      train, val, test: prefixes of the paths of each part, "" for the whole folder; None where there is no such part.
+      unused: the images of no part.
+      notes: sentences for the user about what was taken for what.
+    """
+
+    train: str
+    val: str | None
+    test: str | None
+    unused: list[str]
+    notes: list[str]
+
+
+def find_images(root: str | os.PathLike) -> ImageTree:
+    """Everything below the folder `root`. OSError for a folder that cannot be read."""
+    tree = ImageTree([], [], [], [], [])
+    _scan(pathlib.Path(root), "", tree, frozenset())
+    return tree
+
+
+def _scan(folder: pathlib.Path, prefix: str, tree: ImageTree, above: frozenset[str]) -> None:
+    """Adds what is in a folder; `above` are the real paths of the folders it is in, against links in a circle."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    folders = []
+    for entry in ordered:
+        path = prefix + entry.name
+        if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_NAMES:
+            tree.system.append(path)
+        elif entry.is_dir():
+            folders.append(entry)
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            tree.broken.append(path)
+        elif entry.is_file() and _is_image(entry):
+            tree.images.append(path)
+        else:
+            tree.others.append(path)
+    tree.folders.extend(prefix + entry.name for entry in folders)
+    for entry in folders:
+        _scan(folder / entry.name, f"{prefix}{entry.name}/", tree, above | {real})
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    suffix = pathlib.PurePath(entry.name).suffix.lower()
+    if suffix:
+        return suffix in image_suffixes()
+    try:
+        with Image.open(entry.path, formats=_MARKED_FORMATS):
+            return True
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def find_layout(root: str | os.PathLike, images: Sequence[str]) -> Layout:
+    """Which images train, validate and test, from the names of the folders.
+
+    `train` (or `training`) with `test` (`testing`), `val` (`valid`, `validation`), both or neither, in capitals or not.
+    With `val` but without `test`, `val` is the test set, as ImageNet's. Without `train` all images train.
+
+    Args:
+      root: the folder, for messages.
+      images: relative paths.
+
+    Raises:
+      UserError: two folders that may be the same part, or test images without training images.
+    """
+    tops: dict[str, list[str]] = {}
+    for path in images:
+        top, slash, _ = path.partition("/")
+        tops.setdefault(top if slash else "", []).append(path)
+    train, val, test = (_part(root, tops, names) for names in (_TRAIN, _VAL, _TEST))
+    if train is None:
+        _require_no_test_alone(root, tops, [name for name in (val, test) if name])
+        return Layout("", None, None, [], _inner_tests(images))
+    if not (val or test or len(tops) == 1 or all(path.count("/") > 1 for path in tops[train])):
+        note = f"'{train}' is taken as a class, as the other folders of {root}: none of them is 'test' or 'val'"
+        return Layout("", None, None, [], [note])
+    notes = []
+    if val and not test:
+        notes.append(
+            f"{root} has no folder 'test' beside '{train}': the images in '{val}' are the test set, and a tenth of "
+            f"each class in '{train}' validates. If '{val}' is meant to validate, add a folder 'test'."
+        )
+        val, test = None, val
+    parts = [None if name is None else f"{name}/" for name in (train, val, test)]
+    unused = [path for name, paths in tops.items() if name not in (train, val, test) for path in paths]
+    if unused:
+        notes.append(
+            f"not used: {named(unused, 'image')} in no folder of {root} that trains, validates or tests "
+            f"({', '.join(repr(name) for name in (train, val, test) if name)})"
+        )
+    return Layout(*parts, unused, notes)
+
+
+def _inner_tests(images: Sequence[str]) -> list[str]:
+    """A note about folders `test` inside class folders, whose images train."""
+    inner = [path for path in images if any(folder.lower() in _TEST for folder in path.split("/")[1:-1])]
+    if not inner:
+        return []
+    what = named(inner, "image") + " in a folder 'test' inside a class folder"
+    return [f"{what} may be trained on. For a test set of its own use test/CLASS beside train/CLASS."]
+
+
+def _part(root: str | os.PathLike, tops: Iterable[str], names: Sequence[str]) -> str | None:
+    found = [top for top in tops if top.lower() in names]
+    if len(found) > 1:
+        raise UserError(f"{root} has the folders {' and '.join(found)}; keep one, or rename the others")
+    return found[0] if found else None
+
+
+def _require_no_test_alone(root: str | os.PathLike, tops: dict[str, list[str]], parts: list[str]) -> None:
+    """UserError where a folder named as a test set holds class folders, but none is named `train`."""
+    for name in parts:
+        if all(path.count("/") > 1 for path in tops[name]):
+            raise UserError(
+                f"{root} has the folder '{name}', with folders of images inside, but no image in a folder 'train'. "
+                "Name the folder of the training images 'train', or set config.data_path to the folder that holds the "
+                "class folders."
+            )
+
+
+def single_folder(images: Sequence[str]) -> str | None:
+    """The only folder that holds images, if all of them are in folders inside it; None otherwise."""
+    tops = {path.partition("/")[0] for path in images}
+    return tops.pop() if len(tops) == 1 and all(path.count("/") > 1 for path in images) else None
+
+
+def named(paths: Sequence[str], noun: str) -> str:
+    """Such as "7 images (a.png, b.png, ...)"."""
+    shown = ", ".join(paths[:_NAMES_SHOWN]) + (", ..." if len(paths) > _NAMES_SHOWN else "")
+    return f"{counted(len(paths), noun)} ({shown})"
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as "1 image" or "2,000 images"; the noun takes s or, after s, es."""
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -1,0 +1,1 @@
+"""Training step, masks of the pruned branch, losses, optimisers; restoring a network."""

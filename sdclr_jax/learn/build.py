@@ -1,0 +1,93 @@
+"""From a config to the network, its optimiser, views and state: the one place that reads the model's config keys."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from sdclr_jax.learn.losses import temperature_schedule
+from sdclr_jax.learn.optim import Schedule, lars, sgd, warmup_cosine
+from sdclr_jax.learn.step import TrainState, create_state
+from sdclr_jax.model.contrastive import ContrastiveNet
+from sdclr_jax.views.views import ViewConfig
+from trainlib.run.errors import UserError
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+OPTIMIZERS = {"sgd": sgd, "lars": lars}
+
+
+class Keys(NamedTuple):
+    """Random keys of a run, by purpose."""
+
+    init: jax.Array
+    views: jax.Array
+    masks: jax.Array
+
+
+def run_keys(config: ConfigDict) -> Keys:
+    """The keys that follow from `config.seed`."""
+    return Keys(*jax.random.split(jax.random.key(config.seed), 3))
+
+
+def is_pruned(config: ConfigDict) -> bool:
+    """True for SDCLR; a pruned fraction of 0 is SimCLR, with one branch."""
+    return config.prune_fraction > 0
+
+
+def build_model(config: ConfigDict, axis_name: str | None = None) -> ContrastiveNet:
+    """The network of a config. With `axis_name` its training statistics are those of all devices together."""
+    if config.dtype not in DTYPES:
+        raise UserError(f"config.dtype is {config.dtype!r}; known: {', '.join(DTYPES)}")
+    return ContrastiveNet(
+        backbone_name=config.backbone,
+        stem=config.stem,
+        head_layers=config.head_layers,
+        projection_size=config.projection_size,
+        num_bn_sets=2 if is_pruned(config) and config.dual_batchnorm else 1,
+        prune_bn_updates=config.prune_bn_updates,
+        axis_name=axis_name,
+        dtype=DTYPES[config.dtype],
+    )
+
+
+def build_schedule(config: ConfigDict, steps_per_epoch: int) -> Schedule:
+    """Learning rate by step, counted from 1."""
+    return warmup_cosine(config.learning_rate, steps_per_epoch, config.epochs, config.warmup_epochs)
+
+
+def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
+    """SGD or LARS with momentum and weight decay on the warm-up cosine."""
+    if config.optimizer not in OPTIMIZERS:
+        raise UserError(f"config.optimizer is {config.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
+    schedule = build_schedule(config, steps_per_epoch)
+    return OPTIMIZERS[config.optimizer](schedule, momentum=config.momentum, weight_decay=config.weight_decay)
+
+
+def build_temperature(config: ConfigDict) -> Callable[[jax.Array | float], jax.Array | float]:
+    """Temperature by epoch: constant, or along `config.temperature_cycle` = (minimum, maximum, period in epochs)."""
+    if config.temperature_cycle:
+        return lambda epoch: temperature_schedule(epoch, *config.temperature_cycle)
+    return lambda epoch: config.temperature
+
+
+def build_views(config: ConfigDict) -> ViewConfig:
+    """Distribution of the two views."""
+    return ViewConfig(
+        size=config.view_size,
+        area=tuple(config.view_area),
+        flip=config.view_flip,
+        jitter=config.view_jitter,
+        strengths=tuple(config.view_strengths),
+        gray=config.view_gray,
+        blur=config.view_blur,
+    )
+
+
+def build_state(config: ConfigDict, steps_per_epoch: int) -> TrainState:
+    """A fresh training state; the same config and seed give the same bytes."""
+    tx = build_optimizer(config, steps_per_epoch)
+    shape = (config.view_size, config.view_size, 3)
+    return create_state(build_model(config), tx, run_keys(config).init, shape, is_pruned(config))

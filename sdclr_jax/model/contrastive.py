@@ -1,0 +1,77 @@
+"""Backbone and head in one module. The dense and the pruned branch are this module applied to `params` and to
+`apply_masks(params, masks)`; the branch chooses the set of BatchNorm."""
+
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sdclr_jax.model.heads import ProjectionHead
+from sdclr_jax.model.norm import DENSE, BranchNorm, Pass, per_row
+from sdclr_jax.model.resnet import resnet18, resnet34, resnet50
+from sdclr_jax.model.resnet_s import resnet32_s
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet32_s")
+
+
+class Embedding(NamedTuple):
+    """`features` [N, C] after the average pool, which the linear probe reads; `projections` [N, D] after the head."""
+
+    features: jax.Array
+    projections: jax.Array
+
+
+class ContrastiveNet(nn.Module):
+    """The network of SimCLR and SDCLR.
+
+    Attributes:
+      backbone_name: one of `BACKBONES`.
+      stem: "cifar" or "imagenet"; resnet32_s has its own.
+      head_layers: 2 or 3. The published SDCLR runs have 3, SimCLR 2.
+      projection_size: D of the head's output.
+      num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
+      prune_bn_updates: see `BranchNorm.prune_updates`.
+      axis_name: mapped axis of the batch for BatchNorm's statistics, or None.
+      dtype: of convolutions and products, e.g. bfloat16; None takes the inputs' and parameters' type.
+    """
+
+    backbone_name: str = "resnet18"
+    stem: str = "cifar"
+    head_layers: int = 3
+    projection_size: int = 128
+    num_bn_sets: int = 2
+    prune_bn_updates: int = 2
+    axis_name: str | None = None
+    dtype: jnp.dtype | None = None
+
+    def setup(self):
+        norm = partial(BranchNorm, self.num_bn_sets, self.prune_bn_updates, axis_name=self.axis_name)
+        backbones = {
+            "resnet18": partial(resnet18, self.stem),
+            "resnet34": partial(resnet34, self.stem),
+            "resnet50": partial(resnet50, self.stem),
+            "resnet32_s": resnet32_s,
+        }
+        if self.backbone_name not in backbones:
+            raise ValueError(f"backbone {self.backbone_name!r}; known: {', '.join(BACKBONES)}")
+        self.backbone = backbones[self.backbone_name](norm, self.dtype)
+        self.head = ProjectionHead(self.head_layers, self.projection_size, norm, self.dtype)
+
+    def __call__(
+        self, images: jax.Array, branch: int = DENSE, train: bool = False, rows: jax.Array | None = None
+    ) -> Embedding:
+        """Embed images.
+
+        Args:
+          images: float [N, H, W, 3], RGB in [0, 1].
+          branch: `norm.DENSE` or `norm.PRUNED`.
+          train: whether BatchNorm uses the batch (and updates `batch_stats`, which must then be mutable).
+          rows: bool [N], false for padding images, whose pixels are not read; None when all are real.
+        """
+        if rows is not None:
+            images = jnp.where(per_row(rows, images.ndim), images, 0)
+        run = Pass(branch, train, rows)
+        features = self.backbone(images, run)
+        return Embedding(features, self.head(features, run))

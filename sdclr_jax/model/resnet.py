@@ -1,0 +1,137 @@
+"""ResNet-18, -34 and -50 with the CIFAR or the ImageNet stem (He et al., 2016; the v1.5 bottleneck)."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
+
+from kernels.device.image_conv import conv2d
+from sdclr_jax.model.norm import Pass
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+kaiming_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+kaiming_fan_in = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def standardize(images: jax.Array) -> jax.Array:
+    """RGB images in [0, 1], float [N, H, W, 3] -> minus the ImageNet mean, over its deviation (also for CIFAR).
+
+    The constants are the float32 numbers of the original's buffers, in every precision.
+    """
+    mean, std = (jnp.asarray(value, jnp.float32).astype(images.dtype) for value in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images - mean) / std
+
+
+class Conv(nn.Module):
+    """A `size` x `size` convolution without bias, padded by size // 2 on every side as torch pads.
+
+    Attributes: `channels` output channels; `size`, `stride` of the kernel; `init` its initialiser; `dtype` of the
+    arithmetic, None for that of inputs and kernel.
+    """
+
+    channels: int
+    size: int
+    stride: int = 1
+    init: Callable = kaiming_fan_out
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
+        kernel = self.param("kernel", self.init, (self.size, self.size, x.shape[-1], self.channels))
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+        return conv2d(x, kernel, self.stride, self.size // 2)
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut, a 1 x 1 convolution where the shape changes.
+
+    Attributes: `channels` output channels; `stride` of the first convolution and the shortcut; `norm` makes a
+    `BranchNorm` from a name; `dtype` of the convolutions.
+    """
+
+    channels: int
+    stride: int
+    norm: Callable
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
+        """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
+        make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
+        y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), run))
+        y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), run)
+        if self.stride != 1 or x.shape[-1] != self.channels:
+            x = make_conv(self.channels, 1, self.stride, name="downsample_conv")(x)
+            x = self.norm(name="downsample_bn")(x, run)
+        return nn.relu(y + x)
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 (which has the stride) and 1 x 1 convolutions; attributes as in `BasicBlock`."""
+
+    channels: int
+    stride: int
+    norm: Callable
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
+        """[N, H, W, C] -> [N, H / stride, W / stride, channels]; inside, channels / 4."""
+        make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
+        inner = self.channels // 4
+        y = nn.relu(self.norm(name="bn1")(make_conv(inner, 1, name="conv1")(x), run))
+        y = nn.relu(self.norm(name="bn2")(make_conv(inner, 3, self.stride, name="conv2")(y), run))
+        y = self.norm(name="bn3")(make_conv(self.channels, 1, name="conv3")(y), run)
+        if self.stride != 1 or x.shape[-1] != self.channels:
+            x = make_conv(self.channels, 1, self.stride, name="downsample_conv")(x)
+            x = self.norm(name="downsample_bn")(x, run)
+        return nn.relu(y + x)
+
+
+class ResNet(nn.Module):
+    """Stem, four stages, global average pool.
+
+    Attributes:
+      block: BasicBlock or Bottleneck.
+      depths: blocks per stage.
+      widths: output channels per stage.
+      stem: "cifar": 3 x 3, stride 1, no pool; "imagenet": 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2.
+      norm: makes a `BranchNorm` from a name.
+      dtype: of the convolutions; None takes the inputs' and parameters' type.
+    """
+
+    block: type[nn.Module]
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    stem: str
+    norm: Callable
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, run: Pass) -> jax.Array:
+        """RGB in [0, 1], float [N, H, W, 3] -> pooled features [N, widths[-1]]."""
+        if self.stem not in ("cifar", "imagenet"):
+            raise ValueError(f"stem {self.stem!r}; known: 'cifar', 'imagenet'")
+        size, stride = (3, 1) if self.stem == "cifar" else (7, 2)
+        x = standardize(images)
+        x = Conv(64, size, stride, init=kaiming_fan_out, dtype=self.dtype, name="conv1")(x)
+        x = nn.relu(self.norm(name="bn1")(x, run))
+        if self.stem == "imagenet":
+            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        for stage, (depth, width) in enumerate(zip(self.depths, self.widths), start=1):
+            for i in range(depth):
+                stride = 2 if stage > 1 and i == 0 else 1
+                x = self.block(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, run)
+        self.sow("intermediates", "maps", x)  # read by grad_cam
+        return x.mean((1, 2))
+
+
+resnet18 = partial(ResNet, BasicBlock, (2, 2, 2, 2), (64, 128, 256, 512))
+resnet34 = partial(ResNet, BasicBlock, (3, 4, 6, 3), (64, 128, 256, 512))
+resnet50 = partial(ResNet, Bottleneck, (3, 4, 6, 3), (256, 512, 1024, 2048))

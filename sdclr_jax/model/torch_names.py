@@ -1,0 +1,159 @@
+"""Names of the original's PyTorch state_dict for every array of the network, and conversion both ways.
+
+One set of BatchNorm is named `bn1.weight` and its shortcuts `downsample.0/1`; two sets are named `bn1.bn_list.0.weight`
+and `downsample.conv/bn`. Convolutions are [O, I, H, W] there and [H, W, I, O] here, linear layers [out, in] and
+[in, out].
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from sdclr_jax.model.resnet import IMAGENET_MEAN, IMAGENET_STD
+
+Path = tuple[str, ...]
+StateDict = dict[str, np.ndarray]
+
+ROOTS = {"backbone": "", "head": "fc."}
+LAYER_LEAVES = {"kernel": "weight", "bias": "bias"}
+NORM_LEAVES = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+SHORTCUTS = {
+    1: {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"},
+    2: {"downsample_conv": "downsample.conv", "downsample_bn": "downsample.bn"},
+}
+TORCH_AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+"""Axes of ours in torch's order, by rank: convolutions, linear layers, vectors."""
+
+
+def torch_name(path: Path, num_bn_sets: int) -> str:
+    """('params', 'backbone', 'layer1_0', 'bn1', 'scale_1') -> 'layer1.0.bn1.bn_list.1.weight'.
+
+    Args:
+      path: collection ('params' or 'batch_stats'), then the path in it.
+      num_bn_sets: 1 or 2, of the whole network.
+    """
+    _, root, *modules, leaf = path
+    parts = [SHORTCUTS[num_bn_sets].get(module, re.sub(r"^(layer\d)_(\d+)$", r"\1.\2", module)) for module in modules]
+    normed = re.fullmatch(r"(scale|bias|mean|var)_(\d)", leaf)
+    if not normed:
+        parts.append(LAYER_LEAVES[leaf])
+    else:
+        parts += [f"bn_list.{normed[2]}"] if num_bn_sets == 2 else []
+        parts.append(NORM_LEAVES[normed[1]])
+    return ROOTS[root] + ".".join(parts)
+
+
+def name_table(variables: Mapping[str, Any]) -> dict[Path, str]:
+    """Path (collection first) -> torch name, for every array of {'params': ..., 'batch_stats': ...}."""
+    paths = list(traverse_util.flatten_dict(dict(variables)))
+    num_bn_sets = 2 if any(path[-1] == "scale_1" for path in paths) else 1
+    return {path: torch_name(path, num_bn_sets) for path in paths}
+
+
+def to_torch_layout(array: np.ndarray) -> np.ndarray:
+    """[H, W, I, O] -> [O, I, H, W]; [in, out] -> [out, in]; vectors as they are."""
+    return np.transpose(array, TORCH_AXES[array.ndim])
+
+
+def from_torch_layout(array: np.ndarray) -> np.ndarray:
+    """The inverse of `to_torch_layout`."""
+    return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
+
+
+def named_arrays(tree: Mapping[str, Any], collection: str = "params", num_bn_sets: int = 2) -> StateDict:
+    """A tree shaped like (a part of) the parameters, e.g. gradients or masks, by torch name and in torch layout."""
+    flat = traverse_util.flatten_dict(dict(tree))
+    return {
+        torch_name((collection, *path), num_bn_sets): to_torch_layout(np.asarray(leaf)) for path, leaf in flat.items()
+    }
+
+
+def to_state_dict(variables: Mapping[str, Any], updates: tuple[int, int] = (0, 0)) -> StateDict:
+    """The original's state_dict (without the `module.` prefix of its checkpoints).
+
+    Args:
+      variables: {'params': ..., 'batch_stats': ...} of a `ContrastiveNet`.
+      updates: how often the running statistics of set 0 and set 1 were updated (`num_batches_tracked`).
+    """
+    flat = traverse_util.flatten_dict(dict(variables))
+    state = {
+        "normalize.mean": np.asarray(IMAGENET_MEAN, np.float32),
+        "normalize.std": np.asarray(IMAGENET_STD, np.float32),
+    }
+    for path, name in name_table(variables).items():
+        state[name] = to_torch_layout(np.asarray(flat[path]))
+        if path[-1].startswith("var_"):
+            state[name.removesuffix("running_var") + "num_batches_tracked"] = np.asarray(
+                updates[int(path[-1][-1])], np.int64
+            )
+    return state
+
+
+def is_unused(name: str) -> bool:
+    """Whether an entry of the original's state_dict is a constant or a counter that the network here does without."""
+    return name.startswith("normalize.") or name.endswith("num_batches_tracked")
+
+
+def torch_shapes(like: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shape by torch name of variables or their `jax.eval_shape`."""
+    shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(dict(like)).items()}
+    return {
+        name: tuple(shapes[path][k] for k in TORCH_AXES[len(shapes[path])]) for path, name in name_table(like).items()
+    }
+
+
+def from_state_dict(
+    state: Mapping[str, np.ndarray], like: Mapping[str, Any], skip: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Variables from a state_dict, whole or not at all.
+
+    Args:
+      state: name -> array in torch layout; a leading `module.` is dropped.
+      like: variables (or their shapes, from `jax.eval_shape` of `model.init`) that name what is wanted.
+      skip: prefixes of names that are left out knowingly, e.g. ("fc.",) when only the backbone is wanted.
+
+    Returns:
+      Nested dict as `like`, NumPy arrays of the dtypes of `state`.
+
+    Raises:
+      ValueError: names missing, left over or of another shape, all of them listed.
+    """
+    state = {name.removeprefix("module."): np.asarray(array) for name, array in state.items()}
+    table = name_table(like)
+    shapes = {path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(dict(like)).items()}
+    ignored = {name for name in state if is_unused(name) or name.startswith(skip)}
+    missing = [name for name in table.values() if name not in state]
+    extra = sorted(state.keys() - set(table.values()) - ignored)
+    arrays = {path: from_torch_layout(state[name]) for path, name in table.items() if name in state}
+    wrong = [
+        f"{table[path]} {a.shape} instead of {shapes[path]}" for path, a in arrays.items() if a.shape != shapes[path]
+    ]
+    if missing or extra or wrong:
+        raise ValueError(f"the weights do not fit the network: missing {missing}; left over {extra}; shapes {wrong}")
+    return traverse_util.unflatten_dict(arrays)
+
+
+def linear_export(variables: Mapping[str, Any], rng: jax.Array, num_classes: int, bn_set: int = 0) -> StateDict:
+    """State_dict of a plain torchvision-style classifier: dense weights unmasked, one BatchNorm set, a fresh `fc`.
+
+    Args:
+      variables: of a `ContrastiveNet` with one or two sets of BatchNorm.
+      rng: jax key of the new classifier's weight, normal with deviation 0.01; its bias is zero.
+      num_classes: rows of the classifier.
+      bn_set: the set to keep; 0, the dense branch's, is the one that evaluations use.
+    """
+    flat = traverse_util.flatten_dict({name: {"backbone": tree["backbone"]} for name, tree in variables.items()})
+    kept = {}
+    for path, leaf in flat.items():
+        normed = re.fullmatch(r"(\w+)_(\d)", path[-1])
+        if normed is None or int(normed[2]) == bn_set:
+            kept[(*path[:-1], f"{normed[1]}_0") if normed else path] = leaf
+    state = to_state_dict(traverse_util.unflatten_dict(kept))
+    width = variables["params"]["head"]["fc1"]["kernel"].shape[0]
+    state["fc.weight"] = 0.01 * np.asarray(jax.random.normal(rng, (num_classes, width)))
+    state["fc.bias"] = np.zeros(num_classes, np.float32)
+    return state

@@ -1,0 +1,1 @@
+"""Evaluation of features: probes, balancedness, forgetting, corrupted images."""

@@ -1,0 +1,79 @@
+"""Features of the trained network for evaluation: dense weights, BatchNorm of branch 0 with its running statistics."""
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sdclr_jax.data.batches import map_rows
+from sdclr_jax.data.image_files import Canvas, ImageFiles, as_pixels
+from sdclr_jax.model.contrastive import ContrastiveNet
+from sdclr_jax.model.norm import DENSE
+from sdclr_jax.views.views import probe_views, to_float
+from trainlib.run import parallel
+
+CROPS = ("none", "padded", "resized")
+
+
+class FeatureReader:
+    """Computes features of images over all devices, `batch_size` at a time.
+
+    Args:
+      model: the network, without an axis name.
+      variables: {"params", "batch_stats"}, on the host.
+      crop: augmentation of training images: one of `CROPS`, see `views.probe_views`.
+      batch_size: images at a time, of all devices.
+      rng: key of the augmentation.
+    """
+
+    def __init__(self, model: ContrastiveNet, variables: Any, crop: str, batch_size: int, rng: jax.Array):
+        if crop not in CROPS:
+            raise ValueError(f"config.probe_crop is {crop!r}; known: {', '.join(CROPS)}")
+        self._crop, self._batch_size = crop, batch_size
+        self._variables = parallel.replicate(variables)
+        self._key = parallel.replicate(jax.random.key_data(rng))
+        self._plain = parallel.pmap_step(lambda variables, images: _features(model, variables, to_float(images)))
+        self._augmented = functools.cache(lambda size: parallel.pmap_step(self._make_augmented(model, size)))
+
+    def with_variables(self, variables: Any) -> "FeatureReader":
+        """A reader of other weights for the same network, which shares what is compiled."""
+        other = copy.copy(self)
+        other._variables = parallel.replicate(variables)
+        return other
+
+    def _make_augmented(self, model: ContrastiveNet, size: int) -> Callable[..., jax.Array]:
+        def augmented(variables, key, epoch, images, examples):
+            rng = jax.random.wrap_key_data(key)
+            pixels, sizes = images if isinstance(images, Canvas) else (images, None)
+            views = probe_views(rng, epoch, examples, pixels, size, self._crop, sizes)
+            return _features(model, variables, views)
+
+        return augmented
+
+    def plain(self, images: np.ndarray | ImageFiles) -> np.ndarray:
+        """uint8 [N, H, W, 3] -> float32 [N, C], of the images as they are; of files, of their central crops."""
+        return map_rows(self._plain, (self._variables,), (as_pixels(images),), self._batch_size)
+
+    def by_epoch(self, images: np.ndarray | ImageFiles) -> Callable[[int], np.ndarray]:
+        """Function of the epoch -> float32 [N, C], of the images as augmented in that epoch."""
+        if self._crop == "none":
+            features = self.plain(images)
+            return lambda epoch: features
+        examples = np.arange(len(images), dtype=np.int32)
+        from_files = isinstance(images, ImageFiles)
+        augmented = self._augmented(images.size if from_files else images.shape[1])
+        pixels = images.canvases if from_files else images
+
+        def of_epoch(epoch: int) -> np.ndarray:
+            constants = (self._variables, self._key, parallel.replicate(np.int32(epoch)))
+            return map_rows(augmented, constants, (pixels, examples), self._batch_size)
+
+        return of_epoch
+
+
+def _features(model: ContrastiveNet, variables: Any, images: jax.Array) -> jax.Array:
+    return model.apply(variables, images, DENSE, False).features.astype(jnp.float32)

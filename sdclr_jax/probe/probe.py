@@ -1,0 +1,178 @@
+"""Classifiers on frozen features: the linear probe with the published schedules, and nearest neighbours."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from sklearn.linear_model import LogisticRegression
+
+from sdclr_jax.data.batches import epoch_order
+from sdclr_jax.learn.losses import l2_normalize
+from sdclr_jax.learn.optim import sgd, step_decay
+
+
+class ProbeSchedule(NamedTuple):
+    """How a linear probe is trained; see `optim.step_decay` for the rate.
+
+    Attributes:
+      epochs: 30 (linear separability) or 100 (few-shot).
+      learning_rate: 30 in the published evaluations.
+      decay_epochs: (10, 20) or (40, 60).
+      decays_before_epoch: the CIFAR program's timing; false for the ImageNet program's.
+      batch_size: images per step; the last batch may be short.
+      validate_every: epochs between validations.
+      select_top: 1 chooses the epoch by top-1 accuracy (CIFAR), 5 by top-5 (ImageNet).
+    """
+
+    epochs: int
+    learning_rate: float
+    decay_epochs: tuple[int, ...]
+    decays_before_epoch: bool
+    batch_size: int
+    validate_every: int
+    select_top: int
+
+
+class Linear(NamedTuple):
+    """Weights of the probe: kernel float32 [C, K], bias float32 [K]."""
+
+    kernel: jax.Array
+    bias: jax.Array
+
+
+class Probe(NamedTuple):
+    """A trained probe: its weights, the epoch (from 1) they are from, and that epoch's validation accuracy."""
+
+    weights: Linear
+    epoch: int
+    val_accuracy: float
+
+
+def logits(weights: Linear, features: jax.Array) -> jax.Array:
+    """[N, C] -> [N, K]."""
+    return jnp.matmul(features, weights.kernel, precision=lax.Precision.HIGHEST) + weights.bias
+
+
+def top_accuracy(weights: Linear, features: np.ndarray, labels: np.ndarray, top: int) -> float:
+    """Share of the rows whose label is among the `top` largest logits, of all where there are fewer classes."""
+    best = np.asarray(lax.top_k(logits(weights, features), min(top, len(weights.bias)))[1])
+    return float((best == labels[:, None]).any(1).mean())
+
+
+_OPTIMIZER = sgd(1.0, momentum=0.9)
+
+
+@partial(jax.jit, donate_argnums=(0, 1))
+def _run_epoch(weights, opt_state, rate, features, labels, examples, rows):
+    """One pass: examples int32 [S, B], rows bool [S, B]; the mean cross-entropy of the real rows of each batch."""
+
+    def step(carry: tuple, batch: tuple) -> tuple[tuple, None]:
+        weights, opt_state = carry
+        index, real = batch
+
+        def loss_fn(weights: Linear) -> jax.Array:
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits(weights, features[index]), labels[index])
+            return jnp.where(real, losses, 0).sum() / real.sum()
+
+        updates, opt_state = _OPTIMIZER.update(jax.grad(loss_fn)(weights), opt_state, weights)
+        weights = jax.tree.map(lambda weight, update: weight + rate * update, weights, updates)
+        return (weights, opt_state), None
+
+    return lax.scan(step, (weights, opt_state), (examples, rows))[0]
+
+
+def fit_probe(
+    features_of_epoch: Callable[[int], np.ndarray],
+    labels: np.ndarray,
+    val_features: np.ndarray,
+    val_labels: np.ndarray,
+    num_classes: int,
+    schedule: ProbeSchedule,
+    seed: int,
+) -> Probe:
+    """Trains a linear layer on frozen features: SGD with momentum 0.9, no weight decay, cross-entropy.
+
+    The weights that validate best win, the earliest of equals. Initially the kernel is normal with deviation 0.01, the
+    bias zero.
+
+    Args:
+      features_of_epoch: epoch (from 1) -> float32 [N, C], features of the training images as augmented in that epoch.
+      labels: int [N].
+      val_features, val_labels: [M, C] and [M]; the features of the unaugmented images.
+      num_classes: K.
+      schedule: epochs, rate and selection.
+      seed: of the initial weights and the order of the images.
+    """
+    rate = step_decay(schedule.learning_rate, schedule.decay_epochs, schedule.decays_before_epoch)
+    labels = jnp.asarray(labels, jnp.int32)
+    width = val_features.shape[1]
+    weights = Linear(0.01 * jax.random.normal(jax.random.key(seed), (width, num_classes)), jnp.zeros(num_classes))
+    opt_state, best = _OPTIMIZER.init(weights), None
+    for epoch in range(1, schedule.epochs + 1):
+        order = epoch_order(len(labels), schedule.batch_size, 1, seed, epoch)
+        features = jnp.asarray(features_of_epoch(epoch))
+        weights, opt_state = _run_epoch(
+            weights, opt_state, rate(epoch), features, labels, order.examples[0], order.rows[0]
+        )
+        if epoch % schedule.validate_every and epoch != schedule.epochs:
+            continue
+        accuracy = top_accuracy(weights, val_features, val_labels, schedule.select_top)
+        if best is None or accuracy > best.val_accuracy:
+            best = Probe(jax.tree.map(np.asarray, weights), epoch, accuracy)
+    return best
+
+
+def fit_logistic(features: np.ndarray, labels: np.ndarray) -> Linear:
+    """Logistic regression on standardised features with scikit-learn's L2 penalty (C = 1), to convergence.
+
+    Unlike `fit_probe` it is deterministic and needs no validation: two networks get different classifiers only where
+    their features differ.
+
+    Args:
+      features: float [N, C].
+      labels: int [N]; every class 0 .. K - 1 occurs, K >= 3.
+    """
+    mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    deviation = np.where(deviation > 1e-6 * np.abs(mean) + 1e-12, deviation, np.inf)
+    fitted = LogisticRegression(max_iter=5000).fit((features - mean) / deviation, labels)
+    if len(fitted.classes_) < 3 or fitted.classes_[-1] != len(fitted.classes_) - 1:
+        raise ValueError(f"the classes {fitted.classes_} occur; need all of 0 .. K - 1, at least three")
+    kernel = fitted.coef_.T / deviation[:, None]
+    return Linear(np.float32(kernel), np.float32(fitted.intercept_ - mean @ kernel))
+
+
+@partial(jax.jit, static_argnames=("num_classes", "neighbours"))
+def _vote(bank: jax.Array, bank_labels: jax.Array, queries: jax.Array, num_classes: int, neighbours: int) -> jax.Array:
+    similarity = jnp.matmul(l2_normalize(queries), bank.T, precision=lax.Precision.HIGHEST)
+    nearest, index = lax.top_k(similarity, neighbours)
+    votes = jax.nn.one_hot(bank_labels[index], num_classes) * jnp.exp((nearest - 1) / 0.07)[..., None]
+    return votes.sum(1).argmax(1)
+
+
+def nearest_neighbours(
+    bank: np.ndarray, bank_labels: np.ndarray, queries: np.ndarray, num_classes: int, neighbours: int
+) -> np.ndarray:
+    """Classes by weighted vote of the nearest training features (Wu et al., CVPR 2018: exp(cosine / 0.07)).
+
+    Args:
+      bank: float [N, C], features of labelled images.
+      bank_labels: int [N].
+      queries: float [M, C].
+      num_classes: K.
+      neighbours: voters, at most N.
+
+    Returns:
+      int [M].
+    """
+    bank, bank_labels = l2_normalize(jnp.asarray(bank)), jnp.asarray(bank_labels)
+    rows = min(1000, len(queries))
+    parts = []
+    for start in range(0, len(queries), rows):
+        part = queries[np.minimum(np.arange(start, start + rows), len(queries) - 1)]
+        parts.append(np.asarray(_vote(bank, bank_labels, part, num_classes, neighbours)))
+    return np.concatenate(parts)[: len(queries)]

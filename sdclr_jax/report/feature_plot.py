@@ -1,0 +1,120 @@
+"""The features of test images in two dimensions, coloured by how large their class is in training."""
+
+import io
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+from sklearn.manifold import TSNE
+
+from sdclr_jax.data.image_tree import counted
+from sdclr_jax.evaluate import FEATURES
+from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
+from sdclr_jax.report.exemplar_plots import short_name
+from sdclr_jax.report.table_rows import method_name, read_run
+from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, tidy
+from trainlib.run.errors import UserError
+
+MOST_NAMED = 20  # classes; more names would cover the points
+
+
+class TestFeatures(NamedTuple):
+    """Features of test images of an evaluated run.
+
+    Attributes:
+      name: of the run, for the plot.
+      values: float32 [N, C].
+      labels: int [N].
+      groups: of the classes.
+      class_names: of the classes.
+    """
+
+    __test__ = False  # not a test of pytest's
+
+    name: str
+    values: np.ndarray
+    labels: np.ndarray
+    groups: Groups
+    class_names: Sequence[str]
+
+
+def read_features(path: str | pathlib.Path) -> TestFeatures:
+    """Of the newest evaluated step of a run. UserError if it was not evaluated, or by an older program."""
+    run = read_run(path)
+    file = run.path / "eval" / f"step_{run.report['step']}" / FEATURES
+    if not file.exists():
+        raise UserError(f"there is no {file}; run python -m sdclr_jax.evaluate --workdir={path}")
+    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as stored:
+        values, labels = stored["features"], stored["labels"]
+    counts = np.array(run.report["class_counts"])
+    names = run.report.get("class_names", [str(k) for k in range(len(counts))])
+    title = f"{method_name(run.config)}, step {run.report['step']}\n{run.path}"
+    return TestFeatures(title, values, labels, group_classes(run.config.groups, counts), names)
+
+
+def principal_components(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    """PCA of float [N, C]: the two directions of largest variance, float64 [N, 2], and the axes' names.
+
+    Each direction points to where its largest coefficient is positive.
+    """
+    centred = values.astype(np.float64) - values.mean(0, dtype=np.float64)
+    _, singular, directions = np.linalg.svd(centred, full_matrices=False)
+    first = directions[:2]
+    first *= np.sign(np.take_along_axis(first, np.abs(first).argmax(1)[:, None], axis=1))
+    variance = 100 * singular**2 / max((singular**2).sum(), 1e-30)
+    x, y = (f"component {k + 1}: {variance[k]:.0f} % of the variance" for k in range(2))
+    return centred @ first.T, (x, y)
+
+
+def neighbour_embedding(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    """t-SNE (van der Maaten and Hinton, 2008) of float [N, C], scikit-learn's, begun from PCA; axes have no meaning."""
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(values), ("", "")
+
+
+METHODS: dict[str, Callable] = {"pca": principal_components, "tsne": neighbour_embedding}
+TITLES = {"pca": "principal components", "tsne": "t-SNE"}
+
+
+def draw_features(path: str | pathlib.Path, runs: Sequence[TestFeatures], method: str = "pca") -> None:
+    """Writes the picture, a panel for each run; method: of `METHODS`. UserError for fewer than three images."""
+    across = min(len(runs), 3)
+    down = -(-len(runs) // across)
+    title = f"Features of test images, {TITLES[method]}: {len(runs[0].values):,} images by the size of their class"
+    figure = new_figure(max(4.6 * across, 6.4), 4.6 * down + 0.9, title)
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, run in zip(panels, runs):
+        if len(run.values) < 3:
+            raise UserError(f"{run.name}: {len(run.values)} test images; a picture of features needs three")
+        _draw_run(axes, run, *METHODS[method](run.values))
+    for axes in panels[len(runs) :]:
+        axes.set_axis_off()
+    legend_below(figure, panels[0])
+    figure.savefig(path)
+
+
+def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[str, str]) -> None:
+    """The small classes come last, on top of the others; the name of a class stands at the median of its images."""
+    tidy(axes, run.name, *names)
+    axes.title.set_fontsize(9)
+    axes.grid(False)
+    axes.set(xticks=[], yticks=[])
+    if not any(map(len, run.groups)):
+        label = f"{len(run.class_names)} classes in no group"
+        axes.scatter(*places.T, s=12, color=SOFT, alpha=0.65, linewidth=0, label=label)
+    for (group, classes), marker in zip(run.groups._asdict().items(), MARKERS):
+        if not len(classes):
+            continue
+        x, y = places[np.isin(run.labels, classes)].T
+        label, color = f"{group.capitalize()}: {counted(len(classes), 'class')}", GROUP_COLORS[group]
+        axes.scatter(x, y, s=12, marker=marker, color=color, alpha=0.65, linewidth=0, label=label)
+    shown = np.unique(run.labels)
+    for k in shown if len(shown) <= MOST_NAMED else ():
+        x, y = np.median(places[run.labels == k], axis=0)
+        name = short_name(run.class_names[k])
+        style = {"color": INK, "fontsize": 11 if len(name) < 3 else 8, "fontweight": "bold"}
+        style |= {"ha": "center", "va": "center"}
+        axes.text(x, y, name, path_effects=[withStroke(linewidth=3, foreground="white")], **style)

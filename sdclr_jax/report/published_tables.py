@@ -1,0 +1,120 @@
+"""Tables 1 to 5 of the SDCLR paper from rows of finished runs: which rows and columns belong where."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sdclr_jax.learn.build import is_pruned
+from sdclr_jax.report.table_rows import HEADINGS, Row, cell, markdown_table
+
+PLAIN = ("many", "medium", "few", "all")
+WITH_SPREAD = ("many", "medium", "few", "std", "all", "class_std")
+METRICS = {"full": "linear separability", "few": "few-shot"}
+
+
+class Table(NamedTuple):
+    """One table.
+
+    Attributes:
+      title: what it compares.
+      metrics: protocols, one after the other in a line; a row that lacks one of them is left out.
+      columns: of each metric.
+      belongs: which rows it has.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+    columns: tuple[str, ...]
+    belongs: Callable[[Row], bool]
+
+
+def _is_large(row: Row) -> bool:
+    """ImageNet's tables are those whose groups are by size: above 100, 20 to 100, below 20 images."""
+    return row.runs[0].config.groups == "size"
+
+
+def _is_simclr(row: Row) -> bool:
+    return not is_pruned(row.runs[0].config)
+
+
+TABLES = {
+    1: Table(
+        "SimCLR on balanced and long-tailed lists, linear separability",
+        ("full",),
+        PLAIN,
+        lambda row: _is_simclr(row) and not _is_large(row),
+    ),
+    2: Table(
+        "SimCLR on balanced and long-tailed lists, few-shot",
+        ("few",),
+        PLAIN,
+        lambda row: _is_simclr(row) and not _is_large(row),
+    ),
+    3: Table(
+        "SimCLR on ImageNet's lists; classes of more than 100, 20 to 100 and less than 20 images",
+        ("full", "few"),
+        PLAIN,
+        lambda row: _is_simclr(row) and _is_large(row),
+    ),
+    4: Table(
+        "SimCLR and SDCLR on long-tailed lists, linear separability",
+        ("full",),
+        WITH_SPREAD,
+        lambda r: r.subset == "D_i",
+    ),
+    5: Table("SimCLR and SDCLR on long-tailed lists, few-shot", ("few",), WITH_SPREAD, lambda r: r.subset == "D_i"),
+}
+
+
+def long_tail(row: Row) -> str:
+    """Type of an ImageNet list, "Pareto" or "Exp"; "" of other data."""
+    if not _is_large(row):
+        return ""
+    return "Exp" if "_exp" in row.runs[0].config.get("list_imbalanced", "").lower() else "Pareto"
+
+
+def published_tables(rows: Sequence[Row]) -> list[dict]:
+    """Each of the five tables as JSON values: `number`, `title`, `metrics`, `columns`, `rows`.
+
+    A row has `dataset`, `long_tail`, `subset`, `method`, `runs`, `splits` and, by metric and column, mean, deviation
+    and values in per cent.
+    """
+    tables = []
+    for number, table in TABLES.items():
+        found = []
+        for row in filter(table.belongs, rows):
+            figures = {metric: row.figures(metric) for metric in table.metrics}
+            if None in figures.values():
+                continue
+            entry = {"dataset": row.dataset, "long_tail": long_tail(row), "subset": row.subset, "method": row.method}
+            entry["runs"] = [str(run.path) for run in row.runs]
+            entry["splits"] = sorted({run.config.split for run in row.runs})
+            values = {metric: {name: figures[metric][name] for name in table.columns} for metric in table.metrics}
+            found.append(entry | values)
+        heading = {"number": number, "title": table.title, "metrics": table.metrics, "columns": table.columns}
+        tables.append({**heading, "rows": found})
+    return tables
+
+
+def format_tables(tables: Sequence[dict]) -> str:
+    """The tables as Markdown; of one without a row its title and what is missing."""
+    return "\n".join(map(_format, tables))
+
+
+def _format(table: dict) -> str:
+    title = f"**Table {table['number']}.** {table['title']} (%)\n\n"
+    if not table["rows"]:
+        metrics = " and ".join(METRICS[metric] for metric in table["metrics"])
+        return f"{title}No evaluated run of this kind, with {metrics}, was given.\n"
+    several = len(table["metrics"]) > 1
+    header = ["Data", "List", "Method", "Splits"]
+    header += [
+        f"{HEADINGS[name]}{', ' + METRICS[metric] if several else ''}"
+        for metric in table["metrics"]
+        for name in table["columns"]
+    ]
+    lines = []
+    for row in table["rows"]:
+        data = f"{row['dataset']} {row['long_tail']}".strip()
+        figures = [cell(row[metric][name]) for metric in table["metrics"] for name in table["columns"]]
+        lines.append([data, row["subset"], row["method"], str(len(row["splits"])), *figures])
+    return title + markdown_table(header, lines)

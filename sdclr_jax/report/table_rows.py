@@ -1,0 +1,165 @@
+"""Rows of the tables: evaluated runs of the same experiment, with the mean and deviation of their figures."""
+
+import itertools
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from sdclr_jax.evaluate import COLUMNS, REPORT
+from sdclr_jax.learn.build import is_pruned
+from sdclr_jax.learn.restore import SETTINGS
+from sdclr_jax.probe.balancedness import group_classes, weak_figures, without_nan
+from trainlib.run.errors import UserError
+from trainlib.run.workdir import load_config, require_settings
+
+HEADINGS = {"many": "Many ↑", "medium": "Medium ↑", "few": "Few ↑", "std": "Std ↓", "all": "All ↑"}
+HEADINGS["class_std"] = "Class std ↓"  # over all classes, where Std is over the three groups
+REPEATED = ("seed", "split")
+IRRELEVANT = (
+    "platform",
+    "data_path",
+    "loader_threads",
+    "log_every",
+    "forgetting_every_epochs",
+    "save_every_epochs",
+    "keep_checkpoints",
+    "feature_batch_size",
+    "probe_limit",
+)
+
+
+class Run(NamedTuple):
+    """One evaluated run: its folder, its config, and the report of its newest evaluated step."""
+
+    path: pathlib.Path
+    config: ConfigDict
+    report: dict
+
+
+class Row(NamedTuple):
+    """Runs of the same experiment.
+
+    Attributes:
+      dataset, subset ("D_i" or "D_b"), method: what was trained, and a note where such rows need to be told apart.
+      runs: the runs, by split and seed.
+    """
+
+    dataset: str
+    subset: str
+    method: str
+    runs: list[Run]
+
+    def values(self, protocol: str) -> np.ndarray | None:
+        """float [runs, HEADINGS] in per cent; None if not every run was evaluated by the protocol.
+
+        NaN where a run has no such figure: a group without a class or without a test image.
+        """
+        if any(protocol not in run.report for run in self.runs):
+            return None
+        return 100 * np.array([_values(run.report[protocol]) for run in self.runs], np.float64)
+
+    def figures(self, protocol: str) -> dict[str, dict] | None:
+        """By column of `HEADINGS` the `mean`, population `deviation` and `values` of the runs, in per cent, or None.
+
+        Runs without a figure have the value None and do not count in mean and deviation.
+        """
+        values = self.values(protocol)
+        return None if values is None else dict(zip(HEADINGS, map(_figure, values.T)))
+
+    def weak(self) -> list[str]:
+        """What rests on few test images in some run, see `balancedness.weak_figures`; nothing of old reports."""
+        lines: dict[str, None] = {}
+        for run in self.runs:
+            report = run.report
+            if "test_counts" in report:
+                groups = group_classes(run.config.groups, np.array(report["class_counts"]))
+                found = weak_figures(np.array(report["test_counts"]), groups, report["class_names"])
+                lines |= dict.fromkeys(f"{run.path}: {line}" for line in found)
+        return list(lines)
+
+
+def _values(entry: dict) -> list[float]:
+    """The figures of `HEADINGS` as shares, NaN for None."""
+    classes = [share for share in entry["classes"] if share is not None]
+    shares = [*(entry[column] for column in COLUMNS), np.std(classes) if classes else None]
+    return [np.nan if share is None else share for share in shares]
+
+
+def _figure(values: np.ndarray) -> dict:
+    known = values[~np.isnan(values)]
+    mean, deviation = (float(known.mean()), float(known.std())) if len(known) else (None, None)
+    return {"mean": mean, "deviation": deviation, "values": without_nan(values)}
+
+
+def read_run(path: str | pathlib.Path) -> Run:
+    """Raises UserError if the folder is no run or was not evaluated."""
+    path = pathlib.Path(path)
+    config = load_config(path)
+    require_settings(config, SETTINGS, f"the run in {path}", "sdclr_jax")
+    reports = {int(file.parent.name.removeprefix("step_")): file for file in path.glob(f"eval/step_*/{REPORT}")}
+    if not reports:
+        raise UserError(f"{path} has no report; run python -m sdclr_jax.evaluate --workdir={path}")
+    return Run(path, config, json.loads(reports[max(reports)].read_text()))
+
+
+def make_rows(runs: Iterable[Run]) -> list[Row]:
+    """Gathers the runs of the same experiment, SimCLR before SDCLR. Raises UserError for a split and seed twice."""
+    experiments: dict[str, list[Run]] = {}
+    for run in runs:
+        experiments.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
+    rows = []
+    for members in experiments.values():
+        members = sorted(members, key=_repeat)
+        for one, other in itertools.pairwise(members):
+            if _repeat(one) == _repeat(other):
+                raise UserError(f"{one.path} and {other.path} are the same experiment with the same split and seed")
+        config = members[0].config
+        rows.append(Row(config.dataset, "D_b" if config.balanced else "D_i", method_name(config), members))
+    rows.sort(key=lambda row: (row.dataset, row.subset, is_pruned(row.runs[0].config), row.method))
+    return [row._replace(method=row.method + _note(row, rows)) for row in rows]
+
+
+def _repeat(run: Run) -> tuple[int, ...]:
+    return tuple(run.config[key] for key in REPEATED)
+
+
+def _settings(run: Run) -> dict:
+    """What makes an experiment, as JSON values."""
+    config = {key: value for key, value in run.config.to_dict().items() if key not in (*REPEATED, *IRRELEVANT)}
+    lists = "given" if config.pop("lists", "") else "drawn"
+    return {**config, "lists": lists, "step": run.report["step"], "limit": run.report["limit"]}
+
+
+def method_name(config: ConfigDict) -> str:
+    """Such as "SDCLR, head 3"."""
+    return f"{'SDCLR' if is_pruned(config) else 'SimCLR'}, head {config.head_layers}"
+
+
+def _note(row: Row, rows: list[Row]) -> str:
+    """The settings in which a row differs from others of its name: " (epochs=40)"."""
+    own = _settings(row.runs[0])
+    differing = {
+        key
+        for other in rows
+        if other is not row and other[:3] == row[:3]
+        for key, value in _settings(other.runs[0]).items()
+        if own.get(key) != value
+    }
+    return f" ({', '.join(f'{key}={own.get(key)}' for key in sorted(differing))})" if differing else ""
+
+
+def markdown_table(header: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table of cells."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, ["---"] * len(header), *lines))
+
+
+def cell(figure: dict) -> str:
+    """Such as "81.67 ± 3.79"; without the deviation for one run, "--" where no run has the figure."""
+    if figure["mean"] is None:
+        return "--"
+    spread = f" ± {figure['deviation']:.2f}" if len(figure["values"]) > 1 else ""
+    return f"{figure['mean']:.2f}{spread}"

@@ -1,0 +1,27 @@
+"""Texels at texture coordinates."""
+
+import numpy as np
+import pytest
+
+from preprocess.formats.textures import sampled
+
+IMAGE = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)  # 0 1 / 2 3
+
+
+@pytest.mark.parametrize(
+    ("place", "texel"),
+    [
+        ((0, 0), 0), ((1, 0), 1), ((0, 1), 2), ((1, 1), 3), ((0.49, 0.51), 2), ((1.25, 0), 0), ((-0.25, 0), 1),
+        ((2, 0), 1), ((-1, 0), 0), ((1.0000001, -1e-7), 1), ((np.nan, np.inf), 0),
+    ],
+)  # fmt: skip
+def test_repeated_textures_end_at_their_edge(place, texel):
+    assert sampled(IMAGE, np.array([place], float))[0, 0] == texel
+
+
+@pytest.mark.parametrize(
+    ("wrap", "u", "texel"),
+    [("clamp", 1.3, 1), ("clamp", -0.3, 0), ("mirror", 1.25, 1), ("mirror", -0.25, 0), ("mirror", 1.75, 0)],
+)
+def test_other_ways_to_wrap(wrap, u, texel):
+    assert sampled(IMAGE, np.array([[u, 0.0]]), (wrap, wrap))[0, 0] == texel

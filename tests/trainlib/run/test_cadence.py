@@ -1,0 +1,41 @@
+"""When things are due, and the progress line."""
+
+import pytest
+
+from trainlib.run.cadence import Progress, duration, is_due
+
+
+def test_due_at_multiples_and_at_the_end():
+    assert [step for step in range(12) if is_due(step, 4, 11)] == [4, 8, 11]
+
+
+def test_zero_means_never_and_negative_is_refused():
+    assert not any(is_due(step, 0, 5) for step in range(6))
+    with pytest.raises(ValueError, match="-1"):
+        is_due(1, -1, 5)
+
+
+def test_progress_forgets_the_slow_start():
+    clock = iter([0.0, 100.0, 101.0, 102.0, 104.0]).__next__
+    progress = Progress(total=400, start=0, window=2, clock=clock)
+    assert progress.line(10) == "step 10/400  10 s/step  ETA 1h 05m"
+    progress.line(20)
+    assert progress.line(30) == "step 30/400  10 steps/s  ETA 37s"  # 10 to 30 in 2 s
+    assert progress.line(42) == "step 42/400  7.33 steps/s  ETA 49s"  # 20 to 42 in 3 s
+
+
+def test_progress_counts_from_the_restored_step():
+    clock = iter([0.0, 10.0]).__next__
+    assert Progress(total=130, start=100, clock=clock).line(120) == "step 120/130  2 steps/s  ETA 5s"
+
+
+def test_progress_without_time_or_steps_gives_no_speed():
+    clock = iter([5.0, 5.0]).__next__
+    assert Progress(total=9, clock=clock).line(0) == "step 0/9"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0s"), (59.6, "1m 00s"), (133, "2m 13s"), (3900, "1h 05m"), (360000, "4d 04h")]
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,170 @@
+"""What processes of a run agree on and how they end, shown on three whose steps do not wait for each other."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from trainlib.run import processes
+
+ROOT = pathlib.Path(__file__).parents[3]
+HEAD = """
+import random, signal, sys, threading, time
+from trainlib import processes
+from trainlib.run.errors import UserError
+from trainlib.run.signals import Stopped, StopRequest
+port, index = sys.argv[1:]
+processes.join(f"127.0.0.1:{port}", 3, int(index))
+status = 1
+try:
+"""
+TAIL = """
+    status = 0
+except UserError as error:
+    print(error, flush=True)
+except Stopped:
+    status = 75
+finally:
+    processes.end(status)
+    sys.exit(status)
+"""
+
+
+@pytest.fixture
+def three():
+    """three(body) -> three running processes of it, joined."""
+    started = []
+
+    def start(body):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        code = HEAD + textwrap.indent(textwrap.dedent(body), "    ") + TAIL
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+        for index in range(3):
+            command = [sys.executable, "-c", code, port, str(index)]
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            started.append(subprocess.Popen(command, env=environment, **streams))
+        return started
+
+    yield start
+    for program in started:
+        program.kill()
+        program.wait()
+        program.stdout.close()
+        program.stderr.close()
+
+
+def ends(programs):
+    """[(exit code, output, errors)]"""
+    both = [program.communicate(timeout=90) for program in programs]
+    return [(program.returncode, out.split(), err) for program, (out, err) in zip(programs, both)]
+
+
+def test_alone_nothing_waits():
+    assert (processes.count(), processes.index(), processes.is_first()) == (1, 0, True)
+    assert processes.exchange({"a": 1}) == [{"a": 1}]
+    assert processes.first_says(3) == 3
+    assert processes.LargestOfAll()("x", 4) == 4
+    assert not processes.stops_after(1)
+    processes.require_same("this", 1)
+    processes.end(0)
+
+
+def test_values_of_all_in_their_order_what_nobody_answers_and_what_must_be_the_same(three):
+    body = """
+    number = processes.index()
+    print(processes.exchange([number, "x"])[2][0], processes.first_says(number + 7))
+    with processes.LargestOfAll() as agree:
+        print(*(agree(str(step), step * (number + 1) % 5) for step in range(4)), flush=True)
+        waits = threading.Thread(target=agree, args=("asked by two", 1))
+        if number < 2:
+            waits.start()
+            time.sleep(1)
+            assert waits.is_alive()
+    if number < 2:
+        waits.join()
+    processes.require_same("the number", 3)
+    processes.require_same("the colour", "red" if number < 2 else "blue")
+    """
+    results = ends(three(body))
+    for code, out, err in results:
+        assert code == 1, err
+        assert out[:6] == ["2", "7", "0", "3", "4", "4"]
+    seen = " ".join(word for _, out, _ in results for word in out)
+    assert "the colour of process 2 differs from that of process 0" in seen
+
+
+@pytest.mark.parametrize("told", [0, 2])
+def test_a_stop_comes_after_the_same_step_though_they_drift_apart(three, told):
+    """The furthest has done many more steps than the last; all end at its step."""
+    body = """
+    pace = (0.002, 0.005, 0.02)[processes.index()]
+    with StopRequest() as stop:
+        print("ready", flush=True)
+        for step in range(100000):
+            time.sleep(pace * random.random())
+            if stop.stops_after(step + 1):
+                print(step + 1)
+                raise Stopped
+    """
+    programs = three(body)
+    for program in programs:
+        assert program.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    programs[told].send_signal(signal.SIGTERM)
+    results = ends(programs)
+    assert [code for code, _, _ in results] == [75] * 3, results
+    assert len({out[0] for _, out, _ in results}) == 1
+    assert int(results[0][1][0]) > 100
+    assert all("another process was asked to stop" in err for i, (_, _, err) in enumerate(results) if i != told)
+
+
+def test_a_last_save_that_fails_ends_all_with_its_error(three):
+    body = """
+    with StopRequest() as stop:
+        print("ready", flush=True)
+        step = 0
+        while not stop.stops_after(step := step + 1):
+            time.sleep(0.01)
+        if processes.is_first():
+            raise UserError("no room")
+        processes.first_says("saved")
+        raise Stopped
+    """
+    programs = three(body)
+    for program in programs:
+        assert program.stdout.readline() == "ready\n"
+    programs[1].send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    results = ends(programs)
+    assert [code for code, _, _ in results] == [1] * 3, results
+    assert time.monotonic() - began < 30
+    assert results[0][1] == ["no", "room"]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_of_one_ends_all_wherever_they_are(three, failing):
+    """One waits for a value, one is in long work; the traceback of a bug is seen."""
+    body = f"""
+    if processes.index() == {failing}:
+        time.sleep(1)
+        1 / 0
+    if processes.index() == 2:
+        time.sleep(60)
+    processes.exchange(1)
+    """
+    began = time.monotonic()
+    results = ends(three(body))
+    assert [code for code, _, _ in results] == [1] * 3, results
+    assert time.monotonic() - began < 40
+    assert "ZeroDivisionError" in results[failing][2]
+    assert all(
+        f"process {failing}: ended with an error" in err for i, (_, _, err) in enumerate(results) if i != failing
+    )

@@ -1,0 +1,132 @@
+"""Votes are independent random placements that depend on the seed, the scene and their number alone."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from preprocess.labels.label_map import scannet20
+from preprocess.mesh.mesh import Mesh
+from preprocess.scene.hierarchy import HierarchyParams
+from tests.aligned_room import aligned_room
+from vmnet_jax import predict
+from vmnet_jax.data.batching import placed_sizes
+from vmnet_jax.data.placement import evaluation_placement
+from vmnet_jax.data.scenes import EvaluationBatches, position_digest
+from vmnet_jax.learn.inference import fitting_batches, scene_scores
+from vmnet_jax.learn.restore import TrainedRun
+
+HOW = {"features": ("rgb", "normals"), "rotation": "z", "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def room():
+    return aligned_room((3, 3, 2))
+
+
+@pytest.fixture(scope="module")
+def hall():
+    return aligned_room((4, 2, 2), "hall")
+
+
+def evaluation(*scenes, **more):
+    by_name = {scene.name: scene for scene in scenes}
+    return EvaluationBatches(by_name.__getitem__, list(by_name), **{"max_buckets": 1, **HOW, **more})
+
+
+def read_out(variables, batch) -> np.ndarray:
+    """Instead of a network: the features of the voxels around each vertex, [devices, V_0, F]."""
+    corners, weights = np.asarray(batch.corners[0].corners), np.asarray(batch.corners[0].weights)
+    features = np.asarray(batch.features)
+    return np.stack([(f[c] * w[..., None]).sum(1) for f, c, w in zip(features, corners, weights)])
+
+
+@pytest.mark.parametrize("rotation", ["z", "so3"])
+def test_no_vote_of_a_scene_along_the_axes_is_its_unaugmented_placement(room, rotation):
+    batches = evaluation(room, rotation=rotation)
+    samples = [batches.sample(0, vote) for vote in range(9)]
+    for one, other in itertools.combinations(samples, 2):
+        assert not np.array_equal(one.weights[0], other.weights[0])
+    counts = [len(sample.voxels.coords[0]) for sample in samples]
+    assert np.mean(np.array(counts[1:]) > 1.1 * counts[0]) > 0.5
+
+
+def test_votes_need_as_many_voxels_as_independent_placements_do(room):
+    """64 votes against 64 placements of other random numbers: no part of the distribution is missing."""
+    batches, rng = evaluation(room, votes=64), np.random.default_rng(7)
+    votes = [sizes.voxels[0] for sizes in batches.sizes]
+    free = [evaluation_placement(room.vertices, room.params["voxel_size"], rng) for _ in range(64)]
+    independent = [placed_sizes(room, placement).voxels[0] for placement in free]
+    for share in (10, 50, 90):
+        assert np.percentile(votes, share) == pytest.approx(np.percentile(independent, share), rel=0.05)
+
+
+def test_planned_votes_fit_and_others_take_a_larger_bucket_that_is_logged_once(room, caplog):
+    planned, unplanned = evaluation(room, votes=8), evaluation(room)
+    with caplog.at_level("INFO"):
+        shapes = {planned([(0, vote)])[0].features.shape for vote in range(1, 9)}
+    assert len(shapes) == 1
+    assert not caplog.text
+    with caplog.at_level("INFO"):
+        larger = [unplanned([(0, vote)])[0] for vote in range(1, 9)]
+    assert all(batch.voxel_count[0] > unplanned.sizes[0].voxels[0] for batch in larger)
+    beyond = {len(batch.features) for batch in larger} - {unplanned.buckets[-1].voxels[0]}
+    assert beyond
+    assert caplog.text.count("one more compilation") == len(beyond)
+
+
+def test_a_vote_depends_on_neither_name_nor_place_nor_order_of_the_vertices(room, hall):
+    order = np.random.default_rng(0).permutation(len(room.vertices))
+    moved = dataclasses.replace(room, name="moved", vertices=room.vertices[order])
+    assert position_digest(moved.vertices) == position_digest(room.vertices) != position_digest(hall.vertices)
+    alone, second = evaluation(room), evaluation(hall, moved, max_buckets=3, votes=3)
+    other_seed = evaluation(room, seed=1)
+    for vote in (1, 2):
+        expected = alone.sample(0, vote).voxels.coords[0]
+        np.testing.assert_array_equal(second.sample(1, vote).voxels.coords[0], expected)
+        assert not np.array_equal(other_seed.sample(0, vote).voxels.coords[0], expected)
+
+
+def test_two_scenes_have_placements_of_their_own(room, hall):
+    batches = evaluation(room, hall)
+    first, second = batches._placement(room, 1), batches._placement(hall, 1)
+    assert not np.allclose(first.matrix, second.matrix)
+
+
+@pytest.fixture
+def predictor(room, monkeypatch):
+    """A maker of predictors with `read_out` in place of a network."""
+    monkeypatch.setattr(predict, "make_forward", lambda model: read_out)
+    monkeypatch.setattr(predict, "build_model", lambda config, classes: None)
+    config = ConfigDict({**HOW, "platform": "any"})
+    run = TrainedRun(config, scannet20(), HierarchyParams.from_dict(room.params), {}, "m", {}, 0)
+    return lambda max_voxels: predict.Predictor(run, max_voxels)
+
+
+@pytest.mark.parametrize("max_voxels", [10**6, 1500], ids=["whole", "tiles"])
+@pytest.mark.parametrize("votes", [1, 4])
+def test_labels_of_a_mesh_do_not_depend_on_the_meshes_before_it(predictor, room, hall, votes, max_voxels):
+    first, second = (Mesh(s.vertices, s.faces, s.colors, s.normals) for s in (hall, room))
+    fresh, used = predictor(max_voxels), predictor(max_voxels)
+    expected = fresh.predict(second, votes).scores
+    for before in (first, second):
+        used.predict(before, 2)
+    np.testing.assert_array_equal(used.predict(second, votes).scores, expected)
+    assert len(np.unique(expected.round(3), axis=0)) > 100
+
+
+@pytest.mark.parametrize("max_voxels", [10**6, 1500], ids=["whole", "tiles"])
+def test_scores_are_the_same_in_any_order_and_company(room, hall, max_voxels):
+    def scores(*scenes):
+        read = {scene.name: scene for scene in scenes}
+        batches, pieces = fitting_batches(
+            read_out, {}, read.__getitem__, list(read), max_voxels, max_buckets=3, votes=3, **HOW
+        )
+        found = scene_scores(read_out, {}, batches, pieces, votes=3)
+        return {pieces.scenes[index]: summed for index, summed in found}
+
+    alone = scores(room)["room"]
+    for company in (scores(room, hall), scores(hall, room)):
+        np.testing.assert_array_equal(company["room"], alone)

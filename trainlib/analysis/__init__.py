@@ -1,0 +1,1 @@
+"""What is computed from trained networks and finished runs: pruning, studies, plots."""

@@ -1,0 +1,1 @@
+"""A training run: flags, folder, checkpoints, loop, metrics, devices, processes, signals."""

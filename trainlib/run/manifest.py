@@ -1,0 +1,100 @@
+"""The list of a checkpoint's files with their checksums: what tells a whole checkpoint from a damaged one."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from trainlib.core.files import sync, write_atomic
+from trainlib.run.errors import CheckpointError
+
+MANIFEST_NAME = "manifest.json"
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A checkpoint's files are not what was written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint's folder holds.
+
+    Attributes:
+        step: of the checkpoint.
+        metric: validation figure or None.
+        files: relative path -> sha256 (hexadecimal).
+        notes: what the run wants to find again, as JSON values.
+    """
+
+    step: int
+    metric: float | None
+    files: dict[str, str]
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def content(self) -> dict[str, Any]:
+        """As JSON values; empty notes are left out."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "notes" or value}
+
+    def checksum(self) -> str:
+        """sha256 of the manifest's own content."""
+        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
+
+
+def write_manifest(folder: pathlib.Path, step: int, metric: float | None, notes: dict[str, Any]) -> None:
+    """Describes all files below `folder` and forces them, and the description, to the disk. Raises OSError."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files[path.relative_to(folder).as_posix()] = _sha256(path)
+        sync(path)
+    _write(folder, Manifest(step, metric, files, notes))
+
+
+def write_metric(folder: pathlib.Path, metric: float) -> None:
+    """Notes the validation figure of a checkpoint that has been written without it. Raises OSError."""
+    _write(folder, dataclasses.replace(read_manifest(folder), metric=metric))
+
+
+def _write(folder: pathlib.Path, manifest: Manifest) -> None:
+    content = manifest.content() | {"checksum": manifest.checksum()}
+    write_atomic(folder / MANIFEST_NAME, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_manifest(folder: pathlib.Path) -> Manifest:
+    """Reads the description alone. Raises DamagedCheckpoint naming the file."""
+    path = folder / MANIFEST_NAME
+    try:
+        content = json.loads(path.read_bytes())
+        checksum = content.pop("checksum")
+        manifest = Manifest(**content)
+    except FileNotFoundError:
+        raise DamagedCheckpoint(f"{path} is missing") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpoint(f"{path} cannot be read: {error}") from error
+    if manifest.checksum() != checksum:
+        raise DamagedCheckpoint(f"{path} does not have its checksum")
+    return manifest
+
+
+def verify(folder: pathlib.Path) -> Manifest:
+    """Reads every file that the manifest names. Raises DamagedCheckpoint naming the first that is not as written."""
+    manifest = read_manifest(folder)
+    for name, expected in manifest.files.items():
+        path = folder / name
+        try:
+            found = _sha256(path)
+        except FileNotFoundError:
+            raise DamagedCheckpoint(f"{path} is missing") from None
+        except OSError as error:
+            raise DamagedCheckpoint(f"{path} cannot be read: {error.strerror}") from error
+        if found != expected:
+            size = os.path.getsize(path)
+            raise DamagedCheckpoint(f"{path} ({size} bytes) does not have its checksum: truncated or altered")
+    return manifest
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,134 @@
+"""Figures of a run: one JSON line per `write` in metrics.jsonl, and TensorBoard event files."""
+
+import json
+import math
+import os
+import pathlib
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from typing import SupportsFloat
+
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.record_writer import masked_crc32c
+
+from trainlib.core.files import GrowingFile, write_atomic
+from trainlib.run import processes
+from trainlib.run.errors import UserError
+
+FILE_NAME = "metrics.jsonl"
+
+
+class MetricWriter:
+    """Appends to `metrics.jsonl` in `workdir`; what another run wrote after `start_step` is dropped first.
+
+    So the file of a resumed run equals the file of an uninterrupted one, `time` (Unix seconds) apart. What is written
+    is in the files at once; if the disk is full it waits, and the run goes on.
+
+    Args:
+        workdir: folder, exists.
+        start_step: step that the run starts from: 0, or the restored step.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, start_step: int = 0):
+        folder = pathlib.Path(workdir)
+        self._path = path = folder / FILE_NAME
+        _drop_after(path, start_step)
+        self._lines = GrowingFile(path)
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self._events = GrowingFile(folder / name)
+        self._write_event(file_version="brain.Event:2")
+        if start_step:
+            self._write_event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
+        """Writes scalars of `step`; integers stay integers, and what JSON has no number for (NaN, Inf) becomes null."""
+        plain = {name: _plain(name, value) for name, value in metrics.items()}
+        reserved = {"step", "time"} & plain.keys()
+        if reserved:
+            raise ValueError(f"metric names taken by the writer: {sorted(reserved)}")
+        line = {"step": int(step), "time": round(time.time(), 3)}
+        line |= {name: value if math.isfinite(value) else None for name, value in plain.items()}
+        self._lines.append((json.dumps(line) + "\n").encode())
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in plain.items()]
+        self._write_event(step=int(step), summary=Summary(value=values))
+
+    def has(self, step: int, name: str) -> bool:
+        """Whether the figure `name` of `step` has been written, by this run or one that it goes on from."""
+        return any(record["step"] == step and name in record for record, _ in _records(self._path))
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._lines.close()
+        self._events.close()
+
+    def _write_event(self, **content: object) -> None:
+        """One TensorBoard event as a TFRecord: length, its checksum, the bytes, their checksum."""
+        data = Event(wall_time=time.time(), **content).SerializeToString()
+        length = struct.pack("<Q", len(data))
+        checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))
+        self._events.append(length + next(checksums) + data + next(checksums))
+
+    def __enter__(self) -> "MetricWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class SilentWriter:
+    """Of the processes whose figures process 0 writes."""
+
+    def has(self, step: int, name: str) -> bool:
+        """Known to process 0 alone."""
+        return False
+
+    def write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> "SilentWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+def open_metrics(workdir: str | os.PathLike, start_step: int) -> MetricWriter | SilentWriter:
+    """The writer of this process; arguments are those of `MetricWriter`."""
+    return MetricWriter(workdir, start_step) if processes.is_first() else SilentWriter()
+
+
+def read_metrics(workdir: str | os.PathLike) -> list[dict[str, float]]:
+    """The complete lines of `metrics.jsonl` in `workdir`, in order; empty if there is no such file."""
+    path = pathlib.Path(workdir) / FILE_NAME
+    return [record for record, _ in _records(path)] if path.exists() else []
+
+
+def _records(path: pathlib.Path) -> list[tuple[dict[str, float], bytes]]:
+    """(parsed, raw) of each line; a last line without its end, left by a kill, is no record."""
+    *lines, _ = path.read_bytes().split(b"\n")
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            int(record["step"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}, line {number} is no record of a step: repair or remove the file") from error
+        records.append((record, line))
+    return records
+
+
+def _drop_after(path: pathlib.Path, step: int) -> None:
+    if path.exists():
+        kept = [line for record, line in _records(path) if record["step"] <= step]
+        write_atomic(path, b"".join(line + b"\n" for line in kept))
+
+
+def _plain(name: str, value: SupportsFloat) -> float | int:
+    item = getattr(value, "item", None)
+    plain = item() if item is not None else value
+    if not isinstance(plain, (int, float)):
+        raise TypeError(f"metric {name!r} is not a scalar: {type(value).__name__}")
+    return plain

@@ -1,0 +1,1 @@
+"""From scene files to padded batches."""

@@ -1,0 +1,41 @@
+"""Random thinning of the one-rings in training: an edge is the rarer kept, the more neighbours its source has."""
+
+import numpy as np
+
+from kernels.host.mesh.rings import RingTable
+
+
+def keep_probability(degree: np.ndarray, cutoff: int = 4) -> np.ndarray:
+    """Probability float64 [V] with which each edge of a vertex of the given degree int [V] is kept.
+
+    1 up to the cutoff, then `(degree + 1 - cutoff) ** (-1 / log2(cutoff + 1))`, which is a half at twice the cutoff
+    (the original program's rule).
+    """
+    excess = np.maximum(np.asarray(degree, np.float64) + 1 - cutoff, 1)
+    return excess ** (-1 / np.log2(cutoff + 1))
+
+
+def all_edges(table: RingTable) -> np.ndarray:
+    """bool [V * K + O]: which flat edge ids are edges. Table of one scene, absent entries -1."""
+    return _sources(table) >= 0
+
+
+def keep_mask(table: RingTable, rng: np.random.Generator, cutoff: int = 4) -> np.ndarray:
+    """Draws which edges take part, independently for the two directions, by the degree of the edge's source.
+
+    Args:
+        table: one-rings of one scene, absent entries -1.
+        rng: source of the draws.
+        cutoff: degree up to which a source keeps all of its edges.
+
+    Returns:
+        bool [V * K + O] by flat edge id, False where there is no edge.
+    """
+    source = _sources(table)
+    probability = np.append(keep_probability(table.degree, cutoff), 0.0).astype(np.float32)
+    return rng.random(source.shape, np.float32) < probability[source]
+
+
+def _sources(table: RingTable) -> np.ndarray:
+    """int32 [V * K + O]: the source of every flat edge id, -1 where there is no edge."""
+    return np.concatenate([table.ring.ravel(), table.overflow_source])

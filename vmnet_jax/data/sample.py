@@ -1,0 +1,162 @@
+"""One placed scene on the host: voxels, tables, features and labels, before padding.
+
+A sample is a pure function of a scene, a placement and a random generator; nothing here is batched or padded.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.host.mesh.radius import radius_graph
+from kernels.host.mesh.rings import RingTable
+from kernels.host.voxel.trilinear import trilinear_table
+from kernels.host.voxel.voxels import VoxelPyramid, build_hash, build_pyramid, downsample, unique_voxels
+from vmnet_jax.data.edge_sampling import all_edges, keep_mask
+from vmnet_jax.data.placement import Placement, fixed_placement
+
+FEATURE_WIDTHS = {"rgb": 3, "normals": 3, "ones": 1, "xyz": 3}
+NUM_LEVELS = 7
+
+
+class VertexInputs(NamedTuple):
+    """What a network reads that starts at the mesh's vertices.
+
+    radii: up to which vertices are neighbours in space, in the scene's unit, for each of the finest levels; may be
+    empty. max_neighbours: of a vertex in space.
+    """
+
+    radii: tuple[float, ...] = ()
+    max_neighbours: int = 16
+
+
+class Sample(NamedTuple):
+    """A placed scene. Absent table entries are -1; L = 7 levels."""
+
+    name: str
+    features: np.ndarray  # float32 [P, F]
+    voxel_labels: np.ndarray  # int32 [P], -1 ignored
+    voxels: VoxelPyramid
+    rings: tuple[RingTable, ...]
+    keep: tuple[np.ndarray, ...]  # L x bool [V_l * K + O_l]
+    corners: tuple[np.ndarray, ...]  # L x int32 [V_l, 8]
+    weights: tuple[np.ndarray, ...]  # L x float32 [V_l, 8]
+    traces: tuple[np.ndarray, ...]  # L - 1 x int32 [V_l], level l to level l + 1
+    vertex_labels: np.ndarray  # int32 [V_0], -1 ignored
+    vertex_features: np.ndarray | None = None  # float32 [V_0, F], for networks that start at vertices
+    near: tuple[RingTable, ...] = ()  # of the finest levels: neighbours in space
+    near_keep: tuple[np.ndarray, ...] = ()  # bool [V_l * K]
+
+
+def feature_width(names: tuple[str, ...]) -> int:
+    """Number of input channels F of a list of feature names."""
+    unknown = [n for n in names if n not in FEATURE_WIDTHS]
+    if unknown or not names:
+        raise ValueError(f"input features {list(names)}: known are {', '.join(FEATURE_WIDTHS)}")
+    return sum(FEATURE_WIDTHS[n] for n in names)
+
+
+def point_features(scene, names: tuple[str, ...], placement: Placement, rows: np.ndarray) -> np.ndarray:
+    """float32 [len(rows), F]: the named features of the file's vertices `rows`, joined in the order of `names`.
+
+    `rgb` is the colour in [-1, 1] plus the placement's shift, `normals` the unit normal in the placed frame, `ones` a
+    constant 1, `xyz` the position relative to the scene's mean in the placed frame, in the scene's unit.
+    """
+    feature_width(names)
+    parts = []
+    for name in names:
+        if name == "rgb":
+            parts.append(scene.colors[rows].astype(np.float32) * np.float32(2 / 255) - 1 + placement.color_shift)
+        elif name == "normals":
+            parts.append(placement.apply_to_normals(scene.normals[rows]))
+        elif name == "xyz":
+            placed = placement.apply(scene.vertices[rows]) - placement.apply(scene.vertices.mean(0))
+            parts.append(placed * scene.params["voxel_size"])
+        else:
+            parts.append(np.ones((len(rows), 1), np.float32))
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def make_sample(
+    scene,
+    placement: Placement | None,
+    features: tuple[str, ...],
+    edge_cutoff: int = 0,
+    rng: np.random.Generator | None = None,
+    vertices: VertexInputs | None = None,
+) -> Sample:
+    """Voxelizes a placed scene and builds the tables that depend on the placement.
+
+    Args:
+      scene: `preprocess.scene.scene_file.Scene`.
+      placement: where the scene goes; None takes the unaugmented placement whose tables the scene file holds.
+      features: names out of `FEATURE_WIDTHS`.
+      edge_cutoff: vertices with more neighbours than this lose edges at random (training); 0 keeps all edges.
+      rng: draws the kept edges; needed where `edge_cutoff` is not 0.
+      vertices: what to make for a network that starts at vertices; None for none.
+
+    A voxel takes the features and the label of its first vertex.
+    """
+    if placement is None:
+        placement = fixed_placement(scene.vertices, scene.params["voxel_size"])
+        pyramid, first = scene.voxels, scene.voxel_first
+    else:
+        found = unique_voxels(placement.apply(scene.vertices))
+        pyramid, first = build_pyramid(found.coords, NUM_LEVELS), found.first
+    corners, weights = _read_out_tables(scene, placement, pyramid)
+    near = () if vertices is None else _near_tables(scene, vertices)
+    keep, near_keep = (_kept(tables, edge_cutoff, rng) for tables in (scene.rings, near))
+    unlabelled = scene.labels is None
+    return Sample(
+        name=scene.name,
+        features=point_features(scene, features, placement, first),
+        voxel_labels=np.full(len(first), -1, np.int32) if unlabelled else scene.labels[first].astype(np.int32),
+        voxels=pyramid,
+        rings=scene.rings,
+        keep=keep,
+        corners=corners,
+        weights=weights,
+        traces=tuple(scene.traces[1:]),
+        vertex_labels=np.full(len(scene.level_vertices[0]), -1, np.int32) if unlabelled else scene.labels_l0,
+        vertex_features=None if vertices is None else vertex_features(scene, features, placement),
+        near=near,
+        near_keep=near_keep,
+    )
+
+
+def voxel_counts(points: np.ndarray) -> tuple[int, ...]:
+    """Occupied voxels at each of the seven levels, of points float64 [V, 3] in voxel units."""
+    coords = [unique_voxels(points).coords]
+    for _ in range(NUM_LEVELS - 1):
+        coords.append(downsample(coords[-1])[0])
+    return tuple(map(len, coords))
+
+
+def vertex_features(scene, names: tuple[str, ...], placement: Placement) -> np.ndarray:
+    """float32 [V_0, F]: the features of the file's vertices (`point_features`), mean over those in a level-0 vertex."""
+    values, trace = point_features(scene, names, placement, np.arange(len(scene.vertices))), scene.traces[0]
+    count = np.bincount(trace, minlength=len(scene.level_vertices[0]))
+    sums = [np.bincount(trace, column, minlength=len(count)) for column in values.T]
+    return (np.stack(sums, axis=1) / np.maximum(count, 1)[:, None]).astype(np.float32)
+
+
+def _near_tables(scene, vertices: VertexInputs) -> tuple[RingTable, ...]:
+    """Of the unaugmented scene, drawn the same way every time."""
+    return tuple(
+        radius_graph(points, radius, vertices.max_neighbours, np.random.default_rng(0))
+        for points, radius in zip(scene.level_vertices, vertices.radii)
+    )
+
+
+def _kept(tables: tuple[RingTable, ...], edge_cutoff: int, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
+    return tuple(keep_mask(table, rng, edge_cutoff) if edge_cutoff else all_edges(table) for table in tables)
+
+
+def _read_out_tables(scene, placement: Placement, pyramid: VoxelPyramid):
+    corners, weights = [], []
+    for level in range(NUM_LEVELS):
+        points = placement.apply(scene.level_vertices[level])
+        table = build_hash(pyramid.coords[level])
+        c, w = trilinear_table(points, pyramid.coords[level], level, table)
+        corners.append(c)
+        weights.append(w)
+    return tuple(corners), tuple(weights)

@@ -1,0 +1,382 @@
+"""Scene files on disk as training batches and evaluation batches.
+
+A training batch is a function of the seed and the step alone: the epoch's order comes from (seed, epoch), what is done
+to a scene from (seed, epoch, scene, use). Nothing has to be saved to resume, and any number of loader threads or
+devices gives the same scenes in the same placements. A vote of an evaluation is a function of the seed, the scene's
+positions and the vote's number alone. No draw depends on a bucket: a batch that is larger than planned takes a larger
+one.
+"""
+
+import collections
+import logging
+import pathlib
+import zlib
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from preprocess.cli.sources import meant, read_list, scene_name
+from preprocess.labels.label_map import LabelMap, read_label_map
+from preprocess.mesh.mesh import counted
+from preprocess.scene.crop import random_crop
+from preprocess.scene.scene_file import SUFFIX, Scene, scene_arrays
+from trainlib.run.errors import UserError
+from trainlib.run.processes import LargestOfAll
+from vmnet_jax.data import placement
+from vmnet_jax.data.batching import (
+    Sizes,
+    add_sizes,
+    bucket_at,
+    bucket_number,
+    collate,
+    known_bucket,
+    largest_batch,
+    placed_sizes,
+    plan_buckets,
+    sample_sizes,
+    with_room,
+)
+from vmnet_jax.data.sample import Sample, VertexInputs, make_sample
+from vmnet_jax.data.scene_store import open_scenes
+from vmnet_jax.model.scene_batch import SceneBatch
+
+PLACEMENT, EDGES, VOTE, CROP = (0, 0), (1,), (2,), (3, 0)  # uses of an example's random numbers, the ends of their keys
+SURVEYED = 48  # scenes of the first steps, over several epochs if there are fewer, to plan the buckets
+CROPS_SURVEYED = 4  # of a scene that is too large for training, to plan the buckets
+VOXEL_GROWTH = 1.1  # of the largest scenes in a training placement, to plan the buckets; some placements need more
+
+_MIXERS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)  # of splitmix64
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Split(NamedTuple):
+    """Names of the scenes of a training run."""
+
+    train: list[str]
+    val: list[str]
+
+
+class Batch(NamedTuple):
+    """A batch and what it is made of."""
+
+    arrays: list[SceneBatch]  # one for each device of this process
+    names: list[str]  # all scenes, those of other processes too
+    bucket: Sizes
+
+
+def read_split(
+    folder: pathlib.Path, train_list: str, val_list: str, val_fraction: float = 0.2, allow_missing: bool = False
+) -> Split:
+    """Scenes named by the two list files (one name per line), or a fixed automatic split where both lists are empty.
+
+    The automatic split orders the scenes by a checksum of their names and takes the first `val_fraction` for
+    validation, so that it does not depend on the file system. Names are paths below the folder, as preprocessing gave
+    them. A listed scene that is not there is an error, or left out and logged with `allow_missing`; one that is on no
+    list is logged. A scene that a list names twice counts once; one that is on both lists gets a warning.
+    """
+    present = open_scenes(folder).names
+    if not present:
+        raise UserError(f"{folder}: no scene files (*{SUFFIX}). Make them with python -m preprocess.scenes.")
+    if not train_list and not val_list:
+        ordered = sorted(present, key=lambda name: (zlib.crc32(name.encode()), name))
+        count = max(1, round(val_fraction * len(ordered))) if len(ordered) > 1 else 0
+        return Split(sorted(ordered[count:]), sorted(ordered[:count]))
+    names = []
+    for listing in (train_list, val_list):
+        wanted = _names_of_list(listing, present) if listing else []
+        missing = sorted(set(wanted) - set(present))
+        text = f"{listing} names {len(missing)} of {len(wanted)} scenes that are not in {folder}: {_listed(missing)}"
+        if missing and not allow_missing:
+            near = next(filter(None, (meant(name, present) for name in missing)), "")
+            raise UserError(f"{text}{near}. Preprocess them, take them off the list, or give --allow_missing.")
+        if missing:
+            _log.warning("%s; they are left out", text)
+        names.append([name for name in dict.fromkeys(wanted) if name not in missing])
+        repeated = [name for name, count in collections.Counter(wanted).items() if count > 1]
+        if repeated:
+            text = "%s has %s more than once; each counts once: %s"
+            _log.warning(text, listing, counted(len(repeated), "scene"), _listed(repeated))
+    both = sorted(set(names[0]).intersection(names[1]))
+    if both:
+        text = "%s on both lists, so validation measures scenes that are trained on: %s"
+        _log.warning(text, counted(len(both), "scene"), _listed(both))
+    extra = sorted(set(present).difference(*names))
+    if extra:
+        _log.info("%d of %d scenes of %s are on no list: %s", len(extra), len(present), folder, _listed(extra))
+    return Split(*names)
+
+
+def _names_of_list(path: str, present: list[str]) -> list[str]:
+    """Names of a list file with repeats, as the scenes that are present are called."""
+    known = set(present)
+    try:
+        return [scene_name(name, known) for name in read_list(path)]
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
+
+
+class SceneFolder:
+    """The scenes of one folder, read when asked for and kept up to `cache_gib` of memory."""
+
+    def __init__(self, folder: str | pathlib.Path, cache_gib: float = 4.0):
+        self.path = pathlib.Path(folder)
+        if not (self.path / "label_map.csv").is_file():
+            raise UserError(f"{self.path}: no label_map.csv. Make the folder with python -m preprocess.scenes.")
+        self.label_map: LabelMap = read_label_map(self.path / "label_map.csv")
+        self._scenes = open_scenes(self.path)
+        self._room = cache_gib * 2**30
+        self._cache: dict[str, Scene] = {}
+
+    def __call__(self, name: str) -> Scene:
+        """The scene of that name; raises SceneError for damaged or foreign files."""
+        if name in self._cache:
+            return self._cache[name]
+        scene = self._scenes.read(name)
+        size = sum(array.nbytes for array in scene_arrays(scene).values())
+        if size <= self._room:
+            self._room -= size
+            self._cache[name] = scene
+        return scene
+
+    @property
+    def names(self) -> list[str]:
+        """Of all scenes of the folder, sorted."""
+        return self._scenes.names
+
+    def sources(self, names: list[str]) -> dict[str, str]:
+        """Name -> checksum of the mesh and label files that a scene was made from."""
+        return {name: self._scenes.source_hash(name) for name in names}
+
+    def check(self, names: list[str], expected: dict | None = None) -> dict:
+        """Reads every scene once, before any training: labels, and equal preprocessing parameters, which it returns."""
+        for name in names:
+            scene = self(name)
+            if scene.labels is None or not (scene.labels >= 0).any():
+                raise UserError(
+                    f"{self.path}: no vertex of {name} has a label of {self.path / 'label_map.csv'}; training needs "
+                    "labels. Give them as NAME.labels.ply, .npy or .txt and preprocess again, or take it off the lists."
+                )
+        return self.check_params(names, expected)
+
+    def check_params(self, names: Sequence[str], expected: dict | None = None, labels: bool = True) -> dict:
+        """The parameters that all scenes were preprocessed with.
+
+        expected: those of the scenes that a run was trained on, None if there are none yet. labels: False where the
+        scenes' labels are not read, so that they may follow another label map than the run's. Raises UserError, with
+        the parameters that differ, where scenes differ from each other, from `expected` or from the folder's label map.
+        """
+        first, than = expected, "the scenes that this run was trained on"
+        for name in names:
+            params = self(name).params
+            if params.get("label_ids", list(self.label_map.ids)) != list(self.label_map.ids):
+                raise UserError(
+                    f"{self.path}: {name} was made with the label ids {params['label_ids']}, but label_map.csv has "
+                    f"{list(self.label_map.ids)}. Preprocess the folder again; it rebuilds what differs."
+                )
+            keys = sorted(k for k in params.keys() | first.keys() if params.get(k) != first.get(k)) if first else []
+            keys = [key for key in keys if labels or "label" not in key]
+            if keys:
+                raise UserError(
+                    f"{self.path}: {name} was preprocessed with other parameters than {than} "
+                    f"({', '.join(f'{k}: {params.get(k)} against {first.get(k)}' for k in keys)}). "
+                    "Preprocess the folder again with one set of them; it rebuilds what differs."
+                )
+            first, than = (params, name) if first is None else (first, than)
+        return first
+
+
+class TrainingBatches:
+    """step -> batch, for the training split.
+
+    The buckets are planned on the scenes as they lie. A random placement may need more voxels: up to half as many
+    again for a dense mesh, and never more than the mesh has vertices. Such a batch takes the first larger bucket that
+    holds it (`vmnet_jax.data.batching.bucket_at`). A run therefore compiles its step at most `max_buckets` times, and once
+    more for each factor of 1.25 between the largest planned and the largest drawn batch: in practice once or twice.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], Scene],
+        names: list[str],
+        *,
+        batch_size: int,
+        devices: int,
+        own: Sequence[int] | None = None,
+        features: tuple[str, ...],
+        rotation: str,
+        edge_cutoff: int,
+        max_buckets: int,
+        seed: int,
+        max_voxels: int = 0,
+        vertices: VertexInputs | None = None,
+    ):
+        """max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
+
+        devices: of all processes. own: numbers of those that this process makes batches for; None is all of them.
+        vertices: as for `vmnet_jax.data.sample.make_sample`.
+        """
+        if batch_size % devices:
+            raise UserError(f"batch_size {batch_size} is not a multiple of the {devices} devices")
+        if not names:
+            raise UserError("the training split is empty")
+        self._read, self._names, self._seed = read, names, seed
+        self._batch_size, self._devices = batch_size, devices
+        self._own, self.agree = range(devices) if own is None else own, LargestOfAll()
+        self._features, self._rotation, self._edge_cutoff = features, rotation, edge_cutoff
+        self._max_voxels, self._vertices = max_voxels, vertices
+        self._classes: set[int] = set()
+        self.steps_per_epoch = max(1, len(names) // batch_size)
+        whole = [self._scene_sizes(index) for index in range(len(names))]
+        surveyed = max(2, SURVEYED // batch_size)
+        if any(len(crops) > 1 for crops in whole):  # to build a crop takes long
+            surveyed = min(surveyed, self.steps_per_epoch)
+        parts = [part for step in range(surveyed) for part in self._device_sizes(step)]
+        largest = largest_batch([size for sizes in whole for size in sizes], batch_size // devices, VOXEL_GROWTH)
+        self.buckets = plan_buckets(parts, max_buckets, largest)
+        if len(self._classes) == 1:
+            _log.warning("All labelled vertices of the training scenes are of one class: there is nothing to learn")
+
+    def members(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, scene index) of each scene of a batch; an epoch's incomplete last batch is left out."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._names))
+        rows = np.arange(place * self._batch_size, (place + 1) * self._batch_size) % len(order)
+        return [(epoch, int(order[i])) for i in rows]
+
+    def _scene_sizes(self, index: int) -> list[Sizes]:
+        """Of the scene as it lies; of some of its crops where it is too large."""
+        scene = self._read(self._names[index])
+        if scene.labels is not None:
+            self._classes.update(np.unique(scene.labels[scene.labels >= 0]).tolist())
+        if not self._too_large(scene):
+            return [sample_sizes(scene)]
+        text = "%s: %d voxels are more than the %d of max_voxels; training sees random crops of it"
+        _log.info(text, scene.name, len(scene.voxels.coords[0]), self._max_voxels)
+        draws = [np.random.default_rng([self._seed, index, CROP[0], draw]) for draw in range(CROPS_SURVEYED)]
+        return [sample_sizes(random_crop(scene, self._max_voxels, rng)) for rng in draws]
+
+    def _too_large(self, scene: Scene) -> bool:
+        return bool(self._max_voxels) and len(scene.voxels.coords[0]) > self._max_voxels
+
+    def _placed(self, epoch: int, index: int) -> tuple[Scene, placement.Placement]:
+        """The scene, or its crop, and where it goes."""
+        scene, key = self._read(self._names[index]), [self._seed, epoch, index]
+        if self._too_large(scene):
+            scene = random_crop(scene, self._max_voxels, np.random.default_rng([*key, *CROP]))
+        rng = np.random.default_rng([*key, *PLACEMENT])
+        return scene, placement.training_placement(scene.vertices, scene.params["voxel_size"], rng, self._rotation)
+
+    def _sample(self, epoch: int, index: int) -> Sample:
+        edges = np.random.default_rng([self._seed, epoch, index, *EDGES])
+        return make_sample(*self._placed(epoch, index), self._features, self._edge_cutoff, edges, self._vertices)
+
+    def _parts(self, items: list[T]) -> list[list[T]]:
+        """One part a device."""
+        each = self._batch_size // self._devices
+        return [items[i : i + each] for i in range(0, len(items), each)]
+
+    def _device_sizes(self, step: int) -> list[Sizes]:
+        sizes = [placed_sizes(*self._placed(*member)) for member in self.members(step)]
+        return [add_sizes(part) for part in self._parts(sizes)]
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step, all devices of all processes in one bucket."""
+        members = self.members(step)
+        shares = [self._parts(members)[device] for device in self._own]
+        parts = [[self._sample(*member) for member in share] for share in shares]
+        needed = [bucket_number(add_sizes([sample_sizes(s) for s in part]), self.buckets) for part in parts]
+        bucket = bucket_at(self.agree(str(step), max(needed)), self.buckets)
+        names = [self._names[index] for _, index in members]
+        return Batch([collate(part, bucket) for part in parts], names, bucket)
+
+
+class EvaluationBatches:
+    """(group, vote) -> a batch. Vote 0 is the unaugmented placement, the others are random rigid ones.
+
+    A group is `scenes_per_batch` consecutive scenes of the names; the last group may have fewer. The placement of a
+    vote is drawn from the seed, the positions of the scene's vertices and the vote's number: not from the scene's
+    name, its place among the others, or the order of its vertices.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], Scene],
+        names: list[str],
+        *,
+        features: tuple[str, ...],
+        rotation: str,
+        max_buckets: int,
+        seed: int,
+        known: Collection[Sizes] = (),
+        vertices: VertexInputs | None = None,
+        votes: int = 1,
+        scenes_per_batch: int = 1,
+    ):
+        """Plans buckets that hold every group in the placements of these votes; other votes may need larger ones.
+
+        known: buckets that are compiled already; one of them is taken where all groups fit and not too loosely.
+        vertices: as for `vmnet_jax.data.sample.make_sample`. votes: 1 for vote 0, N for the votes 1 to N.
+        """
+        self._read, self.names, self._seed = read, names, seed
+        self._features, self._rotation, self._vertices = features, rotation, vertices
+        self._scenes_per_batch, self._beyond = scenes_per_batch, set()
+        self.groups = [
+            range(start, min(start + scenes_per_batch, len(names))) for start in range(0, len(names), scenes_per_batch)
+        ]
+        self.sizes = [self._group_sizes(group, vote) for group in self.groups for vote in votes_of(votes)]
+        reused = known_bucket(self.sizes, known)
+        room = with_room(self.sizes) if known else None
+        self.buckets = [reused] if reused else plan_buckets(self.sizes, max_buckets, room)
+
+    def _group_sizes(self, group: range, vote: int) -> Sizes:
+        scenes = [self._read(self.names[index]) for index in group]
+        return add_sizes([placed_sizes(scene, self._placement(scene, vote)) for scene in scenes])
+
+    def _placement(self, scene: Scene, vote: int) -> placement.Placement | None:
+        """None for vote 0."""
+        if not vote:
+            return None
+        rng = np.random.default_rng([self._seed, *VOTE, vote, position_digest(scene.vertices)])
+        return placement.evaluation_placement(scene.vertices, scene.params["voxel_size"], rng, self._rotation)
+
+    def sample(self, index: int, vote: int) -> Sample:
+        """One scene in one placement, with all its edges."""
+        scene = self._read(self.names[index])
+        return make_sample(scene, self._placement(scene, vote), self._features, vertices=self._vertices)
+
+    def __call__(self, tasks: list[tuple[int, int]]) -> list[SceneBatch]:
+        """One padded batch for each (group, vote); all of them in the same bucket."""
+        parts = [[self.sample(index, vote) for index in self.groups[group]] for group, vote in tasks]
+        number = max(bucket_number(add_sizes([sample_sizes(s) for s in part]), self.buckets) for part in parts)
+        bucket = bucket_at(number, self.buckets)
+        if number >= len(self.buckets) and number not in self._beyond:
+            self._beyond.add(number)
+            text = "A placement needs more voxels than planned: one more compilation, of %d voxels and %d vertices"
+            _log.info(text, bucket.voxels[0], bucket.vertices[0])
+        return [collate(part, bucket, self._scenes_per_batch) for part in parts]
+
+    def largest(self) -> SceneBatch:
+        """The first group as it lies, padded to the largest planned bucket."""
+        samples = [self.sample(index, 0) for index in self.groups[0]]
+        return collate(samples, self.buckets[-1], self._scenes_per_batch)
+
+
+def votes_of(votes: int) -> range:
+    """Numbers of the placements that `votes` votes see: 0, as the scene lies, for one; 1 to N for more."""
+    return range(1) if votes == 1 else range(1, votes + 1)
+
+
+def position_digest(vertices: np.ndarray) -> int:
+    """A number in 64 bits for the positions float64 [V, 3], whatever their order."""
+    bits = np.ascontiguousarray(vertices, np.float64).view(np.uint64)
+    mixed = bits @ _MIXERS
+    mixed ^= mixed >> np.uint64(29)
+    return int((mixed * _MIXERS[0]).sum())

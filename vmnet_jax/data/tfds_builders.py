@@ -1,0 +1,167 @@
+"""Preprocessed scenes as a TensorFlow Datasets builder that neither needs nor uses TensorFlow.
+
+Importing this module registers `scene_meshes`. What `python -m vmnet_jax.tfds_prepare` or `prepare` has written is a
+folder that training and evaluation take in the place of one with scene files (`config.scenes`). Of itself:
+
+    builder = tfds.builder("scene_meshes", data_dir=DATA_DIR)  # or tfds.builder_from_directory(folder)
+    source = builder.as_data_source("scenes")
+    source[0]["vertices"], source[0]["rings.0.ring"]  # arrays by their names in the scene file (docs/preprocess.md)
+
+`labels` and `labels_l0` are empty where a scene has none.
+"""
+
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from kernels.host.mesh.rings import RingTable
+from kernels.host.voxel.hash_map import VoxelHash
+from kernels.host.voxel.voxels import VoxelPyramid
+from preprocess.scene.scene_file import SUFFIX, Scene, SceneError, scene_arrays, scene_from_arrays
+from trainlib.run.errors import UserError
+from vmnet_jax.data.scene_store import SceneFiles
+
+SPLIT = "scenes"
+LABEL_MAP = "label_map.csv"
+LEVELS = 7
+LARGEST = 2**31 - 2**20  # bytes of a record that a protocol buffer can hold
+
+_OPTIONAL = ("labels", "labels_l0")
+_MAKE_AGAIN = "Delete the folder and run python -m vmnet_jax.tfds_prepare again."
+
+
+def _array(dtype: type, *columns: int | None) -> tfds.features.Tensor:
+    """An array of any number of rows, kept as its bytes."""
+    return tfds.features.Tensor(shape=(None, *columns), dtype=dtype, encoding=tfds.features.Encoding.BYTES)
+
+
+def _features() -> dict[str, tfds.features.Tensor]:
+    """The entries of a scene file."""
+    features = {
+        "header": _array(np.uint8),
+        "vertices": _array(np.float64, 3),
+        "faces": _array(np.int32, 3),
+        "colors": _array(np.uint8, 3),
+        "normals": _array(np.float32, 3),
+    }
+    features |= {name: _array(np.int32) for name in ("voxel_first", "voxel_inverse", *_OPTIONAL)}
+    features |= {f"hash.{name}": _array(np.int32 if name == "rows" else np.int64) for name in VoxelHash._fields}
+    columns = {"coords": 3, "neighbours": 27, "children": 8}
+    for level in range(LEVELS):
+        features[f"level_vertices.{level}"] = _array(np.float64, 3)
+        features[f"level_faces.{level}"] = _array(np.int32, 3)
+        features[f"traces.{level}"] = _array(np.int32)
+        for name in RingTable._fields:
+            table = _array(np.int32, None) if name in ("ring", "reverse") else _array(np.int32)
+            features[f"rings.{level}.{name}"] = table
+        for name in VoxelPyramid._fields:
+            if level < LEVELS - 1 or name not in ("children", "slots"):
+                width = [columns[name]] if name in columns else []
+                features[f"voxels.{name}.{level}"] = _array(np.int32, *width)
+    return features
+
+
+class SceneMeshes(tfds.core.GeneratorBasedBuilder):
+    """All scene files of a folder, in the order of their names, and its label map."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "A folder that python -m preprocess.scenes has written."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Meshes with their levels, traces, one-ring tables and voxels, preprocessed for VMNet.",
+            features=tfds.features.FeaturesDict(_features()),
+            metadata=tfds.core.MetadataDict(),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        folder = pathlib.Path(dl_manager.manual_dir)
+        scenes = SceneFiles(folder)
+        self.info.metadata["scenes"] = {name: scenes.header(name)._asdict() for name in scenes.names}
+        shutil.copy(folder / LABEL_MAP, pathlib.Path(self.data_path) / LABEL_MAP)
+        return {SPLIT: _examples(scenes)}
+
+    def _generate_examples(self) -> None:
+        raise NotImplementedError("the split generators are complete")
+
+
+def _examples(scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Key and arrays of each scene."""
+    absent = {name: np.zeros(0, np.int32) for name in _OPTIONAL}
+    for k, name in enumerate(scenes.names):
+        arrays = scene_arrays(scenes.read(name))
+        size = sum(array.nbytes for array in arrays.values())
+        if size > LARGEST:
+            raise UserError(
+                f"the scene {name} has {size / 2**30:.1f} GiB; a TensorFlow Datasets record holds less than 2. Cut the "
+                "mesh, or train on the scene files themselves."
+            )
+        yield k, absent | arrays
+
+
+def prepare(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib.Path:
+    """Writes `data_dir`/scene_meshes/1.0.0 as array_record and returns that folder.
+
+    What is there stays if it was made of the same scenes in the same format.
+
+    Raises UserError if it was not, if `scenes` has none or a scene is too large for a record; SceneError for damaged
+    scene files.
+
+    Args:
+      scenes: folder of scene files and label_map.csv.
+      data_dir: TensorFlow Datasets' folder of all its data sets.
+    """
+    scenes = pathlib.Path(scenes)
+    files = SceneFiles(scenes)
+    if not files.names or not (scenes / LABEL_MAP).is_file():
+        raise UserError(f"{scenes}: no scene files (*{SUFFIX}) with {LABEL_MAP}. Make them with preprocess.scenes.")
+    builder = SceneMeshes(data_dir=str(data_dir), file_format="array_record")
+    folder = pathlib.Path(builder.data_path)
+    if (folder / "dataset_info.json").is_file() and not _same(files, PreparedScenes(folder)):
+        raise UserError(f"{folder} holds other scenes than {scenes}. Delete it, or name another data_dir.")
+    manual = tfds.download.DownloadConfig(manual_dir=str(scenes))
+    builder.download_and_prepare(download_config=manual, file_format="array_record")
+    return folder
+
+
+def _same(files: SceneFiles, prepared: "PreparedScenes") -> bool:
+    if files.names != prepared.names:
+        return False
+    return all(files.header(name)._asdict() == prepared.headers[name] for name in files.names)
+
+
+class PreparedScenes:
+    """The scenes of a prepared folder, each read when asked for: as `vmnet_jax.data.scene_store.SceneFiles`."""
+
+    def __init__(self, folder: str | pathlib.Path):
+        """names: of all scenes, sorted. headers: what each scene file said about itself, by name.
+
+        Raises UserError if the folder holds another data set.
+        """
+        self._folder = pathlib.Path(folder)
+        builder = tfds.builder_from_directory(str(folder))
+        if builder.name != SceneMeshes.name:
+            raise UserError(f"{folder} holds the data set {builder.name}; scenes are in one of {SceneMeshes.name}.")
+        self.headers: dict[str, dict] = dict(builder.info.metadata["scenes"])
+        self.names = list(self.headers)
+        self._records = builder.as_data_source(SPLIT)
+
+    def read(self, name: str) -> Scene:
+        """Equal, bit for bit, to the scene file that was packed. Raises SceneError, UserError where there is none."""
+        if name not in self.headers:
+            raise UserError(f"{self._folder} has no scene {name}; it has {len(self.names)} others.")
+        try:
+            arrays = self._records[self.names.index(name)]
+        except RuntimeError as error:  # of array_record, which compares checksums
+            raise SceneError(self._folder / name, f"the record is damaged ({error})", _MAKE_AGAIN) from None
+        present = {key: array for key, array in arrays.items() if key not in _OPTIONAL or len(array)}
+        return scene_from_arrays(present, self._folder / name)
+
+    def source_hash(self, name: str) -> str:
+        """Checksum of the mesh and label files that a scene was made from."""
+        return self.headers[name]["source_hash"]

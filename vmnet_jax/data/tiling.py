@@ -1,0 +1,118 @@
+"""Scenes that are too large for one pass, in overlapping tiles.
+
+A tile is a rectangle in x and y over the whole height. Tiles overlap, and the scores of a vertex are those of the tile
+inside which it lies deepest, so that no vertex is judged at a cut that its scene does not have.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from preprocess.scene.crop import crop_scene
+from preprocess.scene.scene_file import Scene
+
+MARGIN = 0.25  # of a tile's core, added to each of its sides
+SMALLEST_CORE = 8  # voxels; a smaller rectangle is not cut further
+
+_log = logging.getLogger(__name__)
+
+
+class Tile(NamedTuple):
+    """inside: bool [V], the file's vertices in the tile. owned: bool [V], those that take their scores from it."""
+
+    inside: np.ndarray
+    owned: np.ndarray
+
+
+class Piece(NamedTuple):
+    """scene: its place in the list of names. tile: None where the piece is the whole scene. last: of its scene."""
+
+    scene: int
+    tile: Tile | None
+    last: bool
+
+
+class Pieces:
+    """piece name -> scene: whole scenes where they have at most `max_voxels` voxels at level 0, tiles of the others.
+
+    names: each once, ValueError otherwise. max_voxels: 0 for no limit. limit: what set it, for the log.
+    """
+
+    def __init__(self, read: Callable[[str], Scene], names: list[str], max_voxels: int = 0, limit: str = ""):
+        if len(set(names)) < len(names):
+            raise ValueError(f"scenes are named twice: {sorted({name for name in names if names.count(name) > 1})}")
+        self._read, self.scenes = read, list(names)
+        self.pieces: dict[str, Piece] = {}
+        for index, name in enumerate(names):
+            scene = read(name)
+            voxels = len(scene.voxels.coords[0])
+            if not max_voxels or voxels <= max_voxels:
+                self.pieces[name] = Piece(index, None, True)
+                continue
+            tiles = plan_tiles(scene.vertices, scene.voxels.coords[0], scene.voxel_inverse, max_voxels)
+            for number, tile in enumerate(tiles):
+                self.pieces[f"{name}, tile {number + 1}"] = Piece(index, tile, number == len(tiles) - 1)
+            text = "%s: %d voxels are more than the %d of %s; it is seen in %d overlapping tiles"
+            _log.info(text, name, voxels, max_voxels, limit, len(tiles))
+        self.names = list(self.pieces)
+        self._crop = functools.lru_cache(maxsize=8)(self._cropped)
+
+    def __call__(self, name: str) -> Scene:
+        """The scene or tile of that name."""
+        piece = self.pieces[name]
+        return self._read(self.scenes[piece.scene]) if piece.tile is None else self._crop(name)
+
+    def _cropped(self, name: str) -> Scene:
+        scene, tile, _ = self.pieces[name]
+        return crop_scene(self._read(self.scenes[scene]), tile.inside, name)
+
+
+def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, max_voxels: int) -> list[Tile]:
+    """Cuts the bounding box in x and y into halves until each part with its margin fills at most `max_voxels`.
+
+    vertices: float64 [V, 3]. coords: int [P, 3], the voxels of level 0. inverse: int32 [V], the voxel of a vertex.
+    Every vertex is owned by one tile: the one inside which it lies deepest.
+    """
+    places = coords[:, :2].astype(np.float64) + 0.5
+    low, high = places.min(axis=0) - 0.5, places.max(axis=0) + 0.5
+    windows = _windows(places, low, high, low, high, max_voxels)
+    depth = np.full(len(places), -np.inf)
+    owner = np.zeros(len(places), np.int32)
+    for number, (start, stop) in enumerate(windows):
+        # A side on the edge of the scene is no cut: everything lies deep behind it.
+        below = np.where(start <= low, np.inf, places - start).min(axis=1)
+        above = np.where(stop >= high, np.inf, stop - places).min(axis=1)
+        deeper = np.minimum(below, above) > depth
+        depth[deeper], owner[deeper] = np.minimum(below, above)[deeper], number
+    tiles = [
+        Tile(_within(places, start, stop)[inverse], (owner == number)[inverse])
+        for number, (start, stop) in enumerate(windows)
+    ]
+    return [tile for tile in tiles if tile.owned.any()]
+
+
+def _windows(
+    places: np.ndarray, start: np.ndarray, stop: np.ndarray, low: np.ndarray, high: np.ndarray, max_voxels: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(start, stop) [2] of the rectangles with their margins; low and high bound the scene."""
+    margin = MARGIN * (stop - start)
+    window = np.maximum(start - margin, low), np.minimum(stop + margin, high)
+    count = int(_within(places, *window).sum())
+    if count <= max_voxels or (stop - start).max() <= SMALLEST_CORE:
+        return [window] if count else []
+    axis = int(np.argmax(stop - start))
+    middle = (start[axis] + stop[axis]) / 2
+    left, right = stop.copy(), start.copy()
+    left[axis] = right[axis] = middle
+    return [
+        *_windows(places, start, left, low, high, max_voxels),
+        *_windows(places, right, stop, low, high, max_voxels),
+    ]
+
+
+def _within(places: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """bool [P]: places [P, 2] in a rectangle."""
+    return ((places >= start) & (places <= stop)).all(axis=1)

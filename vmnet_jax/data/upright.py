@@ -1,0 +1,60 @@
+"""The up axis of a mesh, where the surface alone leaves it open: what a trained network says to the six axes."""
+
+import dataclasses
+
+import numpy as np
+
+from preprocess.mesh.mesh import Mesh
+from preprocess.mesh.units import to_file_frame, to_scene_frame
+from preprocess.mesh.up_axis import UP_AXES, UpEstimate
+from preprocess.scene.build import build_scene
+from vmnet_jax.prediction.files import class_probabilities
+
+SURE = 0.97
+"""Probability of an axis beyond which a network's confidence would not change it."""
+MAX_VOXELS = 20_000
+"""Voxels around the middle of a mesh that the network looks at."""
+
+
+def needs_network(estimate: UpEstimate, rotation: str) -> bool:
+    """Whether a network is asked: the surface is not sure, and the network was trained upright.
+
+    rotation: of the training placements, `config.rotation`; a network trained in all directions knows no axis.
+    """
+    return 0 < estimate.sure < SURE and rotation == "z"
+
+
+def with_network(predictor, mesh: Mesh, estimate: UpEstimate) -> UpEstimate:
+    """The estimate with the confidence of a network: one pass over the middle of the mesh for each axis.
+
+    predictor: a `vmnet_jax.predict.Predictor`. mesh: in the scene frame that its own `up` gives.
+    """
+    part = middle_part(mesh, predictor.run.preprocessing.voxel_size)
+    confidence = []
+    for up in UP_AXES:
+        vertices, normals = (
+            to_scene_frame(to_file_frame(a, "none", mesh.up), "none", up) for a in (part.vertices, part.normals)
+        )
+        turned = dataclasses.replace(part, vertices=vertices, normals=normals)
+        scene = build_scene("mesh", turned, predictor.run.preprocessing)
+        probabilities = class_probabilities(predictor.predict_scene(scene).scores, 1)
+        confidence.append(probabilities.max(axis=1)[scene.voxel_first].mean())
+    return estimate.with_confidence(np.array(confidence))
+
+
+def middle_part(mesh: Mesh, voxel_size: float) -> Mesh:
+    """The faces within a cube around the middle vertex that holds at most `MAX_VOXELS` voxels; no labels, no notes."""
+    vertices = mesh.vertices
+    ordered = np.sort(vertices, axis=0)
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    distance = np.abs(vertices - middle).max(axis=1)
+    order = np.argsort(distance, kind="stable")
+    first = np.unique(np.rint((vertices[order] - middle) / voxel_size), axis=0, return_index=True)[1]
+    faces = mesh.faces
+    if len(first) > MAX_VOXELS:
+        radius = distance[order[np.sort(first)[MAX_VOXELS]]]
+        inside = (distance[faces] < radius).all(axis=1)
+        faces = faces[inside] if inside.any() else faces
+    used, inverse = np.unique(faces, return_inverse=True)
+    colors = None if mesh.colors is None else mesh.colors[used]
+    return Mesh(vertices[used], inverse.reshape(-1, 3).astype(np.int32), colors, mesh.normals[used], up=mesh.up)

@@ -1,0 +1,1 @@
+"""Training step, losses, optimiser, metrics; restoring and running a network."""

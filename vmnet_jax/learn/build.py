@@ -1,0 +1,103 @@
+"""From a config to the network, its optimiser and its state: the one place that reads the model's config keys."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from trainlib.run.errors import UserError
+from vmnet_jax.data.batching import empty_batch
+from vmnet_jax.data.sample import VertexInputs, feature_width
+from vmnet_jax.learn.optim import poly_schedule, sgd_dampened
+from vmnet_jax.learn.step import TrainState, create_state
+from vmnet_jax.model.dcm import DCMNet
+from vmnet_jax.model.geodesic import OPERATORS
+from vmnet_jax.model.geodesic_network import GeodesicNetwork
+from vmnet_jax.model.vmnet import EuclideanNetwork, VMNet
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+PUBLISHED = ("vmnet", "scalar")
+"""The model and operator of the original program."""
+MODELS = ("vmnet", "euclidean", "geodesic", "baseline", "baseline_intra", "dcm")
+WITHOUT_ATTENTION = ("euclidean", "baseline", "dcm")
+WITHOUT_LAYER_NORM = ("euclidean", "dcm")
+
+
+def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:
+    """The network of a config: its `__call__(batch, train)` gives `vmnet_jax.model.vmnet.Logits`.
+
+    With `axis_name` its training statistics are those of all devices together.
+    """
+    if config.dtype not in DTYPES:
+        raise UserError(f"config.dtype is {config.dtype!r}, known are {', '.join(DTYPES)}")
+    common = {"num_classes": num_classes, "dtype": DTYPES[config.dtype], "axis_name": axis_name}
+    voxels = {"widths": tuple(config.widths)}
+    mesh = {"layer_norm_scope": config.layer_norm_scope, "attention_shift": config.attention_shift}
+    mesh["operator"] = _operator(config)
+    model = model_name(config)
+    check_operator(config)
+    if model == "euclidean":
+        return EuclideanNetwork(**voxels, **common)
+    if model == "geodesic":
+        return GeodesicNetwork(features=config.geo_width, **mesh, **common)
+    if model == "dcm":
+        return DCMNet(geo_widths=tuple(config.dcm_geo_widths), euc_widths=tuple(config.dcm_euc_widths), **common)
+    attention = {"intra": model != "baseline", "inter": model == "vmnet"}
+    return VMNet(geo_width=config.geo_width, **attention, **voxels, **mesh, **common)
+
+
+def vertex_inputs(config: ConfigDict) -> VertexInputs | None:
+    """What the network of a config reads at the mesh's vertices; None for one that starts at voxels."""
+    model = model_name(config)
+    if model == "dcm":
+        return VertexInputs(tuple(config.dcm_radii), config.dcm_neighbours)
+    return VertexInputs() if model == "geodesic" else None
+
+
+def check_operator(config: ConfigDict) -> None:
+    """Raises UserError for an operator that the network of `config.model` has no place for."""
+    model, operator = model_name(config), _operator(config)
+    if model in WITHOUT_ATTENTION and operator != "scalar":
+        raise UserError(
+            f"config.operator is {operator!r}, but the network of config.model {model!r} has no attention in whose "
+            "place it could stand; leave the operator at 'scalar'"
+        )
+
+
+def model_name(config: ConfigDict) -> str:
+    """One of `MODELS`; configs of runs from before there was a choice have no such key."""
+    model = config.get("model", "vmnet")
+    if model not in MODELS:
+        raise UserError(f"config.model is {model!r}, known are {', '.join(MODELS)}")
+    return model
+
+
+def is_published(config: ConfigDict) -> bool:
+    """Whether the network is the original program's, whatever its widths."""
+    return (model_name(config), _operator(config)) == PUBLISHED
+
+
+def _operator(config: ConfigDict) -> str:
+    operator = config.get("operator", "scalar")
+    if operator not in OPERATORS:
+        raise UserError(f"config.operator is {operator!r}, known are {', '.join(OPERATORS)}")
+    return operator
+
+
+def build_schedule(config: ConfigDict) -> optax.Schedule:
+    """Learning rate by step."""
+    return poly_schedule(config.learning_rate, config.num_steps - 1)
+
+
+def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """SGD with momentum, dampening and weight decay on the polynomial schedule."""
+    return sgd_dampened(build_schedule(config), config.momentum, config.dampening, config.weight_decay)
+
+
+def build_state(config: ConfigDict, num_classes: int) -> TrainState:
+    """A fresh training state; the same config and seed give the same bytes."""
+    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config))
+    return create_state(build_model(config, num_classes), build_optimizer(config), batch, jax.random.key(config.seed))

@@ -1,0 +1,1 @@
+"""The networks, their layers and the names of their weights."""

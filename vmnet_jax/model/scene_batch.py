@@ -1,0 +1,119 @@
+"""The arrays of a batch of scenes: what the network, the loss and the metrics read.
+
+All arrays are padded to static shapes. Real rows come first; an index to nothing is the last row of the array that it
+points into, which is always padding (see docs/layout.md). Level 0 is the finest of L = 7.
+"""
+
+from __future__ import annotations
+
+import flax.struct
+import jax
+
+from kernels.device.attention.api import Rings
+
+NUM_LEVELS = 7
+
+
+@flax.struct.dataclass
+class Trilinear:
+    """The eight voxels around every vertex, for the read-out of voxel features at mesh vertices.
+
+    Attributes:
+        corners: int32 [V, 8], voxel rows, octant `4 dx + 2 dy + dz`; an absent corner is the last row.
+        weights: float [V, 8], trilinear weights, zero for absent corners, summing to one over the others.
+        order: int32 [V * 8], stable argsort of `corners.ravel()`; the backward pass sums along it.
+        sorted_corners: int32 [V * 8], `corners.ravel()[order]`.
+    """
+
+    corners: jax.Array
+    weights: jax.Array
+    order: jax.Array
+    sorted_corners: jax.Array
+
+
+@flax.struct.dataclass
+class Trace:
+    """Which coarse vertex every fine vertex collapsed into.
+
+    Attributes:
+        trace: int32 [V_fine], rows of the coarser level; padding rows hold its last row.
+        order: int32 [V_fine], stable argsort of `trace`.
+        sorted_trace: int32 [V_fine], `trace[order]`.
+    """
+
+    trace: jax.Array
+    order: jax.Array
+    sorted_trace: jax.Array
+
+
+@flax.struct.dataclass
+class MeshGraph:
+    """One mesh level of a batch as the attention layers see it.
+
+    Attributes:
+        rings: the one-ring of every vertex.
+        keep: bool [V * K + O], by flat edge id: the edge exists and takes part.
+        scene: int32 [V], which scene a vertex belongs to, ascending; num_scenes in padding rows.
+        num_scenes: B, static.
+    """
+
+    rings: Rings
+    keep: jax.Array
+    scene: jax.Array
+    num_scenes: int = flax.struct.field(pytree_node=False)
+
+    @property
+    def real(self) -> jax.Array:
+        """bool [V, 1], False in padding rows."""
+        return (self.scene < self.num_scenes)[:, None]
+
+
+@flax.struct.dataclass
+class SceneBatch:
+    """B scenes, one after the other, joined into one set of voxels and one mesh at each of seven levels.
+
+    Attributes:
+        features: float [P_0, F], what a voxel of level 0 starts with (its colour).
+        voxel_count: int32 [7], real voxel rows at each level.
+        neighbours: 7 x int32 [P_l, 27], rows of the voxels around, x fastest.
+        children: 6 x int32 [P_{l+1}, 8], rows of level l, z fastest.
+        slots: 6 x int32 [P_l], `parent row in level l+1 * 8 + octant`.
+        voxel_labels: int32 [P_0], class, -1 where ignored and in padding.
+        vertex_count: int32 [7], real mesh vertices at each level.
+        vertex_scene: 7 x int32 [V_l], which scene a vertex belongs to, ascending; B in padding rows.
+        rings: 7 x Rings, the one-ring of every vertex, K slots and O_l overflow edges.
+        keep: 7 x bool [V_l * K + O_l], by flat edge id: the edge exists and was kept by the sampling.
+        corners: 7 x Trilinear, from voxel level l to mesh level l.
+        traces: 6 x Trace, from mesh level l to mesh level l+1.
+        vertex_labels: int32 [V_0], class, -1 where ignored and in padding.
+        num_scenes: B, static.
+        vertex_features: float [V_0, F], what a vertex of level 0 starts with; None where the network starts at voxels.
+        near: Rings, of the finest levels, as many as the network reads: the neighbours in space of every vertex.
+        near_keep: bool [V_l * K], as `keep`, of those.
+    """
+
+    features: jax.Array
+    voxel_count: jax.Array
+    neighbours: tuple[jax.Array, ...]
+    children: tuple[jax.Array, ...]
+    slots: tuple[jax.Array, ...]
+    voxel_labels: jax.Array
+    vertex_count: jax.Array
+    vertex_scene: tuple[jax.Array, ...]
+    rings: tuple[Rings, ...]
+    keep: tuple[jax.Array, ...]
+    corners: tuple[Trilinear, ...]
+    traces: tuple[Trace, ...]
+    vertex_labels: jax.Array
+    num_scenes: int = flax.struct.field(pytree_node=False)
+    vertex_features: jax.Array | None = None
+    near: tuple[Rings, ...] = ()
+    near_keep: tuple[jax.Array, ...] = ()
+
+    def graph(self, level: int) -> MeshGraph:
+        """The mesh of a level."""
+        return MeshGraph(self.rings[level], self.keep[level], self.vertex_scene[level], self.num_scenes)
+
+    def near_graph(self, level: int) -> MeshGraph:
+        """The vertices of a level, joined to those near in space."""
+        return MeshGraph(self.near[level], self.near_keep[level], self.vertex_scene[level], self.num_scenes)

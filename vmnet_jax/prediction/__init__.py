@@ -1,0 +1,1 @@
+"""What a prediction writes and what it will cost."""

@@ -1,0 +1,68 @@
+"""What a prediction is going to take, said before it begins."""
+
+import os
+from typing import NamedTuple
+
+from trainlib.run.memory import GIB, StepMemory, device_memory
+
+# Of the whole process, measured on scans of 0.7 and 2.1 million vertices with voxels of 2 and 8 cm; good to a third.
+BASE_BYTES, BYTES_PER_VERTEX, BYTES_PER_VOXEL = 0.9 * GIB, 800, 1900
+FILES_BY_PREPARATION = 3.5
+"""Time for page, picture and PLY files by that for reading the mesh and building its levels, to a factor of two."""
+
+
+class Expectation(NamedTuple):
+    """Of one mesh.
+
+    Attributes:
+      passes: forward passes, over all tiles and votes.
+      device: bytes of one pass on a device, from the compiler.
+      host: bytes of the process, by the numbers of vertices and voxels.
+      network_s: seconds of the passes, the bytes that the compiler counts by the measured speed of the device's memory;
+        None where it counts none. Good to a factor of two.
+      files_s: seconds for writing the results.
+    """
+
+    passes: int
+    device: int
+    host: float
+    network_s: float | None
+    files_s: float
+
+    def __str__(self) -> str:
+        passes = "1 pass" if self.passes == 1 else f"{self.passes} passes"
+        device = f"{self.device / GIB:.2f} of {device_memory() / GIB:.1f} GiB on the device"
+        host = f"{self.host / GIB:.1f} of {host_memory() / GIB:.1f} GiB in all"
+        seconds = (self.network_s or 0) + self.files_s
+        network = "" if self.network_s is None else f", {duration(self.network_s)} of it for the network"
+        return f"{passes}, {device}, {host}, roughly {duration(seconds)}{network}"
+
+
+def expect(
+    vertices: int, voxels: int, passes: int, rounds: int, memory: StepMemory, speed: float, preparation_s: float
+) -> Expectation:
+    """From what is known after a mesh was read, its levels built and its pass compiled.
+
+    Args:
+      vertices, voxels: of the mesh, at level 0.
+      rounds: passes one after another; several devices work at once.
+      memory: of a pass. speed: bytes a second, of `trainlib.run.memory.memory_speed`.
+      preparation_s: seconds that reading and building took.
+    """
+    host = BASE_BYTES + vertices * BYTES_PER_VERTEX + voxels * BYTES_PER_VOXEL
+    network_s = rounds * memory.traffic / speed if memory.traffic else None
+    return Expectation(passes, memory.total, host, network_s, 1 + FILES_BY_PREPARATION * preparation_s)
+
+
+def host_memory() -> int:
+    """Bytes of the machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def duration(seconds: float) -> str:
+    """0.3 s, 12 s, 4 min, 2.5 h."""
+    if seconds < 1:
+        return f"{max(seconds, 0.1):.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

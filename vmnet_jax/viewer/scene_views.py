@@ -1,0 +1,81 @@
+"""What an evaluation leaves to look at: a page for each scene and contact sheets."""
+
+import pathlib
+
+import numpy as np
+
+from preprocess.labels.label_map import IGNORED, LabelMap
+from preprocess.mesh.mesh import Mesh
+from preprocess.scene.scene_file import Scene
+from vmnet_jax.prediction.files import Prediction, class_legend, class_probabilities, layer_keys, prediction_layers
+from vmnet_jax.report.report import scene_figures
+from vmnet_jax.viewer.contact_sheet import Row, make_row, write_contact_sheet
+from vmnet_jax.viewer.html_page import write_page
+
+ROWS = 20  # scenes of one contact sheet
+
+
+class SceneViews:
+    """Writes pages/SCENE.html as scenes come in, and contact_sheet.png, contact_sheet_2.png, ... of 20 scenes each.
+
+    Args:
+      folder: of the evaluation's report, made if missing.
+      title: of the contact sheets: what was evaluated.
+      label_map: names and colours of the classes.
+      limit: scenes after so many are not shown.
+    """
+
+    def __init__(self, folder: pathlib.Path, title: str, label_map: LabelMap, limit: int):
+        self._folder, self._title, self._label_map, self._room = folder, title, label_map, limit
+        self._rows: list[Row] = []
+        self._sheets = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("contact_sheet*.png"):
+            old.unlink()
+
+    def add(self, name: str, scene: Scene, scores: np.ndarray, table: np.ndarray) -> None:
+        """Writes the page of a scene and keeps its row. A scene without faces has nothing to show and is left out.
+
+        name: a path below `pages`. scores: float32 [V, K], the mean logits of its vertices. table: its confusion.
+        """
+        if not self._room or not len(scene.faces):
+            return
+        self._room -= 1
+        probability = class_probabilities(scores, votes=1).max(1)
+        prediction = Prediction(scores.argmax(1).astype(np.int32), probability, scores)
+        figures = _caption(table)
+        mesh = as_mesh(scene, self._label_map)
+        layers = prediction_layers(mesh, prediction, self._label_map)
+        legend = class_legend(mesh, prediction, self._label_map)
+        page = self._folder / "pages" / f"{name}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, legend, layer_keys(layers))
+        true = [] if scene.labels is None else scene.labels[scene.labels != IGNORED]
+        classes = np.union1d(prediction.classes, true).astype(int)
+        self._rows.append(make_row(name, figures, mesh.vertices, mesh.faces, layers, classes))
+        if len(self._rows) == ROWS:
+            self._write_sheet()
+
+    def close(self) -> None:
+        """Writes the rows that are left."""
+        if self._rows:
+            self._write_sheet()
+
+    def _write_sheet(self) -> None:
+        self._sheets += 1
+        name = "contact_sheet.png" if self._sheets == 1 else f"contact_sheet_{self._sheets}.png"
+        write_contact_sheet(self._folder / name, self._title, self._rows, self._label_map)
+        self._rows = []
+
+
+def as_mesh(scene: Scene, label_map: LabelMap) -> Mesh:
+    """The mesh that a scene was made from: its vertices, faces, colours (None if it had none) and raw ids."""
+    ids = None if scene.labels is None else np.array([*label_map.ids, IGNORED], np.int32)[scene.labels]
+    return Mesh(scene.vertices, scene.faces, scene.colors if scene.has_colors else None, scene.normals, ids)
+
+
+def _caption(table: np.ndarray) -> str:
+    figures = scene_figures(table)
+    if figures["accuracy"] is None:
+        return "no labels"
+    return f"mean IoU {100 * figures['mean_iou']:.1f} %, accuracy {100 * figures['accuracy']:.1f} %"
