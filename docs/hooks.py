@@ -53,32 +53,32 @@ def _in_repository(source: str, link: str) -> str:
 def _reference_pages() -> dict[str, str]:
     """Package -> page."""
     members = collections.defaultdict(list)
-    for modules, names in stable_names((ROOT / "docs" / "api.md").read_text()):
-        for name in names:
-            members[next(module for module in modules if _binds(module, name))].append(name)
+    for module, names in stable_names((ROOT / "docs" / "api.md").read_text()):
+        members[module] += names
     pages = collections.defaultdict(str)
     for module, names in members.items():
         package = module.partition(".")[0]
         heading = pages[package] or f"# {package}\n\nStable names, from their docstrings.\n"
-        entries = "".join(f"\n::: {module}.{name}\n" for name in names)
+        entries = "".join(f"\n::: {_home(module, name)}.{name}\n" for name in names)
         pages[package] = f"{heading}\n## `{module}`\n{entries}"
     return pages
 
 
-def stable_names(table: str) -> list[tuple[list[str], list[str]]]:
-    """Of each row of docs/api.md that names functions or classes: the modules and the names in one of them."""
+def stable_names(table: str) -> list[tuple[str, list[str]]]:
+    """Of each row of docs/api.md that names functions or classes: the module and the names."""
     rows = []
     for line in table.splitlines():
         cells = [re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:-1]]
         if len(cells) == 2 and cells[0] and all(name.isidentifier() for name in cells[1]):
-            package = cells[0][0].rpartition(".")[0]
-            rows.append(([cells[0][0], *(package + name for name in cells[0][1:])], cells[1]))
+            rows.append((cells[0][0], cells[1]))
     return rows
 
 
-def _binds(module: str, name: str) -> bool:
-    """Whether the module's source defines or imports a name."""
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
-    bound = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
-    return name in bound | {alias.asname or alias.name for node in imports for alias in node.names}
+def _home(module: str, name: str) -> str:
+    """The module that defines a name: `module` itself, or the one in which its door finds it."""
+    folder = ROOT / module.replace(".", "/")
+    if not folder.is_dir():
+        return module
+    tree = ast.parse((folder / "__init__.py").read_text())
+    places = next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "_PLACES")
+    return f"{module}.{ast.literal_eval(places)[name]}"

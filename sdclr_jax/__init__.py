@@ -1,24 +1,30 @@
 """SDCLR in JAX: contrastive learning of images against a pruned copy of the same network (Jiang et al., ICML 2021)."""
 
-import importlib.util
 import pathlib
 
 from trainlib.core.caches import prepare_caches
+from trainlib.core.own_kernels import require_own_kernels
 
-
-def _check_kernels_folder() -> None:
-    """Raise ImportError when `import kernels` would find another project's package (Hugging Face's has that name)."""
-    ours = pathlib.Path(__file__).resolve().parents[1] / "kernels"
-    spec = importlib.util.find_spec("kernels")
-    if spec is None or not spec.origin:
-        return
-    found = pathlib.Path(spec.origin).resolve().parent
-    if found != ours:
-        raise ImportError(
-            f"`kernels` is found in {found}, but this project's own package is {ours}. Another distribution of that "
-            "name comes first on sys.path: run from the checkout's root, or `pip uninstall kernels`."
-        )
-
-
-_check_kernels_folder()
+require_own_kernels(__name__)
 prepare_caches(pathlib.Path(__file__).parent)
+
+from kernels.lazy import door  # noqa: E402 - not before the check
+
+_PLACES = {
+    "magnitude_masks": "learn.masks",
+    "random_masks": "learn.masks",
+    "apply_masks": "learn.masks",
+    "sparsity_report": "learn.masks",
+    "nt_xent": "learn.losses",
+    "l2_normalize": "learn.losses",
+    "temperature_schedule": "learn.losses",
+    "ContrastiveNet": "model.contrastive",
+    "Conv": "model.resnet",
+    "standardize": "model.resnet",
+    "Pass": "model.norm",
+    "Dataset": "data.datasets",
+    "load_dataset": "data.datasets",
+    "train_and_evaluate": "train",
+    "format_report": "evaluate",
+}
+__getattr__, __dir__ = door(__name__, _PLACES)

@@ -149,7 +149,7 @@ def test_a_file_is_known_by_its_content(tmp_path, monkeypatch):
 
 def test_every_stored_file_belongs_to_a_parity_test():
     """Whose last test shows that it read every array."""
-    sources = [p.read_text() for p in pathlib.Path(__file__).parent.glob("*/test_*_parity_*.py")]
+    sources = [p.read_text() for p in pathlib.Path(__file__).parent.rglob("test_*_parity_*.py")]
     named = set(re.findall(r"\w+", " ".join(sources)))
     stored = sorted(path.stem for system in ("vmnet", "sdclr") for path in (FIXTURES / system).glob("*.npz"))
     assert stored

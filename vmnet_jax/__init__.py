@@ -2,15 +2,23 @@
 
 import pathlib
 
-import kernels as _kernels
 from trainlib.core.caches import prepare_caches
+from trainlib.core.own_kernels import require_own_kernels
 
-_HERE = pathlib.Path(__file__).resolve().parents[1] / "kernels"
-_FOUND = pathlib.Path(_kernels.__file__ or "unknown").resolve().parent
-if _FOUND != _HERE:
-    raise ImportError(
-        f"vmnet_jax needs its own package 'kernels' in {_HERE}, but Python found another one first: {_FOUND}. "
-        "Run from the root of the checkout, put it first on PYTHONPATH, or uninstall the other package."
-    )
-
+require_own_kernels(__name__)
 prepare_caches(pathlib.Path(__file__).parent)
+
+from kernels.lazy import door  # noqa: E402 - not before the check
+
+_PLACES = {
+    "VMNet": "model.vmnet",
+    "Logits": "model.vmnet",
+    "SceneBatch": "model.scene_batch",
+    "Linear": "model.layers",
+    "load": "predict",
+    "Predictor": "predict",
+    "write_prediction": "prediction.files",
+    "PreparedScenes": "data.tfds_builders",
+    "train_and_evaluate": "train",
+}
+__getattr__, __dir__ = door(__name__, _PLACES)

@@ -1,4 +1,4 @@
-"""A process that times cases in turns, on behalf of `benchmarks.harness.pairs`: python -m benchmarks.harness.worker MODULE
+"""A process that times cases in turns for `benchmarks.harness.pairs`: python -m benchmarks.harness.worker MODULE
 
 The same file serves the project's environment and the peers': it needs the standard library and NumPy. Requests are
 JSON lines on stdin, answers JSON lines on what was stdout; libraries that print are sent to stderr.

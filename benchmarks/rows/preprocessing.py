@@ -1,4 +1,4 @@
-"""The whole preprocessing of a room against the original program's stored time: python -m benchmarks.rows.preprocessing"""
+"""Preprocessing of a room against the original program's stored time: python -m benchmarks.rows.preprocessing"""
 
 import pathlib
 import tempfile

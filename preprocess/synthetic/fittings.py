@@ -1,6 +1,6 @@
 """Fittings of the synthetic rooms: kitchen and bath pieces, and what hangs on or sits in a wall.
 
-Frame and labels as in `preprocess.synthetic.seats`. Wall pieces have y = 0 on the wall's surface; y < 0 lies in the wall.
+Frame and labels as in `preprocess.synthetic.seats`. Wall pieces have y = 0 on the wall's surface; y < 0 is inside it.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The masks of the pruned branch: `trainlib.analysis.pruning` for all convolutions of the backbone, stem and shortcuts too.
+"""Masks of the pruned branch: `trainlib.analysis.pruning` for all convolutions of the backbone.
 
 The head, BatchNorm and biases are not prunable.
 """

@@ -72,7 +72,9 @@ def test_every_page_is_in_the_navigation():
     assert {path.name for path in (ROOT / "docs").glob("*.md")} == {
         name for name in listed if "/" not in name and name != "CHANGELOG.md"
     }
-    packages = {line.split(".")[0][3:] for line in (ROOT / "docs/api.md").read_text().splitlines() if line[:3] == "| `"}
+    packages = {
+        re.split(r"[.`]", line[3:])[0] for line in (ROOT / "docs/api.md").read_text().splitlines() if line[:3] == "| `"
+    }
     assert {name for name in listed if name.startswith("reference/")} == {f"reference/{p}.md" for p in packages}
 
 

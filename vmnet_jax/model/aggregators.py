@@ -1,6 +1,6 @@
 """Other ways to aggregate a one-ring than the network's attention: vector attention and EdgeConv.
 
-Both stand where `vmnet_jax.model.layers.TransformerConv` does: source [V, C_s] and target [V, C_t] in, [V, features] out.
+Both replace `vmnet_jax.model.layers.TransformerConv`: source [V, C_s] and target [V, C_t] in, [V, features] out.
 """
 
 import flax.linen as nn

@@ -28,7 +28,7 @@ class VMNet(nn.Module):
         widths: channels of the U-Net at levels 0..6.
         geo_width: channels of the mesh branch at every level.
         layer_norm_scope: "scene", or "batch" as in the original program; see `vmnet_jax.model.layers.GraphLayerNorm`.
-        attention_shift: "vertex", or "global" as in the original; see `kernels.device.attention.api.one_ring_attention`.
+        attention_shift: "vertex", or "global" (the original); see `kernels.device.attention.api.one_ring_attention`.
         axis_name: mapped axis of the devices that share one batch's statistics; the module must then be applied
             inside that axis.
         dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least

@@ -1,5 +1,7 @@
-"""The operations of `kernels.device.attention.xla` through the Numba kernels: the same arguments and results, float32 and int32
-only, on CPU. An edge from or to the last row, or beyond it, adds nothing.
+"""The operations of `kernels.device.attention.xla` through the Numba kernels.
+
+Arguments and results are the same, float32 and int32 only, on CPU. An edge from or to the last row,
+or beyond it, adds nothing.
 """
 
 import chex

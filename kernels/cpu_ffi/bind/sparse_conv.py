@@ -1,5 +1,7 @@
-"""The products of `kernels.device.sparse_conv.xla` through the Numba kernels: the same arguments and results, float32 and
-int32 only, on CPU. An absent entry, the last row of the source or anything beyond it, adds nothing.
+"""The products of `kernels.device.sparse_conv.xla` through the Numba kernels.
+
+Arguments and results are the same, float32 and int32 only, on CPU. An absent entry,
+the last row of the source or anything beyond it, adds nothing.
 """
 
 import chex

@@ -1,5 +1,7 @@
-"""Readers of XLA's call frame for compiled code, built on the offsets of `kernels.cpu_ffi.runtime.abi`. Everything is an
-int64 address; `kernels.cpu_ffi.runtime.availability` decides whether the layout applies."""
+"""Readers of XLA's call frame for compiled code, built on the offsets of `kernels.cpu_ffi.runtime.abi`.
+
+Every value is an int64 address; `kernels.cpu_ffi.runtime.availability` decides whether the layout applies.
+"""
 
 from numba import njit
 

@@ -11,8 +11,10 @@ import numpy as np
 
 @functools.cache
 def compiled() -> ModuleType:
-    """`kernels.cpu_ffi.runtime.targets`: its first import compiles and registers all kernels, which takes half a second when
-    Numba's cache is warm and is spared whoever does not use them."""
+    """`kernels.cpu_ffi.runtime.targets`: its first import compiles and registers all kernels.
+
+    That takes half a second when Numba's cache is warm, so whoever does not use them does not wait.
+    """
     from kernels.cpu_ffi.runtime import targets
 
     return targets
@@ -30,9 +32,9 @@ def call(
       items: number of independent parts of the work.
       plan: further numbers that the kernel reads.
     """
-    number = compiled().sharing.KERNELS.index(name)
+    number = compiled().thread_pool.KERNELS.index(name)
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    target = jax.ffi.ffi_call(compiled().sharing.PREFIX + name, results, vmap_method="sequential")
+    target = jax.ffi.ffi_call(compiled().thread_pool.PREFIX + name, results, vmap_method="sequential")
     return target(*operands, plan=np.array((number, items, *plan), np.int64))
 
 

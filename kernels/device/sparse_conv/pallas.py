@@ -1,5 +1,6 @@
-"""The products of `kernels.device.sparse_conv.xla` as fused Pallas kernels for GPUs (Triton): rows are gathered straight
-into the matrix product, nothing of the 27-fold im2col reaches memory.
+"""The products of `kernels.device.sparse_conv.xla` as fused Pallas kernels for GPUs (Triton).
+
+Rows are gathered straight into the matrix product; nothing of the 27-fold im2col reaches memory.
 
 Each program owns a block of the result and sums it in float32 in an order of its own, so results are the same bytes at
 every run. Where the program is not compiled for a GPU, the kernels run in Pallas' interpreter: correct, and slow.

@@ -152,7 +152,7 @@ def test_29_links_are_read_as_the_files_they_name_and_never_written(tmp_path, ca
 
 def test_29_preprocessing_knows_no_pickles():
     """No module of preprocess imports pickle or a relative of it, evals, or allows pickles in NumPy files."""
-    for path in (ROOT / "preprocess").glob("*.py"):
+    for path in (ROOT / "preprocess").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & {"pickle", "dill", "joblib", "marshal", "shelve"}, path

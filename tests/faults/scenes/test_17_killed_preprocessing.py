@@ -11,7 +11,8 @@ from tests.faults.meshes import ROOT, built, run_scenes, write_mesh
 # Stops before the rename of scene b, when its content has been written, and says so.
 STOPS = """
 import os, pathlib, sys, time
-from preprocess import atomic, scenes
+from preprocess import scenes
+from preprocess.cli import atomic
 replace = os.replace
 def pausing(source, target):
     if pathlib.Path(target).name == "b.scene.npz":

@@ -56,7 +56,7 @@ def test_four_threads_give_the_same_bytes_and_need_no_threading_layer():
 
 def test_every_kernel_is_serial_and_leaves_the_interpreter_free():
     kernels_seen = {}
-    for module in pkgutil.iter_modules(kernels.host.__path__, "kernels.host."):
+    for module in pkgutil.walk_packages(kernels.host.__path__, "kernels.host."):
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, CPUDispatcher):
                 kernels_seen[f"{module.name}.{name}"] = value.targetoptions

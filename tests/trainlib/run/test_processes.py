@@ -16,7 +16,7 @@ from trainlib.run import processes
 ROOT = pathlib.Path(__file__).parents[3]
 HEAD = """
 import random, signal, sys, threading, time
-from trainlib import processes
+from trainlib.run import processes
 from trainlib.run.errors import UserError
 from trainlib.run.signals import Stopped, StopRequest
 port, index = sys.argv[1:]
