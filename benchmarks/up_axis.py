@@ -12,8 +12,8 @@ from scipy.optimize import minimize
 
 from preprocess.formats.readers import find_meshes, read_mesh
 from preprocess.mesh.up_axis import CUES, IMPLAUSIBLE, up_cues
-from vmnet_jax.data.upright import needs_network, with_network
 from vmnet_jax.predict import load
+from vmnet_jax.prediction.upright import needs_network, with_network
 
 PENALTY = 1e-3
 FOLDS = 6

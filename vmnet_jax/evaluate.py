@@ -27,9 +27,9 @@ from vmnet_jax.learn.inference import (
 )
 from vmnet_jax.learn.metrics import confusion
 from vmnet_jax.learn.restore import load_run
-from vmnet_jax.model.read_out import READ_OUTS, read_out_of
+from vmnet_jax.prediction.read_out import READ_OUTS, read_out_of
 from vmnet_jax.report.report import format_summary, scene_figures, summary, write_report
-from vmnet_jax.viewer.scene_views import SceneViews
+from vmnet_jax.report.scene_views import SceneViews
 
 SPLITS = {"train": "Training scenes", "val": "Validation scenes", "all": "All scenes"}
 
@@ -62,7 +62,7 @@ def evaluate(
       pages: how many scenes, from the first on, get a page and a row of the contact sheet.
       scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
         `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
-      read_out: one of `vmnet_jax.model.read_out.READ_OUTS`; None for the config's.
+      read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
 
     Returns:
       the summary (see `vmnet_jax.report.report.summary`) and the confusion int64 [K predicted, K true].

@@ -28,7 +28,7 @@ from vmnet_jax.learn.build import build_model, vertex_inputs
 from vmnet_jax.learn.inference import fitting_batches, make_forward, scene_scores
 from vmnet_jax.learn.restore import TrainedRun, load_run
 from vmnet_jax.learn.step import is_head
-from vmnet_jax.model.read_out import read_out_of
+from vmnet_jax.prediction.read_out import read_out_of
 from vmnet_jax.report.exemplar_plots import draw_by_class, write_scene_page
 from vmnet_jax.report.exemplar_report import Forgotten, as_lines, make_report
 

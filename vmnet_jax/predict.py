@@ -34,13 +34,13 @@ from trainlib.run.memory import StepMemory, memory_speed
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches
 from vmnet_jax.data.tiling import Pieces
-from vmnet_jax.data.upright import needs_network, with_network
 from vmnet_jax.learn.build import build_model, vertex_inputs
 from vmnet_jax.learn.inference import fitting_batches, make_forward, pass_memory, scene_scores
 from vmnet_jax.learn.restore import TrainedRun, load_run
-from vmnet_jax.model.read_out import READ_OUTS, read_out_of
 from vmnet_jax.prediction.cost_estimate import expect, host_memory
 from vmnet_jax.prediction.files import Prediction, class_probabilities, write_prediction
+from vmnet_jax.prediction.read_out import READ_OUTS, read_out_of
+from vmnet_jax.prediction.upright import needs_network, with_network
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Predictor:
         """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
 
         scenes_per_batch: scenes of `predict_scenes` that the network sees together.
-        read_out: one of `vmnet_jax.model.read_out.READ_OUTS`; None for the config's.
+        read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
         """
         check_platform(run.config.platform)
         self._max_voxels, self.scenes_per_batch = max_voxels, scenes_per_batch

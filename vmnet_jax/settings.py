@@ -9,7 +9,7 @@ from vmnet_jax.data.placement import ROTATIONS
 from vmnet_jax.data.sample import FEATURE_WIDTHS, NUM_LEVELS
 from vmnet_jax.learn.build import DTYPES, MODELS, check_operator, model_name
 from vmnet_jax.model.geodesic import OPERATORS
-from vmnet_jax.model.read_out import READ_OUTS
+from vmnet_jax.prediction.read_out import READ_OUTS
 
 RANGES = {
     "seed": SEED,

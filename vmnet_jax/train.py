@@ -37,7 +37,7 @@ from vmnet_jax.learn.inference import evaluate_scenes, make_forward
 from vmnet_jax.learn.metrics import accuracy, iou_from_confusion
 from vmnet_jax.learn.restore import initial_weights, trained_params, write_inputs
 from vmnet_jax.learn.step import TrainState, make_train_step
-from vmnet_jax.model.read_out import read_out_of
+from vmnet_jax.prediction.read_out import read_out_of
 from vmnet_jax.settings import check_config
 
 _log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.exemplars import analyse, is_prunable
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import TrainedRun
-from vmnet_jax.prediction.files import UNLABELLED
 from vmnet_jax.report.exemplar_plots import KEPT, LOST, OTHER, STILL_WRONG, WON, change_colors
 from vmnet_jax.report.exemplar_report import Forgotten, as_lines, make_report
+from vmnet_jax.viewer.layers import UNLABELLED
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("low", "middle", "high", "absent")

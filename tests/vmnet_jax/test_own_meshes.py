@@ -19,7 +19,7 @@ from trainlib.run.workdir import open_workdir
 from vmnet_jax import predict
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import load_run, write_inputs
-from vmnet_jax.prediction.files import UNLABELLED, Prediction, class_legend, layer_keys, prediction_layers
+from vmnet_jax.viewer.layers import UNLABELLED, class_legend, layer_keys, prediction_layers
 
 IDS = np.array([4, 70, 900])
 PARAMS = HierarchyParams(cells=(0.12, 0.25), voxel_size=0.1)
@@ -346,11 +346,11 @@ def test_time_and_memory_are_told_before_the_passes(workdir, predicted, tmp_path
 def test_labels_that_say_nothing_are_not_shown_as_truth(predicted):
     mesh = read_mesh(predicted.meshes / "sheet.off", "mm", "y")
     label_map = LabelMap(tuple(IDS.tolist()), *zip(*CLASSES))
-    prediction = Prediction(*(np.zeros(shape, type_) for shape, type_ in ((400, "i4"), (400, "f4"), ((400, 3), "f4"))))
+    classes, probability = np.zeros(400, np.int32), np.zeros(400, np.float32)
     mesh.labels = np.zeros(400, np.int32)
-    assert list(prediction_layers(mesh, prediction, label_map)) == ["prediction", "confidence"]
-    assert class_legend(mesh, prediction, label_map) == [("low", (200, 40, 40), 400)]
+    assert list(prediction_layers(mesh, classes, probability, label_map)) == ["prediction", "confidence"]
+    assert class_legend(mesh, classes, label_map) == [("low", (200, 40, 40), 400)]
     mesh.labels[7] = 70
-    layers = prediction_layers(mesh, prediction, label_map)
+    layers = prediction_layers(mesh, classes, probability, label_map)
     assert set(layer_keys(layers)) == {"errors", "confidence"}
-    assert class_legend(mesh, prediction, label_map)[-1] == ("unlabelled", UNLABELLED, 399)
+    assert class_legend(mesh, classes, label_map)[-1] == ("unlabelled", UNLABELLED, 399)

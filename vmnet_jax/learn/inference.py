@@ -18,7 +18,7 @@ from vmnet_jax.data.scenes import EvaluationBatches, votes_of
 from vmnet_jax.data.tiling import Pieces
 from vmnet_jax.learn.build import WITHOUT_LAYER_NORM
 from vmnet_jax.learn.metrics import confusion
-from vmnet_jax.model.read_out import TRACE, file_vertex_scores
+from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores
 
 LOADER_THREADS = 2
 SCENES_PER_BATCH = "scenes the network sees together; matters where config.layer_norm_scope is 'batch' (original: 8)"
@@ -119,7 +119,7 @@ def scene_scores(
       batches: of the pieces.
       votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
       after_pass: called when a group of pieces has been seen in one placement, for progress bars.
-      read_out: see `vmnet_jax.model.read_out.file_vertex_scores`.
+      read_out: see `vmnet_jax.prediction.read_out.file_vertex_scores`.
     """
     joined = None
     for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass, read_out):

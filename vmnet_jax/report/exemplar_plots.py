@@ -7,9 +7,9 @@ import numpy as np
 from preprocess.labels.label_map import LabelMap
 from preprocess.scene.scene_file import Scene
 from trainlib.analysis.plots import COLORS, DASHES, SOFT, new_figure, tidy
-from vmnet_jax.prediction.files import UNLABELLED
+from vmnet_jax.report.scene_views import as_mesh
 from vmnet_jax.viewer.html_page import write_page
-from vmnet_jax.viewer.scene_views import as_mesh
+from vmnet_jax.viewer.layers import UNLABELLED
 
 # Grey where nothing changed, one colour for each way in which it did.
 KEPT, STILL_WRONG = (205, 205, 205), (120, 120, 120)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from preprocess.labels.label_map import LabelMap
-from vmnet_jax.prediction.files import layer_keys
+from vmnet_jax.viewer.layers import layer_keys
 from vmnet_jax.viewer.raster import BACKGROUND, INK, draw_legend, render_layers
 
 PANEL = 400  # width of one layer in pixels

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from preprocess.labels.label_map import LabelMap
-from vmnet_jax.prediction.files import WRONG
 from vmnet_jax.report.report import scene_figures
+from vmnet_jax.report.scene_views import ROWS, SceneViews, as_mesh
 from vmnet_jax.viewer.contact_sheet import COLUMNS, PANEL
+from vmnet_jax.viewer.layers import WRONG
 from vmnet_jax.viewer.raster import draw_legend
-from vmnet_jax.viewer.scene_views import ROWS, SceneViews, as_mesh
 
 MAP = LabelMap((3, 0, 9), ("low", "zero", "high"), ((0, 90, 200), (250, 200, 0), (0, 160, 60)))
 
@@ -61,7 +61,7 @@ def test_columns_show_what_they_say(sheet, tmp_path):
 def test_scenes_beyond_the_limit_are_left_out_and_sheets_have_twenty_rows(sheet, tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(
-        "vmnet_jax.viewer.scene_views.write_contact_sheet", lambda path, *rest: written.append((path, len(rest[1])))
+        "vmnet_jax.report.scene_views.write_contact_sheet", lambda path, *rest: written.append((path, len(rest[1])))
     )
     old = tmp_path / "contact_sheet_7.png"
     old.touch()

@@ -7,10 +7,11 @@ import numpy as np
 from preprocess.labels.label_map import IGNORED, LabelMap
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.scene_file import Scene
-from vmnet_jax.prediction.files import Prediction, class_legend, class_probabilities, layer_keys, prediction_layers
+from vmnet_jax.prediction.files import class_probabilities
 from vmnet_jax.report.report import scene_figures
 from vmnet_jax.viewer.contact_sheet import Row, make_row, write_contact_sheet
 from vmnet_jax.viewer.html_page import write_page
+from vmnet_jax.viewer.layers import class_legend, layer_keys, prediction_layers
 
 ROWS = 20  # scenes of one contact sheet
 
@@ -42,17 +43,17 @@ class SceneViews:
             return
         self._room -= 1
         probability = class_probabilities(scores, votes=1).max(1)
-        prediction = Prediction(scores.argmax(1).astype(np.int32), probability, scores)
+        classes = scores.argmax(1).astype(np.int32)
         figures = _caption(table)
         mesh = as_mesh(scene, self._label_map)
-        layers = prediction_layers(mesh, prediction, self._label_map)
-        legend = class_legend(mesh, prediction, self._label_map)
+        layers = prediction_layers(mesh, classes, probability, self._label_map)
+        legend = class_legend(mesh, classes, self._label_map)
         page = self._folder / "pages" / f"{name}.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, legend, layer_keys(layers))
         true = [] if scene.labels is None else scene.labels[scene.labels != IGNORED]
-        classes = np.union1d(prediction.classes, true).astype(int)
-        self._rows.append(make_row(name, figures, mesh.vertices, mesh.faces, layers, classes))
+        shown = np.union1d(classes, true).astype(int)
+        self._rows.append(make_row(name, figures, mesh.vertices, mesh.faces, layers, shown))
         if len(self._rows) == ROWS:
             self._write_sheet()
 
