@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 from preprocess.cli.arguments import UpParser, add_label_arguments, count
 from preprocess.cli.dataset_layouts import LAYOUTS, LISTED, Missing, detect
-from preprocess.cli.file_report import Report, Task, report_file
+from preprocess.cli.file_report import CheckTask, Report, report_file
 from preprocess.cli.folders import endings_line, skipped_lines
-from preprocess.cli.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_split
+from preprocess.cli.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_scene_list
 from preprocess.cli.worker_pool import WorkerDied, run_in_workers
 from preprocess.formats.readers import READERS, is_mesh, walk_folder
 from preprocess.labels.choice import check_label_map, choose_label_map
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         label_map, map_notes, map_error = _label_map(flags, [path for path in paths if path not in clashes])
         how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
         how += (flags.voxel_size, flags.label_property, flags.unlabelled)
-        reports = _all_reports([Task(path, *how, clashes.get(path)) for path in paths], flags.workers, flags.json)
+        reports = _all_reports([CheckTask(path, *how, clashes.get(path)) for path in paths], flags.workers, flags.json)
     except BrokenPipeError:
         raise
     except (MeshError, OSError) as error:
@@ -108,7 +108,7 @@ def _dataset(flags: argparse.Namespace) -> Missing | None:
     key = flags.dataset or (detect(folder) if folder.is_dir() else None)
     if key is None and (flags.split is None or not folder.is_dir()):
         return None
-    names = None if flags.split is None else read_split(flags.split)
+    names = None if flags.split is None else read_scene_list(flags.split)
     layout = LISTED if key is None else LAYOUTS[key]
     missing = layout.missing(folder, names)
     if not flags.json:
@@ -130,7 +130,7 @@ def _label_map(
         return None, [], error
 
 
-def _all_reports(tasks: list[Task], workers: int, quiet: bool) -> list[Report]:
+def _all_reports(tasks: list[CheckTask], workers: int, quiet: bool) -> list[Report]:
     """One report a task, in the tasks' order; printed as they come unless `quiet`, with progress for several."""
     reports: dict[int, Report] = {}
     results = run_in_workers(report_file, tasks, min(workers, len(tasks)))

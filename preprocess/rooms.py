@@ -15,7 +15,7 @@ from preprocess.labels.label_map import write_labels_ply
 from preprocess.mesh.mesh import Mesh, counted, vertex_normals
 from preprocess.synthetic.fittings import WALL
 from preprocess.synthetic.palettes import FLOORING, PAINT, pick
-from preprocess.synthetic.plans import PLANS, WALL_HEIGHT, Layout, arrange
+from preprocess.synthetic.plans import PLANS, WALL_HEIGHT, RoomLayout, arrange
 from preprocess.synthetic.scan import grow, hole_mask, keep_pieces, light, place_cameras, seen_from, smooth_noise
 from preprocess.synthetic.solids import DistanceGrid, Part, box, move_parts, rotation
 from preprocess.synthetic.surface_nets import surface_nets
@@ -60,7 +60,7 @@ def make_room(seed: int, resolution: float = 0.05) -> Mesh:
     return Mesh(vertices, faces, colors[used], vertex_normals(vertices, faces), labels[used], notes)
 
 
-def _shell(rng: np.random.Generator, layout: Layout) -> list[Part]:
+def _shell(rng: np.random.Generator, layout: RoomLayout) -> list[Part]:
     """Floor, often with a rug, and four walls, one of them often in another colour; thick, so nothing lies behind."""
     width, depth, thick = layout.width, layout.depth, 6.0
     paint = pick(rng, PAINT)
@@ -76,7 +76,7 @@ def _shell(rng: np.random.Generator, layout: Layout) -> list[Part]:
     return parts
 
 
-def _fill_grid(parts: list[Part], layout: Layout, yaw: float, resolution: float) -> DistanceGrid:
+def _fill_grid(parts: list[Part], layout: RoomLayout, yaw: float, resolution: float) -> DistanceGrid:
     corners = np.array([[x, y, 0.0] for x in (-0.3, layout.width + 0.3) for y in (-0.3, layout.depth + 0.3)])
     corners = corners @ rotation(yaw).T
     lower = np.append(corners[:, :2].min(0), -0.12)

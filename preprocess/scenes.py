@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 from preprocess.cli.arguments import UpParser, add_label_arguments, count
 from preprocess.cli.atomic import atomic_file
-from preprocess.cli.scene_task import Outcome, Reading, Task, prepare
-from preprocess.cli.sources import Clash, find_sources, meant, read_split, resolve_names, scene_names, select
+from preprocess.cli.scene_task import Outcome, Reading, SceneTask, prepare_scene
+from preprocess.cli.sources import Clash, find_sources, meant, read_scene_list, resolve_names, scene_names, select
 from preprocess.cli.summary import print_report
 from preprocess.cli.worker_pool import WorkerDied, run_in_workers
 from preprocess.labels.choice import check_label_map, choose_label_map
@@ -65,7 +65,7 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     _check_paths(flags, output)
     sources, clashes, skipped = find_sources(flags.input)
     present = [source.name for source in sources] + [clash.name for clash in clashes]
-    names = resolve_names(read_split(flags.split), present) if flags.split else None
+    names = resolve_names(read_scene_list(flags.split), present) if flags.split else None
     chosen, missing = select(sources, names)
     missing = [name for name in missing if name not in present]
     meshes = [source.path for source in sources]
@@ -75,7 +75,7 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     required = (flags.require_colors, flags.require_labels)
     reading = Reading(flags.units, flags.up, flags.repair, *required, flags.label_property)
     tasks = [
-        Task(source.name, source.path, output, reading, params, label_map, flags.overwrite)
+        SceneTask(source.name, source.path, output, reading, params, label_map, flags.overwrite)
         for source in chosen[shard::shards]
     ]
     lost = _lost(flags, [clash for clash in clashes if names is None or clash.name in names], missing, present)
@@ -126,10 +126,10 @@ def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
     require_folder(output)
 
 
-def _all_outcomes(tasks: list[Task], workers: int) -> list[Outcome]:
+def _all_outcomes(tasks: list[SceneTask], workers: int) -> list[Outcome]:
     """One outcome a task, in the tasks' order, with progress; failures are shown as they happen."""
     outcomes: dict[int, Outcome] = {}
-    results = run_in_workers(prepare, tasks, min(workers, len(tasks)))
+    results = run_in_workers(prepare_scene, tasks, min(workers, len(tasks)))
     with contextlib.closing(results), ItemProgress(len(tasks), "scene") as progress:
         for number, result in results:
             if isinstance(result, WorkerDied):

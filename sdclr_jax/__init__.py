@@ -21,7 +21,7 @@ _PLACES = {
     "ContrastiveNet": "model.contrastive",
     "Conv": "model.resnet",
     "standardize": "model.resnet",
-    "Pass": "model.norm",
+    "ForwardMode": "model.norm",
     "Dataset": "data.datasets",
     "load_dataset": "data.datasets",
     "train_and_evaluate": "train",

@@ -21,7 +21,7 @@ from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups
 from sdclr_jax.report.feature_plot import METHODS, draw_features, read_features
 from sdclr_jax.report.training_plot import draw_training
 from trainlib.analysis.curves import read_runs
-from trainlib.analysis.plots import SOFT, legend_below, new_figure, require_picture, tidy
+from trainlib.analysis.plots import SOFT, legend_below, new_figure, require_picture, style_axes
 from trainlib.run.command import run_command
 from trainlib.run.errors import UserError
 from trainlib.run.metrics import read_metrics
@@ -78,7 +78,7 @@ def draw_curves(path: str | pathlib.Path, curves: Curves, most: str = "tenth") -
         f"Whom pruning forgets: the {most} of the training images on which the two branches\n"
         f"differ most, {'1 run' if runs == 1 else f'mean and deviation of {runs} runs'}"
     )
-    tidy(axes, title, x="epoch", y="share (%)")
+    style_axes(axes, title, x="epoch", y="share (%)")
     for (name, shares), marker in zip(curves.forgotten.items(), MARKERS):
         mean, deviation, color = 100 * shares.mean(0), 100 * shares.std(0), GROUP_COLORS[name]
         axes.plot(curves.epochs, mean, color=color, marker=marker, markersize=4, label=name.capitalize())

@@ -30,7 +30,7 @@ from sdclr_jax.probe.features import FeatureReader
 from sdclr_jax.probe.probe import fit_logistic, logits
 from sdclr_jax.report.exemplar_plots import draw_curves, draw_sheet
 from sdclr_jax.report.exemplar_report import CLEAN, Predictions, as_lines, examples, make_report
-from trainlib.analysis.pruning_sweep import Pruning, add_pruning_flags, pruning_from_flags
+from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, pruning_from_flags
 from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import natural, run_command
@@ -39,7 +39,7 @@ from trainlib.run.errors import UserError
 
 _log = logging.getLogger(__name__)
 
-DEFAULT = Pruning()
+DEFAULT = PruningSweep()
 SHOWN = 12  # exemplars of a sparsity on the contact sheet
 FREE = ("seed", "platform", "data_path", "loader_threads")  # settings in which the runs of a population may differ
 
@@ -78,7 +78,7 @@ def labelled_rows(labels: np.ndarray, pool: np.ndarray, limit: int) -> np.ndarra
     return balanced_draw(labels, pool, per_class, np.random.default_rng(0)) if limit else pool
 
 
-class Predictor:
+class ExemplarPredictor:
     """Labels of the test images by a network of the population.
 
     Args:
@@ -113,10 +113,10 @@ def _stacked(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {version: np.stack([part[version] for part in parts]) for version in parts[0]}
 
 
-def analyse(
+def run_exemplars(
     workdirs: Sequence[str | pathlib.Path],
     output: str | pathlib.Path,
-    pruning: Pruning = DEFAULT,
+    pruning: PruningSweep = DEFAULT,
     *,
     severity: int = 3,
     limit: int = 1000,
@@ -138,7 +138,7 @@ def analyse(
     check_platform(config.platform)
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
     require_lists(dataset)
-    predict = Predictor(runs[0], dataset, limit, severity)
+    predict = ExemplarPredictor(runs[0], dataset, limit, severity)
     dense = Predictions(0.0, _stacked([predict(**run.variables) for run in runs]))
     _log.info("dense: %d network(s), %d test images", len(runs), len(predict.labels))
     levels = []
@@ -157,17 +157,17 @@ def analyse(
 
 
 def _pruned_labels(
-    predict: Predictor, runs: list[TrainedRun], pruning: Pruning, sparsity: float
+    predict: ExemplarPredictor, runs: list[TrainedRun], pruning: PruningSweep, sparsity: float
 ) -> Iterator[dict[str, np.ndarray]]:
     """The labels by each pruned network of each run."""
     for run in runs:
         params, rng = run.variables["params"], jax.random.key(run.config.seed)
-        for pruned in pruning.networks(params, sparsity, rng, is_backbone_conv):
+        for pruned in pruning.pruned_params(params, sparsity, rng, is_backbone_conv):
             yield predict(pruned, run.variables["batch_stats"])
 
 
 def _write(
-    output: pathlib.Path, report: dict, dense: Predictions, levels: list[Predictions], predict: Predictor
+    output: pathlib.Path, report: dict, dense: Predictions, levels: list[Predictions], predict: ExemplarPredictor
 ) -> None:
     write_json(output / "exemplars.json", report)
     of = f"{len(report['runs'])} run{'s' if len(report['runs']) > 1 else ''}, {report['masks']} mask"
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the shares and where the files lie."""
-    report = analyse(
+    report = run_exemplars(
         arguments.run,
         arguments.output,
         pruning_from_flags(arguments),

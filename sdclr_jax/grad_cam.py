@@ -25,7 +25,7 @@ from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.norm import DENSE
 from sdclr_jax.probe.balancedness import Groups, empty_groups, group_classes
 from sdclr_jax.probe.features import FeatureReader
-from sdclr_jax.probe.probe import Linear, fit_logistic, logits
+from sdclr_jax.probe.probe import LinearClassifier, fit_logistic, logits
 from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name
 from sdclr_jax.views.views import to_float
@@ -68,7 +68,7 @@ def grad_cam(maps: jax.Array, score: Callable[[jax.Array], jax.Array]) -> jax.Ar
     return jax.nn.relu((weights * maps).sum(-1))
 
 
-def class_score(classifier: Linear, labels: jax.Array) -> Callable[[jax.Array], jax.Array]:
+def class_score(classifier: LinearClassifier, labels: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """maps [N, h, w, C] -> the logits [N] of the classes `labels` int [N], after the average pool."""
     return lambda maps: jnp.take_along_axis(logits(classifier, maps.mean((1, 2))), labels[:, None], axis=1)[:, 0]
 
@@ -99,7 +99,7 @@ def tail_rows(labels: np.ndarray, groups: Groups, counts: np.ndarray, number: in
     return np.array(found)
 
 
-def look(run: TrainedRun, name: str, dataset: Dataset, rows: np.ndarray, limit: int) -> Attention:
+def explain_run(run: TrainedRun, name: str, dataset: Dataset, rows: np.ndarray, limit: int) -> Attention:
     """One run's attention to the test images `rows`; `limit`: of the classifier's training images."""
     model = build_model(run.config)
     train = labelled_rows(dataset.labels, dataset.full, limit)
@@ -117,7 +117,7 @@ def look(run: TrainedRun, name: str, dataset: Dataset, rows: np.ndarray, limit: 
     return Attention(name, enlarged(np.asarray(maps), *images.shape[1:3]), np.asarray(predicted))
 
 
-def draw(
+def plot_grad_cam(
     path: pathlib.Path,
     images: np.ndarray,
     labels: np.ndarray,
@@ -188,10 +188,10 @@ def write_picture(
         _log.warning("The smallest classes have %d test image(s); %d were asked for", len(rows), number)
     seen = []
     for workdir, run in zip(workdirs, runs):
-        seen.append(look(run, f"{method_name(run.config)}\nstep {run.step}", dataset, rows, limit))
+        seen.append(explain_run(run, f"{method_name(run.config)}\nstep {run.step}", dataset, rows, limit))
         _log.info("%s: %d of %d right", workdir, (seen[-1].predicted == dataset.test_labels[rows]).sum(), len(rows))
     images, labels = np.asarray(as_pixels(dataset.test_images)[rows]), dataset.test_labels[rows]
-    draw(output, images, labels, seen, counts=counts, names=dataset.names)
+    plot_grad_cam(output, images, labels, seen, counts=counts, names=dataset.names)
     return seen
 
 

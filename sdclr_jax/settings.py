@@ -66,7 +66,7 @@ RANGES = {
     "knn_neighbours": COUNT,
 }
 CHOICES = {
-    "backbone": BACKBONES,
+    "backbone": tuple(BACKBONES),
     "stem": ("cifar", "imagenet"),
     "dtype": tuple(DTYPES),
     "optimizer": tuple(OPTIMIZERS),

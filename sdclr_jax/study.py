@@ -9,7 +9,7 @@ import pathlib
 from sdclr_jax.evaluate import COLUMNS
 from sdclr_jax.report.table_rows import read_run
 from sdclr_jax.settings import check_config
-from trainlib.analysis.study import System, run_main
+from trainlib.analysis.study import StudyTarget, run_main
 
 FEW_SHOT = ("std", "all")
 
@@ -25,7 +25,7 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
     return {name: 100 * share for name, share in shares.items() if share is not None}
 
 
-SYSTEM = System("sdclr_jax.train", "sdclr_jax.evaluate", read_figures, check_config)
+SYSTEM = StudyTarget("sdclr_jax.train", "sdclr_jax.evaluate", read_figures, check_config)
 
 if __name__ == "__main__":
     run_main(SYSTEM, __doc__, "python -m sdclr_jax.study")

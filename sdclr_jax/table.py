@@ -13,8 +13,8 @@ import numpy as np
 
 from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
 from sdclr_jax.report.published_tables import format_tables, published_tables
-from sdclr_jax.report.table_rows import HEADINGS, Row, cell, make_rows, markdown_table, read_run
-from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, tidy
+from sdclr_jax.report.table_rows import HEADINGS, TableRow, cell, make_rows, markdown_table, read_run
+from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, style_axes
 from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
@@ -22,7 +22,7 @@ from trainlib.run.command import run_command
 TITLES = {"full": "Linear separability", "few": "Few-shot", "knn": "Nearest neighbours"}
 
 
-def markdown(rows: list[Row]) -> str:
+def markdown(rows: list[TableRow]) -> str:
     """One table for each protocol by which at least one row was evaluated."""
     parts = []
     for protocol in PROTOCOLS:
@@ -41,7 +41,7 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(parts)
 
 
-def as_json(rows: list[Row]) -> list[dict]:
+def as_json(rows: list[TableRow]) -> list[dict]:
     """The rows with mean, deviation and the value of every run, in per cent; of each class by its name as well."""
     result = []
     for row in rows:
@@ -57,7 +57,7 @@ def as_json(rows: list[Row]) -> list[dict]:
     return result
 
 
-def _classes(row: Row) -> dict:
+def _classes(row: TableRow) -> dict:
     """`classes`: by protocol and name of the class its accuracy in each run; nothing where the classes differ."""
     reports = [run.report for run in row.runs]
     names = reports[0].get("class_names")
@@ -72,7 +72,7 @@ def _classes(row: Row) -> dict:
     return {"classes": by_protocol}
 
 
-def draw(path: pathlib.Path, rows: list[Row]) -> None:
+def draw(path: pathlib.Path, rows: list[TableRow]) -> None:
     """Bars of Many, Medium, Few and All for each row, a panel for each protocol; whiskers are deviations."""
     shown = [k for k, column in enumerate(COLUMNS) if column != "std"]
     panels = [protocol for protocol in PROTOCOLS if any(row.values(protocol) is not None for row in rows)]
@@ -82,7 +82,7 @@ def draw(path: pathlib.Path, rows: list[Row]) -> None:
     figure = new_figure(1.2 + 3.6 * max(len(panels), 2), 4 + 0.2 * len(rows), title)
     width = 0.84 / len(rows)
     for axes, protocol in zip(figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels):
-        tidy(axes, TITLES[protocol], y="accuracy (%)" if protocol == panels[0] else "")
+        style_axes(axes, TITLES[protocol], y="accuracy (%)" if protocol == panels[0] else "")
         for place, row in enumerate(rows):
             values = row.values(protocol)
             if values is None:
@@ -104,7 +104,7 @@ def draw(path: pathlib.Path, rows: list[Row]) -> None:
     figure.savefig(path)
 
 
-def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) -> list[Row]:
+def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) -> list[TableRow]:
     """Reads the runs and writes table.md, table.json and table.png into the folder `output`."""
     output = require_folder(output)
     rows = make_rows(read_run(path) for path in runs)

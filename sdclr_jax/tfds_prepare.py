@@ -8,7 +8,7 @@ SOURCE holds the official binary archive (or for CIFAR-10 its unpacked folder) a
 
 import argparse
 
-from sdclr_jax.data.tfds_builders import CifarLt, prepare
+from sdclr_jax.data.tfds_builders import CifarLt, prepare_cifar
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
 
@@ -16,7 +16,7 @@ from trainlib.run.command import run_command
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
     require_folder(arguments.output)
-    print(f"Prepared: {prepare(arguments.dataset, arguments.source, arguments.output)}")
+    print(f"Prepared: {prepare_cifar(arguments.dataset, arguments.source, arguments.output)}")
 
 
 def _parser() -> argparse.ArgumentParser:

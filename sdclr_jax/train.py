@@ -118,21 +118,21 @@ def _describe(dataset: Dataset) -> str:
     return f"{len(labels):,} images" + (f" of {classes}" if len(counts) else ", no classes")
 
 
-def make_step(config: ConfigDict, per_epoch: int, pick: Callable) -> Callable[..., tuple[TrainState, dict]]:
-    """step(state, held, order, rng) -> state, metrics, on one device's share: views are drawn where the images are.
+def make_step(config: ConfigDict, per_epoch: int, select: Callable) -> Callable[..., tuple[TrainState, dict]]:
+    """step(state, images_state, order, rng) -> state, metrics, on one device's share, where the views are drawn.
 
-    `held` is what a source of `sources` gives for the step and `pick` the source's; `order` is the device's part of the
-    epoch's `Order`, `rng` the views' key as `jax.random.key_data`: an argument, so that runs with other seeds need no
-    other program.
+    `images_state` is what a source of `sources` gives for the step and `select` the source's; `order` is the device's
+    part of the epoch's `Order`, `rng` the views' key as `jax.random.key_data`: an argument, so that runs with other
+    seeds need no other program.
     """
     model, tx = build_model(config, parallel.AXIS), build_optimizer(config, per_epoch)
     update = make_train_step(model, tx, is_pruned(config))
     views, temperature = build_views(config), build_temperature(config)
 
-    def step(state: TrainState, held: Any, order: Order, rng: jax.Array) -> tuple[TrainState, dict]:
+    def step(state: TrainState, images_state: Any, order: Order, rng: jax.Array) -> tuple[TrainState, dict]:
         position = state.step % per_epoch
         examples, rows = order.examples[position], order.rows[position]
-        images, sizes = pick(held, examples)
+        images, sizes = select(images_state, examples)
         both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images, views, sizes)
         return update(state, both, rows, temperature(state.step / per_epoch))
 
@@ -172,7 +172,7 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
     """From `state.step` to the end: masks, train, log, save, measure."""
     order_of = _order_of(config, dataset)
     source = make_source(dataset.images[dataset.pretrain], order_of, per_epoch)
-    train_step = parallel.pmap_step(make_step(config, per_epoch, source.pick), donate_argnums=(0,))
+    train_step = parallel.pmap_step(make_step(config, per_epoch, source.select), donate_argnums=(0,))
     schedule, pruned = build_schedule(config, per_epoch), is_pruned(config)
     refresh = _refresh(config, per_epoch) if pruned else None
     measure = _forgetting(config, dataset) if pruned else None
@@ -195,9 +195,9 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
             shown = (f"{k} {v:.3f}" for k, v in values.items() if k.startswith("forgotten/"))
             _log.info("step %d  %s", done, "  ".join(shown))
 
-        if processes.first_says(start > 0 and not writer.has(start, "forgotten/many")):
+        if processes.broadcast_from_first(start > 0 and not writer.has(start, "forgotten/many")):
             measure_forgetting(start)
-        for step, held in zip(range(start, total), batches):
+        for step, images_state in zip(range(start, total), batches):
             first, epoch = step == start, step // per_epoch
             done, epoch_starts = step + 1, step % per_epoch == 0
             compiles = first or (epoch_starts and step < start + per_epoch)
@@ -208,8 +208,8 @@ def _run_loop(config, workdir, state, dataset, per_epoch, store, stop) -> TrainS
                     state, mask_values = refresh(state, keys.masks)
                 if first:
                     size = f"{_batch_size(config, len(dataset.pretrain))} images"
-                    check_memory(train_step, state, held, order, keys.views, what=size, remedy=SMALLER)
-                state, metrics = train_step(state, held, order, keys.views)
+                    check_memory(train_step, state, images_state, order, keys.views, what=size, remedy=SMALLER)
+                state, metrics = train_step(state, images_state, order, keys.views)
             if refresh and epoch_starts:
                 # Read from the refresh's own result: nothing is queued behind the step that the devices now work on.
                 mask_values = parallel.unreplicate(mask_values)

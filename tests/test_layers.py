@@ -3,6 +3,7 @@
 import ast
 import collections
 import functools
+import graphlib
 import os
 import pathlib
 import subprocess
@@ -91,6 +92,24 @@ def is_within(name, *packages):
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
+def import_graph(trees):
+    """Module -> the modules of `trees` that it imports, inside functions and for type checkers too."""
+    graph = {}
+    for module, tree in trees.items():
+        owners = {name if name in trees else name.rpartition(".")[0] for name in imports(tree)}
+        graph[module] = owners & trees.keys()
+    return graph
+
+
+def import_cycle(trees):
+    """The modules of one import cycle, the first one again at the end; [] if there is none."""
+    try:
+        graphlib.TopologicalSorter(import_graph(trees)).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
 def importers(trees, *packages):
     """Modules that import one of `packages` or something inside."""
     return {module for module, tree in trees.items() if any(is_within(name, *packages) for name in imports(tree))}
@@ -130,7 +149,12 @@ def paths_where_arrays_are_computed(trees):
 def files_without_a_room(trees):
     for module in trees:
         package, _, rest = module.partition(".")
-        if package in MAINS and rest and "." not in rest and not any(is_within(m, module) for m in trees if m != module):
+        if (
+            package in MAINS
+            and rest
+            and "." not in rest
+            and not any(is_within(m, module) for m in trees if m != module)
+        ):
             if rest not in MAINS[package].split():
                 yield f"{module} has no room"
 
@@ -216,6 +240,22 @@ def test_the_core_needs_the_standard_library_alone_to_import():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert len(core) > 2
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_no_imports_go_in_a_circle():
+    assert import_cycle(modules()) == []
+
+
+def test_a_circle_through_a_function_and_one_for_type_checkers_are_found():
+    sources = {
+        "a.b": "def f():\n    from a.c import g\n",
+        "a.c": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from a import d\n",
+        "a.d": "import a.b\n",
+        "a.e": "from a.b import f\n",
+    }
+    assert sorted(set(import_cycle({name: ast.parse(text) for name, text in sources.items()}))) == ["a.b", "a.c", "a.d"]
+    del sources["a.d"]
+    assert import_cycle({name: ast.parse(text) for name, text in sources.items()}) == []
 
 
 def test_no_test_imports_tensorflow():

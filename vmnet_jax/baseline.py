@@ -24,7 +24,7 @@ from vmnet_jax.report.report import format_summary, summary
 VERTICES_PER_SCENE = 2000
 
 
-def vertex_features(scene: Scene) -> np.ndarray:
+def color_and_height(scene: Scene) -> np.ndarray:
     """float64 [V, 4]: red, green, blue in [0, 1] and height in the scene's unit."""
     height = scene.vertices[:, 2:] - scene.vertices[:, 2].min()
     return np.concatenate([scene.colors / 255.0, height], axis=1)
@@ -36,7 +36,7 @@ def train_baseline(scenes: list[Scene], seed: int = 0) -> LogisticRegression:
     inputs, labels = [], []
     for scene in scenes:
         rows = rng.permutation(np.flatnonzero(scene.labels >= 0))[:VERTICES_PER_SCENE]
-        inputs.append(vertex_features(scene)[rows])
+        inputs.append(color_and_height(scene)[rows])
         labels.append(scene.labels[rows])
     model = make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-3))
     return model.fit(np.concatenate(inputs), np.concatenate(labels))
@@ -45,14 +45,14 @@ def train_baseline(scenes: list[Scene], seed: int = 0) -> LogisticRegression:
 def evaluate_baseline(workdir: pathlib.Path) -> dict:
     """Trains and scores the baseline on the split of a run; the summary is that of `vmnet_jax.report.report`."""
     config = load_config(workdir)
-    read = SceneFolder(config.scenes, config.cache_gib)
-    split = read_split(read.path, config.train_list, config.val_list, config.val_fraction)
-    read.check(split.train + split.val)
-    model = train_baseline([read(name) for name in split.train])
-    names = read_label_map(read.path / "label_map.csv").names
+    scenes = SceneFolder(config.scenes, config.cache_gib)
+    split = read_split(scenes.path, config.train_list, config.val_list, config.val_fraction)
+    scenes.check(split.train + split.val)
+    model = train_baseline([scenes(name) for name in split.train])
+    names = read_label_map(scenes.path / "label_map.csv").names
     table = np.zeros((len(names), len(names)), np.int64)
-    for scene in map(read, split.val):
-        table += confusion(model.predict(vertex_features(scene)), scene.labels, len(names))
+    for scene in map(scenes, split.val):
+        table += confusion(model.predict(color_and_height(scene)), scene.labels, len(names))
     return summary(table, names)
 
 

@@ -77,19 +77,19 @@ def evaluate(
     config = run.config
     check_platform(config.platform)
     folder = require_folder(report_folder(workdir, run.step, split, votes, scenes_per_batch), "the report's folder")
-    read = SceneFolder(scenes or config.scenes, config.cache_gib)
-    lists = read_split(read.path, config.train_list, config.val_list, config.val_fraction, allow_missing)
+    scene_folder = SceneFolder(scenes or config.scenes, config.cache_gib)
+    lists = read_split(scene_folder.path, config.train_list, config.val_list, config.val_fraction, allow_missing)
     names = {"train": lists.train, "val": lists.val, "all": sorted({*lists.train, *lists.val})}[split]
     if not names:
-        raise UserError(f"{read.path} has no scenes of the split {split}")
-    read.check_params(names, run.params)
+        raise UserError(f"{scene_folder.path} has no scenes of the split {split}")
+    scene_folder.check_params(names, run.params)
     label_names = run.label_map.names
     forward = make_forward(build_model(config, len(label_names)))
     variables = parallel.replicate(run.variables)
-    batches, pieces = fitting_batches(
+    batches, tiles = fitting_batches(
         forward,
         variables,
-        read,
+        scene_folder,
         names,
         max_voxels,
         features=tuple(config.features),
@@ -103,8 +103,8 @@ def evaluate(
     warn_of_single_scenes(config, scenes_per_batch)
     title = f"{SPLITS[split]}, step {run.step}, {votes} vote{'s' if votes > 1 else ''}"
     views = SceneViews(folder, title, run.label_map, pages)
-    scored = scene_scores(forward, variables, batches, pieces, votes, read_out=read_out or read_out_of(config))
-    tables = [_score(read(names[index]), names[index], scores / votes, views) for index, scores in scored]
+    scored = scene_scores(forward, variables, batches, tiles, votes, read_out=read_out or read_out_of(config))
+    tables = [_score(scene_folder(names[index]), names[index], scores / votes, views) for index, scores in scored]
     views.close()
     table = sum(tables, np.zeros((len(label_names), len(label_names)), np.int64))
     by_scene = [{"name": name, **scene_figures(one)} for name, one in zip(names, tables, strict=True)]

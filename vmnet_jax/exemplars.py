@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from trainlib.analysis.pruning import Path
-from trainlib.analysis.pruning_sweep import Pruning, add_pruning_flags, modal_labels, pruning_from_flags
+from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, modal_labels, pruning_from_flags
 from trainlib.core.outputs import require_folder
 from trainlib.run import parallel
 from trainlib.run.command import natural, run_command
@@ -34,7 +34,7 @@ from vmnet_jax.report.exemplar_report import Forgotten, as_lines, make_report
 
 _log = logging.getLogger(__name__)
 
-DEFAULT = Pruning()
+DEFAULT = PruningSweep()
 
 
 def is_prunable(path: Path) -> bool:
@@ -45,14 +45,14 @@ def is_prunable(path: Path) -> bool:
 class Labeller:
     """Labels of all vertices of the scenes by one network after the other, which share what is compiled."""
 
-    def __init__(self, run: TrainedRun, read: SceneFolder, names: list[str], max_voxels: int):
+    def __init__(self, run: TrainedRun, scene_folder: SceneFolder, names: list[str], max_voxels: int):
         config = run.config
-        self._run, self._read, self._read_out = run, read, read_out_of(config)
+        self._run, self._read, self._read_out = run, scene_folder, read_out_of(config)
         self._forward = make_forward(build_model(config, len(run.label_map.names)))
-        self._batches, self._pieces = fitting_batches(
+        self._batches, self._tiles = fitting_batches(
             self._forward,
             parallel.replicate(run.variables),
-            read,
+            scene_folder,
             names,
             max_voxels,
             features=tuple(config.features),
@@ -65,14 +65,14 @@ class Labeller:
     def __call__(self, params: Any) -> list[np.ndarray]:
         """int16 [V] of every scene."""
         variables = parallel.replicate({"params": params, "batch_stats": self._run.variables["batch_stats"]})
-        scored = scene_scores(self._forward, variables, self._batches, self._pieces, read_out=self._read_out)
+        scored = scene_scores(self._forward, variables, self._batches, self._tiles, read_out=self._read_out)
         return [scores.argmax(1).astype(np.int16) for _, scores in scored]
 
 
-def analyse(
+def run_exemplars(
     workdir: str | pathlib.Path,
     output: str | pathlib.Path,
-    pruning: Pruning = DEFAULT,
+    pruning: PruningSweep = DEFAULT,
     *,
     shown: float | None = None,
     step: str | int = "last",
@@ -101,29 +101,30 @@ def analyse(
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)
-    read = SceneFolder(scenes or config.scenes, config.cache_gib)
-    names = read_split(read.path, config.train_list, config.val_list, config.val_fraction, allow_missing).val
+    scene_folder = SceneFolder(scenes or config.scenes, config.cache_gib)
+    names = read_split(scene_folder.path, config.train_list, config.val_list, config.val_fraction, allow_missing).val
     names = names[: limit or None]
     if not names:
-        raise UserError(f"{read.path} has no validation scene")
-    read.check(names, run.params)
-    label = Labeller(run, read, names, max_voxels)
+        raise UserError(f"{scene_folder.path} has no validation scene")
+    scene_folder.check(names, run.params)
+    label = Labeller(run, scene_folder, names, max_voxels)
     dense, levels = np.concatenate(label(run.variables["params"])), []
     _log.info("dense: %d scenes", len(names))
     for sparsity in pruning.sparsities:
-        networks = pruning.networks(run.variables["params"], sparsity, jax.random.key(config.seed), is_prunable)
+        networks = pruning.pruned_params(run.variables["params"], sparsity, jax.random.key(config.seed), is_prunable)
         levels.append(Forgotten(sparsity, np.stack([np.concatenate(label(params)) for params in networks])))
         _log.info("%g pruned: %d networks", sparsity, pruning.masks)
     report = {"workdir": str(workdir), "step": run.step, "scenes": names}
     report |= {"masks": pruning.masks, "random_share": pruning.random_share}
-    truth = np.concatenate([read(name).labels for name in names])
+    truth = np.concatenate([scene_folder(name).labels for name in names])
     report |= make_report(dense, levels, truth, run.label_map.names)
     (output / "exemplars.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     draw_by_class(output / "by_class.png", report)
     pruned = modal_labels(levels[pruning.sparsities.index(shown)].labels, len(run.label_map.names))
-    ends = np.cumsum([len(read(name).labels) for name in names])[:-1]
+    ends = np.cumsum([len(scene_folder(name).labels) for name in names])[:-1]
     for name, before, after in list(zip(names, np.split(dense, ends), np.split(pruned, ends)))[:pages]:
-        write_scene_page(output / "pages" / f"{name}.html", name, read(name), before, after, shown, run.label_map)
+        page = output / "pages" / f"{name}.html"
+        write_scene_page(page, name, scene_folder(name), before, after, shown, run.label_map)
     return report
 
 
@@ -144,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the shares and where the files lie."""
-    report = analyse(
+    report = run_exemplars(
         arguments.workdir,
         arguments.output,
         pruning_from_flags(arguments),

@@ -33,7 +33,7 @@ from trainlib.run.errors import UserError
 from trainlib.run.memory import StepMemory, memory_speed
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches
-from vmnet_jax.data.tiling import Pieces
+from vmnet_jax.data.tiling import TileSet
 from vmnet_jax.learn.build import build_model, vertex_inputs
 from vmnet_jax.learn.inference import fitting_batches, make_forward, pass_memory, scene_scores
 from vmnet_jax.learn.restore import TrainedRun, load_run
@@ -45,15 +45,15 @@ from vmnet_jax.prediction.upright import needs_network, with_network
 _log = logging.getLogger(__name__)
 
 
-class Plan(NamedTuple):
+class PredictionPlan(NamedTuple):
     """How one scene is going to be seen."""
 
     batches: EvaluationBatches
-    pieces: Pieces
+    tiles: TileSet
     votes: int
 
     @property
-    def passes(self) -> int:
+    def num_forward_passes(self) -> int:
         """Forward passes, over all tiles and votes."""
         return len(self.batches.groups) * self.votes
 
@@ -89,14 +89,14 @@ class Predictor:
 
     def predict_scenes(self, scenes: Sequence[Scene], votes: int = 1) -> list[Prediction]:
         """Labels scenes of different names, `scenes_per_batch` consecutive ones of them in each batch."""
-        return self.carry_out(self.plan(scenes, votes))
+        return self.run_plan(self.plan(scenes, votes))
 
-    def plan(self, scenes: Sequence[Scene], votes: int = 1) -> Plan:
+    def plan(self, scenes: Sequence[Scene], votes: int = 1) -> PredictionPlan:
         """In whole scenes or in tiles; compiles where it takes the compiler to know that they fit the memory."""
         if votes < 1:
             raise UserError(f"votes is {votes}, it must be at least 1")
         config, named = self.run.config, {scene.name: scene for scene in scenes}
-        batches, pieces = fitting_batches(
+        batches, tiles = fitting_batches(
             self._forward,
             self._variables,
             named.__getitem__,
@@ -112,19 +112,19 @@ class Predictor:
             scenes_per_batch=self.scenes_per_batch,
         )
         self._known.setdefault(batches.buckets[-1], None)
-        return Plan(batches, pieces, votes)
+        return PredictionPlan(batches, tiles, votes)
 
-    def memory(self, plan: Plan) -> StepMemory:
+    def memory(self, plan: PredictionPlan) -> StepMemory:
         """What each pass of a plan needs on a device; compiles it if that has not been done."""
         bucket = plan.batches.buckets[-1]
         if self._known.get(bucket) is None:
             self._known[bucket] = pass_memory(self._forward, self._variables, plan.batches)
         return self._known[bucket]
 
-    def carry_out(self, plan: Plan, after_pass: Callable[[], object] = lambda: None) -> list[Prediction]:
-        """The passes of a plan, a prediction for each of its scenes; after_pass is called after each pass."""
+    def run_plan(self, plan: PredictionPlan, on_pass_done: Callable[[], object] = lambda: None) -> list[Prediction]:
+        """The passes of a plan, a prediction for each of its scenes; on_pass_done is called after each pass."""
         scored = scene_scores(
-            self._forward, self._variables, plan.batches, plan.pieces, plan.votes, after_pass, self._read_out
+            self._forward, self._variables, plan.batches, plan.tiles, plan.votes, on_pass_done, self._read_out
         )
         return [_prediction(scores, plan.votes) for _, scores in scored]
 
@@ -251,13 +251,13 @@ def _predict(
     vertices, voxels = len(scene.vertices), len(scene.voxels.coords[0])
     _log.info("%s: %d vertices, %d voxels", path, vertices, voxels)
     plan = predictor.plan([scene], votes)
-    rounds = -(-plan.passes // parallel.num_devices())
-    expected = expect(vertices, voxels, plan.passes, rounds, predictor.memory(plan), speed, preparation_s)
+    rounds = -(-plan.num_forward_passes // parallel.num_devices())
+    expected = expect(vertices, voxels, plan.num_forward_passes, rounds, predictor.memory(plan), speed, preparation_s)
     _log.info("  expected: %s", expected)
     if expected.host > host_memory():
         _log.warning("  warning: that is more memory than there is. Cut the mesh into parts, or make it coarser.")
-    with ItemProgress(plan.passes, "pass", shown=plan.passes > 3, leave=False) as progress:
-        return predictor.carry_out(plan, progress.advance)[0]
+    with ItemProgress(plan.num_forward_passes, "pass", shown=plan.num_forward_passes > 3, leave=False) as progress:
+        return predictor.run_plan(plan, progress.advance)[0]
 
 
 def _shares(classes: np.ndarray, label_map: LabelMap) -> str:

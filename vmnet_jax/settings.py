@@ -40,7 +40,7 @@ RANGES = {
 CHOICES = {
     "features": tuple(FEATURE_WIDTHS),
     "rotation": tuple(ROTATIONS),
-    "model": MODELS,
+    "model": tuple(MODELS),
     "operator": tuple(OPERATORS),
     "layer_norm_scope": ("scene", "batch"),
     "attention_shift": SHIFTS,

@@ -6,7 +6,7 @@ table.json and table.png. The same command goes on where it stopped. docs/studie
 
 import pathlib
 
-from trainlib.analysis.study import System, run_main
+from trainlib.analysis.study import StudyTarget, run_main
 from trainlib.run.errors import UserError
 from trainlib.run.metrics import read_metrics
 from vmnet_jax.settings import check_config
@@ -22,7 +22,7 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
     return {column: 100 * measured[-1][key] for column, key in FIGURES.items()}
 
 
-SYSTEM = System("vmnet_jax.train", None, read_figures, check_config)
+SYSTEM = StudyTarget("vmnet_jax.train", None, read_figures, check_config)
 
 if __name__ == "__main__":
     run_main(SYSTEM, __doc__, "python -m vmnet_jax.study")

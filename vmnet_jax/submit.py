@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from preprocess.cli.sources import read_split, resolve_names
+from preprocess.cli.sources import read_scene_list, resolve_names
 from preprocess.labels.label_map import scannet20
 from trainlib.core.outputs import require_file
 from trainlib.core.progress import ItemProgress
@@ -30,13 +30,13 @@ _LISTED = 8
 
 
 def write_submission(
-    predictor: Predictor, read: SceneFolder, names: Sequence[str], output: str | pathlib.Path, votes: int = 8
+    predictor: Predictor, scenes: SceneFolder, names: Sequence[str], output: str | pathlib.Path, votes: int = 8
 ) -> None:
     """Predicts the scenes and writes the checked zip.
 
     Args:
       predictor: of `vmnet_jax.predict.load`; its label map must have NYU40 ids, as ScanNet's has.
-      read: folder of the preprocessed test scenes.
+      scenes: folder of the preprocessed test scenes.
       names: scenes of the benchmark's list.
       output: the zip; it appears whole and checked, or not at all.
       votes: random placements whose logits are summed.
@@ -49,15 +49,15 @@ def write_submission(
     foreign = sorted(set(predictor.label_map.ids) - allowed)
     if foreign:
         raise UserError(f"the network's label map has the ids {foreign}, which are none of ScanNet's {sorted(allowed)}")
-    _require_scenes(read, names)
-    read.check_params(names, predictor.run.params, labels=False)
+    _require_scenes(scenes, names)
+    scenes.check_params(names, predictor.run.params, labels=False)
     output = require_file(output)
     part = output.with_name(f".{output.name}.part")
     ids, counts = np.asarray(predictor.label_map.ids), {}
     try:
         zipped = zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED)
         with zipped as archive, ItemProgress(len(names), "scene") as progress:
-            for name, classes in _classes(predictor, read, names, votes):
+            for name, classes in _classes(predictor, scenes, names, votes):
                 counts[name] = len(classes)
                 archive.writestr(f"{name}.txt", "".join(f"{i}\n" for i in ids[classes]))
                 progress.advance()
@@ -68,20 +68,20 @@ def write_submission(
 
 
 def _classes(
-    predictor: Predictor, read: SceneFolder, names: Sequence[str], votes: int
+    predictor: Predictor, scenes: SceneFolder, names: Sequence[str], votes: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(name, class int32 [V] of every vertex), as many scenes read at once as the network sees together."""
     for start in range(0, len(names), predictor.scenes_per_batch):
         part = names[start : start + predictor.scenes_per_batch]
-        for name, prediction in zip(part, predictor.predict_scenes([read(name) for name in part], votes)):
+        for name, prediction in zip(part, predictor.predict_scenes([scenes(name) for name in part], votes)):
             yield name, prediction.classes
 
 
-def _require_scenes(read: SceneFolder, names: Sequence[str]) -> None:
-    missing = sorted(set(names).difference(read.names))
+def _require_scenes(scenes: SceneFolder, names: Sequence[str]) -> None:
+    missing = sorted(set(names).difference(scenes.names))
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(names)} listed scenes are not in {read.path}: {_some(missing)}. A submission "
+            f"{len(missing)} of {len(names)} listed scenes are not in {scenes.path}: {_some(missing)}. A submission "
             "needs them all: run python -m preprocess.scenes on their meshes."
         )
 
@@ -153,16 +153,16 @@ def main(arguments: argparse.Namespace) -> None:
     """Writes or checks a submission."""
     if bool(arguments.check) == bool(arguments.workdir and arguments.output):
         raise UsageError("give --workdir and --output to write a submission, or --check=ZIP to check one")
-    read = SceneFolder(arguments.scenes, cache_gib=0)
-    names = resolve_names(read_split(arguments.list), read.names)
+    scenes = SceneFolder(arguments.scenes, cache_gib=0)
+    names = resolve_names(read_scene_list(arguments.list), scenes.names)
     if arguments.check:
-        _require_scenes(read, names)
-        check_submission(arguments.check, {name: len(read(name).vertices) for name in names})
+        _require_scenes(scenes, names)
+        check_submission(arguments.check, {name: len(scenes(name).vertices) for name in names})
     else:
         require_file(arguments.output)
         predictor = load(arguments.workdir, arguments.step, scenes_per_batch=arguments.scenes_per_batch)
         warn_of_single_scenes(predictor.run.config, arguments.scenes_per_batch)
-        write_submission(predictor, read, names, arguments.output, arguments.votes)
+        write_submission(predictor, scenes, names, arguments.output, arguments.votes)
     print(f"{arguments.check or arguments.output}: valid, {len(names)} scenes")
 
 

@@ -10,13 +10,13 @@ import argparse
 
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
-from vmnet_jax.data.tfds_builders import prepare
+from vmnet_jax.data.tfds_builders import prepare_scenes
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
     require_folder(arguments.data_dir, "--data_dir")
-    print(f"Prepared: {prepare(arguments.scenes, arguments.data_dir)}")
+    print(f"Prepared: {prepare_scenes(arguments.scenes, arguments.data_dir)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -31,7 +31,7 @@ from trainlib.run.window import MetricWindow
 from trainlib.run.workdir import open_workdir, require_settings
 from vmnet_jax.data.batching import Sizes, bucket_at
 from vmnet_jax.data.scenes import Batch, EvaluationBatches, SceneFolder, TrainingBatches, read_split
-from vmnet_jax.data.tiling import Pieces
+from vmnet_jax.data.tiling import TileSet
 from vmnet_jax.learn.build import build_model, build_optimizer, build_schedule, build_state, vertex_inputs
 from vmnet_jax.learn.inference import evaluate_scenes, make_forward
 from vmnet_jax.learn.metrics import accuracy, iou_from_confusion
@@ -56,17 +56,17 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
     # How logits are read out changes no weights: runs from before the key continue.
     with open_workdir(workdir, config, (*allowed_changes(), "read_out")) as folder, StopRequest() as stop:
         with stop.busy("reading the scenes"):
-            read = SceneFolder(config.scenes, config.cache_gib)
+            scenes = SceneFolder(config.scenes, config.cache_gib)
             missing = flags.FLAGS.is_parsed() and _ALLOW_MISSING.value
-            split = read_split(read.path, config.train_list, config.val_list, config.val_fraction, missing)
-            _log.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), read.path)
-            _check_classes(config, read)
-            params = read.check(split.train + split.val, trained_params(workdir))
-            folder.check_data({"train": read.sources(split.train), "val": read.sources(split.val)})
-            batches = _training_batches(config, read, split.train)
-            evaluate = _evaluation(config, read, split.val) if split.val else None
+            split = read_split(scenes.path, config.train_list, config.val_list, config.val_fraction, missing)
+            _log.info("%d training and %d validation scenes in %s", len(split.train), len(split.val), scenes.path)
+            _check_classes(config, scenes)
+            params = scenes.check(split.train + split.val, trained_params(workdir))
+            folder.check_data({"train": scenes.sources(split.train), "val": scenes.sources(split.val)})
+            batches = _training_batches(config, scenes, split.train)
+            evaluate = _evaluation(config, scenes, split.val) if split.val else None
         with stop.busy("building the network"):
-            state = build_state(config, len(read.label_map.names))
+            state = build_state(config, len(scenes.label_map.names))
         with CheckpointStore(workdir / "checkpoints", keep=config.keep_checkpoints) as store:
             if processes.is_first():
                 store.check_space(state)
@@ -77,33 +77,33 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
             elif config.heads_only and not config.init_from:
                 _log.warning("config.heads_only without init_from: only the classifiers of a random network learn")
             elif config.init_from:
-                state = initial_weights(config.init_from, state, read.label_map)
+                state = initial_weights(config.init_from, state, scenes.label_map)
             folder.keep_config()
             if processes.is_first():
-                write_inputs(workdir, params, read.label_map)
-            return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(read.label_map.names))
+                write_inputs(workdir, params, scenes.label_map)
+            return _run_loop(config, workdir, state, batches, evaluate, store, stop, len(scenes.label_map.names))
 
 
-def _check_classes(config: ConfigDict, read: SceneFolder) -> None:
+def _check_classes(config: ConfigDict, scenes: SceneFolder) -> None:
     """Raises UserError if there is nothing to tell apart, or if the class weights are of other classes."""
-    names, weights = read.label_map.names, config.class_weights
+    names, weights = scenes.label_map.names, config.class_weights
     if len(names) < 2:
         raise UserError(
-            f"{read.path / 'label_map.csv'} has one class, {names[0]!r}: a network that learns it is always right and "
-            "tells nothing apart. Preprocess the meshes again with a --label_map of at least two classes."
+            f"{scenes.path / 'label_map.csv'} has one class, {names[0]!r}: a network that learns it is always right "
+            "and tells nothing apart. Preprocess the meshes again with a --label_map of at least two classes."
         )
     if len(weights) not in (0, len(names)):
         raise UserError(
-            f"config.class_weights has {len(weights)} weights, but {read.path / 'label_map.csv'} has {len(names)} "
+            f"config.class_weights has {len(weights)} weights, but {scenes.path / 'label_map.csv'} has {len(names)} "
             "classes; give a weight for each, in the map's order, or none"
         )
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or (len(weights) and not any(weights)):
         raise UserError(f"config.class_weights is {tuple(weights)}; weights are 0 or more, and one is above 0")
 
 
-def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -> TrainingBatches:
+def _training_batches(config: ConfigDict, scenes: SceneFolder, names: list[str]) -> TrainingBatches:
     batches = TrainingBatches(
-        read,
+        scenes,
         names,
         batch_size=config.batch_size,
         devices=parallel.num_devices(),
@@ -121,31 +121,31 @@ def _training_batches(config: ConfigDict, read: SceneFolder, names: list[str]) -
     return batches
 
 
-def _evaluation(config: ConfigDict, read: SceneFolder, names: list[str]) -> Callable[[TrainState], dict[str, float]]:
+def _evaluation(config: ConfigDict, scenes: SceneFolder, names: list[str]) -> Callable[[TrainState], dict[str, float]]:
     """evaluate(replicated state) -> mean IoU and accuracy over the validation scenes, one pass each.
 
     Every process takes its share of the scenes.
     """
-    num_classes = len(read.label_map.names)
-    share = _share_evaluation(config, read, names[processes.index() :: processes.count()], num_classes)
+    num_classes = len(scenes.label_map.names)
+    share = _share_evaluation(config, scenes, names[processes.index() :: processes.count()], num_classes)
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        table = np.sum(processes.exchange(share(state).tolist()), axis=0)
+        table = np.sum(processes.all_gather_json(share(state).tolist()), axis=0)
         return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
 
     return evaluate
 
 
 def _share_evaluation(
-    config: ConfigDict, read: SceneFolder, names: list[str], num_classes: int
+    config: ConfigDict, scenes: SceneFolder, names: list[str], num_classes: int
 ) -> Callable[[TrainState], np.ndarray]:
     """evaluate(replicated state) -> confusion int64 [K predicted, K true] over these scenes."""
     if not names:
         return lambda state: np.zeros((num_classes, num_classes), np.int64)
-    pieces = Pieces(read, names, config.max_voxels, "config.max_voxels")
+    tiles = TileSet(scenes, names, config.max_voxels, "config.max_voxels")
     batches = EvaluationBatches(
-        pieces,
-        pieces.names,
+        tiles,
+        tiles.names,
         features=tuple(config.features),
         rotation=config.rotation,
         max_buckets=2,
@@ -156,7 +156,7 @@ def _share_evaluation(
 
     def evaluate(state: TrainState) -> np.ndarray:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        return evaluate_scenes(forward, variables, batches, pieces, read, num_classes, read_out=read_out)
+        return evaluate_scenes(forward, variables, batches, tiles, scenes, num_classes, read_out=read_out)
 
     return evaluate
 
@@ -206,7 +206,7 @@ def _run_loop(config, workdir, state, batches, evaluate, store, stop, num_classe
             writer.write(done, values)
             _log.info("step %d  %s", done, "  ".join(f"{k} {v:.4f}" for k, v in values.items()))
 
-        if processes.first_says(start > 0 and not writer.has(start, "val/mean_iou")):
+        if processes.broadcast_from_first(start > 0 and not writer.has(start, "val/mean_iou")):
             validate(start)
         for step, batch in zip(range(start, total), loader):
             first, arrays = step == start, parallel.stack(batch.arrays)

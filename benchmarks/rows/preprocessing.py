@@ -10,7 +10,7 @@ from benchmarks.harness.command import main
 from benchmarks.harness.pairs import Side
 from benchmarks.harness.rows import TimeRow
 from benchmarks.harness.worker import Case
-from preprocess.cli.scene_task import Reading, Task, prepare
+from preprocess.cli.scene_task import Reading, SceneTask, prepare_scene
 from preprocess.labels.label_map import scannet20
 from preprocess.scene.hierarchy import HierarchyParams
 
@@ -33,10 +33,10 @@ def whole_stage(data: str) -> Case:
     """Read, check, seven levels with traces and one-rings, voxel tables, write."""
     folder = tempfile.TemporaryDirectory()
     room = open_inputs(data).room
-    task = Task("room", room, pathlib.Path(folder.name), Reading(), HierarchyParams(), scannet20(), overwrite=True)
+    task = SceneTask("room", room, pathlib.Path(folder.name), Reading(), HierarchyParams(), scannet20(), overwrite=True)
 
     def call():
-        outcome = prepare(task)
+        outcome = prepare_scene(task)
         if outcome.header is None:
             raise ValueError(outcome.cause)
         return outcome.header, folder

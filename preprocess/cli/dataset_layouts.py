@@ -26,7 +26,7 @@ class Missing(NamedTuple):
     labels: list[str]
 
 
-class Layout(NamedTuple):
+class DatasetLayout(NamedTuple):
     """A data set: its name, what is needed in words, and the search for it. names: of a list, or None."""
 
     name: str
@@ -108,11 +108,11 @@ def _without_labels(meshes: Sequence[pathlib.Path], folder: pathlib.Path) -> lis
     return [str(path.relative_to(folder)) for path in expected]
 
 
-LISTED = Layout(
+LISTED = DatasetLayout(
     "Meshes of the list", "A scene has the name of its path below the folder, without the ending.", _listed_missing
 )
 LAYOUTS = {
-    "scannet": Layout(
+    "scannet": DatasetLayout(
         "ScanNet v2",
         "Needed for each scene, in SCANS/scene0000_00/ (download-scannet.py --type=...):\n"
         "  scene0000_00_vh_clean_2.ply         the mesh\n"
@@ -120,7 +120,7 @@ LAYOUTS = {
         "and the benchmark's lists scannetv2_train.txt, _val.txt, _test.txt for --split. Other files are left alone.",
         _scannet_missing,
     ),
-    "matterport3d": Layout(
+    "matterport3d": DatasetLayout(
         "Matterport3D",
         "Needed for each house, in SCANS/HOUSE/region_segmentations/ (from region_segmentations.zip):\n"
         "  region0.ply, region1.ply, ...       the meshes\n"

@@ -20,7 +20,7 @@ SHOWN_IDS = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class CheckTask:
     """A file and how to read it; the fields are flags of the command line. clash: with a file of the same name."""
 
     path: pathlib.Path
@@ -78,7 +78,7 @@ class Report:
         return f"labels {', '.join(listed)}{' ...' if len(self.labels) > SHOWN_IDS else ''}"
 
 
-def report_file(task: Task) -> Report:
+def report_file(task: CheckTask) -> Report:
     """Reads one mesh or scene file; an error that a file can cause is part of the report."""
     report = Report(str(task.path), unit="m" if METRES[task.units] else task.units)
     try:
@@ -96,7 +96,7 @@ def report_file(task: Task) -> Report:
     return report
 
 
-def _check_mesh(task: Task, report: Report) -> None:
+def _check_mesh(task: CheckTask, report: Report) -> None:
     """Fills in the report of a mesh file; raises MeshError where preprocessing would."""
     path = task.path
     if is_label_file(path):
@@ -120,7 +120,7 @@ def _no_mesh(path: pathlib.Path) -> MeshError:
     return MeshError(path, cause, "Name the mesh and its label file alike, or remove the label file.")
 
 
-def _check_labels(mesh: Mesh, task: Task, report: Report) -> None:
+def _check_labels(mesh: Mesh, task: CheckTask, report: Report) -> None:
     """Ids against the map, or against what any map can have; raises MeshError where preprocessing would."""
     ids, counts = np.unique(mesh.labels, return_counts=True)
     label_map = task.label_map

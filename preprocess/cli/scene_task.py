@@ -25,7 +25,7 @@ class Reading(NamedTuple):
     label_property: str | None = None
 
 
-class Task(NamedTuple):
+class SceneTask(NamedTuple):
     """A scene to prepare. overwrite: even if the file in the output folder is up to date."""
 
     name: str
@@ -53,7 +53,7 @@ def scene_path(output: pathlib.Path, name: str) -> pathlib.Path:
     return output / f"{name}{SUFFIX}"
 
 
-def prepare(task: Task) -> Outcome:
+def prepare_scene(task: SceneTask) -> Outcome:
     """Builds the scene file unless it is there with the same format, parameters and source; failures are returned."""
     start = time.perf_counter()
     try:
@@ -64,7 +64,7 @@ def prepare(task: Task) -> Outcome:
         return Outcome(task.name, None, False, time.perf_counter() - start, cause)
 
 
-def _prepare(task: Task) -> tuple[SceneHeader, bool]:
+def _prepare(task: SceneTask) -> tuple[SceneHeader, bool]:
     target = scene_path(task.output, task.name)
     digest = source_hash(task.path)
     more = _more_params(task)
@@ -83,7 +83,7 @@ def _prepare(task: Task) -> tuple[SceneHeader, bool]:
     return scene.header(), True
 
 
-def _more_params(task: Task) -> dict:
+def _more_params(task: SceneTask) -> dict:
     """Parameters of reading and labelling that decide the content.
 
     Those of labels are omitted where they are the default, so that scenes without them stay up to date.

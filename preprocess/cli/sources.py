@@ -94,7 +94,7 @@ def scene_names(folder: str | pathlib.Path) -> list[str]:
     return sorted(file.relative_to(top).as_posix().removesuffix(SUFFIX) for file in files if file.name.endswith(SUFFIX))
 
 
-def read_split(path: str | pathlib.Path) -> list[str]:
+def read_scene_list(path: str | pathlib.Path) -> list[str]:
     """Scene names of a list, each once (see `read_list`). Raises MeshError also if there is none."""
     names = list(dict.fromkeys(read_list(path)))
     if not names:

@@ -24,7 +24,7 @@ from preprocess.labels.label_files import (
 )
 from preprocess.labels.label_map import ABSENT
 from preprocess.mesh.mesh import Mesh, MeshError
-from preprocess.mesh.validate import checked_mesh
+from preprocess.mesh.validate import validated_mesh
 
 READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
 
@@ -45,7 +45,7 @@ def read_mesh(
     labels: a label file; without it NAME.labels.ply, .npy or .txt next to the mesh if there is one, else the mesh
         file itself if it is a PLY. Labels of faces become labels of vertices (`label_files.vertex_labels`).
     label_property: name of the property of a PLY file that holds the labels, `label` if None.
-    repair: accept non-finite vertices (see `checks.checked_mesh`). Raises MeshError; OSError if it cannot be read.
+    repair: accept non-finite vertices (see `checks.validated_mesh`). Raises MeshError; OSError if it cannot be read.
     """
     path = pathlib.Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -58,7 +58,7 @@ def read_mesh(
     beside = label_file_of(path) if labels is None else pathlib.Path(labels)
     inside, raw.labels = raw.labels, None
     found = _labels(path, content, beside, inside, label_property)
-    mesh = checked_mesh(path, raw, units, up, repair)
+    mesh = validated_mesh(path, raw, units, up, repair)
     if found is not None:
         ids = vertex_labels(found, path, raw, mesh.notes)
         mesh.labels = np.clip(ids, ABSENT, 2**31 - 1).astype(np.int32)

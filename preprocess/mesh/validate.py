@@ -17,7 +17,7 @@ LARGEST = 1e12
 """Coordinates beyond this are garbage, and their areas would leave float64."""
 
 
-def checked_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
+def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
     """Checks numbers and indices, triangulates, counts oddities, converts to the scene frame.
 
     path: for messages, and for the axis that its format has up where `up` is "auto" and the surface does not tell.

@@ -48,9 +48,11 @@ class SceneHeader(NamedTuple):
     sizes: dict
 
 
-@dataclass
+@dataclass(eq=False)
 class Scene:
-    """A preprocessed mesh. V file vertices, level l has V_l vertices, F_l faces and P_l voxels; absent entries are -1.
+    """A preprocessed mesh; a scene is equal to itself alone.
+
+    V file vertices, level l has V_l vertices, F_l faces and P_l voxels; absent entries are -1.
 
     vertices: float64 [V, 3], file order, scene frame. faces: int32 [F, 3]. colors: uint8 [V, 3], grey 128 if the file
     has none (`has_colors` False). normals: float32 [V, 3]. labels: int32 [V] class index, -1 ignored; or None.

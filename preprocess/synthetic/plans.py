@@ -18,7 +18,7 @@ WALL_HEIGHT = 2.25
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class RoomPlan:
     """A kind of room: its name, smallest sides (m), pieces at the walls and pieces that stand freely."""
 
     name: str
@@ -47,46 +47,46 @@ def coffee_table(rng: np.random.Generator) -> Item:
 
 # Every one of the 20 ScanNet classes occurs in at least three of the eight plans.
 PLANS = (
-    Plan("bedroom", (3.2, 3.0), (furniture.bed, furniture.desk, wardrobe, furniture.bookshelf, furniture.other)),
-    Plan(
+    RoomPlan("bedroom", (3.2, 3.0), (furniture.bed, furniture.desk, wardrobe, furniture.bookshelf, furniture.other)),
+    RoomPlan(
         "bathroom",
         (2.9, 2.7),
         (fittings.bathtub, fittings.toilet, fittings.sink, sideboard, furniture.other, seats.dining_chair),
         curtains=False,
         pictures=1,
     ),
-    Plan(
+    RoomPlan(
         "kitchen",
         (3.2, 3.0),
         (fittings.kitchen, fittings.refrigerator, sideboard, furniture.other),
         (furniture.dining_table,),
         pictures=1,
     ),
-    Plan(
+    RoomPlan(
         "living room",
         (3.4, 3.2),
         (seats.sofa, furniture.bookshelf, sideboard, furniture.desk, seats.armchair, furniture.other),
         (coffee_table,),
         pictures=3,
     ),
-    Plan(
+    RoomPlan(
         "studio",
         (3.6, 3.3),
         (furniture.bed, fittings.kitchen, fittings.refrigerator, furniture.bookshelf, furniture.other),
         (furniture.table,),
     ),
-    Plan(
+    RoomPlan(
         "office",
         (3.4, 3.2),
         (furniture.desk, furniture.desk, furniture.bookshelf, seats.sofa, wardrobe, seats.chair),
         (coffee_table,),
     ),
-    Plan(
+    RoomPlan(
         "bed and bath",
         (3.4, 3.2),
         (fittings.bathtub, furniture.bed, fittings.toilet, fittings.sink, wardrobe, seats.chair),
     ),
-    Plan(
+    RoomPlan(
         "flat",
         (3.7, 3.4),
         (fittings.bathtub, seats.sofa, fittings.kitchen, fittings.refrigerator, fittings.toilet, seats.chair),
@@ -95,7 +95,7 @@ PLANS = (
 )
 
 
-class Layout:
+class RoomLayout:
     """A room of W x D metres that is being filled: boxes already taken, and the parts so far."""
 
     def __init__(self, rng: np.random.Generator, width: float, depth: float):
@@ -165,21 +165,21 @@ class Layout:
         return False
 
 
-def arrange(rng: np.random.Generator, plan: Plan) -> Layout:
+def arrange(rng: np.random.Generator, plan: RoomPlan) -> RoomLayout:
     """Draws the pieces of a plan and places all of them; the room grows until they fit."""
     width, depth = np.asarray(plan.sides) + rng.uniform(0, 0.4, 2)
     pieces = [make(rng) for make in plan.at_wall]
     free = [make(rng) for make in plan.free]
     for attempt in range(100):
         grown = 0.1 * (attempt // 5)
-        layout = Layout(rng, width + grown, depth + grown)
+        layout = RoomLayout(rng, width + grown, depth + grown)
         if _fill(layout, plan, pieces, free):
             _scatter(layout)
             return layout
     raise RuntimeError(f"no room of up to {width + grown:.1f} x {depth + grown:.1f} m holds the plan {plan.name!r}")
 
 
-def _fill(layout: Layout, plan: Plan, pieces: list[Item], free: list[Item]) -> bool:
+def _fill(layout: RoomLayout, plan: RoomPlan, pieces: list[Item], free: list[Item]) -> bool:
     if layout.at_wall(fittings.door(layout.rng)) is None:
         return False
     if not all(_add_window(layout, plan.curtains) for _ in range(plan.windows)):
@@ -198,7 +198,7 @@ def _fill(layout: Layout, plan: Plan, pieces: list[Item], free: list[Item]) -> b
     return True
 
 
-def _add_window(layout: Layout, with_curtains: bool) -> bool:
+def _add_window(layout: RoomLayout, with_curtains: bool) -> bool:
     rng = layout.rng
     width, sill = rng.uniform(0.8, 1.3), rng.uniform(0.85, 1.05)
     item = fittings.window(rng, width, rng.uniform(0.9, 1.05), sill)
@@ -209,7 +209,7 @@ def _add_window(layout: Layout, with_curtains: bool) -> bool:
     return layout.at_wall(both) is not None
 
 
-def _scatter(layout: Layout) -> None:
+def _scatter(layout: RoomLayout) -> None:
     """Unlabelled clutter on the floor: boxes, balls and bags."""
     rng = layout.rng
     for _ in range(int(rng.integers(1, 5))):

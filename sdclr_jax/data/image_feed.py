@@ -1,6 +1,6 @@
 """Where a training step's images come from: all of them on the device, or a batch at a time from the disk.
 
-Both give the loop an iterator of what a step holds, and the step, on the device, `pick` to find its images in that.
+Both give the loop an iterator of what a step holds, and the step, on the device, `select` to find its images in that.
 Seed and step alone tell which images they are, so that either resumes anywhere.
 """
 
@@ -17,7 +17,7 @@ from trainlib.run import parallel
 from trainlib.run.prefetch import Prefetch, prefetch
 
 
-class Held(Iterator[Any]):
+class ConstantFeed(Iterator[Any]):
     """The same arrays at every step, ready at once: an iterator like `Prefetch`."""
 
     waited_s = 0.0
@@ -28,7 +28,7 @@ class Held(Iterator[Any]):
     def __next__(self) -> Any:
         return self._arrays
 
-    def __enter__(self) -> "Held":
+    def __enter__(self) -> "ConstantFeed":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -46,13 +46,13 @@ class ResidentImages:
         self._images = parallel.replicate(images)
 
     @staticmethod
-    def pick(images: jax.Array, examples: jax.Array) -> tuple[jax.Array, None]:
+    def select(images: jax.Array, examples: jax.Array) -> tuple[jax.Array, None]:
         """The examples' images [n, H, W, 3], of one size."""
         return images[examples], None
 
-    def batches(self, start: int, stop: int) -> Held:
+    def batches(self, start: int, stop: int) -> ConstantFeed:
         """What the steps start .. stop - 1 hold."""
-        return Held(self._images)
+        return ConstantFeed(self._images)
 
 
 class StreamedImages:
@@ -69,7 +69,7 @@ class StreamedImages:
         self._order_of = functools.lru_cache(maxsize=2)(order_of)
 
     @staticmethod
-    def pick(canvas: Canvas, examples: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def select(canvas: Canvas, examples: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The batch as it came: canvases [n, S, S, 3] and sizes [n, 2]."""
         return canvas.pixels, canvas.sizes
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from sdclr_jax.data.dataset import Dataset
 from sdclr_jax.data.image_files import ImageFiles, image_suffixes
 from sdclr_jax.data.image_lists import open_files, require_folder
-from sdclr_jax.data.image_tree import ImageTree, Layout, counted, find_images, find_layout, named, single_folder
+from sdclr_jax.data.image_tree import FolderLayout, ImageTree, counted, find_images, find_layout, named, single_folder
 from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
 from trainlib.core.text import did_you_mean
 from trainlib.run.errors import UserError
@@ -76,13 +76,13 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, ImageTree]:
     while inner := single_folder(tree.images):
         _log.info("All images of %s are in %s, which is taken as config.data_path", root, root / inner)
         outside = ([path for path in paths if path.partition("/")[0] != inner] for paths in tree)
-        _log_unused(ImageTree(*outside), Layout("", None, None, [], []))
+        _log_unused(ImageTree(*outside), FolderLayout("", None, None, [], []))
         root = root / inner
         tree = find_images(root)
     return root, tree
 
 
-def _log_unused(tree: ImageTree, layout: Layout) -> None:
+def _log_unused(tree: ImageTree, layout: FolderLayout) -> None:
     """Counts and names the files and folders that are not used."""
     if tree.system:
         _log.info("skipped: %s", named(tree.system, "hidden or system file"))
@@ -122,18 +122,18 @@ def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
 def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
     """The images of validation or test; those of no class of the training images are counted and left out."""
     part = _part(tree, prefix, classes)
-    strangers = [path for path, label in zip(part.paths, part.labels) if label == NO_CLASS]
-    if strangers:
-        folders = sorted({path[len(prefix) :].partition("/")[0] for path in strangers if "/" in path[len(prefix) :]})
+    mismatched = [path for path, label in zip(part.paths, part.labels) if label == NO_CLASS]
+    if mismatched:
+        folders = sorted({path[len(prefix) :].partition("/")[0] for path in mismatched if "/" in path[len(prefix) :]})
         hints = [f"{name!r}{did_you_mean(name, classes)}" for name in folders]
         which = f"classes without training images: {', '.join(hints)}" if folders else "no class folder"
-        _log.warning("not used: %s of %s", named(strangers, "image"), which)
+        _log.warning("not used: %s of %s", named(mismatched, "image"), which)
     keep = part.labels != NO_CLASS
     return Part([path for path, kept in zip(part.paths, keep) if kept], part.labels[keep])
 
 
 def _without_classes(
-    config: ConfigDict, root: pathlib.Path, train: Part, classes: Sequence[str], layout: Layout
+    config: ConfigDict, root: pathlib.Path, train: Part, classes: Sequence[str], layout: FolderLayout
 ) -> Dataset:
     """All images train; nothing is drawn from them."""
     what = f"one class folder, {classes[0]!r}" if classes else "no class folders"
@@ -168,7 +168,7 @@ def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> Image
 
 
 def _with_classes(
-    config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: Layout, train: Part, classes: list[str]
+    config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: FolderLayout, train: Part, classes: list[str]
 ) -> Dataset:
     rng = np.random.default_rng(0)
     rest = np.flatnonzero(train.labels != NO_CLASS)
@@ -221,7 +221,7 @@ def _with_loose(
     return np.union1d(pretrain, loose)
 
 
-def _log_parts(layout: Layout, test: Part, val: np.ndarray, untested: list[str]) -> None:
+def _log_parts(layout: FolderLayout, test: Part, val: np.ndarray, untested: list[str]) -> None:
     tested = f"in {layout.test}" if layout.test else "a fifth of each class"
     validated = f"in {layout.val}" if layout.val else "a tenth of the rest"
     counts = counted(len(test.paths), "test image"), counted(len(val), "validation image")

@@ -37,7 +37,7 @@ class ImageTree(NamedTuple):
     folders: list[str]
 
 
-class Layout(NamedTuple):
+class FolderLayout(NamedTuple):
     """The parts of a folder of images.
 
     Attributes:
@@ -96,7 +96,7 @@ def _is_image(entry: os.DirEntry) -> bool:
         return False
 
 
-def find_layout(root: str | os.PathLike, images: Sequence[str]) -> Layout:
+def find_layout(root: str | os.PathLike, images: Sequence[str]) -> FolderLayout:
     """Which images train, validate and test, from the names of the folders.
 
     `train` (or `training`) with `test` (`testing`), `val` (`valid`, `validation`), both or neither, in capitals or not.
@@ -116,10 +116,10 @@ def find_layout(root: str | os.PathLike, images: Sequence[str]) -> Layout:
     train, val, test = (_part(root, tops, names) for names in (_TRAIN, _VAL, _TEST))
     if train is None:
         _require_no_test_alone(root, tops, [name for name in (val, test) if name])
-        return Layout("", None, None, [], _inner_tests(images))
+        return FolderLayout("", None, None, [], _inner_tests(images))
     if not (val or test or len(tops) == 1 or all(path.count("/") > 1 for path in tops[train])):
         note = f"'{train}' is taken as a class, as the other folders of {root}: none of them is 'test' or 'val'"
-        return Layout("", None, None, [], [note])
+        return FolderLayout("", None, None, [], [note])
     notes = []
     if val and not test:
         notes.append(
@@ -134,7 +134,7 @@ def find_layout(root: str | os.PathLike, images: Sequence[str]) -> Layout:
             f"not used: {named(unused, 'image')} in no folder of {root} that trains, validates or tests "
             f"({', '.join(repr(name) for name in (train, val, test) if name)})"
         )
-    return Layout(*parts, unused, notes)
+    return FolderLayout(*parts, unused, notes)
 
 
 def _inner_tests(images: Sequence[str]) -> list[str]:

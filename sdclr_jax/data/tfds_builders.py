@@ -1,7 +1,7 @@
 """CIFAR-10-LT and CIFAR-100-LT as TensorFlow Datasets builders that neither need nor use TensorFlow.
 
 Importing this module registers `cifar_lt/cifar10` and `cifar_lt/cifar100`. What `python -m sdclr_jax.tfds_prepare` or
-`prepare` has written is read by
+`prepare_cifar` has written is read by
 
     source = tfds.builder_from_directory(folder).as_data_source("train")
     source[7]["image"], source[7]["label"], source[7]["id"]  # uint8 [32, 32, 3], the 8th of the official array
@@ -86,7 +86,7 @@ def make_lists(name: str, labels: np.ndarray, folder: pathlib.Path) -> dict[str,
     return named
 
 
-def prepare(name: str, source: str | pathlib.Path, output: str | pathlib.Path) -> pathlib.Path:
+def prepare_cifar(name: str, source: str | pathlib.Path, output: str | pathlib.Path) -> pathlib.Path:
     """Writes `output`/cifar_lt/NAME/1.0.0 as array_record and returns that folder; one that is there stays as it is.
 
     Args:

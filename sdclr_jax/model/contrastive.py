@@ -1,6 +1,7 @@
 """Backbone and head in one module. The dense and the pruned branch are this module applied to `params` and to
 `apply_masks(params, masks)`; the branch chooses the set of BatchNorm."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,11 +10,17 @@ import jax
 import jax.numpy as jnp
 
 from sdclr_jax.model.heads import ProjectionHead
-from sdclr_jax.model.norm import DENSE, BranchNorm, Pass, per_row
+from sdclr_jax.model.norm import DENSE, BranchNorm, ForwardMode, per_row
 from sdclr_jax.model.resnet import resnet18, resnet34, resnet50
 from sdclr_jax.model.resnet_s import resnet32_s
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet32_s")
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet32_s": lambda stem, *how: resnet32_s(*how),
+}
+"""The backbones by name: (stem, norm, dtype) -> module. resnet32_s has its own stem."""
 
 
 class Embedding(NamedTuple):
@@ -27,8 +34,8 @@ class ContrastiveNet(nn.Module):
     """The network of SimCLR and SDCLR.
 
     Attributes:
-      backbone_name: one of `BACKBONES`.
-      stem: "cifar" or "imagenet"; resnet32_s has its own.
+      backbone_name: a key of `BACKBONES`.
+      stem: "cifar" or "imagenet".
       head_layers: 2 or 3. The published SDCLR runs have 3, SimCLR 2.
       projection_size: D of the head's output.
       num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
@@ -48,15 +55,9 @@ class ContrastiveNet(nn.Module):
 
     def setup(self):
         norm = partial(BranchNorm, self.num_bn_sets, self.prune_bn_updates, axis_name=self.axis_name)
-        backbones = {
-            "resnet18": partial(resnet18, self.stem),
-            "resnet34": partial(resnet34, self.stem),
-            "resnet50": partial(resnet50, self.stem),
-            "resnet32_s": resnet32_s,
-        }
-        if self.backbone_name not in backbones:
+        if self.backbone_name not in BACKBONES:
             raise ValueError(f"backbone {self.backbone_name!r}; known: {', '.join(BACKBONES)}")
-        self.backbone = backbones[self.backbone_name](norm, self.dtype)
+        self.backbone = BACKBONES[self.backbone_name](self.stem, norm, self.dtype)
         self.head = ProjectionHead(self.head_layers, self.projection_size, norm, self.dtype)
 
     def __call__(
@@ -72,6 +73,6 @@ class ContrastiveNet(nn.Module):
         """
         if rows is not None:
             images = jnp.where(per_row(rows, images.ndim), images, 0)
-        run = Pass(branch, train, rows)
-        features = self.backbone(images, run)
-        return Embedding(features, self.head(features, run))
+        mode = ForwardMode(branch, train, rows)
+        features = self.backbone(images, mode)
+        return Embedding(features, self.head(features, mode))

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sdclr_jax.model.norm import Pass
+from sdclr_jax.model.norm import ForwardMode
 
 # torch's default for a linear layer: uniform in +-1 / sqrt(fan_in).
 torch_linear = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -37,7 +37,7 @@ class ProjectionHead(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
+    def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """[N, C] -> [N, features]."""
         if self.layers not in (2, 3):
             raise ValueError(f"a head of {self.layers} layers; known: 2, 3")
@@ -45,6 +45,6 @@ class ProjectionHead(nn.Module):
         linear = partial(nn.Dense, kernel_init=torch_linear, bias_init=_torch_bias(width), dtype=self.dtype)
         for i in range(1, self.layers):
             x = linear(width, use_bias=i == 1, name=f"fc{i}")(x)
-            x = nn.relu(self.norm(name=f"bn{i}")(x, run))
+            x = nn.relu(self.norm(name=f"bn{i}")(x, mode))
         x = linear(self.features, use_bias=False, name=f"fc{self.layers}")(x)
-        return self.norm(name=f"bn{self.layers}")(x, run)
+        return self.norm(name=f"bn{self.layers}")(x, mode)

@@ -14,7 +14,7 @@ from jax import lax
 DENSE, PRUNED = 0, 1
 
 
-class Pass(NamedTuple):
+class ForwardMode(NamedTuple):
     """How one forward pass runs.
 
     Attributes:
@@ -86,7 +86,7 @@ class BranchNorm(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
+    def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """float [N, ..., C] -> the same shape and dtype; the arithmetic is at least float32."""
         channels = (x.shape[-1],)
         scales, biases, means, variances = [], [], [], []
@@ -95,20 +95,20 @@ class BranchNorm(nn.Module):
             biases.append(self.param(f"bias_{k}", nn.initializers.zeros, channels))
             means.append(self.variable("batch_stats", f"mean_{k}", jnp.zeros, channels))
             variances.append(self.variable("batch_stats", f"var_{k}", jnp.ones, channels))
-        k = min(run.branch, self.num_sets - 1)
+        k = min(mode.branch, self.num_sets - 1)
 
         y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        if run.train:
-            mean, variance, count = batch_moments(y, run.rows, self.axis_name)
+        if mode.train:
+            mean, variance, count = batch_moments(y, mode.rows, self.axis_name)
             if not self.is_initializing():
                 unbiased = variance * (count / jnp.maximum(count - 1, 1).astype(variance.dtype))
-                means[k].value = self._moved(means[k].value, mean, run.branch)
-                variances[k].value = self._moved(variances[k].value, unbiased, run.branch)
+                means[k].value = self._moved(means[k].value, mean, mode.branch)
+                variances[k].value = self._moved(variances[k].value, unbiased, mode.branch)
         else:
             mean, variance = means[k].value, variances[k].value
         y = (y - mean) * (scales[k] * lax.rsqrt(variance + self.epsilon)) + biases[k]
-        if run.rows is not None:
-            y = jnp.where(per_row(run.rows, y.ndim), y, 0)
+        if mode.rows is not None:
+            y = jnp.where(per_row(mode.rows, y.ndim), y, 0)
         return y.astype(x.dtype)
 
     def _moved(self, running: jax.Array, new: jax.Array, branch: int) -> jax.Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from kernels.device.image_conv import conv2d
-from sdclr_jax.model.norm import Pass
+from sdclr_jax.model.norm import ForwardMode
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -61,14 +61,14 @@ class BasicBlock(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
+    def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
         make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
-        y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), run))
-        y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), run)
+        y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), mode))
+        y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), mode)
         if self.stride != 1 or x.shape[-1] != self.channels:
             x = make_conv(self.channels, 1, self.stride, name="downsample_conv")(x)
-            x = self.norm(name="downsample_bn")(x, run)
+            x = self.norm(name="downsample_bn")(x, mode)
         return nn.relu(y + x)
 
 
@@ -81,16 +81,16 @@ class Bottleneck(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
+    def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]; inside, channels / 4."""
         make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
         inner = self.channels // 4
-        y = nn.relu(self.norm(name="bn1")(make_conv(inner, 1, name="conv1")(x), run))
-        y = nn.relu(self.norm(name="bn2")(make_conv(inner, 3, self.stride, name="conv2")(y), run))
-        y = self.norm(name="bn3")(make_conv(self.channels, 1, name="conv3")(y), run)
+        y = nn.relu(self.norm(name="bn1")(make_conv(inner, 1, name="conv1")(x), mode))
+        y = nn.relu(self.norm(name="bn2")(make_conv(inner, 3, self.stride, name="conv2")(y), mode))
+        y = self.norm(name="bn3")(make_conv(self.channels, 1, name="conv3")(y), mode)
         if self.stride != 1 or x.shape[-1] != self.channels:
             x = make_conv(self.channels, 1, self.stride, name="downsample_conv")(x)
-            x = self.norm(name="downsample_bn")(x, run)
+            x = self.norm(name="downsample_bn")(x, mode)
         return nn.relu(y + x)
 
 
@@ -114,20 +114,20 @@ class ResNet(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, images: jax.Array, run: Pass) -> jax.Array:
+    def __call__(self, images: jax.Array, mode: ForwardMode) -> jax.Array:
         """RGB in [0, 1], float [N, H, W, 3] -> pooled features [N, widths[-1]]."""
         if self.stem not in ("cifar", "imagenet"):
             raise ValueError(f"stem {self.stem!r}; known: 'cifar', 'imagenet'")
         size, stride = (3, 1) if self.stem == "cifar" else (7, 2)
         x = standardize(images)
         x = Conv(64, size, stride, init=kaiming_fan_out, dtype=self.dtype, name="conv1")(x)
-        x = nn.relu(self.norm(name="bn1")(x, run))
+        x = nn.relu(self.norm(name="bn1")(x, mode))
         if self.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths), start=1):
             for i in range(depth):
                 stride = 2 if stage > 1 and i == 0 else 1
-                x = self.block(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, run)
+                x = self.block(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, mode)
         self.sow("intermediates", "maps", x)  # read by grad_cam
         return x.mean((1, 2))
 

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sdclr_jax.model.norm import Pass
+from sdclr_jax.model.norm import ForwardMode
 from sdclr_jax.model.resnet import Conv, kaiming_fan_in, standardize
 
 
@@ -31,11 +31,11 @@ class NarrowBlock(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, run: Pass) -> jax.Array:
+    def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
         make_conv = partial(Conv, init=kaiming_fan_in, dtype=self.dtype)
-        y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), run))
-        y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), run)
+        y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), mode))
+        y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), mode)
         return nn.relu(y + option_a_shortcut(x, self.channels, self.stride))
 
 
@@ -51,15 +51,15 @@ class NarrowResNet(nn.Module):
     dtype: jnp.dtype | None = None
 
     @nn.compact
-    def __call__(self, images: jax.Array, run: Pass) -> jax.Array:
+    def __call__(self, images: jax.Array, mode: ForwardMode) -> jax.Array:
         """RGB in [0, 1], float [N, H, W, 3] -> pooled features [N, 64]."""
         x = standardize(images)
         x = Conv(16, 3, init=kaiming_fan_in, dtype=self.dtype, name="conv1")(x)
-        x = nn.relu(self.norm(name="bn1")(x, run))
+        x = nn.relu(self.norm(name="bn1")(x, mode))
         for stage, width in enumerate((16, 32, 64), start=1):
             for i in range(self.depth):
                 stride = 2 if stage > 1 and i == 0 else 1
-                x = NarrowBlock(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, run)
+                x = NarrowBlock(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, mode)
         self.sow("intermediates", "maps", x)  # read by grad_cam
         return x.mean((1, 2))
 

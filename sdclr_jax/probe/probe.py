@@ -38,7 +38,7 @@ class ProbeSchedule(NamedTuple):
     select_top: int
 
 
-class Linear(NamedTuple):
+class LinearClassifier(NamedTuple):
     """Weights of the probe: kernel float32 [C, K], bias float32 [K]."""
 
     kernel: jax.Array
@@ -48,17 +48,17 @@ class Linear(NamedTuple):
 class Probe(NamedTuple):
     """A trained probe: its weights, the epoch (from 1) they are from, and that epoch's validation accuracy."""
 
-    weights: Linear
+    weights: LinearClassifier
     epoch: int
     val_accuracy: float
 
 
-def logits(weights: Linear, features: jax.Array) -> jax.Array:
+def logits(weights: LinearClassifier, features: jax.Array) -> jax.Array:
     """[N, C] -> [N, K]."""
     return jnp.matmul(features, weights.kernel, precision=lax.Precision.HIGHEST) + weights.bias
 
 
-def top_accuracy(weights: Linear, features: np.ndarray, labels: np.ndarray, top: int) -> float:
+def top_accuracy(weights: LinearClassifier, features: np.ndarray, labels: np.ndarray, top: int) -> float:
     """Share of the rows whose label is among the `top` largest logits, of all where there are fewer classes."""
     best = np.asarray(lax.top_k(logits(weights, features), min(top, len(weights.bias)))[1])
     return float((best == labels[:, None]).any(1).mean())
@@ -75,7 +75,7 @@ def _run_epoch(weights, opt_state, rate, features, labels, examples, rows):
         weights, opt_state = carry
         index, real = batch
 
-        def loss_fn(weights: Linear) -> jax.Array:
+        def loss_fn(weights: LinearClassifier) -> jax.Array:
             losses = optax.softmax_cross_entropy_with_integer_labels(logits(weights, features[index]), labels[index])
             return jnp.where(real, losses, 0).sum() / real.sum()
 
@@ -111,7 +111,8 @@ def fit_probe(
     rate = step_decay(schedule.learning_rate, schedule.decay_epochs, schedule.decays_before_epoch)
     labels = jnp.asarray(labels, jnp.int32)
     width = val_features.shape[1]
-    weights = Linear(0.01 * jax.random.normal(jax.random.key(seed), (width, num_classes)), jnp.zeros(num_classes))
+    kernel = 0.01 * jax.random.normal(jax.random.key(seed), (width, num_classes))
+    weights = LinearClassifier(kernel, jnp.zeros(num_classes))
     opt_state, best = _OPTIMIZER.init(weights), None
     for epoch in range(1, schedule.epochs + 1):
         order = epoch_order(len(labels), schedule.batch_size, 1, seed, epoch)
@@ -127,7 +128,7 @@ def fit_probe(
     return best
 
 
-def fit_logistic(features: np.ndarray, labels: np.ndarray) -> Linear:
+def fit_logistic(features: np.ndarray, labels: np.ndarray) -> LinearClassifier:
     """Logistic regression on standardised features with scikit-learn's L2 penalty (C = 1), to convergence.
 
     Unlike `fit_probe` it is deterministic and needs no validation: two networks get different classifiers only where
@@ -143,7 +144,7 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray) -> Linear:
     if len(fitted.classes_) < 3 or fitted.classes_[-1] != len(fitted.classes_) - 1:
         raise ValueError(f"the classes {fitted.classes_} occur; need all of 0 .. K - 1, at least three")
     kernel = fitted.coef_.T / deviation[:, None]
-    return Linear(np.float32(kernel), np.float32(fitted.intercept_ - mean @ kernel))
+    return LinearClassifier(np.float32(kernel), np.float32(fitted.intercept_ - mean @ kernel))
 
 
 @partial(jax.jit, static_argnames=("num_classes", "neighbours"))

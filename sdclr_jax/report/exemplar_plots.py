@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS
 from sdclr_jax.probe.corruptions import CORRUPTIONS
 from sdclr_jax.report.exemplar_report import CLEAN, Example
-from trainlib.analysis.plots import COLORS, INK, SOFT, new_figure, tidy
+from trainlib.analysis.plots import COLORS, INK, SOFT, new_figure, style_axes
 
 _LONGEST = 16  # characters of a class's name
 
@@ -41,7 +41,7 @@ def _per_cent(shares: Sequence[float | None]) -> list[float]:
 
 def _draw_accuracy(axes: Axes, report: dict) -> None:
     """Groups as thick lines, their classes as thin ones; sparsity 0 are the dense networks."""
-    tidy(axes, "Accuracy by class size (thin: each class)", x="pruned weights (%)", y="accuracy (%)")
+    style_axes(axes, "Accuracy by class size (thin: each class)", x="pruned weights (%)", y="accuracy (%)")
     levels, sparsities = [report["dense"], *report["levels"]], [0, *_sparsities(report)]
     for (name, color), marker in zip(GROUP_COLORS.items(), MARKERS):
         for k in report["groups"][name]:
@@ -54,7 +54,7 @@ def _draw_accuracy(axes: Axes, report: dict) -> None:
 
 
 def _draw_exemplars(axes: Axes, report: dict) -> None:
-    tidy(axes, "Share of a group's images that are exemplars", x="pruned weights (%)", y="images (%)")
+    style_axes(axes, "Share of a group's images that are exemplars", x="pruned weights (%)", y="images (%)")
     for (name, color), marker in zip(GROUP_COLORS.items(), MARKERS):
         rates = [level["forgotten"]["by_group"][name]["rate"] for level in report["levels"]]
         axes.plot(_sparsities(report), _per_cent(rates), color=color, marker=marker, label=name.capitalize())
@@ -65,7 +65,7 @@ def _draw_exemplars(axes: Axes, report: dict) -> None:
 
 
 def _draw_corruptions(axes: Axes, report: dict) -> None:
-    tidy(axes, "Accuracy on corrupted images", x="pruned weights (%)", y="accuracy (%)")
+    style_axes(axes, "Accuracy on corrupted images", x="pruned weights (%)", y="accuracy (%)")
     levels, sparsities = [report["dense"], *report["levels"]], [0, *_sparsities(report)]
     for version, color in zip((CLEAN, *CORRUPTIONS), (INK, *COLORS)):
         values = _per_cent([level[version]["all"] for level in levels])

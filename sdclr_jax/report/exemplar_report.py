@@ -28,7 +28,7 @@ def mean_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int)
     return np.mean([class_accuracies(one, labels, num_classes) for one in predicted], axis=0)
 
 
-def describe(one: Predictions, labels: np.ndarray, groups: Groups) -> dict:
+def summarize_level(one: Predictions, labels: np.ndarray, groups: Groups) -> dict:
     """Accuracies of the networks of one sparsity: clean by group and class, corrupted by group."""
     num_classes = sum(map(len, groups))
     figures = {"sparsity": one.sparsity, "networks": len(one.labels[CLEAN])}
@@ -74,13 +74,14 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def make_report(dense: Predictions, levels: list[Predictions], labels: np.ndarray, groups: Groups) -> dict:
-    """`dense` and, for each sparsity, `levels`: as `describe`, with `forgotten` of that sparsity."""
+    """`dense` and, for each sparsity, `levels`: as `summarize_level`, with `forgotten` of that sparsity."""
     return {
         "images": len(labels),
         "groups": {name: classes.tolist() for name, classes in groups._asdict().items()},
-        "dense": describe(dense, labels, groups),
+        "dense": summarize_level(dense, labels, groups),
         "levels": [
-            describe(level, labels, groups) | {"forgotten": forgotten(dense, level, labels, groups)} for level in levels
+            summarize_level(level, labels, groups) | {"forgotten": forgotten(dense, level, labels, groups)}
+            for level in levels
         ],
     }
 

@@ -15,7 +15,7 @@ from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
 from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name, read_run
-from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, tidy
+from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, style_axes
 from trainlib.run.errors import UserError
 
 MOST_NAMED = 20  # classes; more names would cover the points
@@ -98,7 +98,7 @@ def draw_features(path: str | pathlib.Path, runs: Sequence[TestFeatures], method
 
 def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[str, str]) -> None:
     """The small classes come last, on top of the others; the name of a class stands at the median of its images."""
-    tidy(axes, run.name, *names)
+    style_axes(axes, run.name, *names)
     axes.title.set_fontsize(9)
     axes.grid(False)
     axes.set(xticks=[], yticks=[])

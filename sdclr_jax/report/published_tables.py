@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sdclr_jax.learn.build import is_pruned
-from sdclr_jax.report.table_rows import HEADINGS, Row, cell, markdown_table
+from sdclr_jax.report.table_rows import HEADINGS, TableRow, cell, markdown_table
 
 PLAIN = ("many", "medium", "few", "all")
 WITH_SPREAD = ("many", "medium", "few", "std", "all", "class_std")
@@ -24,15 +24,15 @@ class Table(NamedTuple):
     title: str
     metrics: tuple[str, ...]
     columns: tuple[str, ...]
-    belongs: Callable[[Row], bool]
+    belongs: Callable[[TableRow], bool]
 
 
-def _is_large(row: Row) -> bool:
+def _is_large(row: TableRow) -> bool:
     """ImageNet's tables are those whose groups are by size: above 100, 20 to 100, below 20 images."""
     return row.runs[0].config.groups == "size"
 
 
-def _is_simclr(row: Row) -> bool:
+def _is_simclr(row: TableRow) -> bool:
     return not is_pruned(row.runs[0].config)
 
 
@@ -65,14 +65,14 @@ TABLES = {
 }
 
 
-def long_tail(row: Row) -> str:
+def long_tail(row: TableRow) -> str:
     """Type of an ImageNet list, "Pareto" or "Exp"; "" of other data."""
     if not _is_large(row):
         return ""
     return "Exp" if "_exp" in row.runs[0].config.get("list_imbalanced", "").lower() else "Pareto"
 
 
-def published_tables(rows: Sequence[Row]) -> list[dict]:
+def published_tables(rows: Sequence[TableRow]) -> list[dict]:
     """Each of the five tables as JSON values: `number`, `title`, `metrics`, `columns`, `rows`.
 
     A row has `dataset`, `long_tail`, `subset`, `method`, `runs`, `splits` and, by metric and column, mean, deviation

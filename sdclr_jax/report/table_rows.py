@@ -32,7 +32,7 @@ IRRELEVANT = (
 )
 
 
-class Run(NamedTuple):
+class EvaluatedRun(NamedTuple):
     """One evaluated run: its folder, its config, and the report of its newest evaluated step."""
 
     path: pathlib.Path
@@ -40,7 +40,7 @@ class Run(NamedTuple):
     report: dict
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """Runs of the same experiment.
 
     Attributes:
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     dataset: str
     subset: str
     method: str
-    runs: list[Run]
+    runs: list[EvaluatedRun]
 
     def values(self, protocol: str) -> np.ndarray | None:
         """float [runs, HEADINGS] in per cent; None if not every run was evaluated by the protocol.
@@ -95,7 +95,7 @@ def _figure(values: np.ndarray) -> dict:
     return {"mean": mean, "deviation": deviation, "values": without_nan(values)}
 
 
-def read_run(path: str | pathlib.Path) -> Run:
+def read_run(path: str | pathlib.Path) -> EvaluatedRun:
     """Raises UserError if the folder is no run or was not evaluated."""
     path = pathlib.Path(path)
     config = load_config(path)
@@ -103,12 +103,12 @@ def read_run(path: str | pathlib.Path) -> Run:
     reports = {int(file.parent.name.removeprefix("step_")): file for file in path.glob(f"eval/step_*/{REPORT}")}
     if not reports:
         raise UserError(f"{path} has no report; run python -m sdclr_jax.evaluate --workdir={path}")
-    return Run(path, config, json.loads(reports[max(reports)].read_text()))
+    return EvaluatedRun(path, config, json.loads(reports[max(reports)].read_text()))
 
 
-def make_rows(runs: Iterable[Run]) -> list[Row]:
+def make_rows(runs: Iterable[EvaluatedRun]) -> list[TableRow]:
     """Gathers the runs of the same experiment, SimCLR before SDCLR. Raises UserError for a split and seed twice."""
-    experiments: dict[str, list[Run]] = {}
+    experiments: dict[str, list[EvaluatedRun]] = {}
     for run in runs:
         experiments.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
     rows = []
@@ -118,16 +118,16 @@ def make_rows(runs: Iterable[Run]) -> list[Row]:
             if _repeat(one) == _repeat(other):
                 raise UserError(f"{one.path} and {other.path} are the same experiment with the same split and seed")
         config = members[0].config
-        rows.append(Row(config.dataset, "D_b" if config.balanced else "D_i", method_name(config), members))
+        rows.append(TableRow(config.dataset, "D_b" if config.balanced else "D_i", method_name(config), members))
     rows.sort(key=lambda row: (row.dataset, row.subset, is_pruned(row.runs[0].config), row.method))
     return [row._replace(method=row.method + _note(row, rows)) for row in rows]
 
 
-def _repeat(run: Run) -> tuple[int, ...]:
+def _repeat(run: EvaluatedRun) -> tuple[int, ...]:
     return tuple(run.config[key] for key in REPEATED)
 
 
-def _settings(run: Run) -> dict:
+def _settings(run: EvaluatedRun) -> dict:
     """What makes an experiment, as JSON values."""
     config = {key: value for key, value in run.config.to_dict().items() if key not in (*REPEATED, *IRRELEVANT)}
     lists = "given" if config.pop("lists", "") else "drawn"
@@ -139,7 +139,7 @@ def method_name(config: ConfigDict) -> str:
     return f"{'SDCLR' if is_pruned(config) else 'SimCLR'}, head {config.head_layers}"
 
 
-def _note(row: Row, rows: list[Row]) -> str:
+def _note(row: TableRow, rows: list[TableRow]) -> str:
     """The settings in which a row differs from others of its name: " (epochs=40)"."""
     own = _settings(row.runs[0])
     differing = {

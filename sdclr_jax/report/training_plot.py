@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from trainlib.analysis.curves import Panel, draw_panel, run_title, series
-from trainlib.analysis.plots import COLORS, legend_below, new_figure, tidy
+from trainlib.analysis.plots import COLORS, legend_below, new_figure, style_axes
 
 LAYER = "mask/sparsity/"
 # At the first step all masks were full: that share is the sparsity, not a change.
@@ -36,7 +36,7 @@ def _draw_sparsity(axes: Axes, records: dict[str, list[dict]]) -> None:
     """All layers together, and each from the first to the last."""
     pruned = {run: lines for run, lines in records.items() if any("mask/sparsity" in line for line in lines)}
     (run, lines), *_ = pruned.items()
-    tidy(axes, f"Pruned weights (%): all, and by layer{'' if len(records) == 1 else ' of ' + run}", x="step")
+    style_axes(axes, f"Pruned weights (%): all, and by layer{'' if len(records) == 1 else ' of ' + run}", x="step")
     names = list(dict.fromkeys(name for line in lines for name in line if name.startswith(LAYER)))
     for name, shade in zip(names, np.linspace(0.85, 0.25, len(names))):
         steps, values = series(lines, name)

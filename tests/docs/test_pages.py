@@ -14,7 +14,7 @@ import pytest
 
 from kernels.device.tables import Rings
 from sdclr_jax.learn.masks import prunable_leaves
-from sdclr_jax.model.norm import BranchNorm, Pass
+from sdclr_jax.model.norm import BranchNorm, ForwardMode
 from trainlib.run.flags import load_config_file
 from vmnet_jax.data.batching import empty_batch
 from vmnet_jax.data.sample import VertexInputs
@@ -141,6 +141,6 @@ def test_a_backbone(extending, monkeypatch):
         return BranchNorm(2, 2, name=name)
 
     images = np.random.default_rng(0).uniform(size=(2, 16, 16, 3)).astype(np.float32)
-    features, variables = module.SmallNet(norm).init_with_output(jax.random.key(0), images, Pass())
+    features, variables = module.SmallNet(norm).init_with_output(jax.random.key(0), images, ForwardMode())
     assert features.shape == (2, 64)
     assert len(prunable_leaves({"backbone": variables["params"]})) == 3

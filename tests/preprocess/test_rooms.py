@@ -9,7 +9,7 @@ from sklearn import linear_model, preprocessing
 
 from preprocess import rooms
 from preprocess.formats.readers import read_mesh
-from preprocess.synthetic.plans import PLANS, Layout
+from preprocess.synthetic.plans import PLANS, RoomLayout
 
 SCANNET20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
 
@@ -93,7 +93,7 @@ def test_colour_and_height_do_not_tell_the_class(eight_rooms, eight_other_rooms)
 
 
 def test_placed_boxes_do_not_overlap():
-    layout = Layout(np.random.default_rng(0), 4.0, 4.0)
+    layout = RoomLayout(np.random.default_rng(0), 4.0, 4.0)
     for _ in range(12):
         for make in (*PLANS[0].at_wall, *PLANS[3].free):
             layout.at_wall(make(layout.rng), tries=5)

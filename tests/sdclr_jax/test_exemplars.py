@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from sdclr_jax.data.datasets import load_dataset
-from sdclr_jax.exemplars import analyse, labelled_rows, require_lists
+from sdclr_jax.exemplars import labelled_rows, require_lists, run_exemplars
 from sdclr_jax.learn import build
 from sdclr_jax.learn.build import build_model, build_state
 from sdclr_jax.learn.restore import TrainedRun
@@ -25,7 +25,7 @@ from sdclr_jax.report.exemplar_plots import draw_curves, draw_sheet
 from sdclr_jax.report.exemplar_report import Example, Predictions, as_lines, examples, make_report
 from sdclr_jax.views.views import to_float
 from tests.parity_tools import assert_close_in_norm
-from trainlib.analysis.pruning_sweep import Pruning
+from trainlib.analysis.pruning_sweep import PruningSweep
 from trainlib.run.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -189,7 +189,7 @@ def test_the_command_leaves_report_and_pictures(run, tmp_path, monkeypatch):
     other_seed = other_seed._replace(variables=run.variables | {"params": params})
     runs = {"a": run, "b": other_seed}
     monkeypatch.setattr("sdclr_jax.exemplars.load_run", lambda workdir, step: runs[workdir])
-    report = analyse(["a", "b"], tmp_path, Pruning((0.9, 1e-9), masks=2), limit=50)
+    report = run_exemplars(["a", "b"], tmp_path, PruningSweep((0.9, 1e-9), masks=2), limit=50)
     assert report == json.loads((tmp_path / "exemplars.json").read_text())
     assert report["class_names"] == [str(k) for k in range(10)]
     assert (report["dense"]["networks"], report["images"]) == (2, 50)
@@ -204,6 +204,6 @@ def test_the_command_leaves_report_and_pictures(run, tmp_path, monkeypatch):
             assert min(picture.size) > 300
     other_seed.config.epochs = 99
     with pytest.raises(UserError, match="b and a differ in epochs"):
-        analyse(["a", "b"], tmp_path)
+        run_exemplars(["a", "b"], tmp_path)
     with pytest.raises(UserError, match="masks 0"):
-        analyse(["a"], tmp_path, Pruning(masks=0))
+        run_exemplars(["a"], tmp_path, PruningSweep(masks=0))

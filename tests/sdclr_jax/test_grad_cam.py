@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdclr_jax.grad_cam import Attention, class_score, draw, enlarged, feature_maps, grad_cam, tail_rows
+from sdclr_jax.grad_cam import Attention, class_score, enlarged, feature_maps, grad_cam, plot_grad_cam, tail_rows
 from sdclr_jax.model.norm import DENSE
 from sdclr_jax.probe.balancedness import Groups, groups_by_size
-from sdclr_jax.probe.probe import Linear
+from sdclr_jax.probe.probe import LinearClassifier
 from sdclr_jax.views.views import to_float
 from trainlib.run.errors import UserError
 
@@ -19,7 +19,7 @@ def drawn(*shape, seed=0):
 
 def test_it_is_the_class_activation_map_where_a_linear_layer_follows_the_pool():
     """Zhou et al. (2016): relu(sum_c w_c A_c), here over the number of places, which the average pool divides by."""
-    maps, classifier = drawn(3, 4, 5, 6), Linear(drawn(6, 7, seed=1), drawn(7, seed=2))
+    maps, classifier = drawn(3, 4, 5, 6), LinearClassifier(drawn(6, 7, seed=1), drawn(7, seed=2))
     labels = np.array([2, 0, 6])
     found = grad_cam(jnp.asarray(maps), class_score(classifier, jnp.asarray(labels)))
     expected = np.maximum(np.einsum("nhwc,cn->nhw", maps, classifier.kernel[:, labels]), 0) / 20
@@ -84,7 +84,7 @@ def test_the_picture_has_the_names_of_the_classes(tmp_path, monkeypatch):
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: figures.append(figure))
     images, names = np.zeros((3, 4, 4, 3), np.uint8), ["ant$", "a beetle of a very long name", "2"]
     seen = [Attention("run", np.ones((3, 4, 4), np.float32), np.array([0, 0, 2]))]
-    draw(tmp_path / "x.png", images, np.array([0, 1, 2]), seen, counts=np.array([7, 5, 3]), names=names)
+    plot_grad_cam(tmp_path / "x.png", images, np.array([0, 1, 2]), seen, counts=np.array([7, 5, 3]), names=names)
     panels = figures[0].axes
     assert [axes.get_title() for axes in panels[:3]] == [
         "ant\\$\n7 in training",

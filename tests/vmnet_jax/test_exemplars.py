@@ -10,10 +10,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from preprocess.scene.hierarchy import HierarchyParams
-from trainlib.analysis.pruning_sweep import Pruning
+from trainlib.analysis.pruning_sweep import PruningSweep
 from trainlib.run.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder
-from vmnet_jax.exemplars import analyse, is_prunable
+from vmnet_jax.exemplars import is_prunable, run_exemplars
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import TrainedRun
 from vmnet_jax.report.exemplar_plots import KEPT, LOST, OTHER, STILL_WRONG, WON, change_colors
@@ -83,7 +83,7 @@ def test_masks_take_all_kernels_but_the_classifiers(run):
     flat = flatten_dict(params)
     assert not any(is_prunable(path) for path in flat if "head" in path or "norm" in path[-2] or path[-1] != "kernel")
     total = sum(leaf.size for path, leaf in flat.items() if is_prunable(path))
-    (pruned,) = Pruning(masks=1).networks(params, 0.5, jax.random.key(0), is_prunable)
+    (pruned,) = PruningSweep(masks=1).pruned_params(params, 0.5, jax.random.key(0), is_prunable)
     pruned = flatten_dict(pruned)
     zeros = sum((np.asarray(leaf) == 0).sum() for path, leaf in pruned.items() if is_prunable(path))
     assert zeros / total == pytest.approx(0.5, abs=1e-4)
@@ -94,7 +94,7 @@ def test_masks_take_all_kernels_but_the_classifiers(run):
 def test_the_command_leaves_report_chart_and_pages(run, scenes, tmp_path, monkeypatch):
     monkeypatch.setattr("vmnet_jax.exemplars.load_run", lambda workdir, step: run)
     workdir = tmp_path
-    report = analyse(workdir, tmp_path / "out", Pruning((0.9, 1e-9), masks=1), pages=1)
+    report = run_exemplars(workdir, tmp_path / "out", PruningSweep((0.9, 1e-9), masks=1), pages=1)
     assert report == json.loads((tmp_path / "out" / "exemplars.json").read_text())
     nothing, much = report["levels"]
     assert nothing["exemplars"] == nothing["forgotten"] == 0, "one weight of thousands changes no label"
@@ -106,6 +106,6 @@ def test_the_command_leaves_report_chart_and_pages(run, scenes, tmp_path, monkey
     assert pages == [f"{report['scenes'][0]}.html"]
     assert (tmp_path / "out" / "by_class.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(UserError, match=r"--shown is 0\.7; the sparsities are 0\.5"):
-        analyse(workdir, tmp_path / "out", Pruning((0.5,)), shown=0.7)
+        run_exemplars(workdir, tmp_path / "out", PruningSweep((0.5,)), shown=0.7)
     with pytest.raises(UserError, match="masks 0"):
-        analyse(workdir, tmp_path / "out", Pruning(masks=0))
+        run_exemplars(workdir, tmp_path / "out", PruningSweep(masks=0))

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from trainlib.analysis.plots import COLORS, DASHES, SOFT, tidy
+from trainlib.analysis.plots import COLORS, DASHES, SOFT, style_axes
 from trainlib.run.errors import UserError
 from trainlib.run.metrics import read_metrics
 
@@ -47,7 +47,7 @@ def read_runs(runs: Sequence[str | os.PathLike]) -> dict[str, list[dict]]:
 
 def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None:
     """A line for each run; says so where no run has the figure."""
-    tidy(axes, panel.title, x="step")
+    style_axes(axes, panel.title, x="step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     empty = True
     for k, (run, lines) in enumerate(records.items()):
@@ -57,10 +57,10 @@ def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None
         axes.plot(steps, panel.scale * values, marker="o", markersize=size, label=run, **line)
         empty &= not len(steps)
     if empty:
-        say(axes, "not recorded")
+        annotate_empty(axes, "not recorded")
 
 
-def say(axes: Axes, text: str) -> None:
+def annotate_empty(axes: Axes, text: str) -> None:
     """A plot without data: the reason instead."""
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=SOFT)
     axes.set_yticks([])

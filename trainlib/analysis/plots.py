@@ -33,7 +33,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     return figure
 
 
-def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Title at the left, labels, light horizontal lines, no frame."""
     axes.set_title(title, fontsize=10.5, loc="left", color=INK)
     axes.set_xlabel(x, color=SOFT)

@@ -15,7 +15,7 @@ from trainlib.analysis.pruning import Prunable, Tree, apply_masks, magnitude_mas
 from trainlib.run.errors import UserError
 
 
-class Pruning(NamedTuple):
+class PruningSweep(NamedTuple):
     """The pruned networks of an analysis.
 
     Attributes:
@@ -28,7 +28,7 @@ class Pruning(NamedTuple):
     masks: int = 3
     random_share: float = 0.1
 
-    def checked(self) -> "Pruning":
+    def checked(self) -> "PruningSweep":
         """The same in ascending order; UserError with the numbers where they are out of range."""
         inside = all(0 < sparsity < 1 for sparsity in self.sparsities)
         if not self.sparsities or not inside or self.masks < 1 or not 0 <= self.random_share <= 1:
@@ -38,7 +38,7 @@ class Pruning(NamedTuple):
             )
         return self._replace(sparsities=sorted(map(float, self.sparsities)))
 
-    def networks(self, params: Tree, sparsity: float, rng: jax.Array, prunable: Prunable) -> Iterator[Tree]:
+    def pruned_params(self, params: Tree, sparsity: float, rng: jax.Array, prunable: Prunable) -> Iterator[Tree]:
         """Parameters under the mask by magnitude alone, and under `masks` - 1 of which a part is random."""
         yield apply_masks(params, magnitude_masks(params, sparsity, prunable))
         for k in range(1, self.masks):
@@ -48,7 +48,7 @@ class Pruning(NamedTuple):
 
 def add_pruning_flags(parser: argparse.ArgumentParser) -> None:
     """--sparsities, --masks and --random_share, read by `pruning_from_flags`."""
-    shares, default = ",".join(map(str, Pruning().sparsities)), Pruning()
+    shares, default = ",".join(map(str, PruningSweep().sparsities)), PruningSweep()
     parser.add_argument("--sparsities", default=shares, help="pruned shares of the weights, parted by commas")
     parser.add_argument("--masks", type=int, default=default.masks, help="pruned networks of a sparsity and run")
     parser.add_argument(
@@ -56,13 +56,13 @@ def add_pruning_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pruning_from_flags(arguments: argparse.Namespace) -> Pruning:
+def pruning_from_flags(arguments: argparse.Namespace) -> PruningSweep:
     """Of a parsed command line. UserError for sparsities that are no numbers."""
     try:
         sparsities = [float(part) for part in arguments.sparsities.split(",")]
     except ValueError as error:
         raise UserError(f"--sparsities={arguments.sparsities} is no list of numbers such as 0.3,0.5") from error
-    return Pruning(sparsities, arguments.masks, arguments.random_share)
+    return PruningSweep(sparsities, arguments.masks, arguments.random_share)
 
 
 def modal_labels(predictions: np.ndarray, num_classes: int) -> np.ndarray:

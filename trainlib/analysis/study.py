@@ -35,7 +35,7 @@ POLL_S = 0.2
 _log = logging.getLogger(__name__)
 
 
-class System(NamedTuple):
+class StudyTarget(NamedTuple):
     """What the studies of a package run.
 
     Attributes:
@@ -51,7 +51,7 @@ class System(NamedTuple):
     check: Callable[[ConfigDict], None] = lambda config: None
 
 
-class Run(NamedTuple):
+class StudyRun(NamedTuple):
     """A variant with a seed: its folder, its config file with words, and the keys that it sets, "KEY=VALUE"."""
 
     variant: str
@@ -65,7 +65,7 @@ class Run(NamedTuple):
         """ "VARIANT, seed S" """
         return f"{self.variant}, seed {self.seed}"
 
-    def commands(self, system: System) -> list[list[str]]:
+    def commands(self, system: StudyTarget) -> list[list[str]]:
         """Training and evaluation."""
         keys = [f"--config.{setting}" for setting in self.settings]
         parts = [[system.train, f"--config={self.config}", *keys]]
@@ -88,12 +88,12 @@ class Run(NamedTuple):
 
 def plan_runs(
     study: ConfigDict, workdir: pathlib.Path, check: Callable[[ConfigDict], None] = lambda config: None
-) -> list[Run]:
+) -> list[StudyRun]:
     """All variants with the first seed, then all with the next.
 
     study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}"
-    where the seed goes. check: see `System`. Raises UsageError for what is no study, and for files, words and keys that
-    do not exist, and UserError, with the variant's name, for settings out of their range.
+    where the seed goes. check: see `StudyTarget`. Raises UsageError for what is no study, and for files, words and keys
+    that do not exist, and UserError, with the variant's name, for settings out of their range.
     """
     _check(study)
     runs = []
@@ -109,7 +109,7 @@ def plan_runs(
                 raise UsageError(
                     f'variant {variant!r} is the same for every seed: write "{{seed}}" where the seed goes'
                 )
-            runs.append(Run(variant, seed, workdir / variant / f"seed_{seed}", config, tuple(settings)))
+            runs.append(StudyRun(variant, seed, workdir / variant / f"seed_{seed}", config, tuple(settings)))
     if len({run.workdir for run in runs}) < len(runs):
         raise UsageError("the study has a variant or a seed twice")
     return runs
@@ -135,7 +135,7 @@ def _check(study: ConfigDict) -> None:
 
 
 def run_study(
-    study: ConfigDict, workdir: str | pathlib.Path, system: System, max_seconds: float | None = None
+    study: ConfigDict, workdir: str | pathlib.Path, system: StudyTarget, max_seconds: float | None = None
 ) -> list[Result]:
     """Does the runs that are not finished and writes table.md, table.json and table.png into `workdir` after each.
 
@@ -161,11 +161,11 @@ def run_study(
     return _results(runs)
 
 
-def _results(runs: Sequence[Run]) -> list[Result]:
+def _results(runs: Sequence[StudyRun]) -> list[Result]:
     return [result for run in runs if (result := run.result()) is not None]
 
 
-def _do(run: Run, system: System, is_over: Callable[[], bool]) -> bool:
+def _do(run: StudyRun, system: StudyTarget, is_over: Callable[[], bool]) -> bool:
     """Trains and evaluates; False where it was stopped."""
     run.workdir.mkdir(parents=True, exist_ok=True)
     log = run.workdir / "log.txt"
@@ -224,7 +224,7 @@ def _add_spent(file: pathlib.Path, wall_s: float, cpu_s: float) -> dict[str, flo
     return spent
 
 
-def run_main(system: System, description: str, prog: str) -> None:
+def run_main(system: StudyTarget, description: str, prog: str) -> None:
     """The command line of a package's studies; leaves the process with one of the exit codes of `command.exit_code`."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -236,7 +236,7 @@ def run_main(system: System, description: str, prog: str) -> None:
     cli.run(lambda: _run(system, parser))
 
 
-def _run(system: System, parser: argparse.ArgumentParser) -> int:
+def _run(system: StudyTarget, parser: argparse.ArgumentParser) -> int:
     arguments = cli.parse(parser)
     set_up_logging()
     workdir = pathlib.Path(arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.split(":")[0]).stem))

@@ -26,7 +26,7 @@ class Result(NamedTuple):
     cpu_s: float
 
 
-class Row(NamedTuple):
+class VariantRow(NamedTuple):
     """The results of a variant, by seed; may be empty."""
 
     variant: str
@@ -41,9 +41,9 @@ class Row(NamedTuple):
         return float(np.mean([getattr(result, field) for result in self.results]))
 
 
-def make_rows(study: ConfigDict, results: Sequence[Result]) -> list[Row]:
+def make_rows(study: ConfigDict, results: Sequence[Result]) -> list[VariantRow]:
     """A row for each variant of the study, in its order."""
-    return [Row(name, [r for r in results if r.variant == name]) for name, *_ in study.variants]
+    return [VariantRow(name, [r for r in results if r.variant == name]) for name, *_ in study.variants]
 
 
 def _columns(results: Sequence[Result]) -> list[str]:

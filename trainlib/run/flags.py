@@ -44,7 +44,7 @@ def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
         try:
             code = exit_code(lambda: _run(main, argv), "--debug" in argv)
         finally:
-            processes.end(code)
+            processes.shutdown(code)
         return code
 
     cli.run(run_and_end)
@@ -153,7 +153,7 @@ def _join() -> None:
     if not FLAGS.distributed and not 0 <= FLAGS.process_id < FLAGS.num_processes:
         raise UsageError(f"--process_id={FLAGS.process_id} is not one of 0 .. {FLAGS.num_processes - 1}")
     with StopRequest() as stop, stop.busy("waiting for the other processes"):
-        processes.join(*place)
+        processes.initialize(*place)
     if not processes.is_first():
         logging.getLogger().setLevel(logging.WARNING)
 

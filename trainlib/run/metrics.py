@@ -65,7 +65,10 @@ class MetricWriter:
         self._events.close()
 
     def _write_event(self, **content: object) -> None:
-        """One TensorBoard event as a TFRecord: length, its checksum, the bytes, their checksum."""
+        """One TensorBoard event as a TFRecord: length, its checksum, the bytes, their checksum.
+
+        tensorboardX's own writer does not serve: its thread ends at a full disk, and the run then waits for it forever.
+        """
         data = Event(wall_time=time.time(), **content).SerializeToString()
         length = struct.pack("<Q", len(data))
         checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))

@@ -15,10 +15,10 @@ def restore_newest(store: CheckpointStore, state: Any, strict: bool) -> Any | No
 
     Process 0 chooses the step, the others read the same one. Errors are those of `CheckpointStore.restore`.
     """
-    if processes.first_says(store.latest_step()) is None:
+    if processes.broadcast_from_first(store.latest_step()) is None:
         return None
     restored, step = store.restore(state, strict=strict) if processes.is_first() else (None, None)
-    step = processes.first_says(step)
+    step = processes.broadcast_from_first(step)
     return restored if processes.is_first() else store.restore(state, step)[0]
 
 
@@ -53,7 +53,7 @@ class RunSaver:
         notes, done = self._window.notes(), False
         if processes.is_first():
             done = self._store.save(step, parallel.unreplicate(state), notes=notes, retry_later=later)
-        if processes.first_says(done):
+        if processes.broadcast_from_first(done):
             self._saved = step
 
     def stop_if_requested(self, step: int, state: Any) -> None:

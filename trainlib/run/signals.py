@@ -84,11 +84,11 @@ class StopRequest:
         self._old_handlers = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         self._watcher = threading.Thread(target=self._watch, name="stop-request", daemon=True)
         self._watcher.start()
-        processes.hear_stop(lambda: self._ask("another process was asked to stop"))
+        processes.on_stop(lambda: self._ask("another process was asked to stop"))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        processes.hear_stop(None)
+        processes.on_stop(None)
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._old_wakeup)
@@ -127,7 +127,7 @@ class StopRequest:
         if busy is not None:
             _leave(EXIT_STOPPED, f"{why} during {busy}: stopped, run the same command again to continue")
         _log.warning("%s: will save and stop after the running step; a second signal stops at once", why)
-        processes.say_stop()
+        processes.request_stop()
 
 
 def _leave_on_second(first: float) -> None:
@@ -139,4 +139,4 @@ def _leave_on_second(first: float) -> None:
 def _leave(status: int, message: str) -> None:
     """Ends the process from any thread, without the interpreter's clean-up, which would wait for the main thread."""
     os.write(2, f"{message}\n".encode())
-    processes.leave(status, message)
+    processes.exit_all(status, message)

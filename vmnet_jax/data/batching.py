@@ -164,7 +164,10 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
     overflow = bucket.overflow
     rings, keep = zip(*(_joined_edges(samples, "rings", "keep", i, vertex_rows[i], overflow[i]) for i in levels))
     at_vertices = samples[0].vertex_features is not None
-    near = [_joined_edges(samples, "near", "near_keep", i, vertex_rows[i], 0) for i in range(len(samples[0].near))]
+    by_radius = [
+        _joined_edges(samples, "radius_rings", "radius_edge_mask", i, vertex_rows[i], 0)
+        for i in range(len(samples[0].radius_rings))
+    ]
     return SceneBatch(
         features=padding.pad_rows([s.features for s in samples], voxel_rows[0]),
         voxel_count=np.array([sum(c) for c in voxel_counts], np.int32),
@@ -212,8 +215,8 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
         vertex_labels=padding.pad_rows([s.vertex_labels for s in samples], vertex_rows[0], fill=-1),
         num_scenes=num_scenes,
         vertex_features=padding.pad_rows([s.vertex_features for s in samples], vertex_rows[0]) if at_vertices else None,
-        near=tuple(tables for tables, _ in near),
-        near_keep=tuple(kept for _, kept in near),
+        radius_rings=tuple(tables for tables, _ in by_radius),
+        radius_edge_mask=tuple(kept for _, kept in by_radius),
     )
 
 
@@ -244,8 +247,8 @@ def empty_batch(features: int, vertices: VertexInputs | None = None) -> SceneBat
         vertex_labels=zeros(1) - 1,
         num_scenes=1,
         vertex_features=None if vertices is None else np.zeros((1, features), np.float32),
-        near=tuple(rings for _ in (vertices.radii if vertices else ())),
-        near_keep=tuple(np.zeros(2, bool) for _ in (vertices.radii if vertices else ())),
+        radius_rings=tuple(rings for _ in (vertices.radii if vertices else ())),
+        radius_edge_mask=tuple(np.zeros(2, bool) for _ in (vertices.radii if vertices else ())),
     )
 
 

@@ -3,6 +3,7 @@
 A sample is a pure function of a scene, a placement and a random generator; nothing here is batched or padded.
 """
 
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,15 @@ from kernels.host.mesh.radius import radius_graph
 from kernels.host.mesh.rings import RingTable
 from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import VoxelPyramid, build_hash, build_pyramid, downsample, unique_voxels
+from preprocess.scene.scene_file import Scene
 from vmnet_jax.data.edge_sampling import all_edges, keep_mask
 from vmnet_jax.data.placement import Placement, fixed_placement
 
 FEATURE_WIDTHS = {"rgb": 3, "normals": 3, "ones": 1, "xyz": 3}
 NUM_LEVELS = 7
+
+_RADIUS_RINGS: weakref.WeakKeyDictionary[Scene, dict] = weakref.WeakKeyDictionary()
+"""The radius graphs of the scenes that are in memory, by scene and `VertexInputs`."""
 
 
 class VertexInputs(NamedTuple):
@@ -43,8 +48,8 @@ class Sample(NamedTuple):
     traces: tuple[np.ndarray, ...]  # L - 1 x int32 [V_l], level l to level l + 1
     vertex_labels: np.ndarray  # int32 [V_0], -1 ignored
     vertex_features: np.ndarray | None = None  # float32 [V_0, F], for networks that start at vertices
-    near: tuple[RingTable, ...] = ()  # of the finest levels: neighbours in space
-    near_keep: tuple[np.ndarray, ...] = ()  # bool [V_l * K]
+    radius_rings: tuple[RingTable, ...] = ()  # of the finest levels: neighbours in space
+    radius_edge_mask: tuple[np.ndarray, ...] = ()  # bool [V_l * K]
 
 
 def feature_width(names: tuple[str, ...]) -> int:
@@ -55,7 +60,7 @@ def feature_width(names: tuple[str, ...]) -> int:
     return sum(FEATURE_WIDTHS[n] for n in names)
 
 
-def point_features(scene, names: tuple[str, ...], placement: Placement, rows: np.ndarray) -> np.ndarray:
+def point_features(scene: Scene, names: tuple[str, ...], placement: Placement, rows: np.ndarray) -> np.ndarray:
     """float32 [len(rows), F]: the named features of the file's vertices `rows`, joined in the order of `names`.
 
     `rgb` is the colour in [-1, 1] plus the placement's shift, `normals` the unit normal in the placed frame, `ones` a
@@ -77,7 +82,7 @@ def point_features(scene, names: tuple[str, ...], placement: Placement, rows: np
 
 
 def make_sample(
-    scene,
+    scene: Scene,
     placement: Placement | None,
     features: tuple[str, ...],
     edge_cutoff: int = 0,
@@ -87,7 +92,7 @@ def make_sample(
     """Voxelizes a placed scene and builds the tables that depend on the placement.
 
     Args:
-      scene: `preprocess.scene.scene_file.Scene`.
+      scene: a preprocessed scene.
       placement: where the scene goes; None takes the unaugmented placement whose tables the scene file holds.
       features: names out of `FEATURE_WIDTHS`.
       edge_cutoff: vertices with more neighbours than this lose edges at random (training); 0 keeps all edges.
@@ -103,8 +108,8 @@ def make_sample(
         found = unique_voxels(placement.apply(scene.vertices))
         pyramid, first = build_pyramid(found.coords, NUM_LEVELS), found.first
     corners, weights = _read_out_tables(scene, placement, pyramid)
-    near = () if vertices is None else _near_tables(scene, vertices)
-    keep, near_keep = (_kept(tables, edge_cutoff, rng) for tables in (scene.rings, near))
+    radius_rings = () if vertices is None else _radius_rings(scene, vertices)
+    keep, radius_edge_mask = (_kept(tables, edge_cutoff, rng) for tables in (scene.rings, radius_rings))
     unlabelled = scene.labels is None
     return Sample(
         name=scene.name,
@@ -118,8 +123,8 @@ def make_sample(
         traces=tuple(scene.traces[1:]),
         vertex_labels=np.full(len(scene.level_vertices[0]), -1, np.int32) if unlabelled else scene.labels_l0,
         vertex_features=None if vertices is None else vertex_features(scene, features, placement),
-        near=near,
-        near_keep=near_keep,
+        radius_rings=radius_rings,
+        radius_edge_mask=radius_edge_mask,
     )
 
 
@@ -131,7 +136,7 @@ def voxel_counts(points: np.ndarray) -> tuple[int, ...]:
     return tuple(map(len, coords))
 
 
-def vertex_features(scene, names: tuple[str, ...], placement: Placement) -> np.ndarray:
+def vertex_features(scene: Scene, names: tuple[str, ...], placement: Placement) -> np.ndarray:
     """float32 [V_0, F]: the features of the file's vertices (`point_features`), mean over those in a level-0 vertex."""
     values, trace = point_features(scene, names, placement, np.arange(len(scene.vertices))), scene.traces[0]
     count = np.bincount(trace, minlength=len(scene.level_vertices[0]))
@@ -139,19 +144,25 @@ def vertex_features(scene, names: tuple[str, ...], placement: Placement) -> np.n
     return (np.stack(sums, axis=1) / np.maximum(count, 1)[:, None]).astype(np.float32)
 
 
-def _near_tables(scene, vertices: VertexInputs) -> tuple[RingTable, ...]:
-    """Of the unaugmented scene, drawn the same way every time."""
-    return tuple(
-        radius_graph(points, radius, vertices.max_neighbours, np.random.default_rng(0))
-        for points, radius in zip(scene.level_vertices, vertices.radii)
-    )
+def _radius_rings(scene: Scene, vertices: VertexInputs) -> tuple[RingTable, ...]:
+    """The radius graph of each of the finest levels, built once per scene.
+
+    It does not depend on the placement: the radii are of the unaugmented scene, and its draws are the same every time.
+    """
+    tables = _RADIUS_RINGS.setdefault(scene, {})
+    if vertices not in tables:
+        tables[vertices] = tuple(
+            radius_graph(points, radius, vertices.max_neighbours, np.random.default_rng(0))
+            for points, radius in zip(scene.level_vertices, vertices.radii)
+        )
+    return tables[vertices]
 
 
 def _kept(tables: tuple[RingTable, ...], edge_cutoff: int, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
     return tuple(keep_mask(table, rng, edge_cutoff) if edge_cutoff else all_edges(table) for table in tables)
 
 
-def _read_out_tables(scene, placement: Placement, pyramid: VoxelPyramid):
+def _read_out_tables(scene: Scene, placement: Placement, pyramid: VoxelPyramid):
     corners, weights = [], []
     for level in range(NUM_LEVELS):
         points = placement.apply(scene.level_vertices[level])

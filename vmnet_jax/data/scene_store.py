@@ -1,15 +1,25 @@
 """The scenes of a folder by name: scene files, or what `vmnet_jax.tfds_prepare` has packed."""
 
-from __future__ import annotations
-
 import pathlib
-from typing import TYPE_CHECKING
 
 from preprocess.cli.sources import scene_names
-from preprocess.scene.scene_file import SUFFIX, Scene, SceneHeader, read_header, read_scene
+from preprocess.scene.scene_file import (
+    SUFFIX,
+    Scene,
+    SceneError,
+    SceneHeader,
+    read_header,
+    read_scene,
+    scene_from_arrays,
+)
+from trainlib.run.errors import UserError
 
-if TYPE_CHECKING:
-    from vmnet_jax.data.tfds_builders import PreparedScenes
+DATASET, SPLIT = "scene_meshes", "scenes"
+"""The TensorFlow Datasets builder of `vmnet_jax.data.tfds_builders`, and its only split."""
+OPTIONAL = ("labels", "labels_l0")
+"""Arrays that are empty in a record if the scene has none."""
+
+_MAKE_AGAIN = "Delete the folder and run python -m vmnet_jax.tfds_prepare again."
 
 
 class SceneFiles:
@@ -33,11 +43,41 @@ class SceneFiles:
         return self.header(name).source_hash
 
 
-def open_scenes(folder: str | pathlib.Path) -> SceneFiles | PreparedScenes:
-    """Whichever of the two the folder holds; without any scenes, no names."""
-    folder = pathlib.Path(folder)
-    if not (folder / "dataset_info.json").is_file():
-        return SceneFiles(folder)
-    from vmnet_jax.data.tfds_builders import PreparedScenes  # TensorFlow Datasets takes a second to import
+class PreparedScenes:
+    """The scenes of a prepared folder, each read when asked for: as `SceneFiles`."""
 
-    return PreparedScenes(folder)
+    def __init__(self, folder: str | pathlib.Path):
+        """names: of all scenes, sorted. headers: what each scene file said about itself, by name.
+
+        Raises UserError if the folder holds another data set.
+        """
+        import tensorflow_datasets as tfds  # takes a second
+
+        self._folder = pathlib.Path(folder)
+        builder = tfds.builder_from_directory(str(folder))
+        if builder.name != DATASET:
+            raise UserError(f"{folder} holds the data set {builder.name}; scenes are in one of {DATASET}.")
+        self.headers: dict[str, dict] = dict(builder.info.metadata["scenes"])
+        self.names = list(self.headers)
+        self._records = builder.as_data_source(SPLIT)
+
+    def read(self, name: str) -> Scene:
+        """Equal, bit for bit, to the scene file that was packed. Raises SceneError, UserError where there is none."""
+        if name not in self.headers:
+            raise UserError(f"{self._folder} has no scene {name}; it has {len(self.names)} others.")
+        try:
+            arrays = self._records[self.names.index(name)]
+        except RuntimeError as error:  # of array_record, which compares checksums
+            raise SceneError(self._folder / name, f"the record is damaged ({error})", _MAKE_AGAIN) from None
+        present = {key: array for key, array in arrays.items() if key not in OPTIONAL or len(array)}
+        return scene_from_arrays(present, self._folder / name)
+
+    def source_hash(self, name: str) -> str:
+        """Checksum of the mesh and label files that a scene was made from."""
+        return self.headers[name]["source_hash"]
+
+
+def open_scenes(folder: str | pathlib.Path) -> SceneFiles | PreparedScenes:
+    """Opens the scene files or the prepared data set of a folder; a folder without scenes has no names."""
+    folder = pathlib.Path(folder)
+    return PreparedScenes(folder) if (folder / "dataset_info.json").is_file() else SceneFiles(folder)

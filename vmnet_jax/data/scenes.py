@@ -22,7 +22,7 @@ from preprocess.mesh.mesh import counted
 from preprocess.scene.crop import random_crop
 from preprocess.scene.scene_file import SUFFIX, Scene, scene_arrays
 from trainlib.run.errors import UserError
-from trainlib.run.processes import LargestOfAll
+from trainlib.run.processes import AllReduceMax
 from vmnet_jax.data import placement
 from vmnet_jax.data.batching import (
     Sizes,
@@ -230,7 +230,7 @@ class TrainingBatches:
             raise UserError("the training split is empty")
         self._read, self._names, self._seed = read, names, seed
         self._batch_size, self._devices = batch_size, devices
-        self._own, self.agree = range(devices) if own is None else own, LargestOfAll()
+        self._own, self.agree = range(devices) if own is None else own, AllReduceMax()
         self._features, self._rotation, self._edge_cutoff = features, rotation, edge_cutoff
         self._max_voxels, self._vertices = max_voxels, vertices
         self._classes: set[int] = set()

@@ -1,7 +1,7 @@
 """Preprocessed scenes as a TensorFlow Datasets builder that neither needs nor uses TensorFlow.
 
-Importing this module registers `scene_meshes`. What `python -m vmnet_jax.tfds_prepare` or `prepare` has written is a
-folder that training and evaluation take in the place of one with scene files (`config.scenes`). Of itself:
+Importing this module registers `scene_meshes`. What `python -m vmnet_jax.tfds_prepare` or `prepare_scenes` has written
+is a folder that training and evaluation take in the place of one with scene files (`config.scenes`). On its own:
 
     builder = tfds.builder("scene_meshes", data_dir=DATA_DIR)  # or tfds.builder_from_directory(folder)
     source = builder.as_data_source("scenes")
@@ -20,17 +20,13 @@ import tensorflow_datasets as tfds
 from kernels.host.mesh.rings import RingTable
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
-from preprocess.scene.scene_file import SUFFIX, Scene, SceneError, scene_arrays, scene_from_arrays
+from preprocess.scene.scene_file import SUFFIX, scene_arrays
 from trainlib.run.errors import UserError
-from vmnet_jax.data.scene_store import SceneFiles
+from vmnet_jax.data.scene_store import OPTIONAL, SPLIT, PreparedScenes, SceneFiles
 
-SPLIT = "scenes"
 LABEL_MAP = "label_map.csv"
 LEVELS = 7
 LARGEST = 2**31 - 2**20  # bytes of a record that a protocol buffer can hold
-
-_OPTIONAL = ("labels", "labels_l0")
-_MAKE_AGAIN = "Delete the folder and run python -m vmnet_jax.tfds_prepare again."
 
 
 def _array(dtype: type, *columns: int | None) -> tfds.features.Tensor:
@@ -47,7 +43,7 @@ def _features() -> dict[str, tfds.features.Tensor]:
         "colors": _array(np.uint8, 3),
         "normals": _array(np.float32, 3),
     }
-    features |= {name: _array(np.int32) for name in ("voxel_first", "voxel_inverse", *_OPTIONAL)}
+    features |= {name: _array(np.int32) for name in ("voxel_first", "voxel_inverse", *OPTIONAL)}
     features |= {f"hash.{name}": _array(np.int32 if name == "rows" else np.int64) for name in VoxelHash._fields}
     columns = {"coords": 3, "neighbours": 27, "children": 8}
     for level in range(LEVELS):
@@ -92,7 +88,7 @@ class SceneMeshes(tfds.core.GeneratorBasedBuilder):
 
 def _examples(scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Key and arrays of each scene."""
-    absent = {name: np.zeros(0, np.int32) for name in _OPTIONAL}
+    absent = {name: np.zeros(0, np.int32) for name in OPTIONAL}
     for k, name in enumerate(scenes.names):
         arrays = scene_arrays(scenes.read(name))
         size = sum(array.nbytes for array in arrays.values())
@@ -104,7 +100,7 @@ def _examples(scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]
         yield k, absent | arrays
 
 
-def prepare(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib.Path:
+def prepare_scenes(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib.Path:
     """Writes `data_dir`/scene_meshes/1.0.0 as array_record and returns that folder.
 
     What is there stays if it was made of the same scenes in the same format.
@@ -129,39 +125,7 @@ def prepare(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib
     return folder
 
 
-def _same(files: SceneFiles, prepared: "PreparedScenes") -> bool:
+def _same(files: SceneFiles, prepared: PreparedScenes) -> bool:
     if files.names != prepared.names:
         return False
     return all(files.header(name)._asdict() == prepared.headers[name] for name in files.names)
-
-
-class PreparedScenes:
-    """The scenes of a prepared folder, each read when asked for: as `vmnet_jax.data.scene_store.SceneFiles`."""
-
-    def __init__(self, folder: str | pathlib.Path):
-        """names: of all scenes, sorted. headers: what each scene file said about itself, by name.
-
-        Raises UserError if the folder holds another data set.
-        """
-        self._folder = pathlib.Path(folder)
-        builder = tfds.builder_from_directory(str(folder))
-        if builder.name != SceneMeshes.name:
-            raise UserError(f"{folder} holds the data set {builder.name}; scenes are in one of {SceneMeshes.name}.")
-        self.headers: dict[str, dict] = dict(builder.info.metadata["scenes"])
-        self.names = list(self.headers)
-        self._records = builder.as_data_source(SPLIT)
-
-    def read(self, name: str) -> Scene:
-        """Equal, bit for bit, to the scene file that was packed. Raises SceneError, UserError where there is none."""
-        if name not in self.headers:
-            raise UserError(f"{self._folder} has no scene {name}; it has {len(self.names)} others.")
-        try:
-            arrays = self._records[self.names.index(name)]
-        except RuntimeError as error:  # of array_record, which compares checksums
-            raise SceneError(self._folder / name, f"the record is damaged ({error})", _MAKE_AGAIN) from None
-        present = {key: array for key, array in arrays.items() if key not in _OPTIONAL or len(array)}
-        return scene_from_arrays(present, self._folder / name)
-
-    def source_hash(self, name: str) -> str:
-        """Checksum of the mesh and label files that a scene was made from."""
-        return self.headers[name]["source_hash"]

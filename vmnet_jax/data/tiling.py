@@ -21,22 +21,23 @@ _log = logging.getLogger(__name__)
 
 
 class Tile(NamedTuple):
-    """inside: bool [V], the file's vertices in the tile. owned: bool [V], those that take their scores from it."""
+    """A scene, or a part of one.
 
-    inside: np.ndarray
-    owned: np.ndarray
+    Attributes:
+      inside: bool [V], the file's vertices in the tile; None for the whole scene.
+      scored: bool [V], those that take their scores from it; None for the whole scene.
+      scene: the scene's place in the list of names.
+      last: whether it is the last one of its scene.
+    """
+
+    inside: np.ndarray | None
+    scored: np.ndarray | None
+    scene: int = 0
+    last: bool = True
 
 
-class Piece(NamedTuple):
-    """scene: its place in the list of names. tile: None where the piece is the whole scene. last: of its scene."""
-
-    scene: int
-    tile: Tile | None
-    last: bool
-
-
-class Pieces:
-    """piece name -> scene: whole scenes where they have at most `max_voxels` voxels at level 0, tiles of the others.
+class TileSet:
+    """tile name -> scene: whole scenes where they have at most `max_voxels` voxels at level 0, tiles of the others.
 
     names: each once, ValueError otherwise. max_voxels: 0 for no limit. limit: what set it, for the log.
     """
@@ -45,36 +46,37 @@ class Pieces:
         if len(set(names)) < len(names):
             raise ValueError(f"scenes are named twice: {sorted({name for name in names if names.count(name) > 1})}")
         self._read, self.scenes = read, list(names)
-        self.pieces: dict[str, Piece] = {}
+        self.tiles: dict[str, Tile] = {}
         for index, name in enumerate(names):
             scene = read(name)
             voxels = len(scene.voxels.coords[0])
             if not max_voxels or voxels <= max_voxels:
-                self.pieces[name] = Piece(index, None, True)
+                self.tiles[name] = Tile(None, None, index)
                 continue
             tiles = plan_tiles(scene.vertices, scene.voxels.coords[0], scene.voxel_inverse, max_voxels)
             for number, tile in enumerate(tiles):
-                self.pieces[f"{name}, tile {number + 1}"] = Piece(index, tile, number == len(tiles) - 1)
+                last = number == len(tiles) - 1
+                self.tiles[f"{name}, tile {number + 1}"] = tile._replace(scene=index, last=last)
             text = "%s: %d voxels are more than the %d of %s; it is seen in %d overlapping tiles"
             _log.info(text, name, voxels, max_voxels, limit, len(tiles))
-        self.names = list(self.pieces)
+        self.names = list(self.tiles)
         self._crop = functools.lru_cache(maxsize=8)(self._cropped)
 
     def __call__(self, name: str) -> Scene:
         """The scene or tile of that name."""
-        piece = self.pieces[name]
-        return self._read(self.scenes[piece.scene]) if piece.tile is None else self._crop(name)
+        tile = self.tiles[name]
+        return self._read(self.scenes[tile.scene]) if tile.inside is None else self._crop(name)
 
     def _cropped(self, name: str) -> Scene:
-        scene, tile, _ = self.pieces[name]
-        return crop_scene(self._read(self.scenes[scene]), tile.inside, name)
+        tile = self.tiles[name]
+        return crop_scene(self._read(self.scenes[tile.scene]), tile.inside, name)
 
 
 def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, max_voxels: int) -> list[Tile]:
     """Cuts the bounding box in x and y into halves until each part with its margin fills at most `max_voxels`.
 
     vertices: float64 [V, 3]. coords: int [P, 3], the voxels of level 0. inverse: int32 [V], the voxel of a vertex.
-    Every vertex is owned by one tile: the one inside which it lies deepest.
+    Every vertex is scored by one tile: the one inside which it lies deepest.
     """
     places = coords[:, :2].astype(np.float64) + 0.5
     low, high = places.min(axis=0) - 0.5, places.max(axis=0) + 0.5
@@ -91,7 +93,7 @@ def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, ma
         Tile(_within(places, start, stop)[inverse], (owner == number)[inverse])
         for number, (start, stop) in enumerate(windows)
     ]
-    return [tile for tile in tiles if tile.owned.any()]
+    return [tile for tile in tiles if tile.scored.any()]
 
 
 def _windows(

@@ -1,5 +1,8 @@
 """From a config to the network, its optimiser and its state: the one place that reads the model's config keys."""
 
+import functools
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,7 @@ from vmnet_jax.data.sample import VertexInputs, feature_width
 from vmnet_jax.learn.optim import poly_schedule, sgd_dampened
 from vmnet_jax.learn.step import TrainState, create_state
 from vmnet_jax.model.dcm import DCMNet
-from vmnet_jax.model.geodesic import OPERATORS
+from vmnet_jax.model.geodesic import OPERATORS, MeshOptions
 from vmnet_jax.model.geodesic_network import GeodesicNetwork
 from vmnet_jax.model.vmnet import EuclideanNetwork, VMNet
 
@@ -21,7 +24,6 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 PUBLISHED = ("vmnet", "scalar")
 """The model and operator of the original program."""
-MODELS = ("vmnet", "euclidean", "geodesic", "baseline", "baseline_intra", "dcm")
 WITHOUT_ATTENTION = ("euclidean", "baseline", "dcm")
 WITHOUT_LAYER_NORM = ("euclidean", "dcm")
 
@@ -33,20 +35,41 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
     """
     if config.dtype not in DTYPES:
         raise UserError(f"config.dtype is {config.dtype!r}, known are {', '.join(DTYPES)}")
-    common = {"num_classes": num_classes, "dtype": DTYPES[config.dtype], "axis_name": axis_name}
-    voxels = {"widths": tuple(config.widths)}
-    mesh = {"layer_norm_scope": config.layer_norm_scope, "attention_shift": config.attention_shift}
-    mesh["operator"] = _operator(config)
-    model = model_name(config)
     check_operator(config)
-    if model == "euclidean":
-        return EuclideanNetwork(**voxels, **common)
-    if model == "geodesic":
-        return GeodesicNetwork(features=config.geo_width, **mesh, **common)
-    if model == "dcm":
-        return DCMNet(geo_widths=tuple(config.dcm_geo_widths), euc_widths=tuple(config.dcm_euc_widths), **common)
-    attention = {"intra": model != "baseline", "inter": model == "vmnet"}
-    return VMNet(geo_width=config.geo_width, **attention, **voxels, **mesh, **common)
+    return MODELS[model_name(config)](config, num_classes, {"dtype": DTYPES[config.dtype], "axis_name": axis_name})
+
+
+def _vmnet(config: ConfigDict, num_classes: int, common: dict, intra: bool = True, inter: bool = True) -> nn.Module:
+    widths = {"widths": tuple(config.widths), "geo_width": config.geo_width}
+    return VMNet(num_classes, **widths, **_mesh(config), intra=intra, inter=inter, **common)
+
+
+def _euclidean(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
+    return EuclideanNetwork(num_classes, tuple(config.widths), **common)
+
+
+def _geodesic(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
+    return GeodesicNetwork(num_classes, config.geo_width, MeshOptions(**_mesh(config), **common))
+
+
+def _dcm(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
+    return DCMNet(num_classes, tuple(config.dcm_geo_widths), tuple(config.dcm_euc_widths), **common)
+
+
+def _mesh(config: ConfigDict) -> dict[str, str]:
+    scope, shift = config.layer_norm_scope, config.attention_shift
+    return {"layer_norm_scope": scope, "attention_shift": shift, "operator": _operator(config)}
+
+
+MODELS: dict[str, Callable[[ConfigDict, int, dict], nn.Module]] = {
+    "vmnet": _vmnet,
+    "euclidean": _euclidean,
+    "geodesic": _geodesic,
+    "baseline": functools.partial(_vmnet, intra=False, inter=False),
+    "baseline_intra": functools.partial(_vmnet, inter=False),
+    "dcm": _dcm,
+}
+"""The networks by `config.model`: (config, K, dtype and axis_name) -> module."""
 
 
 def vertex_inputs(config: ConfigDict) -> VertexInputs | None:

@@ -15,7 +15,7 @@ from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.run.prefetch import prefetch
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches, votes_of
-from vmnet_jax.data.tiling import Pieces
+from vmnet_jax.data.tiling import TileSet
 from vmnet_jax.learn.build import WITHOUT_LAYER_NORM
 from vmnet_jax.learn.metrics import confusion
 from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores
@@ -54,7 +54,7 @@ def fitting_batches(
     max_voxels: int = 0,
     known: dict[Sizes, StepMemory] | None = None,
     **how: Any,
-) -> tuple[EvaluationBatches, Pieces]:
+) -> tuple[EvaluationBatches, TileSet]:
     """Batches of whole scenes where they fit, of overlapping tiles where not.
 
     Args:
@@ -65,17 +65,17 @@ def fitting_batches(
         that the largest pass is known.
     """
     known = {} if known is None else known
-    pieces = Pieces(read, names, max_voxels, "--max_voxels")
-    batches = EvaluationBatches(pieces, pieces.names, known=known, **how)
+    tiles = TileSet(read, names, max_voxels, "--max_voxels")
+    batches = EvaluationBatches(tiles, tiles.names, known=known, **how)
     if max_voxels or batches.buckets[-1] in known:
-        return batches, pieces
+        return batches, tiles
     needed, there = pass_memory(forward, variables, batches), device_memory()
     if needed.total <= there:
         known[batches.buckets[-1]] = needed
-        return batches, pieces
+        return batches, tiles
     limit = int(0.9 * _most_voxels(read, names) * there / needed.total)
-    pieces = Pieces(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
-    return EvaluationBatches(pieces, pieces.names, known=known, **how), pieces
+    tiles = TileSet(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
+    return EvaluationBatches(tiles, tiles.names, known=known, **how), tiles
 
 
 def _most_voxels(read: Callable[[str], Scene], names: list[str]) -> int:
@@ -106,9 +106,9 @@ def scene_scores(
     forward: Callable,
     variables: dict,
     batches: EvaluationBatches,
-    pieces: Pieces,
+    tiles: TileSet,
     votes: int = 1,
-    after_pass: Callable[[], object] = lambda: None,
+    on_pass_done: Callable[[], object] = lambda: None,
     read_out: str = TRACE,
 ) -> Iterator[SceneScores]:
     """Yields every scene once, in order, with the logits of all its votes summed.
@@ -116,32 +116,32 @@ def scene_scores(
     Args:
       forward: from `make_forward`.
       variables: replicated over the local devices.
-      batches: of the pieces.
+      batches: of the tiles.
       votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
-      after_pass: called when a group of pieces has been seen in one placement, for progress bars.
+      on_pass_done: called when a group of tiles has been seen in one placement, for progress bars.
       read_out: see `vmnet_jax.prediction.read_out.file_vertex_scores`.
     """
     joined = None
-    for name, scores in _piece_scores(forward, variables, batches, pieces, votes, after_pass, read_out):
-        scene, tile, last = pieces.pieces[name]
-        if tile is not None:
+    for name, scores in _tile_scores(forward, variables, batches, tiles, votes, on_pass_done, read_out):
+        tile = tiles.tiles[name]
+        if tile.inside is not None:
             joined = np.zeros((len(tile.inside), scores.shape[1]), np.float32) if joined is None else joined
-            joined[tile.owned] = scores[tile.owned[tile.inside]]
-        if last:
-            yield SceneScores(scene, scores if tile is None else joined)
+            joined[tile.scored] = scores[tile.scored[tile.inside]]
+        if tile.last:
+            yield SceneScores(tile.scene, scores if tile.inside is None else joined)
             joined = None
 
 
-def _piece_scores(
+def _tile_scores(
     forward: Callable,
     variables: dict,
     batches: EvaluationBatches,
-    pieces: Pieces,
+    tiles: TileSet,
     votes: int,
-    after_pass: Callable[[], object],
+    on_pass_done: Callable[[], object],
     read_out: str,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, summed logits of its vertices) of every piece, in order."""
+    """(name, summed logits of its vertices) of every tile, in order."""
     devices = parallel.num_local_devices()
     tasks = [(group, vote) for group in range(len(batches.groups)) for vote in votes_of(votes)]
     chunks = [tasks[i : i + devices] for i in range(0, len(tasks), devices)]
@@ -157,12 +157,12 @@ def _piece_scores(
             for (group, _), one in zip(chunk, logits):
                 start = 0
                 for name in (batches.names[index] for index in batches.groups[group]):
-                    scene = pieces(name)
+                    scene = tiles(name)
                     scores = file_vertex_scores(scene, one[start:], read_out)
                     totals[name] = totals[name] + scores if name in totals else scores
                     start += len(scene.level_vertices[0])
                 done += 1
-                after_pass()
+                on_pass_done()
                 if done == votes:
                     yield from totals.items()
                     totals, done = {}, 0
@@ -172,7 +172,7 @@ def evaluate_scenes(
     forward: Callable,
     variables: dict,
     batches: EvaluationBatches,
-    pieces: Pieces,
+    tiles: TileSet,
     read: Callable[[str], Scene],
     num_classes: int,
     votes: int = 1,
@@ -180,8 +180,8 @@ def evaluate_scenes(
 ) -> np.ndarray:
     """Confusion int64 [K predicted, K true] over all labelled vertices of the files of all scenes of `read`."""
     table = np.zeros((num_classes, num_classes), np.int64)
-    for index, scores in scene_scores(forward, variables, batches, pieces, votes, read_out=read_out):
-        scene = read(pieces.scenes[index])
+    for index, scores in scene_scores(forward, variables, batches, tiles, votes, read_out=read_out):
+        scene = read(tiles.scenes[index])
         if scene.labels is not None:
             table += np.asarray(confusion(scores.argmax(1), scene.labels, num_classes), np.int64)
     return table

@@ -66,7 +66,7 @@ class DualLevel(nn.Module):
             relative = self.relative and step == 0
             geodesic = MeanEdgeConv(self.geo_features, relative, **norms, name=f"geodesic_{step}")
             euclidean = MeanEdgeConv(self.euc_features, relative, **norms, name=f"euclidean_{step}")
-            parts = [geodesic(x, batch.graph(level), train), euclidean(x, batch.near_graph(level), train)]
+            parts = [geodesic(x, batch.graph(level), train), euclidean(x, batch.radius_graph(level), train)]
             joined = jnp.concatenate(parts, axis=1)
             x = nn.relu(joined + x if step else joined)
         return x
@@ -94,10 +94,10 @@ class DCMNet(nn.Module):
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch, none of voxels; `train` as for `VMNet`."""
         levels = len(self.geo_widths)
-        if not levels == len(self.euc_widths) == len(batch.near):
+        if not levels == len(self.euc_widths) == len(batch.radius_rings):
             raise ValueError(
                 f"DCMNet: {levels} geodesic and {len(self.euc_widths)} Euclidean widths, neighbours in space at "
-                f"{len(batch.near)} levels; need the same number"
+                f"{len(batch.radius_rings)} levels; need the same number"
             )
         kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norms = {"axis_name": self.axis_name, **kinds}

@@ -1,5 +1,9 @@
 """Geodesic branch: attention along the surface of seven mesh levels, fed by the voxels' features."""
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,42 +15,63 @@ from vmnet_jax.model.aggregators import EdgeConv, VectorAttention
 from vmnet_jax.model.layers import GraphLayerNorm, Linear, TransformerConv
 from vmnet_jax.model.scene_batch import NUM_LEVELS, MeshGraph, SceneBatch
 
-OPERATORS = ("scalar", "vector", "edgeconv")
 
-
-class AttentionBlock(nn.Module):
-    """Aggregation along the mesh, layer normalisation, ReLU.
+@dataclasses.dataclass(frozen=True)
+class MeshOptions:
+    """How the modules of a mesh network compute; the same for all of them.
 
     Attributes:
-        features: number of output channels.
-        layer_norm_scope: see `GraphLayerNorm`.
-        attention_shift: see `TransformerConv`.
-        operator: "scalar", the network's own attention; "vector", a weight for each channel; "edgeconv".
+        layer_norm_scope: see `vmnet_jax.model.layers.GraphLayerNorm`.
+        attention_shift: see `vmnet_jax.model.layers.TransformerConv`.
+        operator: how a vertex aggregates its one-ring, a key of `OPERATORS`.
+        axis_name: mapped axis of the devices that share a batch.
+        dtype: of the computation; None takes the common type of inputs and parameters.
+        param_dtype: of the parameters.
     """
 
-    features: int
     layer_norm_scope: str = "scene"
     attention_shift: str = "vertex"
+    operator: str = "scalar"
     axis_name: str | None = None
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
-    operator: str = "scalar"
+
+    @property
+    def dtypes(self) -> dict[str, Any]:
+        """The two types by the names of a module's attributes."""
+        return {"dtype": self.dtype, "param_dtype": self.param_dtype}
+
+    def linear(self, features: int, name: str) -> Linear:
+        """A linear map without bias."""
+        return Linear(features, use_bias=False, **self.dtypes, name=name)
+
+    def norm(self) -> GraphLayerNorm:
+        """The layer normalisation with its ReLU."""
+        return GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, relu=True, **self.dtypes, name="norm")
+
+
+OPERATORS: dict[str, Callable[[int, MeshOptions], nn.Module]] = {
+    "scalar": lambda n, how: TransformerConv(n, how.attention_shift, **how.dtypes, name="attention"),
+    "vector": lambda n, how: VectorAttention(n, **how.dtypes, name="vector_attention"),
+    "edgeconv": lambda n, how: EdgeConv(n, **how.dtypes, name="edge_conv"),
+}
+"""From the number of output channels and the options to a module (source, target, graph) -> [V, channels]: the
+network's own attention, attention with a weight for each channel, and EdgeConv."""
+
+
+class AttentionBlock(nn.Module):
+    """Aggregation along the mesh by `options.operator`, layer normalisation, ReLU; features: output channels."""
+
+    features: int
+    options: MeshOptions = MeshOptions()
 
     @nn.compact
     def __call__(self, source: jax.Array, target: jax.Array, graph: MeshGraph) -> jax.Array:
         """source [V, C_s] (keys and values), target [V, C_t] (queries) -> [V, features]"""
-        kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        if self.operator == "scalar":
-            aggregate = TransformerConv(self.features, self.attention_shift, **kinds, name="attention")
-        elif self.operator == "vector":
-            aggregate = VectorAttention(self.features, **kinds, name="vector_attention")
-        elif self.operator == "edgeconv":
-            aggregate = EdgeConv(self.features, **kinds, name="edge_conv")
-        else:
-            raise ValueError(f"operator is {self.operator!r}, known are {', '.join(OPERATORS)}")
-        x = aggregate(source, target, graph)
-        norm = GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, relu=True, **kinds, name="norm")
-        return norm(x, graph)
+        if self.options.operator not in OPERATORS:
+            raise ValueError(f"operator is {self.options.operator!r}, known are {', '.join(OPERATORS)}")
+        x = OPERATORS[self.options.operator](self.features, self.options)(source, target, graph)
+        return self.options.norm()(x, graph)
 
 
 class InterFusion(AttentionBlock):
@@ -54,135 +79,88 @@ class InterFusion(AttentionBlock):
 
 
 class IntraAggregation(nn.Module):
-    """Two residual attention blocks of a domain to itself; attributes as in `AttentionBlock`."""
+    """Two residual attention blocks of a domain to itself."""
 
-    layer_norm_scope: str = "scene"
-    attention_shift: str = "vertex"
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-    operator: str = "scalar"
+    options: MeshOptions = MeshOptions()
 
     @nn.compact
     def __call__(self, x: jax.Array, graph: MeshGraph) -> jax.Array:
         """x [V, C] -> [V, C]"""
         for index in range(2):
-            block = AttentionBlock(
-                x.shape[-1],
-                self.layer_norm_scope,
-                self.attention_shift,
-                self.axis_name,
-                self.dtype,
-                self.param_dtype,
-                self.operator,
-                name=f"block_{index}",
-            )
-            x = block(x, x, graph) + x
+            x = AttentionBlock(x.shape[-1], self.options, name=f"block_{index}")(x, x, graph) + x
         return x
 
 
 class LinearNormReLU(nn.Module):
-    """Linear map without bias, layer normalisation, ReLU; attributes as in `AttentionBlock`."""
+    """Linear map without bias, layer normalisation, ReLU; features: output channels."""
 
     features: int
-    layer_norm_scope: str = "scene"
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
+    options: MeshOptions = MeshOptions()
 
     @nn.compact
     def __call__(self, x: jax.Array, graph: MeshGraph) -> jax.Array:
         """x [V, C] -> [V, features]"""
-        kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = Linear(self.features, use_bias=False, **kinds, name="linear")(x)
-        norm = GraphLayerNorm(self.layer_norm_scope, axis_name=self.axis_name, relu=True, **kinds, name="norm")
-        return norm(x, graph)
+        return self.options.norm()(self.options.linear(self.features, "linear")(x), graph)
 
 
 class VertexwiseBlocks(nn.Module):
     """In place of `IntraAggregation` where there is no attention: two residual linear blocks of each vertex alone."""
 
-    layer_norm_scope: str = "scene"
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
+    options: MeshOptions = MeshOptions()
 
     @nn.compact
     def __call__(self, x: jax.Array, graph: MeshGraph) -> jax.Array:
         """x [V, C] -> [V, C]"""
         for index in range(2):
-            block = LinearNormReLU(
-                x.shape[-1],
-                self.layer_norm_scope,
-                self.axis_name,
-                self.dtype,
-                self.param_dtype,
-                name=f"block_{index}",
-            )
-            x = block(x, graph) + x
+            x = LinearNormReLU(x.shape[-1], self.options, name=f"block_{index}")(x, graph) + x
         return x
 
 
 class GeodesicLevel(nn.Module):
     """One mesh level: read the voxels out at the vertices, fuse them with the coarser level, aggregate.
 
-    Attributes as in `AttentionBlock`; features: channels of the branch.
-
     Attributes:
+        features: channels of the branch.
+        options: see `MeshOptions`.
         intra: aggregate by attention to the one-ring; if not, each vertex by itself.
         inter: fuse the two domains by attention before they are joined; if not, they are joined as they are.
     """
 
     features: int
-    layer_norm_scope: str = "scene"
-    attention_shift: str = "vertex"
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-    operator: str = "scalar"
+    options: MeshOptions = MeshOptions()
     intra: bool = True
     inter: bool = True
 
     @nn.compact
     def __call__(self, voxels: jax.Array, coarser: jax.Array | None, batch: SceneBatch, level: int) -> jax.Array:
         """voxels [P_l, C_l], coarser [V_l, features] at this level's vertices, None at the top -> [V_l, features]"""
-        graph, table = batch.graph(level), batch.corners[level]
-        kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        norms = {"layer_norm_scope": self.layer_norm_scope, "axis_name": self.axis_name, **kinds}
-        attentions = {"attention_shift": self.attention_shift, "operator": self.operator, **norms}
-
-        projected = Linear(self.features, use_bias=False, **kinds, name="read_out")(voxels)
+        graph, table, options = batch.graph(level), batch.corners[level], self.options
+        projected = options.linear(self.features, "read_out")(voxels)
         joined = trilinear_read_out(projected, table.corners, table.weights, table.order, table.sorted_corners)
         if coarser is not None:
             parts = [coarser, joined]
             if self.inter:
-                parts.insert(1, InterFusion(self.features, **attentions, name="fusion")(coarser, joined, graph))
+                parts.insert(1, InterFusion(self.features, options, name="fusion")(coarser, joined, graph))
             joined = jnp.concatenate(parts, axis=1)
-        x = Linear(self.features, use_bias=False, **kinds, name="merge")(joined)
+        x = options.linear(self.features, "merge")(joined)
         if self.intra:
-            aggregate = IntraAggregation(**attentions, name="aggregation")
+            aggregate = IntraAggregation(options, name="aggregation")
         else:
-            aggregate = VertexwiseBlocks(**norms, name="vertexwise")
+            aggregate = VertexwiseBlocks(options, name="vertexwise")
         x = aggregate(x, graph) + x
-        return LinearNormReLU(self.features, **norms, name="output")(x, graph)
+        return LinearNormReLU(self.features, options, name="output")(x, graph)
 
 
 class GeodesicBranch(nn.Module):
-    """The mesh branch, from the coarsest level to the finest; attributes as in `GeodesicLevel`.
+    """The mesh branch, from the coarsest level to the finest; other attributes as in `GeodesicLevel`.
 
     Attributes:
         num_classes: K.
-        features: channels of the branch.
     """
 
     num_classes: int
     features: int
-    layer_norm_scope: str = "scene"
-    attention_shift: str = "vertex"
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-    operator: str = "scalar"
+    options: MeshOptions = MeshOptions()
     intra: bool = True
     inter: bool = True
 
@@ -194,18 +172,7 @@ class GeodesicBranch(nn.Module):
             if x is not None:
                 trace = batch.traces[level]
                 x = unpool(x, trace.trace, trace.order, trace.sorted_trace)
-            module = GeodesicLevel(
-                self.features,
-                self.layer_norm_scope,
-                self.attention_shift,
-                self.axis_name,
-                self.dtype,
-                self.param_dtype,
-                self.operator,
-                self.intra,
-                self.inter,
-                name=f"level_{level}",
-            )
+            module = GeodesicLevel(self.features, self.options, self.intra, self.inter, name=f"level_{level}")
             x = module(voxel_levels[level], x, batch, level)
-        logits = Linear(self.num_classes, dtype=self.dtype, param_dtype=self.param_dtype, name="head")(x)
+        logits = Linear(self.num_classes, **self.options.dtypes, name="head")(x)
         return jnp.where(batch.graph(0).real, logits, 0)

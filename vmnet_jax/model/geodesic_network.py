@@ -6,10 +6,9 @@ The paper gives the figure of a geodesic network, not its structure; this one is
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.typing import Dtype
 
 from kernels.device.pooling import mean_pool, unpool
-from vmnet_jax.model.geodesic import IntraAggregation, LinearNormReLU
+from vmnet_jax.model.geodesic import IntraAggregation, LinearNormReLU, MeshOptions
 from vmnet_jax.model.layers import Linear
 from vmnet_jax.model.scene_batch import NUM_LEVELS, SceneBatch
 from vmnet_jax.model.vmnet import Logits
@@ -23,31 +22,23 @@ class GeodesicNetwork(nn.Module):
     Attributes:
         num_classes: K.
         features: channels at every level.
-        layer_norm_scope, attention_shift, operator: see `vmnet_jax.model.geodesic.AttentionBlock`.
-        axis_name: mapped axis of the devices that share a batch.
+        options: see `vmnet_jax.model.geodesic.MeshOptions`.
     """
 
     num_classes: int
     features: int = 32
-    layer_norm_scope: str = "scene"
-    attention_shift: str = "vertex"
-    operator: str = "scalar"
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
+    options: MeshOptions = MeshOptions()
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch, none of voxels. The network computes the same in training and evaluation."""
         del train
-        kinds = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        norms = {"layer_norm_scope": self.layer_norm_scope, "axis_name": self.axis_name, **kinds}
+        options = self.options
 
         def aggregate(name: str, x: jax.Array, level: int) -> jax.Array:
-            attentions = {"attention_shift": self.attention_shift, "operator": self.operator, **norms}
-            return IntraAggregation(**attentions, name=name)(x, batch.graph(level))
+            return IntraAggregation(options, name=name)(x, batch.graph(level))
 
-        x = LinearNormReLU(self.features, **norms, name="stem")(batch.vertex_features, batch.graph(0))
+        x = LinearNormReLU(self.features, options, name="stem")(batch.vertex_features, batch.graph(0))
         encoded = []
         for level in range(NUM_LEVELS - 1):
             encoded.append(aggregate(f"encoder_{level}", x, level))
@@ -57,8 +48,8 @@ class GeodesicNetwork(nn.Module):
         for level in reversed(range(NUM_LEVELS - 1)):
             trace = batch.traces[level]
             joined = jnp.concatenate([unpool(x, trace.trace, trace.order, trace.sorted_trace), encoded[level]], axis=1)
-            x = Linear(self.features, use_bias=False, **kinds, name=f"merge_{level}")(joined)
+            x = options.linear(self.features, f"merge_{level}")(joined)
             x = aggregate(f"decoder_{level}", x, level) + x
-            x = LinearNormReLU(self.features, **norms, name=f"output_{level}")(x, batch.graph(level))
-        logits = Linear(self.num_classes, **kinds, name="head")(x)
+            x = LinearNormReLU(self.features, options, name=f"output_{level}")(x, batch.graph(level))
+        logits = Linear(self.num_classes, **options.dtypes, name="head")(x)
         return Logits(None, jnp.where(batch.graph(0).real, logits, 0))

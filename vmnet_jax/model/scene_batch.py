@@ -88,8 +88,9 @@ class SceneBatch:
         vertex_labels: int32 [V_0], class, -1 where ignored and in padding.
         num_scenes: B, static.
         vertex_features: float [V_0, F], what a vertex of level 0 starts with; None where the network starts at voxels.
-        near: Rings, of the finest levels, as many as the network reads: the neighbours in space of every vertex.
-        near_keep: bool [V_l * K], as `keep`, of those.
+        radius_rings: Rings, of the finest levels, as many as the network reads: the neighbours in space of every
+            vertex.
+        radius_edge_mask: bool [V_l * K], as `keep`, of `radius_rings`.
     """
 
     features: jax.Array
@@ -107,13 +108,15 @@ class SceneBatch:
     vertex_labels: jax.Array
     num_scenes: int = flax.struct.field(pytree_node=False)
     vertex_features: jax.Array | None = None
-    near: tuple[Rings, ...] = ()
-    near_keep: tuple[jax.Array, ...] = ()
+    radius_rings: tuple[Rings, ...] = ()
+    radius_edge_mask: tuple[jax.Array, ...] = ()
 
     def graph(self, level: int) -> MeshGraph:
         """The mesh of a level."""
         return MeshGraph(self.rings[level], self.keep[level], self.vertex_scene[level], self.num_scenes)
 
-    def near_graph(self, level: int) -> MeshGraph:
+    def radius_graph(self, level: int) -> MeshGraph:
         """The vertices of a level, joined to those near in space."""
-        return MeshGraph(self.near[level], self.near_keep[level], self.vertex_scene[level], self.num_scenes)
+        return MeshGraph(
+            self.radius_rings[level], self.radius_edge_mask[level], self.vertex_scene[level], self.num_scenes
+        )

@@ -9,7 +9,7 @@ from flax.typing import Dtype
 
 from kernels.device.trilinear import trilinear_read_out
 from vmnet_jax.model.euclidean import EuclideanBranch
-from vmnet_jax.model.geodesic import GeodesicBranch
+from vmnet_jax.model.geodesic import GeodesicBranch, MeshOptions
 from vmnet_jax.model.scene_batch import NUM_LEVELS, SceneBatch
 
 
@@ -34,7 +34,7 @@ class VMNet(nn.Module):
         dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least
             float32.
         param_dtype: of parameters and running statistics.
-        operator: how a vertex aggregates its one-ring; see `vmnet_jax.model.geodesic.AttentionBlock`.
+        operator: how a vertex aggregates its one-ring; a key of `vmnet_jax.model.geodesic.OPERATORS`.
         intra, inter: attention within and across the domains; see `vmnet_jax.model.geodesic.GeodesicLevel`.
     """
 
@@ -55,23 +55,11 @@ class VMNet(nn.Module):
         """Logits of a batch; `train` takes the batch's statistics and updates the collection `batch_stats`."""
         if len(self.widths) != NUM_LEVELS:
             raise ValueError(f"VMNet: one width for each of {NUM_LEVELS} levels, got {len(self.widths)}: {self.widths}")
-        voxels = EuclideanBranch(
-            self.num_classes, self.widths, self.axis_name, self.dtype, self.param_dtype, name="euclidean"
-        )(batch, train)
-        vertex_logits = GeodesicBranch(
-            self.num_classes,
-            self.geo_width,
-            self.layer_norm_scope,
-            self.attention_shift,
-            self.axis_name,
-            self.dtype,
-            self.param_dtype,
-            self.operator,
-            self.intra,
-            self.inter,
-            name="geodesic",
-        )(voxels.levels, batch)
-        return Logits(voxels.logits, vertex_logits)
+        common = {"axis_name": self.axis_name, "dtype": self.dtype, "param_dtype": self.param_dtype}
+        options = MeshOptions(self.layer_norm_scope, self.attention_shift, self.operator, **common)
+        voxels = EuclideanBranch(self.num_classes, self.widths, **common, name="euclidean")(batch, train)
+        branch = GeodesicBranch(self.num_classes, self.geo_width, options, self.intra, self.inter, name="geodesic")
+        return Logits(voxels.logits, branch(voxels.levels, batch))
 
 
 class EuclideanNetwork(nn.Module):

@@ -6,7 +6,7 @@ import numpy as np
 
 from preprocess.labels.label_map import LabelMap
 from preprocess.scene.scene_file import Scene
-from trainlib.analysis.plots import COLORS, DASHES, SOFT, new_figure, tidy
+from trainlib.analysis.plots import COLORS, DASHES, SOFT, new_figure, style_axes
 from vmnet_jax.report.scene_views import as_mesh
 from vmnet_jax.viewer.html_page import write_page
 from vmnet_jax.viewer.layers import UNLABELLED
@@ -27,11 +27,11 @@ def draw_by_class(path: pathlib.Path, report: dict) -> None:
     title = f"What pruning makes the network mislabel, of {report['vertices']:,} labelled vertices"
     figure = new_figure(max(9.0, 2.5 + 0.45 * len(order) * 2), 5.2, title)
     shares, rates = figure.subplots(1, 2)
-    tidy(shares, "Share of a class among all vertices and among the forgotten", y="vertices (%)")
+    style_axes(shares, "Share of a class among all vertices and among the forgotten", y="vertices (%)")
     width = 0.8 / (1 + len(report["levels"]))
     frequency = [100 * report["frequency"][k] for k in order]
     shares.bar(x, frequency, width, label="all labelled vertices", color=SOFT, align="edge")
-    tidy(rates, "Forgotten of the vertices labelled rightly", y="vertices (%)")
+    style_axes(rates, "Forgotten of the vertices labelled rightly", y="vertices (%)")
     for place, level in enumerate(report["levels"]):
         look = {"color": COLORS[place % len(COLORS)], "label": f"{100 * level['sparsity']:g} % pruned"}
         of_class = [100 * (level["forgotten_by_class"][k] or 0) for k in order]

@@ -24,7 +24,7 @@ def figures(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> dict:
     return {"mean_iou": iou_from_confusion(table)[1], "accuracy": accuracy(table), "recall": recall}
 
 
-def describe(dense: np.ndarray, level: Forgotten, truth: np.ndarray, num_classes: int) -> dict:
+def summarize_level(dense: np.ndarray, level: Forgotten, truth: np.ndarray, num_classes: int) -> dict:
     """One sparsity.
 
     Returns:
@@ -51,7 +51,7 @@ def describe(dense: np.ndarray, level: Forgotten, truth: np.ndarray, num_classes
 
 
 def make_report(dense: np.ndarray, levels: list[Forgotten], truth: np.ndarray, names: tuple[str, ...]) -> dict:
-    """The report: `classes`, the share of the labelled `vertices` by class, `dense` and `levels` (see `describe`).
+    """The report: `classes`, the share of the labelled `vertices` by class, `dense`, and by `summarize_level` `levels`.
 
     Args:
       dense: int [V], labels by the dense network.
@@ -65,7 +65,7 @@ def make_report(dense: np.ndarray, levels: list[Forgotten], truth: np.ndarray, n
         "vertices": int(counts.sum()),
         "frequency": (counts / counts.sum()).tolist(),
         "dense": figures(dense, truth, len(names)),
-        "levels": [describe(dense, level, truth, len(names)) for level in levels],
+        "levels": [summarize_level(dense, level, truth, len(names)) for level in levels],
     }
 
 

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from trainlib.analysis.plots import SOFT, new_figure, tidy
+from trainlib.analysis.plots import SOFT, new_figure, style_axes
 from vmnet_jax.learn.metrics import accuracy, iou_from_confusion
 
 MOST_NUMBERED = 25  # classes; the numbers of more would not fit their cells
@@ -88,7 +88,7 @@ def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> N
     figure = new_figure(side + margin + 1.6, side + margin + 1.2, title)
     axes = figure.subplots()
     image = axes.imshow(share.T, vmin=0, vmax=100, cmap="Blues")
-    tidy(axes, x="predicted class", y="true class")
+    style_axes(axes, x="predicted class", y="true class")
     axes.grid(False)
     axes.set_xticks(range(len(shown)), labels, rotation=90, fontsize=9 if numbered else 7)
     axes.set_yticks(range(len(shown)), labels, fontsize=9 if numbered else 7)

@@ -9,7 +9,7 @@ from preprocess.mesh.mesh import Mesh
 from preprocess.scene.scene_file import Scene
 from vmnet_jax.prediction.files import class_probabilities
 from vmnet_jax.report.report import scene_figures
-from vmnet_jax.viewer.contact_sheet import Row, make_row, write_contact_sheet
+from vmnet_jax.viewer.contact_sheet import SheetRow, render_row, write_contact_sheet
 from vmnet_jax.viewer.html_page import write_page
 from vmnet_jax.viewer.layers import class_legend, layer_keys, prediction_layers
 
@@ -28,7 +28,7 @@ class SceneViews:
 
     def __init__(self, folder: pathlib.Path, title: str, label_map: LabelMap, limit: int):
         self._folder, self._title, self._label_map, self._room = folder, title, label_map, limit
-        self._rows: list[Row] = []
+        self._rows: list[SheetRow] = []
         self._sheets = 0
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("contact_sheet*.png"):
@@ -53,7 +53,7 @@ class SceneViews:
         write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, legend, layer_keys(layers))
         true = [] if scene.labels is None else scene.labels[scene.labels != IGNORED]
         shown = np.union1d(classes, true).astype(int)
-        self._rows.append(make_row(name, figures, mesh.vertices, mesh.faces, layers, shown))
+        self._rows.append(render_row(name, figures, mesh.vertices, mesh.faces, layers, shown))
         if len(self._rows) == ROWS:
             self._write_sheet()
 

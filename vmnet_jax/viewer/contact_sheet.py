@@ -16,7 +16,7 @@ UNCOLOURED = (196, 196, 192)
 COLUMNS = ("input colour", "prediction", "ground truth", "errors")
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """One scene.
 
     Attributes:
@@ -33,14 +33,14 @@ class Row(NamedTuple):
     keys: dict[str, list[tuple[str, tuple[int, int, int]]]]
 
 
-def make_row(
+def render_row(
     name: str,
     figures: str,
     vertices: np.ndarray,
     faces: np.ndarray,
     layers: dict[str, np.ndarray],
     classes: np.ndarray,
-) -> Row:
+) -> SheetRow:
     """The row of a scene: float64 [V, 3] metres, z up; int32 [F, 3], F > 0; layers by name, uint8 [V, 3].
 
     Layers with the names of `COLUMNS` are shown. A mesh without colours is shown in one grey as its input.
@@ -49,10 +49,10 @@ def make_row(
     shown = [column for column in COLUMNS if column in colors]
     images = dict(zip(shown, render_layers(vertices, faces, [colors[column] for column in shown], PANEL)))
     panels, keys = [images.get(column) for column in COLUMNS], layer_keys({column: colors[column] for column in shown})
-    return Row(name, figures, panels, np.asarray(classes), keys)
+    return SheetRow(name, figures, panels, np.asarray(classes), keys)
 
 
-def write_contact_sheet(path: str | pathlib.Path, title: str, rows: list[Row], label_map: LabelMap) -> None:
+def write_contact_sheet(path: str | pathlib.Path, title: str, rows: list[SheetRow], label_map: LabelMap) -> None:
     """Writes the rows as one PNG under the title; the legend has the classes that occur and the errors' colours."""
     width, top, caption, gap = PANEL * len(COLUMNS), 104, 40, 18
     occurring = sorted({int(k) for row in rows for k in row.classes})

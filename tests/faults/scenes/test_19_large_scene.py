@@ -39,29 +39,29 @@ def whole_and_tiled(scene) -> tuple[np.ndarray, np.ndarray, int]:
     """Scores of the scene in one pass and in tiles, and the number of tiles."""
     scores = []
     for limit in (10**6, LIMIT):
-        batches, pieces = inference.fitting_batches(
+        batches, tiles = inference.fitting_batches(
             read_out, {}, lambda name: scene, [scene.name], limit, **(HOW | {"max_buckets": 1})
         )
-        (result,) = inference.scene_scores(read_out, {}, batches, pieces)
+        (result,) = inference.scene_scores(read_out, {}, batches, tiles)
         assert result.index == 0
         scores.append(result.scores)
-    return *scores, len(pieces.names)
+    return *scores, len(tiles.names)
 
 
 def test_19_tiles_own_every_vertex_once_deep_inside(scene):
     tiles = plan_tiles(scene.vertices, scene.voxels.coords[0], scene.voxel_inverse, LIMIT)
     assert len(tiles) >= 4
-    np.testing.assert_array_equal(np.sum([tile.owned for tile in tiles], axis=0), 1)
+    np.testing.assert_array_equal(np.sum([tile.scored for tile in tiles], axis=0), 1)
     low, high = scene.vertices[:, :2].min(0), scene.vertices[:, :2].max(0)
     for tile in tiles:
-        assert not (tile.owned & ~tile.inside).any()
+        assert not (tile.scored & ~tile.inside).any()
         assert len(np.unique(scene.voxel_inverse[tile.inside])) <= LIMIT
         box = scene.vertices[tile.inside, :2]
-        for axis in range(2):  # what is owned stays off the cuts, by at least a tenth of the tile
-            owned = scene.vertices[tile.owned, axis]
+        for axis in range(2):  # what is scored stays off the cuts, by at least a tenth of the tile
+            scored = scene.vertices[tile.scored, axis]
             margin = 0.1 * np.ptp(box[:, axis])
-            assert box[:, axis].min() < low[axis] + 0.2 or owned.min() > box[:, axis].min() + margin
-            assert box[:, axis].max() > high[axis] - 0.2 or owned.max() < box[:, axis].max() - margin
+            assert box[:, axis].min() < low[axis] + 0.2 or scored.min() > box[:, axis].min() + margin
+            assert box[:, axis].max() > high[axis] - 0.2 or scored.max() < box[:, axis].max() - margin
 
 
 def test_19_tiled_scores_are_those_of_the_whole(scene, caplog):
@@ -84,11 +84,11 @@ def test_19_the_memory_is_a_limit_too(scene, caplog, monkeypatch):
     monkeypatch.setattr(inference, "step_memory", lambda *_: StepMemory(0, 0, 30 * 2**30))
     monkeypatch.setattr(inference, "device_memory", lambda: 10 * 2**30)
     with caplog.at_level("INFO"):
-        batches, pieces = inference.fitting_batches(read_out, {}, lambda name: scene, [scene.name], **HOW)
+        batches, tiles = inference.fitting_batches(read_out, {}, lambda name: scene, [scene.name], **HOW)
     assert "of a memory of 10.0 GiB; it is seen in" in caplog.text
     fitting = 0.31 * len(scene.voxels.coords[0])
-    assert all(len(pieces(name).voxels.coords[0]) < fitting for name in pieces.names)
-    assert len(batches.names) == len(pieces.names) > 2
+    assert all(len(tiles(name).voxels.coords[0]) < fitting for name in tiles.names)
+    assert len(batches.names) == len(tiles.names) > 2
 
 
 def test_19_crops_keep_what_belongs_to_a_vertex(scene):

@@ -8,11 +8,11 @@ import pytest
 
 from preprocess import check, scenes
 from preprocess.cli.folders import walk
-from preprocess.cli.sources import find_sources, read_split, resolve_names, scene_names
+from preprocess.cli.sources import find_sources, read_scene_list, resolve_names, scene_names
 from preprocess.formats.readers import find_meshes
 from preprocess.mesh.mesh import MeshError
 from vmnet_jax.data.scene_store import open_scenes
-from vmnet_jax.data.scenes import read_split as read_training_split
+from vmnet_jax.data.scenes import read_split
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"]
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_lists_of_every_editor(tmp_path, encoding):
     (tmp_path / "list.txt").write_bytes(LIST.encode(encoding))
-    assert read_split(tmp_path / "list.txt") == ["living room/scan 1", "kitchen", "Küche/ä"]
+    assert read_scene_list(tmp_path / "list.txt") == ["living room/scan 1", "kitchen", "Küche/ä"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -197,7 +197,7 @@ def test_lists_of_every_editor_in_preprocessing_and_training(tmp_path, mesh, run
     status, printed = run(f"--split={tmp_path / 'list.txt'}")
     assert status == 0
     assert "3 built" in printed
-    split = read_training_split(tmp_path / "out", str(tmp_path / "list.txt"), str(tmp_path / "val.txt"))
+    split = read_split(tmp_path / "out", str(tmp_path / "list.txt"), str(tmp_path / "val.txt"))
     assert split.train == ["living room/scan 1", "kitchen", "Küche/ä"]
     assert split.val == ["living room/scan 1", "Küche/ä"]
 
@@ -217,7 +217,7 @@ def test_lists_that_cannot_be_read(tmp_path, mesh, run, capsys, content, message
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(MeshError, match=message) as caught:
-        read_split(path)
+        read_scene_list(path)
     assert str(path) in str(caught.value)
     assert check.main([str(tmp_path / "in"), f"--split={path}"]) == 1
     assert f"error: {path}: " in capsys.readouterr().err

@@ -9,7 +9,7 @@ from preprocess import check
 from preprocess.mesh.mesh import RawMesh
 from preprocess.mesh.units import UP_ROTATIONS, to_file_frame
 from preprocess.mesh.up_axis import CUES, UP_AXES, choose_up, estimate_up, up_cues, up_warning
-from preprocess.mesh.validate import checked_mesh
+from preprocess.mesh.validate import validated_mesh
 from preprocess.rooms import make_room
 from preprocess.scene.scene_file import read_scene
 from preprocess.scenes import main as scenes_main
@@ -153,16 +153,16 @@ def raw_room(room, up):
 @pytest.mark.parametrize("up", UP_AXES)
 def test_auto_reads_as_the_right_axis_does_and_z_is_warned_about(tmp_path, room, up):
     path = tmp_path / "a.ply"
-    right, auto = (checked_mesh(path, raw_room(room, up), up=given) for given in (up, "auto"))
+    right, auto = (validated_mesh(path, raw_room(room, up), up=given) for given in (up, "auto"))
     np.testing.assert_array_equal(auto.vertices, right.vertices)
     np.testing.assert_array_equal(auto.normals, right.normals)
     assert auto.up == right.up == up
     assert any(note.startswith(f"--up=auto took {up}") for note in auto.notes)
     assert not any("--up" in note for note in right.notes)
-    hints = [note for note in checked_mesh(path, raw_room(room, up)).notes if "--up" in note]
+    hints = [note for note in validated_mesh(path, raw_room(room, up)).notes if "--up" in note]
     assert len(hints) == (up != "z")
     assert all(f"{up} seems to be up" in hint and f"Give --up={up}," in hint for hint in hints)
-    assert not [n for n in checked_mesh(path, raw_room(room, up), units="none").notes if "--up" in n]
+    assert not [n for n in validated_mesh(path, raw_room(room, up), units="none").notes if "--up" in n]
 
 
 @pytest.mark.parametrize("words", [["--up", "-y"], ["--up=-y"], ["--up", "-Y"], ["--up=auto"], ["--up", "auto"]])

@@ -7,7 +7,7 @@ import pytest
 
 from preprocess.mesh.mesh import MeshError, RawMesh, counted, vertex_normals
 from preprocess.mesh.units import METRES, UP_ROTATIONS, to_scene_frame
-from preprocess.mesh.validate import checked_mesh
+from preprocess.mesh.validate import validated_mesh
 
 PATH = pathlib.Path("a.ply")
 
@@ -26,16 +26,16 @@ def square(**more) -> RawMesh:
 def test_face_indices(index):
     mesh = raw(np.eye(4, 3), [[0, 1, 2], [0, 1, 2, 3], [3, index, 1]])
     with pytest.raises(MeshError, match=f"face 2 names vertex {index}, but the vertices are 0 to 3"):
-        checked_mesh(PATH, mesh)
+        validated_mesh(PATH, mesh)
 
 
 def test_non_finite_vertices_are_refused_or_repaired():
     mesh = square(labels=np.array([1, 2, 3, 4]))
     mesh.vertices[[0, 3], [1, 2]] = np.nan, -1e13
     with pytest.raises(MeshError, match="2 of 4 vertices are not finite or beyond 1e\\+12, the first is 0"):
-        checked_mesh(PATH, mesh)
+        validated_mesh(PATH, mesh)
     mesh.corners, mesh.counts = np.array([0, 1, 2, 1, 2, 1]), np.array([3, 3])
-    repaired = checked_mesh(PATH, mesh, repair=True)
+    repaired = validated_mesh(PATH, mesh, repair=True)
     assert repaired.vertices.shape == (4, 3)
     assert np.isfinite(repaired.vertices).all()
     np.testing.assert_array_equal(repaired.faces, [[1, 2, 1]])
@@ -43,20 +43,20 @@ def test_non_finite_vertices_are_refused_or_repaired():
     np.testing.assert_array_equal(repaired.vertices[1:3], mesh.vertices[1:3])
     mesh.vertices[:] = np.nan
     with pytest.raises(MeshError, match="no vertex is finite and below"):
-        checked_mesh(PATH, mesh, repair=True)
+        validated_mesh(PATH, mesh, repair=True)
 
 
 @pytest.mark.parametrize(("vertices", "faces"), [(np.zeros((0, 3)), []), (np.eye(3), []), (np.eye(3), [[0, 1]])])
 def test_needs_vertices_and_faces(vertices, faces):
     with pytest.raises(MeshError, match="no vertices" if len(vertices) == 0 else "no faces"):
-        checked_mesh(PATH, raw(vertices, faces))
+        validated_mesh(PATH, raw(vertices, faces))
 
 
 def test_polygons_become_fans():
     angles = np.arange(7) * 2 * np.pi / 7
     ring = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
     faces = [range(7), [0, 1], [7, 8, 9], [7, 9, 10, 13]]
-    mesh = checked_mesh(PATH, raw(np.concatenate([ring, np.array([0, 0, 1]) + ring]), faces))
+    mesh = validated_mesh(PATH, raw(np.concatenate([ring, np.array([0, 0, 1]) + ring]), faces))
     expected = [[0, k, k + 1] for k in range(1, 6)] + [[7, 8, 9], [7, 9, 10], [7, 10, 13]]
     np.testing.assert_array_equal(mesh.faces, expected)
     assert any("2 faces with more than three corners split into fans, 8 triangles in all" in n for n in mesh.notes)
@@ -79,7 +79,7 @@ def test_singular_and_plural(words, expected):
 
 def test_duplicates_and_isolated_vertices_are_kept_and_counted():
     vertices = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [-0.0, 0, 0], [5, 5, 5], [1, 1, 0]]
-    mesh = checked_mesh(PATH, raw(vertices, [[0, 1, 2], [1, 5, 2], [3, 0, 1]]))
+    mesh = validated_mesh(PATH, raw(vertices, [[0, 1, 2], [1, 5, 2], [3, 0, 1]]))
     np.testing.assert_array_equal(mesh.vertices, vertices)
     assert "1 isolated vertex kept" in mesh.notes
     assert "1 vertex at the place of another kept" in mesh.notes
@@ -98,7 +98,7 @@ def test_duplicates_and_isolated_vertices_are_kept_and_counted():
 )
 def test_color_ranges(dtype, values, expected, note):
     colors = np.array([values, values, values, values], dtype)
-    mesh = checked_mesh(PATH, square(colors=colors))
+    mesh = validated_mesh(PATH, square(colors=colors))
     np.testing.assert_array_equal(mesh.colors, [expected] * 4)
     assert mesh.colors.dtype == np.uint8
     assert [n for n in mesh.notes if n.startswith("colours")] == (
@@ -107,23 +107,23 @@ def test_color_ranges(dtype, values, expected, note):
 
 
 def test_odd_colors():
-    assert "warning: no colours, grey is used" in checked_mesh(PATH, square()).notes
+    assert "warning: no colours, grey is used" in validated_mesh(PATH, square()).notes
     colors = np.full((4, 3), 0.5)
     colors[2, 1] = np.nan
     with pytest.raises(MeshError, match="1 vertex with a negative or non-finite colour, the first is 2"):
-        checked_mesh(PATH, square(colors=colors))
-    np.testing.assert_array_equal(checked_mesh(PATH, square(colors=colors), repair=True).colors[2], [128] * 3)
+        validated_mesh(PATH, square(colors=colors))
+    np.testing.assert_array_equal(validated_mesh(PATH, square(colors=colors), repair=True).colors[2], [128] * 3)
     with pytest.raises(MeshError, match="colours reach 70000"):
-        checked_mesh(PATH, square(colors=np.full((4, 3), 70000.0)))
+        validated_mesh(PATH, square(colors=np.full((4, 3), 70000.0)))
 
 
 def test_normals_are_area_weighted_and_smooth_across_seams():
     """Two triangles that meet at a right angle, once with shared and once with separate vertices."""
     shared = [[0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]]
-    joined = checked_mesh(PATH, raw(shared, [[0, 1, 2], [0, 2, 3]]))
+    joined = validated_mesh(PATH, raw(shared, [[0, 1, 2], [0, 2, 3]]))
     expected = np.array([3.0 * 2, 0, 2 * 1]) / np.hypot(6, 2)
     np.testing.assert_allclose(joined.normals[[0, 2]], [expected, expected], atol=1e-7)
-    split = checked_mesh(PATH, raw(np.array(shared)[[0, 1, 2, 0, 2, 3]], [[0, 1, 2], [3, 4, 5]]))
+    split = validated_mesh(PATH, raw(np.array(shared)[[0, 1, 2, 0, 2, 3]], [[0, 1, 2], [3, 4, 5]]))
     np.testing.assert_array_equal(split.normals, joined.normals[[0, 1, 2, 0, 2, 3]])
 
 
@@ -157,7 +157,7 @@ def test_units():
 
 
 def warnings_of(mesh: RawMesh, **how) -> list[str]:
-    notes = checked_mesh(PATH, mesh, **how).notes
+    notes = validated_mesh(PATH, mesh, **how).notes
     return [note for note in notes if note.startswith("warning") and "colours" not in note]
 
 

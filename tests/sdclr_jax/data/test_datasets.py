@@ -268,7 +268,7 @@ def test_a_tfds_builder_keeps_every_byte_and_needs_no_tensorflow(tmp_path, monke
         lists[kind] = np.sort(rng.permutation(len(expected[1]))[: 20 + place])
         np.save(archive.parent / f"{prefix}{kind}.npy", lists[kind])
 
-    folder = tfds_builders.prepare(name, tmp_path / "source", tmp_path / "out")
+    folder = tfds_builders.prepare_cifar(name, tmp_path / "source", tmp_path / "out")
     source = tfds.builder_from_directory(str(folder)).as_data_source("train")
     example = source[7]
     np.testing.assert_array_equal(example["image"], expected[0][7])

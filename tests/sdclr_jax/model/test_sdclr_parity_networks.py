@@ -9,7 +9,7 @@ import pytest
 
 from sdclr_jax.learn.masks import apply_masks, magnitude_masks, magnitude_threshold, num_pruned, sparsity_report
 from sdclr_jax.model.contrastive import ContrastiveNet
-from sdclr_jax.model.norm import DENSE, PRUNED, BranchNorm, Pass
+from sdclr_jax.model.norm import DENSE, PRUNED, BranchNorm, ForwardMode
 from sdclr_jax.model.resnet import resnet18
 from sdclr_jax.model.torch_names import from_state_dict, linear_export, named_arrays, to_state_dict
 from tests.parity_tools import assert_close_in_norm, assert_close_to_largest, largest
@@ -153,7 +153,7 @@ def test_linear_export(open_fixture, network, formula):
     np.testing.assert_array_equal(images, original["images_u8"])
     inputs = formula.batch(images).transpose(0, 2, 3, 1)
     backbone = resnet18("cifar", functools.partial(BranchNorm, 1))
-    run = jax.jit(lambda tree, x: backbone.apply(tree, x, Pass()))
+    run = jax.jit(lambda tree, x: backbone.apply(tree, x, ForwardMode()))
     exported_shapes = dict(zip(map(str, exported["names"]), map(str, exported["shapes"])))
     num_classes = int(exported_shapes["fc.bias"])
     for bn_set in (0, 1):

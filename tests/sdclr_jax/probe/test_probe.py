@@ -79,7 +79,7 @@ def test_the_earliest_best_validated_epoch_is_chosen(problem, monkeypatch):
 
 
 def test_top_accuracy_by_hand():
-    weights = probe.Linear(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+    weights = probe.LinearClassifier(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
     features = np.array([[3, 2, 1], [1, 2, 3]], np.float32)
     assert probe.top_accuracy(weights, features, np.array([0, 1]), 1) == 0.5
     assert probe.top_accuracy(weights, features, np.array([0, 1]), 2) == 1.0

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from trainlib.analysis.pruning_sweep import Pruning, add_pruning_flags, exemplars, modal_labels, pruning_from_flags
+from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, exemplars, modal_labels, pruning_from_flags
 from trainlib.run.errors import UserError
 
 
@@ -31,7 +31,9 @@ def test_exemplars_are_where_the_modal_labels_differ():
 
 def test_a_population_is_the_mask_by_magnitude_and_others_that_differ():
     params = {"a": {"kernel": np.random.default_rng(0).standard_normal(4000).astype(np.float32)}}
-    networks = list(Pruning(masks=3, random_share=0.2).networks(params, 0.5, jax.random.key(0), lambda path: True))
+    networks = list(
+        PruningSweep(masks=3, random_share=0.2).pruned_params(params, 0.5, jax.random.key(0), lambda path: True)
+    )
     zeros = [np.asarray(network["a"]["kernel"]) == 0 for network in networks]
     np.testing.assert_array_equal(zeros[0], np.abs(params["a"]["kernel"]) < np.median(np.abs(params["a"]["kernel"])))
     for one in zeros[1:]:
@@ -41,8 +43,14 @@ def test_a_population_is_the_mask_by_magnitude_and_others_that_differ():
 
 
 def test_wrong_numbers_are_named():
-    assert Pruning((0.9, 0.5)).checked().sparsities == [0.5, 0.9]
-    for wrong in (Pruning((0.0,)), Pruning((1.0,)), Pruning(()), Pruning(masks=0), Pruning(random_share=2.0)):
+    assert PruningSweep((0.9, 0.5)).checked().sparsities == [0.5, 0.9]
+    for wrong in (
+        PruningSweep((0.0,)),
+        PruningSweep((1.0,)),
+        PruningSweep(()),
+        PruningSweep(masks=0),
+        PruningSweep(random_share=2.0),
+    ):
         with pytest.raises(UserError, match="need sparsities between 0 and 1, at least one mask"):
             wrong.checked()
 
@@ -50,8 +58,8 @@ def test_wrong_numbers_are_named():
 def test_flags_give_the_population():
     parser = argparse.ArgumentParser()
     add_pruning_flags(parser)
-    assert pruning_from_flags(parser.parse_args([])).checked() == Pruning().checked()
+    assert pruning_from_flags(parser.parse_args([])).checked() == PruningSweep().checked()
     given = ["--sparsities=0.9,0.5", "--masks=2", "--random_share=0.3"]
-    assert pruning_from_flags(parser.parse_args(given)).checked() == Pruning([0.5, 0.9], 2, 0.3)
+    assert pruning_from_flags(parser.parse_args(given)).checked() == PruningSweep([0.5, 0.9], 2, 0.3)
     with pytest.raises(UserError, match="is no list of numbers"):
         pruning_from_flags(parser.parse_args(["--sparsities=0.9;0.5"]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from trainlib.analysis.study import System, plan_runs, run_study
+from trainlib.analysis.study import StudyTarget, plan_runs, run_study
 from trainlib.run.errors import UsageError, UserError
 from trainlib.run.signals import Stopped
 
@@ -17,7 +17,7 @@ def get_config(words=""):
     return ConfigDict({"seed": 0, "steps": 1, "value": 0.0, "pause": 0.0})
 """
 TOY = "tests.trainlib.analysis.study_toy"
-SYSTEM = System(TOY, TOY, lambda path: {"Value": json.loads((path / "report.json").read_text())})
+SYSTEM = StudyTarget(TOY, TOY, lambda path: {"Value": json.loads((path / "report.json").read_text())})
 
 
 @pytest.fixture
@@ -139,6 +139,6 @@ def test_a_damaged_result_is_named(study, tmp_path):
 
 
 def test_a_program_that_ends_by_the_signal_before_it_listens_is_stopped(study, tmp_path):
-    slow = System("tests.trainlib.analysis.study_deaf", None, SYSTEM.read)
+    slow = StudyTarget("tests.trainlib.analysis.study_deaf", None, SYSTEM.read)
     with pytest.raises(Stopped, match="6 of 6 runs are left"):
         run_study(study, tmp_path, slow, max_seconds=1)

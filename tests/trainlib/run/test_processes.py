@@ -20,7 +20,7 @@ from trainlib.run import processes
 from trainlib.run.errors import UserError
 from trainlib.run.signals import Stopped, StopRequest
 port, index = sys.argv[1:]
-processes.join(f"127.0.0.1:{port}", 3, int(index))
+processes.initialize(f"127.0.0.1:{port}", 3, int(index))
 status = 1
 try:
 """
@@ -31,7 +31,7 @@ except UserError as error:
 except Stopped:
     status = 75
 finally:
-    processes.end(status)
+    processes.shutdown(status)
     sys.exit(status)
 """
 
@@ -69,19 +69,19 @@ def ends(programs):
 
 def test_alone_nothing_waits():
     assert (processes.count(), processes.index(), processes.is_first()) == (1, 0, True)
-    assert processes.exchange({"a": 1}) == [{"a": 1}]
-    assert processes.first_says(3) == 3
-    assert processes.LargestOfAll()("x", 4) == 4
+    assert processes.all_gather_json({"a": 1}) == [{"a": 1}]
+    assert processes.broadcast_from_first(3) == 3
+    assert processes.AllReduceMax()("x", 4) == 4
     assert not processes.stops_after(1)
     processes.require_same("this", 1)
-    processes.end(0)
+    processes.shutdown(0)
 
 
 def test_values_of_all_in_their_order_what_nobody_answers_and_what_must_be_the_same(three):
     body = """
     number = processes.index()
-    print(processes.exchange([number, "x"])[2][0], processes.first_says(number + 7))
-    with processes.LargestOfAll() as agree:
+    print(processes.all_gather_json([number, "x"])[2][0], processes.broadcast_from_first(number + 7))
+    with processes.AllReduceMax() as agree:
         print(*(agree(str(step), step * (number + 1) % 5) for step in range(4)), flush=True)
         waits = threading.Thread(target=agree, args=("asked by two", 1))
         if number < 2:
@@ -135,7 +135,7 @@ def test_a_last_save_that_fails_ends_all_with_its_error(three):
             time.sleep(0.01)
         if processes.is_first():
             raise UserError("no room")
-        processes.first_says("saved")
+        processes.broadcast_from_first("saved")
         raise Stopped
     """
     programs = three(body)
@@ -158,7 +158,7 @@ def test_an_error_of_one_ends_all_wherever_they_are(three, failing):
         1 / 0
     if processes.index() == 2:
         time.sleep(60)
-    processes.exchange(1)
+    processes.all_gather_json(1)
     """
     began = time.monotonic()
     results = ends(three(body))

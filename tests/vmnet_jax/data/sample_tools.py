@@ -23,7 +23,7 @@ def permuted(sample: Sample, rng: np.random.Generator) -> tuple[Sample, np.ndarr
     """The same scene with the vertices of every level in another order, and where level 0's vertices went."""
     places = [rng.permutation(len(r.degree)) for r in sample.rings]
     rings, keep = _permuted_levels(sample.rings, sample.keep, places)
-    near, near_keep = _permuted_levels(sample.near, sample.near_keep, places)
+    radius_rings, radius_edge_mask = _permuted_levels(sample.radius_rings, sample.radius_edge_mask, places)
     backs = [np.argsort(p) for p in places]
     moved = sample._replace(
         rings=rings,
@@ -33,8 +33,8 @@ def permuted(sample: Sample, rng: np.random.Generator) -> tuple[Sample, np.ndarr
         traces=tuple(places[i + 1][trace[backs[i]]].astype(np.int32) for i, trace in enumerate(sample.traces)),
         vertex_labels=sample.vertex_labels[backs[0]],
         vertex_features=None if sample.vertex_features is None else sample.vertex_features[backs[0]],
-        near=near,
-        near_keep=near_keep,
+        radius_rings=radius_rings,
+        radius_edge_mask=radius_edge_mask,
     )
     return moved, places[0]
 

@@ -11,7 +11,7 @@ from trainlib.run.errors import UserError
 from vmnet_jax.data.batching import placed_sizes
 from vmnet_jax.data.placement import training_placement
 from vmnet_jax.data.scenes import EvaluationBatches, SceneFolder, TrainingBatches, read_split
-from vmnet_jax.data.tiling import Pieces
+from vmnet_jax.data.tiling import TileSet
 
 
 def training(folder, names, *, devices=1, batch_size=2, seed=0, max_buckets=2):
@@ -183,7 +183,7 @@ def test_a_scene_that_is_listed_twice_counts_once(scene_folder, names, tmp_path,
 
 def test_pieces_of_scenes_of_one_name_are_refused(scenes):
     with pytest.raises(ValueError, match=r"named twice: \['a'\]"):
-        Pieces(lambda name: scenes[0], ["a", "b", "a"])
+        TileSet(lambda name: scenes[0], ["a", "b", "a"])
 
 
 def test_folders_without_scenes_or_map_are_named(tmp_path):

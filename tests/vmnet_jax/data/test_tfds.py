@@ -29,7 +29,7 @@ def folder(scenes, scene_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def packed(folder, tmp_path_factory):
-    return tfds_builders.prepare(folder, tmp_path_factory.mktemp("tfds"))
+    return tfds_builders.prepare_scenes(folder, tmp_path_factory.mktemp("tfds"))
 
 
 def test_scenes_come_back_bit_for_bit_without_tensorflow(folder, packed, tmp_path):
@@ -74,21 +74,21 @@ def test_prepare_keeps_what_is_there_and_refuses_other_scenes(folder, packed, tm
     shutil.copytree(folder, tmp_path / "fewer")
     (tmp_path / "fewer" / "b.scene.npz").unlink()
     with pytest.raises(UserError, match="holds other scenes than"):
-        tfds_builders.prepare(tmp_path / "fewer", packed.parents[1])
+        tfds_builders.prepare_scenes(tmp_path / "fewer", packed.parents[1])
     with pytest.raises(UserError, match="no scene files"):
-        tfds_builders.prepare(tmp_path, tmp_path / "out")
+        tfds_builders.prepare_scenes(tmp_path, tmp_path / "out")
     with pytest.raises(UserError, match="has no scene c"):
         SceneFolder(packed)("c")
 
 
 def test_scenes_made_anew_are_refused_and_damage_is_noticed(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "scenes")
-    packed = tfds_builders.prepare(tmp_path / "scenes", tmp_path / "out")
+    packed = tfds_builders.prepare_scenes(tmp_path / "scenes", tmp_path / "out")
     path = tmp_path / "scenes" / "b.scene.npz"
     scene = read_scene(path)
     write_scene(path, dataclasses.replace(scene, params={**scene.params, "voxel_size": 0.3}))
     with pytest.raises(UserError, match="holds other scenes than"):
-        tfds_builders.prepare(tmp_path / "scenes", tmp_path / "out")
+        tfds_builders.prepare_scenes(tmp_path / "scenes", tmp_path / "out")
     (records,) = packed.glob("*.array_record*")
     content = bytearray(records.read_bytes())
     content[1000] ^= 1
@@ -100,5 +100,5 @@ def test_scenes_made_anew_are_refused_and_damage_is_noticed(folder, tmp_path):
 def test_a_scene_too_large_for_a_record_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(tfds_builders, "LARGEST", 1000)
     with pytest.raises(UserError, match=r"the scene b has .* GiB; a TensorFlow Datasets record holds less than 2"):
-        tfds_builders.prepare(folder, tmp_path)
+        tfds_builders.prepare_scenes(folder, tmp_path)
     assert not list(tmp_path.rglob("dataset_info.json"))

@@ -47,8 +47,8 @@ def scores(scope, scenes, scenes_per_batch, votes=1):
     by_name = {scene.name: scene for scene in scenes}
     variables = parallel.replicate(variables)
     how = {**HOW, "votes": votes, "scenes_per_batch": scenes_per_batch}
-    batches, pieces = fitting_batches(forward, variables, by_name.__getitem__, list(by_name), 10**6, **how)
-    return [found.scores for found in scene_scores(forward, variables, batches, pieces, votes)]
+    batches, tiles = fitting_batches(forward, variables, by_name.__getitem__, list(by_name), 10**6, **how)
+    return [found.scores for found in scene_scores(forward, variables, batches, tiles, votes)]
 
 
 def joint_scores(scope, scenes, votes=1):
@@ -100,9 +100,9 @@ def test_tiles_are_put_together_again(scenes):
 
     def tiled(scenes_per_batch):
         how = {**HOW, "scenes_per_batch": scenes_per_batch}
-        batches, pieces = fitting_batches(forward, variables, read.__getitem__, list(read), limit, **how)
-        assert len(pieces.names) >= 5
-        return [found.scores for found in scene_scores(forward, variables, batches, pieces)]
+        batches, tiles = fitting_batches(forward, variables, read.__getitem__, list(read), limit, **how)
+        assert len(tiles.names) >= 5
+        return [found.scores for found in scene_scores(forward, variables, batches, tiles)]
 
     assert difference(tiled(2), tiled(1)) < 1e-4
 

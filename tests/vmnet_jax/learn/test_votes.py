@@ -121,11 +121,11 @@ def test_labels_of_a_mesh_do_not_depend_on_the_meshes_before_it(predictor, room,
 def test_scores_are_the_same_in_any_order_and_company(room, hall, max_voxels):
     def scores(*scenes):
         read = {scene.name: scene for scene in scenes}
-        batches, pieces = fitting_batches(
+        batches, tiles = fitting_batches(
             read_out, {}, read.__getitem__, list(read), max_voxels, max_buckets=3, votes=3, **HOW
         )
-        found = scene_scores(read_out, {}, batches, pieces, votes=3)
-        return {pieces.scenes[index]: summed for index, summed in found}
+        found = scene_scores(read_out, {}, batches, tiles, votes=3)
+        return {tiles.scenes[index]: summed for index, summed in found}
 
     alone = scores(room)["room"]
     for company in (scores(room, hall), scores(hall, room)):

@@ -1,5 +1,7 @@
 """The other networks on whole batches: padding, order of vertices, translation, parameters; what they are fed."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tests.vmnet_jax.data.sample_tools import bucket_of, double, permuted
 from trainlib.run.errors import UserError
 from trainlib.run.flags import load_config_file
 from vmnet_jax.data import placement as augment
+from vmnet_jax.data import sample as sampling
 from vmnet_jax.data.batching import collate, empty_batch
 from vmnet_jax.data.sample import feature_width, make_sample
 from vmnet_jax.learn.build import MODELS, build_model, build_optimizer, build_state, vertex_inputs
@@ -158,15 +161,29 @@ def test_vertex_inputs_by_hand(scenes):
         np.testing.assert_allclose(sample.vertex_features[vertex], expected, atol=1e-5)
     for level, radius in enumerate(config.dcm_radii):
         near = radius_graph(scene.level_vertices[level], radius, 6, np.random.default_rng(0))
-        np.testing.assert_array_equal(sample.near[level].ring, near.ring)
-        assert sample.near_keep[level].sum() == (near.ring >= 0).sum() > 0
+        np.testing.assert_array_equal(sample.radius_rings[level].ring, near.ring)
+        assert sample.radius_edge_mask[level].sum() == (near.ring >= 0).sum() > 0
     thinned = make_sample(scene, None, ("xyz",), 2, np.random.default_rng(1), vertex_inputs(config))
-    assert thinned.near_keep[0].sum() < sample.near_keep[0].sum()
+    assert thinned.radius_edge_mask[0].sum() < sample.radius_edge_mask[0].sum()
     plain, dual = (
         make_sample(scene, None, ("rgb",), 4, np.random.default_rng(2), v) for v in (None, vertex_inputs(config))
     )
     for a, b in zip(plain.keep, dual.keep, strict=True):  # the published network's draws stay what they are
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_radius_graph_of_a_scene_is_built_once(scenes, monkeypatch):
+    """In any placement, while the scene is in memory; another scene of the same arrays has its own."""
+    scene, other = (dataclasses.replace(scenes[0]) for _ in range(2))
+    vertices, built = vertex_inputs(config_of("dcm")), []
+    monkeypatch.setattr(sampling, "radius_graph", lambda *how: built.append(how) or radius_graph(*how))
+    placement = augment.training_placement(scene.vertices, scene.params["voxel_size"], np.random.default_rng(0))
+    first, second = (make_sample(scene, p, ("rgb",), vertices=vertices) for p in (None, placement))
+    assert first.radius_rings is second.radius_rings
+    assert len(built) == len(vertices.radii)
+    make_sample(scene, None, ("rgb",), vertices=vertices._replace(max_neighbours=3))
+    make_sample(other, None, ("rgb",), vertices=vertices)
+    assert len(built) == 3 * len(vertices.radii)
 
 
 def test_choices_of_the_config():

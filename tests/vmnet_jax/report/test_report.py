@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from vmnet_jax.baseline import train_baseline, vertex_features
+from vmnet_jax.baseline import color_and_height, train_baseline
 from vmnet_jax.report.report import format_summary, summary, write_report
 
 NAMES = ["floor", "wall", "chair", "moon"]
@@ -55,5 +55,5 @@ def test_the_baseline_learns_what_height_tells(scenes):
     model = train_baseline(scenes[:5])
     unseen = scenes[5]
     labelled = unseen.labels >= 0
-    right = model.predict(vertex_features(unseen))[labelled] == unseen.labels[labelled]
+    right = model.predict(color_and_height(unseen))[labelled] == unseen.labels[labelled]
     assert right.mean() > 0.85
