@@ -24,7 +24,7 @@ split's number by the authors' rules.
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:

@@ -12,7 +12,7 @@ Words: simclr (one branch), balanced (D_b), split=N (another draw of lists), see
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:

@@ -14,7 +14,7 @@ images in the largest class as in the smallest), balanced (D_b), split=N (anothe
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:

@@ -22,7 +22,7 @@ Words: simclr (one branch, head of two layers, temperature 0.2), pareto or exp (
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:

@@ -9,7 +9,7 @@ Words: `smoke` for two seeds of two epochs.
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 BASE = "configs/sdclr_digits_lt.py"
 

@@ -13,7 +13,7 @@ Words: `smoke` for a few steps of tiny networks.
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 COMMON = (
     "seed={seed}",

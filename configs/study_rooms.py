@@ -16,7 +16,7 @@ Words: `smoke` for two variants, two seeds, a few steps of tiny networks.
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 BASE = "configs/vmnet_rooms.py"
 SMALL = (

@@ -11,7 +11,7 @@ any orientation (constant and normals as input, rotations in all directions), `s
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:

@@ -12,7 +12,7 @@ height (`make demo` prints both).
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:

@@ -11,7 +11,7 @@ The two lists are ScanNet's own (scannetv2_train.txt, scannetv2_val.txt).
 
 from ml_collections import ConfigDict
 
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from preprocess.cli.arguments import UpParser, add_label_arguments, count
+from preprocess.cli.arguments import UpParser, add_label_arguments
 from preprocess.cli.dataset_layouts import LAYOUTS, LISTED, Missing, detect
 from preprocess.cli.file_report import CheckTask, Report, report_file
 from preprocess.cli.folders import endings_line, skipped_lines
@@ -27,12 +27,14 @@ from preprocess.cli.worker_pool import WorkerDied, run_in_workers
 from preprocess.formats.readers import READERS, is_mesh, walk_folder
 from preprocess.labels.choice import check_label_map, choose_label_map
 from preprocess.labels.label_map import LabelMap
-from preprocess.mesh.mesh import MeshError, counted
+from preprocess.mesh.mesh import MeshError
 from preprocess.mesh.units import METRES
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import SUFFIX
 from trainlib.core import cli
+from trainlib.core.cli import natural
 from trainlib.core.progress import ItemProgress
+from trainlib.core.text import pluralize
 
 DONE, ERROR, STOPPED = cli.DONE, cli.ERROR, cli.STOPPED
 
@@ -91,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warned = sum(bool(report.warnings) for report in reports)
         print("".join(f"{note}\n" for note in notes), end="")
         missing = f", {len(dataset.meshes)} missing" if dataset and dataset.meshes else ""
-        print(f"{counted(len(reports), 'file')}: {failed} with an error, {warned} with warnings{missing}")
+        print(f"{pluralize(len(reports), 'file')}: {failed} with an error, {warned} with warnings{missing}")
     if map_error:
         print(f"error: {map_error}", file=sys.stderr)
     return ERROR if failed or map_error or (dataset and dataset.meshes) else DONE
@@ -164,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", metavar="LIST", help="say which of these scenes (or houses) are missing, one per line")
     add("--require_colors", action="store_true", help="a mesh without colours is an error")
     add("--require_labels", action="store_true", help="a mesh without labels is an error")
-    add("--workers", type=count, default=0, metavar="N", help="processes (default 0: this one)")
+    add("--workers", type=natural, default=0, metavar="N", help="processes (default 0: this one)")
     add("--json", action="store_true", help="print one JSON document instead of text")
     return parser
 

@@ -12,7 +12,7 @@ import numpy as np
 import plyfile
 
 from preprocess.labels.label_map import write_labels_ply
-from preprocess.mesh.mesh import Mesh, counted, vertex_normals
+from preprocess.mesh.mesh import Mesh, vertex_normals
 from preprocess.synthetic.fittings import WALL
 from preprocess.synthetic.palettes import FLOORING, PAINT, pick
 from preprocess.synthetic.plans import PLANS, WALL_HEIGHT, RoomLayout, arrange
@@ -21,8 +21,10 @@ from preprocess.synthetic.solids import DistanceGrid, Part, box, move_parts, rot
 from preprocess.synthetic.surface_nets import surface_nets
 from trainlib.core import cli
 from trainlib.core.errors import UserError
+from trainlib.core.files import write_atomic
 from trainlib.core.outputs import require_folder
 from trainlib.core.progress import ItemProgress
+from trainlib.core.text import pluralize
 
 FLOOR = 2
 CAMERAS = 14
@@ -138,8 +140,8 @@ def main(arguments: list[str] | None = None) -> None:
             write_room(options.output, f"{options.prefix}_{index:04d}", room)
             progress.advance()
     names = [f"{options.prefix}_{index:04d}" for index in range(options.count)]
-    (options.output / f"{options.prefix}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    print(f"{counted(options.count, 'room')} in {options.output}, listed in {options.output / options.prefix}.txt")
+    write_atomic(options.output / f"{options.prefix}.txt", "\n".join(names) + "\n")
+    print(f"{pluralize(options.count, 'room')} in {options.output}, listed in {options.output / options.prefix}.txt")
 
 
 if __name__ == "__main__":

@@ -17,21 +17,23 @@ import sys
 import time
 from collections.abc import Sequence
 
-from preprocess.cli.arguments import UpParser, add_label_arguments, count
-from preprocess.cli.atomic import atomic_file
+from preprocess.cli.arguments import UpParser, add_label_arguments
 from preprocess.cli.scene_task import Outcome, Reading, SceneTask, prepare_scene
 from preprocess.cli.sources import Clash, find_sources, meant, read_scene_list, resolve_names, scene_names, select
 from preprocess.cli.summary import print_report
 from preprocess.cli.worker_pool import WorkerDied, run_in_workers
 from preprocess.labels.choice import check_label_map, choose_label_map
 from preprocess.labels.label_map import write_label_map
-from preprocess.mesh.mesh import MeshError, counted
+from preprocess.mesh.mesh import MeshError
 from preprocess.mesh.units import METRES
 from preprocess.scene.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
 from trainlib.core import cli
+from trainlib.core.cli import natural
 from trainlib.core.errors import UserError
+from trainlib.core.files import atomic_file
 from trainlib.core.outputs import require_folder
 from trainlib.core.progress import ItemProgress
+from trainlib.core.text import pluralize
 
 DONE, ERROR, STOPPED = cli.DONE, cli.ERROR, cli.STOPPED
 
@@ -113,7 +115,7 @@ def _print_difference(
 
 
 def _listed(names: list[str]) -> str:
-    return f"{counted(len(names), 'scene')} ({', '.join(names[:8])}{' ...' if names[8:] else ''})"
+    return f"{pluralize(len(names), 'scene')} ({', '.join(names[:8])}{' ...' if names[8:] else ''})"
 
 
 def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
@@ -174,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--split", metavar="LIST", help="text file of scene names, one per line; default: all meshes of the folder")
     add("--allow_missing", action="store_true", help="names of the list without a mesh are no failures")
     add("--shard", default="0/1", metavar="I/N", help="every N-th scene from the I-th on, counted from 0")
-    add("--workers", type=count, default=_cpus(), metavar="N", help="processes (default: one a CPU; 0: this process)")
+    add("--workers", type=natural, default=_cpus(), metavar="N", help="processes (default: one a CPU; 0: this process)")
     add("--overwrite", action="store_true", help="rebuild scenes that are up to date as well")
     add(
         "--units", choices=METRES, default="m", help="unit of the files; angstrom and none keep the numbers as they are"
@@ -200,11 +202,11 @@ def _parser() -> argparse.ArgumentParser:
         help="cells, then quadric collapse (the default); or clustering at all levels, with growing cells after the "
         "first; or quadric collapse at all levels",
     )
-    add("--quadric_levels", type=count, metavar="N", help=f"levels after the cells; together they must be {LEVELS}")
+    add("--quadric_levels", type=natural, metavar="N", help=f"levels after the cells; together they must be {LEVELS}")
     add("--ratio", type=float, default=0.3, help="faces that each quadric level keeps (default 0.3)")
     add("--placement", choices=PLACEMENTS, default="half_edge", help="where collapsed vertices go")
     add("--voxel_size", type=float, metavar="A", help="edge of a voxel (default: the first cell)")
-    add("--ring_width", type=count, default=16, metavar="K", help="slots of the one-ring tables (default 16)")
+    add("--ring_width", type=natural, default=16, metavar="K", help="slots of the one-ring tables (default 16)")
     add("--verbose", action="store_true", help="print the notes of all scenes")
     return parser
 

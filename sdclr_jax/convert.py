@@ -22,11 +22,11 @@ from sdclr_jax.learn.build import build_state, is_pruned
 from sdclr_jax.learn.masks import full_masks
 from sdclr_jax.learn.restore import load_run
 from sdclr_jax.model.torch_names import from_state_dict, is_unused, to_state_dict, torch_shapes
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import UsageError, UserError
 from trainlib.core.outputs import require_file, require_folder
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.command import run_command
-from trainlib.run.errors import UsageError, UserError
-from trainlib.run.flags import load_config_file
 from trainlib.run.workdir import open_workdir
 from trainlib.weights.torch_files import read_tensors, write_tensors
 from trainlib.weights.weight_table import require_weights

@@ -21,9 +21,9 @@ from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups
 from sdclr_jax.report.feature_plot import METHODS, draw_features, read_features
 from sdclr_jax.report.training_plot import draw_training
 from trainlib.analysis.curves import read_runs
-from trainlib.analysis.plots import SOFT, legend_below, new_figure, require_picture, style_axes
+from trainlib.analysis.plots import SOFT, legend_below, new_figure, require_picture, save_figure, style_axes
+from trainlib.core.errors import UserError
 from trainlib.run.command import run_command
-from trainlib.run.errors import UserError
 from trainlib.run.metrics import read_metrics
 
 
@@ -87,7 +87,7 @@ def draw_curves(path: str | pathlib.Path, curves: Curves, most: str = "tenth") -
     axes.plot([], [], color=SOFT, linestyle="--", linewidth=1, label="share of all training images")
     axes.set_ylim(0, 100)
     legend_below(figure, axes, columns=4)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -34,11 +34,12 @@ from sdclr_jax.probe.balancedness import (
 )
 from sdclr_jax.probe.features import FeatureReader
 from sdclr_jax.probe.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
+from trainlib.core.cli import natural
+from trainlib.core.errors import UserError
 from trainlib.core.files import write_atomic, write_json
 from trainlib.core.outputs import require_folder
-from trainlib.run.command import natural, run_command
+from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
-from trainlib.run.errors import UserError
 from trainlib.run.workdir import DATA_NAME
 
 _log = logging.getLogger(__name__)

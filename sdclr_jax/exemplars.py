@@ -31,11 +31,12 @@ from sdclr_jax.probe.probe import fit_logistic, logits
 from sdclr_jax.report.exemplar_plots import draw_curves, draw_sheet
 from sdclr_jax.report.exemplar_report import CLEAN, Predictions, as_lines, examples, make_report
 from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, pruning_from_flags
+from trainlib.core.cli import natural
+from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
-from trainlib.run.command import natural, run_command
+from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
-from trainlib.run.errors import UserError
 
 _log = logging.getLogger(__name__)
 

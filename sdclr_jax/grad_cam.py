@@ -29,10 +29,11 @@ from sdclr_jax.probe.probe import LinearClassifier, fit_logistic, logits
 from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name
 from sdclr_jax.views.views import to_float
-from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture
-from trainlib.run.command import natural, positive, run_command
+from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture, save_figure
+from trainlib.core.cli import natural, positive
+from trainlib.core.errors import UserError
+from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
-from trainlib.run.errors import UserError
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ def plot_grad_cam(
             axes.imshow(heat, cmap="turbo", vmin=0, vmax=1, alpha=0.5)
             verdict = "right" if predicted == label else f"says {short_name(names[predicted])}"
             axes.set_xlabel(verdict if heat.any() else f"{verdict}, no map", fontsize=8, color=SOFT, labelpad=2)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _show(axes: Axes, image: np.ndarray) -> None:

@@ -6,18 +6,8 @@ from sdclr_jax.learn.build import DTYPES, OPTIMIZERS
 from sdclr_jax.model.contrastive import BACKBONES
 from sdclr_jax.probe.balancedness import GROUPINGS
 from sdclr_jax.probe.features import CROPS
-from trainlib.run.config_checks import (
-    BELOW_ONE,
-    COUNT,
-    NATURAL,
-    NOT_NEGATIVE,
-    POSITIVE,
-    SEED,
-    SHARE,
-    Range,
-    check_settings,
-)
-from trainlib.run.errors import UserError
+from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, Range, check_settings
+from trainlib.core.errors import UserError
 
 RANGES = {
     "seed": SEED,

@@ -14,8 +14,8 @@ import numpy as np
 from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import HEADINGS, TableRow, cell, make_rows, markdown_table, read_run
-from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, style_axes
-from trainlib.core.files import write_json
+from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, save_figure, style_axes
+from trainlib.core.files import write_atomic, write_json
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
 
@@ -101,18 +101,18 @@ def draw(path: pathlib.Path, rows: list[TableRow]) -> None:
         axes.set_ylim(0, 100)
     handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="outside lower left", fontsize=9, frameon=False)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) -> list[TableRow]:
     """Reads the runs and writes table.md, table.json and table.png into the folder `output`."""
     output = require_folder(output)
     rows = make_rows(read_run(path) for path in runs)
-    (output / "table.md").write_text(markdown(rows), encoding="utf-8")
+    write_atomic(output / "table.md", markdown(rows))
     write_json(output / "table.json", as_json(rows))
     draw(output / "table.png", rows)
     tables = published_tables(rows)
-    (output / "tables_1_to_5.md").write_text(format_tables(tables), encoding="utf-8")
+    write_atomic(output / "tables_1_to_5.md", format_tables(tables))
     write_json(output / "tables_1_to_5.json", tables)
     return rows
 

@@ -36,10 +36,10 @@ from sdclr_jax.probe.balancedness import group_classes
 from sdclr_jax.probe.forgetting import SHARES, group_shares, make_forgetting, most_forgotten
 from sdclr_jax.settings import check_config
 from sdclr_jax.views.views import two_views
+from trainlib.core.errors import UserError
 from trainlib.run import parallel, processes
 from trainlib.run.cadence import Progress, is_due
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import UserError
 from trainlib.run.flags import allowed_changes, run_main, strict
 from trainlib.run.memory import check_memory
 from trainlib.run.metrics import open_metrics

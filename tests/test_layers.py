@@ -1,4 +1,4 @@
-"""Who imports whom (docs/layout.md), by folder and read from the source; each rule is shown to find a planted violation."""
+"""Who imports whom (docs/layout.md), by folder, read from the source; each rule finds a planted violation."""
 
 import ast
 import collections
@@ -29,7 +29,13 @@ ALLOWED = {
     "vmnet_jax.learn.metrics": (),
     "vmnet_jax.learn.optim": (),
     "vmnet_jax.learn.step": ("vmnet_jax.learn", "vmnet_jax.model", "trainlib.run.parallel"),
-    "vmnet_jax.viewer": ("vmnet_jax.viewer", "kernels.host", "preprocess.labels.label_map", "preprocess.mesh.mesh"),
+    "vmnet_jax.viewer": (
+        "vmnet_jax.viewer",
+        "kernels.host",
+        "preprocess.labels.label_map",
+        "preprocess.mesh.mesh",
+        "trainlib.core",
+    ),
     "sdclr_jax": ("sdclr_jax", "kernels.device", "kernels.lazy", "trainlib"),
     "sdclr_jax.model": ("sdclr_jax.model", "kernels.device", "trainlib.core"),
     "sdclr_jax.views": ("sdclr_jax.views",),
@@ -57,7 +63,8 @@ OPENS_PATHS = ("kernels.host.jit", "sdclr_jax.learn.restore", "vmnet_jax.learn.r
 NO_JAX = ("kernels.host", "kernels.lazy", "preprocess", "trainlib.core")
 # Folders whose files are commands and what these share; every other file has a room.
 MAINS = {
-    "vmnet_jax": "baseline convert curve default_config evaluate exemplars predict settings study submit tfds_prepare train",
+    "vmnet_jax": "baseline convert curve default_config evaluate exemplars predict settings study submit tfds_prepare "
+    "train",
     "sdclr_jax": "convert curve default_config evaluate exemplars grad_cam settings study table tfds_prepare train",
     "preprocess": "check rooms scenes",
     "kernels": "lazy",
@@ -148,15 +155,10 @@ def paths_where_arrays_are_computed(trees):
 
 def files_without_a_room(trees):
     for module in trees:
-        package, _, rest = module.partition(".")
-        if (
-            package in MAINS
-            and rest
-            and "." not in rest
-            and not any(is_within(m, module) for m in trees if m != module)
-        ):
-            if rest not in MAINS[package].split():
-                yield f"{module} has no room"
+        package, _, name = module.partition(".")
+        is_room = any(is_within(other, module) for other in trees if other != module)
+        if package in MAINS and name and "." not in name and not is_room and name not in MAINS[package].split():
+            yield f"{module} has no room"
 
 
 def crowded_folders(trees):
@@ -230,7 +232,7 @@ def test_a_planted_violation_is_found(rule, module, source):
 
 def test_a_sixteenth_file_is_found():
     more = {f"vmnet_jax.viewer.new_{index}": ast.parse("") for index in range(MOST_FILES)}
-    (found,) = crowded_folders(modules() | more)
+    (found,) = {*crowded_folders(modules() | more)} - {*crowded_folders(modules())}
     assert found.startswith("vmnet_jax.viewer has ")
 
 

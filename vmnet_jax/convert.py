@@ -20,11 +20,11 @@ from ml_collections import ConfigDict
 
 from preprocess.labels.label_map import LabelMap, read_label_map, scannet20
 from preprocess.scene.hierarchy import HierarchyParams
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import UsageError, UserError
 from trainlib.core.outputs import require_file, require_folder
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.command import run_command
-from trainlib.run.errors import UsageError, UserError
-from trainlib.run.flags import load_config_file
 from trainlib.run.workdir import open_workdir
 from trainlib.weights.torch_files import read_tensors, write_tensors
 from trainlib.weights.weight_table import require_weights

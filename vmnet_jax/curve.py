@@ -7,7 +7,7 @@ import argparse
 import pathlib
 
 from trainlib.analysis.curves import Panel, draw_panel, read_runs, run_title
-from trainlib.analysis.plots import legend_below, new_figure, require_picture
+from trainlib.analysis.plots import legend_below, new_figure, require_picture, save_figure
 from trainlib.run.command import run_command
 
 UPPER = (Panel("loss", "Loss"), Panel("learning_rate", "Learning rate"), Panel("gradient_norm", "Norm of the gradient"))
@@ -31,7 +31,7 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
         axes.set_ylim(bottom=0)
     if len(records) > 1:
         legend_below(figure, figure.axes[0])
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 
 from preprocess.labels.label_map import IGNORED
 from preprocess.scene.scene_file import Scene
+from trainlib.core.cli import natural, positive
+from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
 from trainlib.run import parallel
-from trainlib.run.command import natural, positive, run_command
+from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
-from trainlib.run.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder, read_split
 from vmnet_jax.learn.build import build_model, vertex_inputs
 from vmnet_jax.learn.inference import (

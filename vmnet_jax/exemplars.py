@@ -8,7 +8,6 @@ which a part (--random_share) is drawn at random. Writes exemplars.json, by_clas
 """
 
 import argparse
-import json
 import logging
 import pathlib
 from typing import Any
@@ -18,11 +17,13 @@ import numpy as np
 
 from trainlib.analysis.pruning import Path
 from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, modal_labels, pruning_from_flags
+from trainlib.core.cli import natural
+from trainlib.core.errors import UserError
+from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
 from trainlib.run import parallel
-from trainlib.run.command import natural, run_command
+from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
-from trainlib.run.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder, read_split
 from vmnet_jax.learn.build import build_model, vertex_inputs
 from vmnet_jax.learn.inference import fitting_batches, make_forward, scene_scores
@@ -118,7 +119,7 @@ def run_exemplars(
     report |= {"masks": pruning.masks, "random_share": pruning.random_share}
     truth = np.concatenate([scene_folder(name).labels for name in names])
     report |= make_report(dense, levels, truth, run.label_map.names)
-    (output / "exemplars.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_json(output / "exemplars.json", report)
     draw_by_class(output / "by_class.png", report)
     pruned = modal_labels(levels[pruning.sparsities.index(shown)].labels, len(run.label_map.names))
     ends = np.cumsum([len(scene_folder(name).labels) for name in names])[:-1]

@@ -24,12 +24,13 @@ from preprocess.mesh.units import METRES
 from preprocess.mesh.up_axis import AUTO, UP_NOTE, choose_up
 from preprocess.scene.build import build_scene
 from preprocess.scene.scene_file import Scene
+from trainlib.core.cli import natural, positive
+from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
 from trainlib.core.progress import ItemProgress
 from trainlib.run import parallel
-from trainlib.run.command import natural, positive, run_command
+from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
-from trainlib.run.errors import UserError
 from trainlib.run.memory import StepMemory, memory_speed
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches

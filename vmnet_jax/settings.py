@@ -3,8 +3,8 @@
 from ml_collections import ConfigDict
 
 from kernels.device.attention.api import SHIFTS
-from trainlib.run.config_checks import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_settings
-from trainlib.run.errors import UserError
+from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_settings
+from trainlib.core.errors import UserError
 from vmnet_jax.data.placement import ROTATIONS
 from vmnet_jax.data.sample import FEATURE_WIDTHS, NUM_LEVELS
 from vmnet_jax.learn.build import DTYPES, MODELS, check_operator, model_name

@@ -7,7 +7,7 @@ table.json and table.png. The same command goes on where it stopped. docs/studie
 import pathlib
 
 from trainlib.analysis.study import StudyTarget, run_main
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.metrics import read_metrics
 from vmnet_jax.settings import check_config
 

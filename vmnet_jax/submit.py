@@ -18,10 +18,11 @@ import numpy as np
 
 from preprocess.cli.sources import read_scene_list, resolve_names
 from preprocess.labels.label_map import scannet20
+from trainlib.core.cli import positive
+from trainlib.core.errors import UsageError, UserError
 from trainlib.core.outputs import require_file
 from trainlib.core.progress import ItemProgress
-from trainlib.run.command import positive, run_command
-from trainlib.run.errors import UsageError, UserError
+from trainlib.run.command import run_command
 from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.learn.inference import SCENES_PER_BATCH, warn_of_single_scenes
 from vmnet_jax.predict import Predictor, load

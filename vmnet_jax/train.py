@@ -17,10 +17,10 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
+from trainlib.core.errors import UserError
 from trainlib.run import parallel, processes
 from trainlib.run.cadence import Progress, is_due
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import UserError
 from trainlib.run.flags import allowed_changes, run_main, strict
 from trainlib.run.memory import check_memory
 from trainlib.run.metrics import open_metrics

@@ -9,13 +9,6 @@ from preprocess.labels.label_map import UNLABELLED
 from preprocess.mesh.up_axis import UP_CHOICES
 
 
-def count(text: str) -> int:
-    """A whole number, 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= 0")
-    return int(text)
-
-
 def id_or_none(text: str) -> int | None:
     """A raw label id, or None for the word `none`."""
     if text.lower() == "none":

@@ -10,10 +10,11 @@ from preprocess.formats.readers import check_required, is_mesh, read_mesh
 from preprocess.labels.choice import SIXTEEN_BITS
 from preprocess.labels.label_files import is_label_file, labelled_stem
 from preprocess.labels.label_map import ABSENT, LARGEST_ID, MINUS_ONE, UNLABELLED, LabelMap
-from preprocess.mesh.mesh import Mesh, MeshError, counted
+from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.mesh.units import METRES
 from preprocess.scene.build import MAX_UNKNOWN, median_edge, mesh_classes, require_extent
 from preprocess.scene.scene_file import SUFFIX, Scene, SceneError, read_scene
+from trainlib.core.text import pluralize
 
 WARNING = "warning: "
 SHOWN_IDS = 12
@@ -64,7 +65,7 @@ class Report:
     def lines(self) -> list[str]:
         """As text: one line with the counts, then one for each finding."""
         size = f"{' x '.join(f'{length:.3g}' for length in self.extent)} {self.unit}"
-        counts = f"{counted(self.vertices, 'vertex')}, {counted(self.faces, 'face')}"
+        counts = f"{pluralize(self.vertices, 'vertex')}, {pluralize(self.faces, 'face')}"
         what = f"{counts}, {size}, median edge {self.edge:.3g} {self.unit}, {self._labels()}"
         head = [f"{self.file}: {what}"] if self.vertices else [f"{self.file}:"]
         marked = [("", self.notes), (WARNING, self.warnings), ("error: ", [self.error] if self.error else [])]
@@ -152,7 +153,7 @@ def _check_scene(scene: Scene, report: Report) -> None:
     _describe(report, scene, scene.labels, scene.has_colors)
     levels = ", ".join(str(len(vertices)) for vertices in scene.level_vertices)
     voxels = len(scene.voxels.coords[0])
-    report.notes.append(f"scene file: levels of {levels} vertices, {counted(voxels, 'voxel')}")
+    report.notes.append(f"scene file: levels of {levels} vertices, {pluralize(voxels, 'voxel')}")
 
 
 def _describe(report: Report, mesh: Mesh | Scene, labels: np.ndarray | None, colors: bool) -> None:

@@ -4,7 +4,6 @@ import pathlib
 import time
 from typing import NamedTuple
 
-from preprocess.cli.atomic import remove_leftovers
 from preprocess.formats.readers import check_required, read_mesh, source_hash
 from preprocess.labels.label_files import PROPERTY
 from preprocess.labels.label_map import UNLABELLED, LabelMap
@@ -12,6 +11,7 @@ from preprocess.mesh.mesh import MeshError
 from preprocess.scene.build import build_scene
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import SUFFIX, SceneError, SceneHeader, is_intact, read_header, write_scene
+from trainlib.core.files import remove_leftovers
 
 
 class Reading(NamedTuple):

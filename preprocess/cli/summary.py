@@ -3,9 +3,9 @@
 import numpy as np
 
 from preprocess.cli.scene_task import Outcome
-from preprocess.mesh.mesh import counted
 from preprocess.mesh.validate import NO_COLORS
 from preprocess.scene.build import FOREIGN, NO_LABELS, OUTSIDE_MAP
+from trainlib.core.text import pluralize
 
 SHOWN = 10
 
@@ -39,7 +39,7 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
     for outcome in noted if verbose else noted[:SHOWN]:
         print(f"{outcome.name}: {'; '.join(outcome.header.notes)}")
     if len(noted) > SHOWN and not verbose:
-        print(f"... notes on {counted(len(noted) - SHOWN, 'more scene')}, shown by --verbose")
+        print(f"... notes on {pluralize(len(noted) - SHOWN, 'more scene')}, shown by --verbose")
     for outcome in failed:
         print(f"failed: {outcome.name}: {outcome.cause}")
 
@@ -47,7 +47,7 @@ def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None
 def _where(names: list[str], good: list[Outcome]) -> str:
     """`in 2 of 7 scenes (a, b)`; no names where it is all of them."""
     listed = f" ({', '.join(names[:3])}{' ...' if names[3:] else ''})" if len(names) < len(good) else ""
-    return f"in {len(names)} of {counted(len(good), 'scene')}{listed}"
+    return f"in {len(names)} of {pluralize(len(good), 'scene')}{listed}"
 
 
 def _has_note(outcome: Outcome, beginning: str) -> bool:
@@ -61,8 +61,8 @@ def _has_warning(outcome: Outcome) -> bool:
 
 def _print_sizes(good: list[Outcome]) -> None:
     """Median sizes by level."""
-    vertices = counted(_median([outcome.header.sizes["vertices"] for outcome in good]), "vertex")
-    print(f"median of {counted(len(good), 'scene')}: {vertices}")
+    vertices = pluralize(_median([outcome.header.sizes["vertices"] for outcome in good]), "vertex")
+    print(f"median of {pluralize(len(good), 'scene')}: {vertices}")
     print("level  vertices     faces    voxels")
     for level in range(len(good[0].header.reached)):
         columns = [

@@ -18,7 +18,8 @@ from preprocess.formats.text_numbers import (
     whole_numbers,
     without_comments,
 )
-from preprocess.mesh.mesh import MeshError, RawMesh, counted
+from preprocess.mesh.mesh import MeshError, RawMesh
+from trainlib.core.text import pluralize
 
 _NAME = re.compile(rb"\s*((?:ST|C|N|4|n)*)OFF(?![A-Za-z])")
 _NAME_IN_ANY_CASE = re.compile(rb"\s*((?:ST|C|N|4)*)OFF(?![A-Za-z])", re.IGNORECASE)
@@ -116,7 +117,7 @@ def _layout(
         even = width in _widths(prefix) and bool((vertex_widths == width).all())
         if even and ((counts == declared) & (counts >= 0) & (extra >= 0)).all():
             if len(starts) > num_vertices + num_faces:
-                rest = counted(len(starts) - num_vertices - num_faces, "line")
+                rest = pluralize(len(starts) - num_vertices - num_faces, "line")
                 notes.append(f"warning: {rest} after the last face not read; are the counts right?")
             corners = starts[rows] + 1
             return width, _Faces(corners, counts, corners + counts, extra)
@@ -126,8 +127,8 @@ def _layout(
             if end == len(numbers.values):
                 return likely, faces
     if not enough:
-        declared = f"{counted(num_vertices, 'vertex')} and {counted(num_faces, 'face')} declared"
-        raise MeshError(path, f"{declared}, {counted(len(starts), 'line')} present", _CUT)
+        declared = f"{pluralize(num_vertices, 'vertex')} and {pluralize(num_faces, 'face')} declared"
+        raise MeshError(path, f"{declared}, {pluralize(len(starts), 'line')} present", _CUT)
     raise MeshError(path, _first_misfit(prefix, width, vertex_widths, declared, widths[rows] - 1, lines), EXPORT_AGAIN)
 
 
@@ -143,7 +144,7 @@ def _first_misfit(
     wrong = np.flatnonzero(widths != width) if width in allowed else np.zeros(1, int)
     if len(wrong):
         other = f"the first has {width}" if width in allowed else f"{prefix}OFF has {' or '.join(map(str, allowed))}"
-        number = counted(int(widths[wrong[0]]), "number")
+        number = pluralize(int(widths[wrong[0]]), "number")
         return f"line {lines[wrong[0]]}: vertex {wrong[0]} has {number}, {other}"
     face = int(np.argmin((declared >= 0) & (declared <= present) & (declared == np.floor(declared))))
     line = lines[len(widths) + face]
@@ -161,14 +162,14 @@ def _read_binary(path: pathlib.Path, content: bytes, prefix: str, start: int) ->
     fits = rest >= 3 and body + 2 * num_faces <= rest
     faces, end = _walk_faces(items, body, num_faces, True) if fits else (None, -1)
     if faces is None or end < 0:
-        declared = f"{counted(num_vertices, 'vertex')} and {counted(num_faces, 'face')} declared"
-        raise MeshError(path, f"{declared}, which {counted(4 * rest, 'byte')} of binary data cannot hold", _CUT)
+        declared = f"{pluralize(num_vertices, 'vertex')} and {pluralize(num_faces, 'face')} declared"
+        raise MeshError(path, f"{declared}, which {pluralize(4 * rest, 'byte')} of binary data cannot hold", _CUT)
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         values = floats.astype(np.float64)
     table = values[3:body].reshape(-1, width)
     corners = items[_places(faces.corners, faces.counts)].astype(np.int64)
     left = len(content) - start - 4 * end
-    notes = [f"warning: {counted(left, 'byte')} after the last face not read; are the counts right?"] if left else []
+    notes = [f"warning: {pluralize(left, 'byte')} after the last face not read; are the counts right?"] if left else []
     return _mesh(prefix, table, corners, faces, values, notes)
 
 
@@ -200,7 +201,7 @@ def _face_colors(
     """The mean colour of the faces at each vertex, uint8 [V, 3]; None if the faces have none."""
     indexed, colored = int((faces.extra == 1).sum()), (faces.extra == 3) | (faces.extra == 4)
     if indexed:
-        notes.append(f"warning: {counted(indexed, 'face')} with the index of a colour map, which is not read")
+        notes.append(f"warning: {pluralize(indexed, 'face')} with the index of a colour map, which is not read")
     if not colored.any():
         return None
     stored = values[faces.colors[colored][:, None] + np.arange(3)]
@@ -209,7 +210,7 @@ def _face_colors(
         notes.append("warning: the colours of the faces are not all 0 to 1, 0 to 255 or 16 bit, and are ignored")
         return None
     scale = color_scale(stored)[1]
-    notes.append(f"colours of {counted(len(colors), 'face')}, read as {scale}, averaged at the vertices")
+    notes.append(f"colours of {pluralize(len(colors), 'face')}, read as {scale}, averaged at the vertices")
     of_colored = np.repeat(colored, faces.counts)
     return corner_means(corners[of_colored], np.repeat(colors, faces.counts[colored], axis=0), num_vertices)[0]
 

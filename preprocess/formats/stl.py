@@ -7,7 +7,8 @@ import numpy as np
 
 from preprocess.formats.colors import GREY
 from preprocess.formats.text_numbers import EXPORT_AGAIN, WordError, plain_text, read_numbers
-from preprocess.mesh.mesh import MeshError, RawMesh, counted
+from preprocess.mesh.mesh import MeshError, RawMesh
+from trainlib.core.text import pluralize
 
 _HEADER = 84
 _TRIANGLE = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -55,7 +56,7 @@ def _read_text(path: pathlib.Path, text: bytes) -> RawMesh:
     facets, closed = len(_END_OF_FACET.findall(words)), bool(_END_OF_SOLID.search(text))
     whole = closed or not facets or words.rstrip().endswith(b"facet")
     if not whole or len(vertices) != 3 * facets:
-        cause = f"{counted(len(vertices), 'vertex line')} for {counted(facets, 'closed facet')}"
+        cause = f"{pluralize(len(vertices), 'vertex line')} for {pluralize(facets, 'closed facet')}"
         raise MeshError(path, cause + ("" if closed else ", and no endsolid"), EXPORT_AGAIN if closed else _CUT)
     if not facets:
         raise MeshError(path, "the file has no triangles", "Export it again with a surface.")
@@ -103,18 +104,18 @@ def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
     declared = _declared(content)
     size = _HEADER + declared * _TRIANGLE.itemsize
     if len(content) < size or len(content) < _HEADER:
-        cause = f"a binary STL with {counted(declared, 'triangle')} has {size} bytes, this file {len(content)}"
+        cause = f"a binary STL with {pluralize(declared, 'triangle')} has {size} bytes, this file {len(content)}"
         raise MeshError(path, cause, "The file was cut off or is no STL; copy or export it again.")
     if not declared:
         rest = len(content) - size
-        after = f", but {counted(rest, 'byte')} after the header" if rest else ""
+        after = f", but {pluralize(rest, 'byte')} after the header" if rest else ""
         raise MeshError(path, f"the file declares no triangles{after}", "Export it again with a surface.")
     triangles = np.frombuffer(content, _TRIANGLE, declared, _HEADER)
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)
     notes = []
     if len(content) > size:
-        notes.append(f"warning: {counted(len(content) - size, 'byte')} after the last triangle not read")
+        notes.append(f"warning: {pluralize(len(content) - size, 'byte')} after the last triangle not read")
     mesh = _soup(vertices, _triangle_colors(content[:80], triangles["attribute"], notes), notes)
     mesh.float32 = True
     return mesh

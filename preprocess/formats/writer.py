@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from preprocess.cli.atomic import atomic_file
 from preprocess.formats.ply.faces import LIST_NAMES, find_faces
 from preprocess.formats.ply.header import Header
 from preprocess.formats.ply.ply import read_elements
 from preprocess.formats.readers import READERS
 from preprocess.mesh.mesh import Mesh, RawMesh
 from preprocess.mesh.units import to_file_frame
+from trainlib.core.files import atomic_file
 
 KEPT = "input_"
 """Goes before the name of a property that would have the name of a new one."""

@@ -17,8 +17,8 @@ from preprocess.formats.ply.header import Element, Header, parse_header
 from preprocess.formats.ply.ply import read_ply_labels
 from preprocess.formats.text_numbers import plain_text
 from preprocess.labels.label_map import ABSENT
-from preprocess.mesh.mesh import MeshError, RawMesh, counted
-from trainlib.core.text import did_you_mean, read_text
+from preprocess.mesh.mesh import MeshError, RawMesh
+from trainlib.core.text import did_you_mean, pluralize, read_text
 
 PROPERTY = "label"
 _COMMENTS = ("#", "//")
@@ -110,14 +110,14 @@ def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: li
             notes.append(f"as many faces as vertices; the {number} labels are taken as those of the vertices")
         return labels.ids
     if labels.element == "vertex" or number != faces:
-        known = [counted(vertices, "vertex")] + ([] if labels.element == "vertex" else [counted(faces, "face")])
-        cause = f"{counted(number, 'label')} for the {' and '.join(known)} of {mesh}"
+        known = [pluralize(vertices, "vertex")] + ([] if labels.element == "vertex" else [pluralize(faces, "face")])
+        cause = f"{pluralize(number, 'label')} for the {' and '.join(known)} of {mesh}"
         raise MeshError(labels.file, cause, "Both must list the same vertices (or faces) in the same order.")
     result = labels_from_faces(labels.ids, raw.corners, raw.counts, vertices)
-    notes.append(f"labels of {counted(faces, 'face')}: a vertex has the label of most of its faces")
+    notes.append(f"labels of {pluralize(faces, 'face')}: a vertex has the label of most of its faces")
     alone = int((result == ABSENT).sum())
     if alone:
-        notes.append(counted(alone, "vertex", "without a face unlabelled"))
+        notes.append(pluralize(alone, "vertex", "without a face unlabelled"))
     return result
 
 

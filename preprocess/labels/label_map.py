@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.cli.atomic import atomic_file
 from preprocess.mesh.mesh import MeshError
+from trainlib.core.files import atomic_file
 from trainlib.core.text import read_text
 
 IGNORED = -1

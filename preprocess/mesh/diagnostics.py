@@ -3,7 +3,7 @@
 import numpy as np
 
 from kernels.host.jit import compiled
-from preprocess.mesh.mesh import counted
+from trainlib.core.text import pluralize
 
 SLIVER = 1e-12
 """A face whose doubled area is below this part of its longest side's square has no area."""
@@ -27,7 +27,7 @@ def oddity_notes(vertices: np.ndarray, faces: np.ndarray, surface: np.ndarray, p
         (duplicate, "face", "with the corners of another kept"),
         (crowded, "edge", "of more than two faces (non-manifold) kept"),
     ]
-    return [counted(*one) for one in found if one[0]]
+    return [pluralize(*one) for one in found if one[0]]
 
 
 def _duplicates_and_crowded_edges(surface: np.ndarray, positions: int) -> tuple[int, int]:

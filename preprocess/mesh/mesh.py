@@ -7,9 +7,10 @@ import numpy as np
 
 from kernels.host.jit import compiled
 from preprocess.mesh.up_axis import UpEstimate
+from trainlib.core.errors import InputError
 
 
-class MeshError(ValueError):
+class MeshError(InputError):
     """A mesh or label file cannot be used: which file, why, and what to do about it."""
 
     def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):
@@ -18,12 +19,6 @@ class MeshError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.cause}. {self.remedy}"
-
-
-def counted(number: int, noun: str, rest: str = "") -> str:
-    """`1 face`, `2 faces left out`, `3 vertices kept`: number, noun in its number, and what follows."""
-    plural = noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + "s"
-    return f"{number} {noun if number == 1 else plural}{rest and ' ' + rest}"
 
 
 @dataclass

@@ -6,11 +6,12 @@ import numpy as np
 
 from preprocess.formats.colors import GREY, color_scale
 from preprocess.mesh.diagnostics import oddity_notes
-from preprocess.mesh.mesh import Mesh, MeshError, RawMesh, counted, vertex_normals
+from preprocess.mesh.mesh import Mesh, MeshError, RawMesh, vertex_normals
 from preprocess.mesh.precision import precision_notes
 from preprocess.mesh.units import METRES, plausibility_notes, to_scene_frame
 from preprocess.mesh.up_axis import AUTO, choose_up, estimate_up, up_warning
 from preprocess.mesh.weld import weld
+from trainlib.core.text import pluralize
 
 NO_COLORS = "warning: no colours, grey is used"
 LARGEST = 1e12
@@ -69,7 +70,7 @@ def _triangulated(raw: RawMesh, notes: list[str]) -> np.ndarray:
     """Polygons as fans around their first corner; int32 [F, 3]."""
     too_small = int((raw.counts < 3).sum())
     if too_small:
-        notes.append(counted(too_small, "face", "with fewer than three corners left out"))
+        notes.append(pluralize(too_small, "face", "with fewer than three corners left out"))
     polygons = int((raw.counts > 3).sum())
     if not too_small and not polygons:
         return raw.corners.reshape(-1, 3).astype(np.int32)
@@ -78,8 +79,8 @@ def _triangulated(raw: RawMesh, notes: list[str]) -> np.ndarray:
     apex = np.repeat(starts, triangles)
     step = np.arange(len(apex)) - np.repeat(np.cumsum(triangles) - triangles, triangles)
     if polygons:
-        rest = f"with more than three corners split into fans, {counted(len(apex), 'triangle')} in all"
-        notes.append(counted(polygons, "face", rest))
+        rest = f"with more than three corners split into fans, {pluralize(len(apex), 'triangle')} in all"
+        notes.append(pluralize(polygons, "face", rest))
     return raw.corners[np.stack([apex, apex + step + 1, apex + step + 2], axis=1)].astype(np.int32)
 
 
@@ -96,7 +97,7 @@ def _without_broken(
     source = np.maximum.accumulate(np.where(broken, -1, np.arange(len(vertices))))
     source[source < 0] = np.flatnonzero(~broken)[0]
     keep = ~broken[faces].any(axis=1)
-    notes.append(f"repaired: {cause}; {counted(int((~keep).sum()), 'face')} left out")
+    notes.append(f"repaired: {cause}; {pluralize(int((~keep).sum()), 'face')} left out")
     return vertices[source], faces[keep]
 
 
@@ -112,7 +113,7 @@ def _colors_to_uint8(
     bad = ~np.isfinite(colors).all(axis=1) | (colors < 0).any(axis=1)
     if bad.any():
         cause = (
-            f"{counted(int(bad.sum()), 'vertex')} with a negative or non-finite colour, the first is {np.argmax(bad)}"
+            f"{pluralize(int(bad.sum()), 'vertex')} with a negative or non-finite colour, the first is {np.argmax(bad)}"
         )
         if not repair:
             raise MeshError(path, cause, "Mend the file, or give --repair to make them grey.")

@@ -7,10 +7,11 @@ import numpy as np
 from kernels.host.voxel.hash_map import VoxelHash, build_hash
 from kernels.host.voxel.voxels import VoxelPyramid, Voxels, build_pyramid, unique_voxels
 from preprocess.labels.label_map import LabelMap
-from preprocess.mesh.mesh import Mesh, MeshError, counted
+from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.mesh.weld import weld
 from preprocess.scene.hierarchy import LEVELS, HierarchyParams, build_hierarchy, level0_labels
 from preprocess.scene.scene_file import Scene
+from trainlib.core.text import pluralize
 
 GREY = 128
 MAX_UNKNOWN = 0.99
@@ -124,7 +125,6 @@ def mesh_classes(mesh: Mesh, label_map: LabelMap, notes: list[str]) -> np.ndarra
     if label_map.foreign(unknown) > FOREIGN * (outside + labelled):
         notes.append(f"{OUTSIDE_MAP}: {outside} of {outside + labelled} labelled vertices ignored: {listed}")
     else:
-        notes.append(
-            f"{counted(outside, 'vertex')} with {counted(len(unknown), 'id')} outside the label map ignored: {listed}"
-        )
+        ids = pluralize(len(unknown), "id")
+        notes.append(f"{pluralize(outside, 'vertex')} with {ids} outside the label map ignored: {listed}")
     return classes

@@ -13,13 +13,14 @@ import numpy as np
 from kernels.host.mesh.rings import RingTable
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
-from preprocess.cli.atomic import atomic_file
+from trainlib.core.errors import InputError
+from trainlib.core.files import atomic_file
 
 FORMAT_VERSION = 2
 SUFFIX = ".scene.npz"
 
 
-class SceneError(ValueError):
+class SceneError(InputError):
     """A scene file cannot be used: which file, why, and what to do about it."""
 
     def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):

@@ -11,8 +11,8 @@ from sdclr_jax.data.dataset import Dataset, check_dataset
 from sdclr_jax.data.image_folders import image_folder
 from sdclr_jax.data.image_lists import text_lists
 from sdclr_jax.data.longtail import LongTail, balanced_draw, cifar_lists, make_long_tail, profile
+from trainlib.core.errors import UserError
 from trainlib.core.text import did_you_mean
-from trainlib.run.errors import UserError
 
 
 def load_dataset(config: ConfigDict) -> Dataset:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
+from trainlib.core.errors import UserError
 from trainlib.core.pictures import to_rgb
-from trainlib.run.errors import UserError
 
 _log = logging.getLogger(__name__)
 

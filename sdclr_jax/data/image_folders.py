@@ -13,8 +13,8 @@ from sdclr_jax.data.image_files import ImageFiles, image_suffixes
 from sdclr_jax.data.image_lists import open_files, require_folder
 from sdclr_jax.data.image_tree import FolderLayout, ImageTree, counted, find_images, find_layout, named, single_folder
 from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
+from trainlib.core.errors import UserError
 from trainlib.core.text import did_you_mean
-from trainlib.run.errors import UserError
 
 _log = logging.getLogger(__name__)
 

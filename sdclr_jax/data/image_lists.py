@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 
 from sdclr_jax.data.dataset import Dataset
 from sdclr_jax.data.image_files import ImageFiles
+from trainlib.core.errors import UserError
 from trainlib.core.text import read_text
-from trainlib.run.errors import UserError
 
 TRAIN_LISTS = ("imbalanced", "balanced", "full", "few", "val")
 _CLASSES_SHOWN = 10

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from sdclr_jax.data.image_files import image_suffixes
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 _SYSTEM_NAMES = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found", "icon\r")

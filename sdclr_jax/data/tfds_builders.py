@@ -19,7 +19,7 @@ from PIL import Image
 
 from sdclr_jax.data.cifar import RELEASES, read_cifar
 from sdclr_jax.data.longtail import KINDS, CifarLists, LongTail, cifar_lists
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 SPLITS = (1, 2, 3, 4, 5)
 

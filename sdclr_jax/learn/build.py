@@ -13,7 +13,7 @@ from sdclr_jax.learn.optim import Schedule, lars, sgd, warmup_cosine
 from sdclr_jax.learn.step import TrainState, create_state
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.views.views import ViewConfig
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 OPTIMIZERS = {"sgd": sgd, "lars": lars}

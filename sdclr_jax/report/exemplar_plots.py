@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS
 from sdclr_jax.probe.corruptions import CORRUPTIONS
 from sdclr_jax.report.exemplar_report import CLEAN, Example
-from trainlib.analysis.plots import COLORS, INK, SOFT, new_figure, style_axes
+from trainlib.analysis.plots import COLORS, INK, SOFT, new_figure, save_figure, style_axes
 
 _LONGEST = 16  # characters of a class's name
 
@@ -27,7 +27,7 @@ def draw_curves(path: pathlib.Path, report: dict, title: str) -> None:
     _draw_accuracy(accuracy, report)
     _draw_exemplars(found, report)
     _draw_corruptions(corruptions, report)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _sparsities(report: dict) -> list[float]:
@@ -106,4 +106,4 @@ def draw_sheet(
     handles = [Axes.plot(figure.axes[0], [], [], color=color, linewidth=4)[0] for color in GROUP_COLORS.values()]
     names = [name.capitalize() for name in GROUP_COLORS]
     figure.legend(handles, names, loc="outside lower left", ncols=3, fontsize=9, frameon=False)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -15,8 +15,8 @@ from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
 from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name, read_run
-from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, style_axes
-from trainlib.run.errors import UserError
+from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, save_figure, style_axes
+from trainlib.core.errors import UserError
 
 MOST_NAMED = 20  # classes; more names would cover the points
 
@@ -93,7 +93,7 @@ def draw_features(path: str | pathlib.Path, runs: Sequence[TestFeatures], method
     for axes in panels[len(runs) :]:
         axes.set_axis_off()
     legend_below(figure, panels[0])
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[str, str]) -> None:

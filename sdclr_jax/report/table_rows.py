@@ -13,7 +13,7 @@ from sdclr_jax.evaluate import COLUMNS, REPORT
 from sdclr_jax.learn.build import is_pruned
 from sdclr_jax.learn.restore import SETTINGS
 from sdclr_jax.probe.balancedness import group_classes, weak_figures, without_nan
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.workdir import load_config, require_settings
 
 HEADINGS = {"many": "Many ↑", "medium": "Medium ↑", "few": "Few ↑", "std": "Std ↓", "all": "All ↑"}

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from trainlib.analysis.curves import Panel, draw_panel, run_title, series
-from trainlib.analysis.plots import COLORS, legend_below, new_figure, style_axes
+from trainlib.analysis.plots import COLORS, legend_below, new_figure, save_figure, style_axes
 
 LAYER = "mask/sparsity/"
 # At the first step all masks were full: that share is the sparsity, not a change.
@@ -29,7 +29,7 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
         panels[3].set_ylim(bottom=0)
     if len(records) > 1:
         legend_below(figure, panels[0])
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _draw_sparsity(axes: Axes, records: dict[str, list[dict]]) -> None:

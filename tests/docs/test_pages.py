@@ -15,7 +15,7 @@ import pytest
 from kernels.device.tables import Rings
 from sdclr_jax.learn.masks import prunable_leaves
 from sdclr_jax.model.norm import BranchNorm, ForwardMode
-from trainlib.run.flags import load_config_file
+from trainlib.core.config import load_config_file
 from vmnet_jax.data.batching import empty_batch
 from vmnet_jax.data.sample import VertexInputs
 

@@ -27,7 +27,7 @@ import vmnet_jax.train
 from tests.faults.small_mains import SmallContrastiveNet
 from tests.golden import configs
 from tests.golden.files import ROOT, digest, unpack
-from trainlib.run.signals import Stopped
+from trainlib.core.errors import Stopped
 
 DEVICES = (1, 2, 4)
 STOPPED_AFTER = {"vmnet": 3, "sdclr": 4}

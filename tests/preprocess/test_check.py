@@ -169,7 +169,7 @@ def test_an_empty_folder_of_a_named_data_set(tmp_path, capsys):
 def test_a_negative_number_of_workers_is_refused(folder, capsys):
     with pytest.raises(SystemExit):
         run(capsys, folder, "--workers=-3")
-    assert "--workers: '-3' is not a whole number >= 0" in capsys.readouterr().err
+    assert "--workers: '-3' is not a whole number of at least 0" in capsys.readouterr().err
 
 
 def brute_force(vertices, faces) -> tuple[int, int, int]:

@@ -8,8 +8,8 @@ from sdclr_jax.convert import from_torch, to_torch
 from sdclr_jax.learn.build import build_state
 from sdclr_jax.learn.restore import load_run
 from sdclr_jax.model.torch_names import to_state_dict
-from trainlib.run.errors import UserError
-from trainlib.run.flags import load_config_file
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import UserError
 from trainlib.weights.torch_files import read_tensors, write_tensors
 
 CONFIG = "configs/sdclr_digits_lt.py"

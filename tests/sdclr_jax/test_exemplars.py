@@ -26,7 +26,7 @@ from sdclr_jax.report.exemplar_report import Example, Predictions, as_lines, exa
 from sdclr_jax.views.views import to_float
 from tests.parity_tools import assert_close_in_norm
 from trainlib.analysis.pruning_sweep import PruningSweep
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -154,7 +154,7 @@ def test_limits_draw_the_same_number_of_each_class():
 
 def test_the_sheet_has_the_names_of_the_classes(tmp_path, monkeypatch):
     figures = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
     images, groups = np.zeros((2, 4, 4, 3), np.uint8), {"many": [0], "medium": [1], "few": [2]}
     rows = [(0.9, [Example(1, 2, 2, 0)])]
     draw_sheet(tmp_path / "x.png", images, rows, groups, ["ant", "bee", "cat"], "title")

@@ -10,7 +10,7 @@ from sdclr_jax.model.norm import DENSE
 from sdclr_jax.probe.balancedness import Groups, groups_by_size
 from sdclr_jax.probe.probe import LinearClassifier
 from sdclr_jax.views.views import to_float
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 
 def drawn(*shape, seed=0):
@@ -81,7 +81,7 @@ def test_without_a_class_in_few_the_smallest_of_all_are_shown():
 def test_the_picture_has_the_names_of_the_classes(tmp_path, monkeypatch):
     """Long ones are cut, and a dollar sign begins no formula."""
     figures = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
     images, names = np.zeros((3, 4, 4, 3), np.uint8), ["ant$", "a beetle of a very long name", "2"]
     seen = [Attention("run", np.ones((3, 4, 4), np.float32), np.array([0, 0, 2]))]
     plot_grad_cam(tmp_path / "x.png", images, np.array([0, 1, 2]), seen, counts=np.array([7, 5, 3]), names=names)

@@ -15,9 +15,9 @@ from sdclr_jax.data.image_files import ImageFiles
 from sdclr_jax.evaluate import FEATURES, evaluate, format_report
 from sdclr_jax.learn import build
 from sdclr_jax.learn.masks import sparsity_report
+from trainlib.core.errors import Stopped, UserError
 from trainlib.run.cadence import is_due
-from trainlib.run.errors import UserError
-from trainlib.run.signals import Stopped, StopRequest
+from trainlib.run.signals import StopRequest
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS_PER_EPOCH, EPOCHS = 3, 3

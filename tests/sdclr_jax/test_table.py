@@ -10,7 +10,7 @@ from sdclr_jax.curve import draw_curves, read_curves
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import make_rows, read_run
 from sdclr_jax.table import markdown, write_table
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.workdir import open_workdir
 
 

@@ -6,9 +6,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from tests.vmnet_jax.model.parity_batch import read_entries, state_dict
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import UserError
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import UserError
-from trainlib.run.flags import load_config_file
 from trainlib.weights.torch_files import read_tensors, write_tensors
 from vmnet_jax.convert import from_torch, to_torch
 from vmnet_jax.learn.build import build_state

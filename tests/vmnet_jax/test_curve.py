@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from trainlib.analysis.plots import COLORS
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.metrics import MetricWriter
 from vmnet_jax import curve
 

@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.analysis.pruning_sweep import PruningSweep
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.exemplars import is_prunable, run_exemplars
 from vmnet_jax.learn.build import build_state

@@ -14,8 +14,7 @@ import pytest
 from preprocess.labels.label_map import LabelMap, scannet20, write_label_map, write_labels_ply
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.scene_file import write_scene
-from trainlib.run.errors import UserError
-from trainlib.run.signals import Stopped
+from trainlib.core.errors import Stopped, UserError
 from vmnet_jax import predict, train
 from vmnet_jax.evaluate import evaluate
 from vmnet_jax.learn.step import make_train_step

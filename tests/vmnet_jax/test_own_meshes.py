@@ -12,9 +12,9 @@ from PIL import Image
 from preprocess.formats.readers import read_mesh
 from preprocess.labels.label_map import LabelMap
 from preprocess.scene.hierarchy import HierarchyParams
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import UserError
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import UserError
-from trainlib.run.flags import load_config_file
 from trainlib.run.workdir import open_workdir
 from vmnet_jax import predict
 from vmnet_jax.learn.build import build_state

@@ -9,7 +9,7 @@ from preprocess.rooms import make_room
 from preprocess.scene.build import build_scene
 from preprocess.scene.crop import crop_scene
 from preprocess.scene.hierarchy import HierarchyParams
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.prediction.read_out import file_vertex_scores, read_out_of
 
 PARAMS = HierarchyParams(cells=(0.3, 0.6), voxel_size=0.3)

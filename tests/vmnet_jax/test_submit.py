@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from preprocess.labels.label_map import LabelMap, scannet20
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.submit import check_submission, write_submission
 

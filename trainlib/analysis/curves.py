@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from trainlib.analysis.plots import COLORS, DASHES, SOFT, style_axes
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.metrics import read_metrics
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from trainlib.core.files import atomic_file
 from trainlib.core.outputs import require_file
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; black is left for text.
@@ -25,12 +26,18 @@ def require_picture(path: str | os.PathLike) -> pathlib.Path:
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """A figure of so many inches, whose parts keep clear of one another; `savefig` writes it without a display."""
+    """A figure of so many inches, whose parts keep clear of one another; `save_figure` writes it without a display."""
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.04)
     if title:
         figure.suptitle(title, x=0.012, ha="left", fontsize=12, color=INK)
     return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike) -> None:
+    """Writes a figure in the format that the ending of `path` names; the file is whole or not there."""
+    with atomic_file(path) as file:
+        figure.savefig(file, format=pathlib.Path(path).suffix.removeprefix(".").lower())
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from trainlib.analysis.pruning import Prunable, Tree, apply_masks, magnitude_masks, random_masks
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 
 class PruningSweep(NamedTuple):

@@ -22,12 +22,12 @@ from ml_collections import ConfigDict
 
 from trainlib.analysis.study_table import Result, format_table, write_table
 from trainlib.core import cli
+from trainlib.core.cli import exit_code, positive, set_up_logging
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import Stopped, UsageError, UserError
 from trainlib.core.files import write_atomic
 from trainlib.core.outputs import require_folder
-from trainlib.run.command import exit_code, positive, set_up_logging
-from trainlib.run.errors import UsageError, UserError
-from trainlib.run.flags import load_config_file
-from trainlib.run.signals import EXIT_STOPPED, Stopped, StopRequest
+from trainlib.run.signals import STOPPED, StopRequest
 
 RESULT, SPENT = "result.json", "spent.json"
 POLL_S = 0.2
@@ -173,7 +173,7 @@ def _do(run: StudyRun, system: StudyTarget, is_over: Callable[[], bool]) -> bool
         began, before = time.monotonic(), _children_s()
         status = _call(command, log, is_over)
         spent = _add_spent(run.workdir / SPENT, time.monotonic() - began, _children_s() - before)
-        if status == EXIT_STOPPED or (status == -signal.SIGTERM and is_over()):
+        if status == STOPPED or (status == -signal.SIGTERM and is_over()):
             return False
         if status:
             raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{_tail(log)}")

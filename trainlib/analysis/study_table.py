@@ -1,6 +1,5 @@
 """The table of a study in Markdown, JSON and as a picture: mean and sample deviation over the seeds of a variant."""
 
-import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
+
+from trainlib.analysis.plots import save_figure
+from trainlib.core.files import write_atomic, write_json
 
 SPREAD = "After ±: the sample deviation (n - 1) over the seeds."
 _PANELS_ACROSS = 4
@@ -128,7 +130,7 @@ def draw(path: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> No
         axes.set_yticks(places, [row.variant for row in rows])
     figure.axes[0].invert_yaxis()
     figure.suptitle(study.title)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)
 
 
 def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
@@ -136,8 +138,6 @@ def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Resul
     if not results:
         return
     repeated = len({result.seed for result in results}) > 1
-    (folder / "table.md").write_text(
-        format_table(study, results) + (f"\n{SPREAD}\n" if repeated else ""), encoding="utf-8"
-    )
-    (folder / "table.json").write_text(json.dumps(as_json(study, results), indent=1, allow_nan=False) + "\n")
+    write_atomic(folder / "table.md", format_table(study, results) + (f"\n{SPREAD}\n" if repeated else ""))
+    write_json(folder / "table.json", as_json(study, results))
     draw(folder / "table.png", study, results)

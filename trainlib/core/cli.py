@@ -2,19 +2,23 @@
 
 import argparse
 import io
+import logging
 import os
 import re
 import select
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from trainlib.core.errors import UserError
+from trainlib.core.errors import Stopped, UserError
 from trainlib.core.text import did_you_mean
 
 DONE, ERROR, USAGE, STOPPED = 0, 1, 2, 75
 UNREAD = 141
 """Exit code of a program whose output nobody reads any more, as a shell reports one that SIGPIPE has ended."""
+
+_log = logging.getLogger(__name__)
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
@@ -55,6 +59,57 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
         if re.match(r"--?[A-Za-z]\w", name) and name not in known:
             parser.error(f"unknown flag {name}{did_you_mean(name, known)} (--help lists all)")
     return parser.parse_args(arguments)
+
+
+def natural(text: str, least: int = 0) -> int:
+    """Type of a command line argument: a whole number, `least` or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return value
+
+
+def positive(text: str) -> int:
+    """Type of a command line argument: a whole number above 0."""
+    return natural(text, least=1)
+
+
+def exit_code(call: Callable[[], object], debug: bool) -> int:
+    """Runs `call` and returns the process's exit code: 0 done, 1 error, 2 usage, 75 stopped by a signal.
+
+    Errors that a user can act on (UserError, ValueError, OSError) are printed as their message; `debug` adds the
+    traceback. A closed pipe is raised on, for `run`.
+    """
+    try:
+        call()
+    except Stopped as stopped:
+        _log.warning("%s; run the same command again to continue", stopped)
+        return STOPPED
+    except KeyboardInterrupt:
+        _log.warning("interrupted; run the same command again to continue")
+        return STOPPED
+    except BrokenPipeError:
+        raise
+    except (UserError, ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, UserError):
+            return error.exit_code
+        if not debug:
+            print("(--debug shows where)", file=sys.stderr)
+        return ERROR
+    return DONE
+
+
+def set_up_logging() -> None:
+    """Plain lines on standard error; libraries only speak up for warnings."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for name in ("absl", "jax", "orbax"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def prepare_streams() -> None:

@@ -1,30 +1,65 @@
 """Writing files so that a kill or a power cut leaves the old content or the new one, never a half; full disks."""
 
+import contextlib
 import errno
+import glob
 import json
 import logging
 import os
 import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import BinaryIO
 
+PARTIAL = ".partial"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = logging.getLogger(__name__)
 
 
-def write_atomic(path: str | os.PathLike, data: bytes) -> None:
-    """Replaces the file `path` by one that holds `data`; durable on return. Raises OSError."""
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike, size: int = 0) -> Iterator[BinaryIO]:
+    """A new binary file that appears as `path` when the block ends without an error, with all bytes on the disk.
+
+    Until then it is .NAME.PID.partial in the same folder, which an error removes.
+
+    Args:
+        path: the file to replace.
+        size: bytes that it will take, if known.
+
+    Raises:
+        OSError: among others a full disk, with the needed and the free space.
+    """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.new")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise _disk_full(path, size, free)
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
+        with open(partial, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        os.replace(partial, path)
+        sync(path.parent)
+    except OSError as error:
+        if is_full(error):
+            raise _disk_full(path, max(size, partial.stat().st_size if partial.exists() else 1), free) from None
         raise
-    sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: pathlib.Path) -> None:
+    """Removes partial files that killed processes left for `path`; nobody else may be writing it."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
+
+def write_atomic(path: str | os.PathLike, data: bytes | str) -> None:
+    """Replaces the file `path` by one that holds `data`, text in UTF-8; durable on return. Raises OSError."""
+    with atomic_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
@@ -32,7 +67,7 @@ def write_json(path: str | os.PathLike, value: object) -> None:
 
     Raises ValueError for NaN and infinities, which JSON has no word for, and TypeError for what is no JSON value.
     """
-    write_atomic(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 class GrowingFile:
@@ -68,6 +103,11 @@ def is_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in _NO_SPACE
     return any(os.strerror(number) in str(error) for number in _NO_SPACE)
+
+
+def _disk_full(path: pathlib.Path, needed: int, free: int) -> OSError:
+    message = f"disk full: {needed} bytes needed, {free} free; make room and run the same command again"
+    return OSError(errno.ENOSPC, message, str(path))
 
 
 def sync(path: str | os.PathLike) -> None:

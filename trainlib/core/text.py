@@ -1,4 +1,4 @@
-"""Text files from any editor and system, and words that were nearly right."""
+"""Text files from any editor and system, words that were nearly right, numbers with their words."""
 
 import codecs
 import difflib
@@ -56,6 +56,24 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def pluralize(number: int, noun: str, rest: str = "") -> str:
+    """`1 face`, `2 faces left out`, `3 vertices kept`: number, noun in its number, and what follows."""
+    plural = noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + "s"
+    return f"{number} {noun if number == 1 else plural}{rest and ' ' + rest}"
+
+
+def duration(seconds: float) -> str:
+    """Two units of a time span: "0s", "2m 13s", "3h 05m", "4d 02h"."""
+    minutes, seconds = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours:02d}h"
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {seconds:02d}s" if minutes else f"{seconds}s"
 
 
 def _utf16_without_mark(sample: bytes) -> str:

@@ -4,6 +4,8 @@ import collections
 import time
 from collections.abc import Callable
 
+from trainlib.core.text import duration
+
 
 def is_due(step: int, every: int, total: int) -> bool:
     """Whether an action that happens every `every` steps happens after step `step` of `total` (steps count from 1).
@@ -40,15 +42,3 @@ class Progress:
         speed = (last_step - first_step) / (last_time - first_time)
         pace = f"{speed:.3g} steps/s" if speed >= 1 else f"{1 / speed:.3g} s/step"
         return f"{head}  {pace}  ETA {duration((self._total - step) / speed)}"
-
-
-def duration(seconds: float) -> str:
-    """Two units of a time span: "0s", "2m 13s", "3h 05m", "4d 02h"."""
-    minutes, seconds = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d {hours:02d}h"
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {seconds:02d}s" if minutes else f"{seconds}s"

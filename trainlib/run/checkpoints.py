@@ -21,9 +21,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from trainlib.core.errors import CheckpointError, DiskFull
 from trainlib.core.files import is_full, sync
 from trainlib.run import processes
-from trainlib.run.errors import CheckpointError, DiskFull
 from trainlib.run.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest, write_metric
 from trainlib.run.named_arrays import NamedArrays, fill, named_arrays, require_finite
 

@@ -7,7 +7,7 @@ import pathlib
 import jax
 
 from trainlib.core.caches import NAME, user_cache
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 PLATFORMS = ("any", "cpu", "gpu", "tpu")
 

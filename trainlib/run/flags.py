@@ -1,12 +1,10 @@
 """The command line of the mains: `python -m X --config=configs/x.py:words --config.key=value --workdir=DIR`."""
 
-import ast
-import importlib.util
 import logging
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ml_collections
@@ -14,11 +12,11 @@ from absl import flags
 from ml_collections import config_flags
 
 from trainlib.core import cli
+from trainlib.core.config import load_config_file, require_config_file
+from trainlib.core.errors import UsageError
 from trainlib.core.text import did_you_mean
 from trainlib.run import processes
-from trainlib.run.command import exit_code, set_up_logging
 from trainlib.run.devices import check_platform, device_line, enable_compilation_cache
-from trainlib.run.errors import UsageError
 from trainlib.run.signals import StopRequest
 
 FLAGS = flags.FLAGS
@@ -31,7 +29,7 @@ _log = logging.getLogger(__name__)
 def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
     """Parses the command line, calls `main(config, workdir)` and leaves the process with one of the exit codes.
 
-    The exit codes and the treatment of errors are those of `command.exit_code`.
+    The exit codes and the treatment of errors are those of `trainlib.core.cli.exit_code`.
 
     Args:
         main: its result is ignored. Flags of its own are defined with absl at the top of its module.
@@ -42,78 +40,12 @@ def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
     def run_and_end() -> int:
         code = cli.ERROR
         try:
-            code = exit_code(lambda: _run(main, argv), "--debug" in argv)
+            code = cli.exit_code(lambda: _run(main, argv), "--debug" in argv)
         finally:
             processes.shutdown(code)
         return code
 
     cli.run(run_and_end)
-
-
-def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Reads a config argument such as "simclr,split=2,smoke".
-
-    Args:
-        argument: words parted by commas; None or "" is none.
-        known: name -> default. A word whose default is False is a switch ("smoke" gives True); any other takes a value
-            of the default's type ("split=2"); a tuple is a choice whose first is the default, each a word by itself.
-
-    Returns name -> value for every known name. Raises UsageError for what is not known, with the list of what is.
-    """
-    values = {name: default[0] if isinstance(default, tuple) else default for name, default in known.items()}
-    choices = {word: name for name, default in known.items() if isinstance(default, tuple) for word in default}
-    seen: set[str] = set()
-    for item in filter(None, (argument or "").split(",")):
-        word, equals, text = item.strip().partition("=")
-        name = choices.get(word, word)
-        takes_value = word in known and known[word] is not False and not isinstance(known[word], tuple)
-        if name not in known or (word in known and isinstance(known[word], tuple)) or bool(equals) != takes_value:
-            words = [*choices, *(word for word, default in known.items() if not isinstance(default, tuple))]
-            hint = did_you_mean(word, words) if word not in words else ""
-            raise UsageError(f"config argument {item!r} is not known; known: {_known_words(known)}{hint}")
-        if name in seen:
-            raise UsageError(f"config argument {item!r} sets {name!r} a second time")
-        seen.add(name)
-        values[name] = _word_value(name, word, text, known[name])
-    return values
-
-
-def load_config_file(path: str, settings: Sequence[str] = ()) -> ml_collections.ConfigDict:
-    """The config of `configs/NAME.py:words`, for programs without `run_main`.
-
-    Args:
-        settings: values of keys, "KEY=VALUE"; a value is read as Python where it is not text (`True`, `0.3`, `(1, 2)`).
-
-    Raises UsageError if there is no such file, key or value.
-    """
-    file, _, words = path.partition(":")
-    require_config_file(pathlib.Path(file))
-    spec = importlib.util.spec_from_file_location(pathlib.Path(file).stem, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(words)
-    for setting in settings:
-        key, _, text = setting.partition("=")
-        if key not in config:
-            raise UsageError(f"{setting!r}: {file} has no key {key!r}{did_you_mean(key, config)}")
-        try:
-            value = text if isinstance(config[key], str) else ast.literal_eval(text)
-            config.update_from_flattened_dict({key: value})
-        except (KeyError, TypeError, ValueError, SyntaxError) as error:
-            raise UsageError(f"{setting!r} sets no key of {file} to a value of its type") from error
-    return config
-
-
-def require_config_file(path: pathlib.Path) -> None:
-    """Raises UsageError, with the files that there are, if a config file is missing."""
-    if path.is_file():
-        return
-    folders = (path.parent, pathlib.Path("configs"), pathlib.Path(__file__).parents[2] / "configs")
-    found = next((files for files in map(_python_files, folders) if files), [])
-    by_name = {file.name: str(file) for file in found}
-    hint = did_you_mean(path.name, by_name)
-    listed = f"; there are {', '.join(by_name.values())}" if found else ""
-    raise UsageError(f"there is no config file {path}{hint}{listed}")
 
 
 def allowed_changes() -> tuple[str, ...]:
@@ -129,7 +61,7 @@ def strict() -> bool:
 def _run(main: Main, argv: list[str]) -> None:
     if not _parse(argv):
         return
-    set_up_logging()
+    cli.set_up_logging()
     config = FLAGS.config
     _join()
     enable_compilation_cache()
@@ -199,10 +131,6 @@ def _require_config_file(argv: list[str]) -> None:
             require_config_file(pathlib.Path(value.split(":", 1)[0]))
 
 
-def _python_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(file for file in folder.glob("*.py") if file.name != "__init__.py")
-
-
 def _nearest_key(key: str, argv: Sequence[str]) -> str:
     """`; did you mean 'seed'?` of the keys of the config that the command line names."""
     named = [path for flag, path in _flag_values(argv) if flag == "config"]
@@ -215,24 +143,3 @@ def _flag_values(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
         flag, equals, value = argument.lstrip("-").partition("=")
         if argument.startswith("-"):
             yield flag, value if equals else "".join(argv[index + 1 : index + 2])
-
-
-def _known_words(known: Mapping[str, Any]) -> str:
-    words = []
-    for name, default in known.items():
-        if isinstance(default, tuple):
-            words.append("|".join(default))
-        else:
-            words.append(name if default is False else f"{name}=<{type(default).__name__}>")
-    return ", ".join(words)
-
-
-def _word_value(name: str, word: str, text: str, default: Any) -> Any:
-    if isinstance(default, tuple):
-        return word
-    if default is False:
-        return True
-    try:
-        return type(default)(text)
-    except ValueError:
-        raise UsageError(f"config argument {name}={text!r} needs a value of type {type(default).__name__}") from None

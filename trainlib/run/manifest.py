@@ -7,8 +7,8 @@ import os
 import pathlib
 from typing import Any
 
+from trainlib.core.errors import CheckpointError
 from trainlib.core.files import sync, write_atomic
-from trainlib.run.errors import CheckpointError
 
 MANIFEST_NAME = "manifest.json"
 

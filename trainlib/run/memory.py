@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 GIB = 2**30
 

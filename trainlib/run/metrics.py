@@ -14,9 +14,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
+from trainlib.core.errors import UserError
 from trainlib.core.files import GrowingFile, write_atomic
 from trainlib.run import processes
-from trainlib.run.errors import UserError
 
 FILE_NAME = "metrics.jsonl"
 

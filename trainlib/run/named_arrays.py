@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from trainlib.run.errors import CheckpointError
+from trainlib.core.errors import CheckpointError
 
 Names = tuple[str, ...]
 """A leaf's place in a tree: ("params", "conv", "kernel")."""

@@ -26,9 +26,9 @@ from typing import Any, NoReturn
 import jax
 from jax._src.distributed import global_state  # the client of the key-value store has no public name
 
-from trainlib.run.errors import UserError
+from trainlib.core.cli import STOPPED
+from trainlib.core.errors import UserError
 
-EXIT_STOPPED = 75
 """Exit status of a run that was stopped by a signal and continues when the same command runs again (EX_TEMPFAIL)."""
 JOIN_S = 300
 """Seconds that a process waits for the others at the start."""
@@ -280,13 +280,13 @@ def shutdown(status: int) -> None:
     global _peers
     if _peers is None:
         return
-    if status and not (status == EXIT_STOPPED and _peers.end_together):
+    if status and not (status == STOPPED and _peers.end_together):
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
-        if status != EXIT_STOPPED:
+        if status != STOPPED:
             _log.error("All processes end. If another one has ended before this one, its output says why")
         sys.stdout.flush()
-        _peers.exit_all(status, "stopped" if status == EXIT_STOPPED else "ended with an error")
+        _peers.exit_all(status, "stopped" if status == STOPPED else "ended with an error")
     _peers.close()
     _peers = None
     jax.distributed.shutdown()

@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from trainlib.core.errors import Stopped
 from trainlib.run import parallel, processes
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.signals import Stopped, StopRequest
+from trainlib.run.signals import StopRequest
 from trainlib.run.window import MetricWindow
 
 

@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from trainlib.core.cli import STOPPED
+from trainlib.core.errors import Stopped
 from trainlib.run import processes
-from trainlib.run.processes import EXIT_STOPPED
 
 _EXIT_ABORTED = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -23,10 +24,6 @@ _CLOSE = 0
 _ECHO_S = 0.2  # `timeout` signals its child and then the group: the same signal twice
 
 _log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """Ends a run whose state has been saved, or that has nothing to lose; `flags.run_main` exits with EXIT_STOPPED."""
 
 
 class StopRequest:
@@ -125,7 +122,7 @@ class StopRequest:
             self._requested = True
             busy = self._busy
         if busy is not None:
-            _leave(EXIT_STOPPED, f"{why} during {busy}: stopped, run the same command again to continue")
+            _leave(STOPPED, f"{why} during {busy}: stopped, run the same command again to continue")
         _log.warning("%s: will save and stop after the running step; a second signal stops at once", why)
         processes.request_stop()
 

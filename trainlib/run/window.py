@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 
 class MetricWindow:

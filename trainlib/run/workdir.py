@@ -11,9 +11,9 @@ from typing import Any
 
 import ml_collections
 
+from trainlib.core.errors import UserError
 from trainlib.core.files import write_atomic
 from trainlib.run import processes
-from trainlib.run.errors import UserError
 
 CONFIG_NAME = "config.json"
 DATA_NAME = "data.json"

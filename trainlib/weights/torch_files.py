@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
+from trainlib.core.errors import UserError
 from trainlib.core.files import write_atomic
-from trainlib.run.errors import UserError
 from trainlib.weights.torch_pickle import STORAGE_DTYPES, TensorView, UnsafePickle, read_pickle
 
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 _LONGEST = 16
 

@@ -12,7 +12,7 @@ from preprocess.scene.scene_file import (
     read_scene,
     scene_from_arrays,
 )
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 DATASET, SPLIT = "scene_meshes", "scenes"
 """The TensorFlow Datasets builder of `vmnet_jax.data.tfds_builders`, and its only split."""

@@ -18,10 +18,10 @@ import numpy as np
 
 from preprocess.cli.sources import meant, read_list, scene_name
 from preprocess.labels.label_map import LabelMap, read_label_map
-from preprocess.mesh.mesh import counted
 from preprocess.scene.crop import random_crop
 from preprocess.scene.scene_file import SUFFIX, Scene, scene_arrays
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
+from trainlib.core.text import pluralize
 from trainlib.run.processes import AllReduceMax
 from vmnet_jax.data import placement
 from vmnet_jax.data.batching import (
@@ -99,11 +99,11 @@ def read_split(
         repeated = [name for name, count in collections.Counter(wanted).items() if count > 1]
         if repeated:
             text = "%s has %s more than once; each counts once: %s"
-            _log.warning(text, listing, counted(len(repeated), "scene"), _listed(repeated))
+            _log.warning(text, listing, pluralize(len(repeated), "scene"), _listed(repeated))
     both = sorted(set(names[0]).intersection(names[1]))
     if both:
         text = "%s on both lists, so validation measures scenes that are trained on: %s"
-        _log.warning(text, counted(len(both), "scene"), _listed(both))
+        _log.warning(text, pluralize(len(both), "scene"), _listed(both))
     extra = sorted(set(present).difference(*names))
     if extra:
         _log.info("%d of %d scenes of %s are on no list: %s", len(extra), len(present), folder, _listed(extra))

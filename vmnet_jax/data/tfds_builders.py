@@ -21,7 +21,7 @@ from kernels.host.mesh.rings import RingTable
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
 from preprocess.scene.scene_file import SUFFIX, scene_arrays
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.scene_store import OPTIONAL, SPLIT, PreparedScenes, SceneFiles
 
 LABEL_MAP = "label_map.csv"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.batching import empty_batch
 from vmnet_jax.data.sample import VertexInputs, feature_width
 from vmnet_jax.learn.optim import poly_schedule, sgd_dampened

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import pathlib
 from typing import NamedTuple
 
@@ -12,8 +11,9 @@ from ml_collections import ConfigDict
 
 from preprocess.labels.label_map import LabelMap, read_label_map, write_label_map
 from preprocess.scene.hierarchy import HierarchyParams
+from trainlib.core.errors import UserError
+from trainlib.core.files import write_json
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import UserError
 from trainlib.run.workdir import load_config
 from trainlib.weights.weight_table import require_weights
 from vmnet_jax.learn.build import build_state
@@ -44,9 +44,7 @@ class TrainedRun(NamedTuple):
 def write_inputs(workdir: pathlib.Path, params: dict, label_map: LabelMap) -> None:
     """Keeps the label map and the preprocessing parameters beside the checkpoints."""
     write_label_map(workdir / LABEL_MAP, label_map)
-    partial = workdir / (PREPROCESSING + ".partial")
-    partial.write_text(json.dumps(params, indent=1, sort_keys=True, allow_nan=False))
-    os.replace(partial, workdir / PREPROCESSING)
+    write_json(workdir / PREPROCESSING, dict(sorted(params.items())))
 
 
 def initial_weights(workdir: str | pathlib.Path, state: TrainState, label_map: LabelMap | None = None) -> TrainState:

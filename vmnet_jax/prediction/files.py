@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.cli.atomic import atomic_file
 from preprocess.formats.writer import file_elements, mesh_elements, only_places, with_vertex_properties, write_elements
 from preprocess.labels.label_map import LabelMap
 from preprocess.mesh.mesh import Mesh, MeshError
+from trainlib.core.files import atomic_file
 from vmnet_jax.viewer.html_page import write_page
 from vmnet_jax.viewer.layers import class_legend, layer_keys, prediction_layers
 from vmnet_jax.viewer.raster import write_picture

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 from kernels.host.mesh.closest_face import closest_on_fans
 from preprocess.scene.scene_file import Scene
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 TRACE, INTERPOLATED = READ_OUTS = ("trace", "interpolated")
 

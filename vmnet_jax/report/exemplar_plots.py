@@ -6,7 +6,7 @@ import numpy as np
 
 from preprocess.labels.label_map import LabelMap
 from preprocess.scene.scene_file import Scene
-from trainlib.analysis.plots import COLORS, DASHES, SOFT, new_figure, style_axes
+from trainlib.analysis.plots import COLORS, DASHES, SOFT, new_figure, save_figure, style_axes
 from vmnet_jax.report.scene_views import as_mesh
 from vmnet_jax.viewer.html_page import write_page
 from vmnet_jax.viewer.layers import UNLABELLED
@@ -43,7 +43,7 @@ def draw_by_class(path: pathlib.Path, report: dict) -> None:
     rates.set_ylim(0, 100)
     handles, labels = shares.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=6, fontsize=9, frameon=False)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def change_colors(dense: np.ndarray, pruned: np.ndarray, truth: np.ndarray) -> np.ndarray:

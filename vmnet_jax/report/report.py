@@ -1,12 +1,13 @@
 """The results of an evaluation as text, JSON, CSV and a picture."""
 
 import csv
-import json
+import io
 import pathlib
 
 import numpy as np
 
-from trainlib.analysis.plots import SOFT, new_figure, style_axes
+from trainlib.analysis.plots import SOFT, new_figure, save_figure, style_axes
+from trainlib.core.files import write_atomic, write_json
 from vmnet_jax.learn.metrics import accuracy, iou_from_confusion
 
 MOST_NUMBERED = 25  # classes; the numbers of more would not fit their cells
@@ -62,11 +63,12 @@ def write_report(folder: pathlib.Path, result: dict, table: np.ndarray, names: l
     Without a labelled vertex there is no picture.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(result, indent=1, allow_nan=False))
-    with open(folder / "confusion.csv", "w", newline="") as f:
-        writer = csv.writer(f)
-        writer.writerow(["predicted \\ true", *names])
-        writer.writerows([name, *row] for name, row in zip(names, table.tolist()))
+    write_json(folder / "report.json", result)
+    rows = io.StringIO(newline="")
+    writer = csv.writer(rows)
+    writer.writerow(["predicted \\ true", *names])
+    writer.writerows([name, *row] for name, row in zip(names, table.tolist()))
+    write_atomic(folder / "confusion.csv", rows.getvalue())
     picture = folder / "confusion.png"
     if table.any():
         draw_confusion(picture, table, names)
@@ -100,4 +102,4 @@ def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> N
     bar = figure.colorbar(image, shrink=0.6, aspect=30)
     bar.set_label("% of the true class", color=SOFT)
     bar.outline.set_visible(False)
-    figure.savefig(path)
+    save_figure(figure, path)

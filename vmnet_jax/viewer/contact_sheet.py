@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from preprocess.labels.label_map import LabelMap
+from trainlib.core.files import atomic_file
 from vmnet_jax.viewer.layers import layer_keys
 from vmnet_jax.viewer.raster import BACKGROUND, INK, draw_legend, render_layers
 
@@ -75,7 +76,8 @@ def write_contact_sheet(path: str | pathlib.Path, title: str, rows: list[SheetRo
         y += height
     draw.line((24, y, width - 24, y), LINE, 2)
     image.paste(legend, (0, y + gap // 2))
-    image.save(path)
+    with atomic_file(path) as file:
+        image.save(file, "PNG")
 
 
 def _paste(

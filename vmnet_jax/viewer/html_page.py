@@ -14,6 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from kernels.host.mesh.clustering import cluster_vertices
+from trainlib.core.files import write_atomic
 from vmnet_jax.viewer.raster import outer_walls
 
 MOST_VERTICES = 300_000
@@ -71,7 +72,7 @@ def write_page(
     )
     page = TEMPLATE.read_text(encoding="utf-8").replace("@TITLE@", html.escape(title))
     page = page.replace("@META@", json.dumps(meta).replace("<", "\\u003c")).replace("@DATA@", data)
-    pathlib.Path(path).write_text(page, encoding="utf-8")
+    write_atomic(path, page)
 
 
 def _check(vertices: np.ndarray, faces: np.ndarray, layers: dict[str, np.ndarray]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kernels.host.jit import compiled
+from trainlib.core.files import atomic_file
 
 PANEL = 720  # width of one layer in pixels
 OVERSAMPLING = 2
@@ -40,7 +41,8 @@ def write_picture(
         raise ValueError(f"a picture wants faces and layers, got {len(faces)} faces and {len(layers)} layers")
     panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth, elevation)
     entries = {"classes and their vertices": [(f"{name}  {count:,}", color) for name, color, count in legend], **keys}
-    _compose(list(layers), panels, entries).save(path)
+    with atomic_file(path) as file:
+        _compose(list(layers), panels, entries).save(file, "PNG")
 
 
 def render_layers(

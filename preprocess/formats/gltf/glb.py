@@ -11,7 +11,8 @@ from preprocess.formats.gltf.document import EXPORT_AGAIN, Document, Entry, Gltf
 from preprocess.formats.gltf.materials import Painter
 from preprocess.formats.gltf.primitives import MeshReader, Primitive, corner_count, vertex_count
 from preprocess.formats.gltf.scene_graph import Placement, placements
-from preprocess.mesh.mesh import MeshError, RawMesh, counted
+from preprocess.mesh.mesh import MeshError, RawMesh
+from trainlib.core.text import pluralize
 
 _GREY = 128
 _JSON, _BINARY = b"JSON", b"BIN\0"
@@ -64,7 +65,7 @@ def _read(content: bytes) -> RawMesh:
     _check_growth(placed, meshes, len(content))
     colors = _colors(painter, placed, meshes)
     vertices, corners = _geometry(reader, placed, meshes)
-    notes += [f"warning: {counted(number, 'part')} {kind} left out" for kind, number in reader.left_out.items()]
+    notes += [f"warning: {pluralize(number, 'part')} {kind} left out" for kind, number in reader.left_out.items()]
     notes += painter.notes() + _attribute_notes(meshes, painter.used_coordinates)
     return RawMesh(vertices, corners, np.full(len(corners) // 3, 3, np.int64), colors, notes=notes)
 
@@ -128,7 +129,7 @@ def _no_triangles(left_out: collections.Counter[str]) -> tuple[str, str]:
     """Cause and remedy of a file without triangles."""
     if not left_out:
         return "no node of its scene has a mesh with triangles", "Give a mesh with vertices and faces."
-    listed = " and ".join(f"{counted(number, 'part')} {kind}" for kind, number in left_out.items())
+    listed = " and ".join(f"{pluralize(number, 'part')} {kind}" for kind, number in left_out.items())
     return f"no triangles, only {listed}", "This program needs a mesh; make one of the points or lines first."
 
 

@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 from preprocess.formats.gltf.accessors import Accessors
 from preprocess.formats.gltf.document import Document, Entry, GltfError, quoted
 from preprocess.formats.textures import sampled
-from preprocess.mesh.mesh import counted
 from trainlib.core.pictures import to_rgb
+from trainlib.core.text import pluralize
 
 _SPECULAR = "KHR_materials_pbrSpecularGlossiness"
 _TRANSFORM = "KHR_texture_transform"
@@ -88,10 +88,10 @@ class Painter:
         if self._taken_as_display:
             notes.append(f"colours taken as sRGB, as {quoted(self._generator)} writes them, not as linear")
         if self._beyond_one:
-            number = counted(self._beyond_one, "vertex")
+            number = pluralize(self._beyond_one, "vertex")
             notes.append(f"warning: {number} with a colour outside 0 to 1 in COLOR_0, cut to that range")
         for reason, materials in list(self._unused.items())[:_SHOWN]:
-            number = f"{counted(len(materials), 'material')}: " if len(materials) > 1 else ""
+            number = f"{pluralize(len(materials), 'material')}: " if len(materials) > 1 else ""
             notes.append(f"warning: {number}a texture is not used, {reason}")
         if len(self._unused) > _SHOWN:
             notes.append(f"warning: textures are not used for {len(self._unused) - _SHOWN} further reasons")
@@ -106,7 +106,7 @@ class Painter:
         accessor = self._document.named("accessors", attributes, "COLOR_0")
         values = self._accessors.read(accessor, ("VEC3", "VEC4"), normalized=True)[:, :3].astype(np.float64)
         if len(values) != count:
-            raise GltfError(f"{primitive.place}: COLOR_0 has {len(values)} values for {counted(count, 'vertex')}")
+            raise GltfError(f"{primitive.place}: COLOR_0 has {len(values)} values for {pluralize(count, 'vertex')}")
         values[~np.isfinite(values)] = np.nan
         self._beyond_one += int(((values < 0) | (values > 1)).any(axis=1).sum())
         if self._display:
@@ -149,7 +149,7 @@ class Painter:
         accessor = self._document.named("accessors", attributes, name)
         u, v = self._accessors.read(accessor, ("VEC2",)).astype(np.float64).T
         if len(u) != count:
-            raise GltfError(f"{primitive.place}: {name} has {len(u)} values for {counted(count, 'vertex')}")
+            raise GltfError(f"{primitive.place}: {name} has {len(u)} values for {pluralize(count, 'vertex')}")
         scale, offset = transform.numbers("scale", (2,), (1.0, 1.0)), transform.numbers("offset", (2,), (0.0, 0.0))
         angle = transform.number("rotation", 0.0)
         u, v = u * scale[0], v * scale[1]

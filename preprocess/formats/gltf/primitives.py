@@ -7,7 +7,7 @@ import numpy as np
 
 from preprocess.formats.gltf.accessors import COMPRESSIONS, WITHOUT_COMPRESSION, Accessors
 from preprocess.formats.gltf.document import Document, Entry, GltfError
-from preprocess.mesh.mesh import counted
+from trainlib.core.text import pluralize
 
 _DRACO = "KHR_draco_mesh_compression"
 _TRIANGLES, _FAN = 4, 6
@@ -92,7 +92,7 @@ class MeshReader:
             if weight and "POSITION" in target:
                 moves = self._vectors(target)
                 if len(moves) != len(positions):
-                    raise GltfError(f"{target.place} moves {len(moves)} of {counted(len(positions), 'vertex')}")
+                    raise GltfError(f"{target.place} moves {len(moves)} of {pluralize(len(positions), 'vertex')}")
                 positions += weight * moves
         return positions
 

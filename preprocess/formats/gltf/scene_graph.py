@@ -6,7 +6,7 @@ import numpy as np
 
 from preprocess.formats.gltf.accessors import Accessors
 from preprocess.formats.gltf.document import Document, Entry, GltfError
-from preprocess.mesh.mesh import counted
+from trainlib.core.text import pluralize
 
 _INSTANCING = "EXT_mesh_gpu_instancing"
 _STEPS = {
@@ -81,9 +81,9 @@ def placements(document: Document, accessors: Accessors, notes: list[str]) -> li
     if unused:
         notes.append(f"warning: {unused} of {total} meshes left out, no node of the scene has them")
     if skinned:
-        notes.append(f"warning: skins ignored, {counted(skinned, 'part')} in the pose of the mesh itself")
+        notes.append(f"warning: skins ignored, {pluralize(skinned, 'part')} in the pose of the mesh itself")
     if document.all("animations"):
-        notes.append(f"{counted(len(document.all('animations')), 'animation')} ignored")
+        notes.append(f"{pluralize(len(document.all('animations')), 'animation')} ignored")
     return found
 
 
@@ -98,7 +98,7 @@ def _roots(document: Document, notes: list[str]) -> list[int]:
         children = {child for node in nodes for child in node.integers("children")}
         return [number for number in range(len(nodes)) if number not in children]
     if len(scenes) > 1:
-        notes.append(f"warning: {counted(len(scenes), 'scene')} in the file, {scene.place} is read")
+        notes.append(f"warning: {pluralize(len(scenes), 'scene')} in the file, {scene.place} is read")
     return scene.integers("nodes")
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from preprocess.formats.companions import find_beside, several, spellings
 from preprocess.formats.text_numbers import number_of
 from preprocess.formats.textures import read_texture, sampled
-from preprocess.mesh.mesh import counted
-from trainlib.core.text import read_text
+from trainlib.core.text import pluralize, read_text
 
 _ENDING = ".mtl"
 _OPTION_WORDS = {"-blendu": 1, "-blendv": 1, "-boost": 1, "-bm": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2}
@@ -82,9 +81,9 @@ def read_materials(
         notes.insert(0, f"warning: its materials are missing, {absent}" if lost else f"{absent}, and is not needed")
     elif undefined and libraries:
         listed = ", ".join(undefined[:_SHOWN]) + (" ..." if undefined[_SHOWN:] else "")
-        notes.append(f"warning: {counted(len(undefined), 'material')} not in its libraries: {listed}")
+        notes.append(f"warning: {pluralize(len(undefined), 'material')} not in its libraries: {listed}")
     elif undefined:
-        notes.append(f"warning: {counted(len(undefined), 'material')} named, but no library (`mtllib`)")
+        notes.append(f"warning: {pluralize(len(undefined), 'material')} named, but no library (`mtllib`)")
     _read_images(found, notes)
     return found, notes
 

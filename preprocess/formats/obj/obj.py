@@ -19,8 +19,8 @@ from preprocess.formats.text_numbers import (
     without_comments,
     words_per_line,
 )
-from preprocess.mesh.mesh import MeshError, RawMesh, counted
-from trainlib.core.text import decode
+from preprocess.mesh.mesh import MeshError, RawMesh
+from trainlib.core.text import decode, pluralize
 
 _FACES = (b"f", b"fo")
 _READ = frozenset((b"v", b"vt", b"vn", b"usemtl", b"mtllib", *_FACES))
@@ -167,7 +167,7 @@ def _vertices(path: pathlib.Path, text: bytes, lines: _Lines) -> tuple[np.ndarra
     wrong = np.flatnonzero(~np.isin(widths, _WIDTHS))
     if len(wrong):
         line, width = _line_number(text, (b"v",), int(wrong[0])), int(widths[wrong[0]])
-        cause = f"line {line}: a `v` line has {counted(width, 'number')}, not 3, 4, 6, 7 or 8"
+        cause = f"line {line}: a `v` line has {pluralize(width, 'number')}, not 3, 4, 6, 7 or 8"
         raise MeshError(path, cause, EXPORT_AGAIN)
     values, starts, notes = numbers.values, np.cumsum(widths) - widths, []
     vertices = values[starts[:, None] + np.arange(3)]
@@ -179,13 +179,13 @@ def _vertices(path: pathlib.Path, text: bytes, lines: _Lines) -> tuple[np.ndarra
         notes.append(f"`v` lines of 7 numbers read as x y z {'w r g b' if has_w else 'r g b a'}")
     weights = values[starts[(widths == 4) | (first == 4)] + 3]
     if (weights != 1).any():
-        notes.append(f"warning: the fourth number of {counted(int((weights != 1).sum()), '`v` line')} is ignored")
+        notes.append(f"warning: the fourth number of {pluralize(int((weights != 1).sum()), '`v` line')} is ignored")
     if not known.any():
         return vertices, None, notes
     first[~known] = 0
     colors = values[(starts + first)[:, None] + np.arange(3)]
     if not known.all():
-        notes.append(f"warning: {int((~known).sum())} of {counted(len(known), 'vertex')} have no colour and are grey")
+        notes.append(f"warning: {int((~known).sum())} of {pluralize(len(known), 'vertex')} have no colour and are grey")
         colors = with_grey(colors, known)
     return vertices, colors, notes
 
@@ -226,8 +226,8 @@ def _polypaint(lines: _Lines, notes: list[str]) -> np.ndarray | None:
         notes.append("warning: its `#MRGB` lines are not hexadecimal numbers and are ignored")
         return None
     if len(table) != 4 * len(lines.vertices):
-        found = counted(len(table) // 4, "colour")
-        fits = f"warning: its `#MRGB` lines have {found} for {counted(len(lines.vertices), 'vertex')}"
+        found = pluralize(len(table) // 4, "colour")
+        fits = f"warning: its `#MRGB` lines have {found} for {pluralize(len(lines.vertices), 'vertex')}"
         notes.append(f"{fits} and are ignored")
         return None
     return table.reshape(-1, 4)[:, 1:].copy()
@@ -257,7 +257,9 @@ def _material_colors(
     if own is not None:
         notes.append("all vertices have one colour, so those of its materials are used")
     textures = len({id(material.texture) for material in textured})
-    notes.append(f"colours from {counted(textures, 'texture')} and {counted(len(plain), 'plain material')} of the OBJ")
+    notes.append(
+        f"colours from {pluralize(textures, 'texture')} and {pluralize(len(plain), 'plain material')} of the OBJ"
+    )
     return means
 
 
@@ -293,7 +295,7 @@ def _texture_places(path: pathlib.Path, text: bytes, lines: _Lines) -> np.ndarra
 def _curves(lines: _Lines) -> str:
     """What a file may hold instead of faces: "3 `l` lines"."""
     words = [word for word in (b"l", b"p", *sorted(_SURFACES)) if lines.others[word]]
-    return ", ".join(counted(lines.others[word], f"`{word.decode()}` line") for word in words)
+    return ", ".join(pluralize(lines.others[word], f"`{word.decode()}` line") for word in words)
 
 
 def _unread(lines: _Lines) -> list[str]:
@@ -305,7 +307,7 @@ def _unread(lines: _Lines) -> list[str]:
         notes.append(f"warning: free-form curves and surfaces are not read ({listed})")
     unknown = sorted(word for word in lines.others if word not in _SURFACES and word not in _KNOWN)
     if unknown:
-        total = counted(sum(lines.others[word] for word in unknown), "line")
+        total = pluralize(sum(lines.others[word] for word in unknown), "line")
         words = ", ".join(repr(word[:20].decode("latin-1")) for word in unknown[:_SHOWN])
         notes.append(f"warning: {total} with unknown keywords ignored: {words}{' ...' if unknown[_SHOWN:] else ''}")
     return notes

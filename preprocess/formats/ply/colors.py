@@ -9,7 +9,8 @@ from preprocess.formats.colors import as_bytes, corner_means, is_filler, is_grey
 from preprocess.formats.companions import find_beside, spellings
 from preprocess.formats.ply.header import Header
 from preprocess.formats.textures import read_texture, sampled
-from preprocess.mesh.mesh import MeshError, counted
+from preprocess.mesh.mesh import MeshError
+from trainlib.core.text import pluralize
 
 _NAMES = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
 _PLACES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"), ("tex_u", "tex_v"))
@@ -116,7 +117,7 @@ def _texture_colors(
             mine = number == index
             colors[mine] = sampled(image, np.stack([uv[mine, 0], 1 - uv[mine, 1]], axis=1))
             known |= mine
-    notes.append(f"colours from {counted(sum(image is not None for image in images), 'texture')} of the PLY")
+    notes.append(f"colours from {pluralize(sum(image is not None for image in images), 'texture')} of the PLY")
     return corner_means(corners[known], colors[known], count)[0]
 
 
@@ -153,5 +154,5 @@ def _face_colors(
     if not len(colors) or (own is not None and is_filler(colors)):
         return None
     counts = surface.counts[: len(colors)]
-    notes.append(f"colours of {counted(len(colors), 'face')} averaged at the vertices")
+    notes.append(f"colours of {pluralize(len(colors), 'face')} averaged at the vertices")
     return corner_means(surface.corners[: counts.sum()], np.repeat(colors, counts, axis=0), count)[0]

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocess.formats.ply.header import WRITE_AGAIN, Element, Header
-from preprocess.mesh.mesh import MeshError, counted
+from preprocess.mesh.mesh import MeshError
+from trainlib.core.text import pluralize
 
 LIST_NAMES = ("vertex_indices", "vertex_index")
 _ELEMENTS = ("face", "faces", "polygon", "polygons", "triangle", "triangles", "facet", "facets")
@@ -62,7 +63,7 @@ def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> 
         name = _corner_properties(path, strip)[0]
         type_ = next(p.type for p in strip.properties if p.name == name)
         corners, found = _strip_triangles(*columns[strip.name][name], type_)
-        notes.append(f"{counted(found, 'triangle strip')} read as {counted(len(corners) // 3, 'triangle')}")
+        notes.append(f"{pluralize(found, 'triangle strip')} read as {pluralize(len(corners) // 3, 'triangle')}")
         parts.append((corners, np.full(len(corners) // 3, 3, np.int64)))
     corners, counts = parts[0] if parts else (np.zeros(0, np.int64), np.zeros(0, np.int64))
     if len(parts) > 1:
@@ -143,12 +144,12 @@ def _contents(header: Header) -> str:
     vertex = next((e for e in header.elements if e.name == "vertex"), None)
     names = {p.name.lower() for p in vertex.properties} if vertex else set()
     if names.issuperset(_SPLAT):
-        return f"it is a Gaussian splat of {counted(vertex.count, 'point')}"
+        return f"it is a Gaussian splat of {pluralize(vertex.count, 'point')}"
     others = [e for e in header.elements if e.name != "vertex" and e.count]
     if not others:
-        return f"it is a point cloud of {counted(vertex.count, 'point')}" if vertex else ""
-    rows = ", ".join(f"{counted(e.count, 'row')} of `{e.name}` ({_listed(e)})" for e in others[:_SHOWN])
-    return f"it holds {counted(vertex.count if vertex else 0, 'vertex')} and {rows}"
+        return f"it is a point cloud of {pluralize(vertex.count, 'point')}" if vertex else ""
+    rows = ", ".join(f"{pluralize(e.count, 'row')} of `{e.name}` ({_listed(e)})" for e in others[:_SHOWN])
+    return f"it holds {pluralize(vertex.count if vertex else 0, 'vertex')} and {rows}"
 
 
 def _listed(element: Element) -> str:

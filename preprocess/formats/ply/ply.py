@@ -13,7 +13,8 @@ from preprocess.formats.ply.colors import Surface, painted_colors, stored_colors
 from preprocess.formats.ply.faces import find_faces, is_face_element
 from preprocess.formats.ply.header import CUT, WRITE_AGAIN, Element, Header, parse_header
 from preprocess.formats.text_numbers import Numbers, WordError, count_lines, plain_text, read_numbers
-from preprocess.mesh.mesh import MeshError, RawMesh, counted
+from preprocess.mesh.mesh import MeshError, RawMesh
+from trainlib.core.text import pluralize
 
 
 def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -104,7 +105,7 @@ def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) 
     for element in header.elements[: last + 1]:
         result[element.name], position = _read_element(path, element, source, position, header.byte_order)
     rest = len(source) - position if last == len(header.elements) - 1 and content[position:].strip() else 0
-    return result, counted(rest, "byte") if rest else ""
+    return result, pluralize(rest, "byte") if rest else ""
 
 
 def _read_text_elements(
@@ -131,7 +132,7 @@ def _read_text_elements(
     rest = len(numbers.values) - position if elements and elements[-1] is header.elements[-1] else 0
     if rest and misfit:
         raise MeshError(path, misfit, WRITE_AGAIN)
-    return result, counted(rest, "number") if rest else ""
+    return result, pluralize(rest, "number") if rest else ""
 
 
 def _misfit(header: Header, values: np.ndarray, starts: np.ndarray, widths: np.ndarray, lines: np.ndarray) -> str:
@@ -152,7 +153,7 @@ def _misfit(header: Header, values: np.ndarray, starts: np.ndarray, widths: np.n
             lists = any(p.length_type for p in element.properties)
             what = "its list needs" if lists else "the header lists"
             row_of = f"line {lines[line]}: row {row + 1} of the element `{element.name}`"
-            return f"{row_of} has {counted(int(widths[line]), 'number')}, {what} {max(int(needed[row]), 0)}"
+            return f"{row_of} has {pluralize(int(widths[line]), 'number')}, {what} {max(int(needed[row]), 0)}"
         first += element.count
     return ""
 
@@ -181,7 +182,7 @@ def _ascii_numbers(path: pathlib.Path, header: Header, content: bytes) -> Number
 
 
 def _truncated(path: pathlib.Path, element: Element, present: int) -> MeshError:
-    cause = f"element {element.name!r} declares {counted(element.count, 'row')}, but the file has room for {present}"
+    cause = f"element {element.name!r} declares {pluralize(element.count, 'row')}, but the file has room for {present}"
     return MeshError(path, cause, CUT)
 
 

@@ -12,8 +12,8 @@ from sdclr_jax import convert as sdclr_convert
 from sdclr_jax.learn.build import build_state
 from sdclr_jax.model.torch_names import to_state_dict
 from tests.vmnet_jax.model.parity_batch import state_dict
-from trainlib.run.command import exit_code
-from trainlib.run.flags import load_config_file
+from trainlib.core.cli import exit_code
+from trainlib.core.config import load_config_file
 from trainlib.weights.torch_files import write_tensors
 from vmnet_jax import convert as vmnet_convert
 

@@ -16,7 +16,7 @@ from preprocess.labels.label_map import write_labels_ply
 from preprocess.rooms import make_room
 from preprocess.scene.scene_file import read_scene
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import CheckpointError
+from trainlib.core.errors import CheckpointError
 from trainlib.run.manifest import verify
 
 MIB = 2**20

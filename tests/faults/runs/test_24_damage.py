@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import CheckpointError
+from trainlib.core.errors import CheckpointError
 from trainlib.run.manifest import DamagedCheckpoint, verify
 
 TARGET = {"w": np.zeros((64, 64), np.float32), "step": np.int32(0)}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.window import MetricWindow
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from preprocess.scene.scene_file import read_scene
 from tests.faults.meshes import built, ply_bytes, run_check, run_scenes, sheet, write_mesh
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.meshes import built, run_scenes, write_mesh
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import read_split
 
 

@@ -12,14 +12,14 @@ from tests.faults.meshes import ROOT, built, run_scenes, write_mesh
 STOPS = """
 import os, pathlib, sys, time
 from preprocess import scenes
-from preprocess.cli import atomic
+from trainlib.core import files
 replace = os.replace
 def pausing(source, target):
     if pathlib.Path(target).name == "b.scene.npz":
         print("writing", flush=True)
         time.sleep(60)
     replace(source, target)
-atomic.os.replace = pausing
+files.os.replace = pausing
 sys.exit(scenes.main(sys.argv[1:]))
 """
 

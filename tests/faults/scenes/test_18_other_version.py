@@ -11,7 +11,7 @@ from preprocess.scene.build import build_scene
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import SceneError, read_scene, write_scene
 from tests.faults.meshes import run_check, run_scenes, write_mesh
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder
 
 

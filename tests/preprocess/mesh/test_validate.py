@@ -5,9 +5,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from preprocess.mesh.mesh import MeshError, RawMesh, counted, vertex_normals
+from preprocess.mesh.mesh import MeshError, RawMesh, vertex_normals
 from preprocess.mesh.units import METRES, UP_ROTATIONS, to_scene_frame
 from preprocess.mesh.validate import validated_mesh
+from trainlib.core.text import pluralize
 
 PATH = pathlib.Path("a.ply")
 
@@ -74,7 +75,7 @@ def test_polygons_become_fans():
     ],
 )
 def test_singular_and_plural(words, expected):
-    assert counted(*words) == expected
+    assert pluralize(*words) == expected
 
 
 def test_duplicates_and_isolated_vertices_are_kept_and_counted():

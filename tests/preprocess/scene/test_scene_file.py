@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from kernels.host.voxel.voxels import build_hash, lookup
-from preprocess.cli.atomic import atomic_file, remove_leftovers
 from preprocess.labels.label_map import scannet20
 from preprocess.mesh.mesh import Mesh, MeshError, vertex_normals
 from preprocess.scene import scene_file as scene_module
@@ -19,6 +18,7 @@ from preprocess.scene.build import build_scene, median_edge
 from preprocess.scene.crop import crop_scene
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import SceneError, read_header, read_scene, write_scene
+from trainlib.core.files import atomic_file, remove_leftovers
 
 PARAMS = HierarchyParams(cells=(0.05, 0.1), voxel_size=0.05, level0_labels="majority")
 

@@ -18,8 +18,8 @@ from sdclr_jax.data.longtail import cifar_lists
 from sdclr_jax.learn.masks import full_masks, magnitude_masks
 from sdclr_jax.probe.balancedness import Groups
 from sdclr_jax.probe.forgetting import group_shares, make_forgetting, most_forgotten
+from trainlib.core.errors import UserError
 from trainlib.run import parallel
-from trainlib.run.errors import UserError
 
 
 def config(**changes):

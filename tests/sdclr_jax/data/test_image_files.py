@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from sdclr_jax.data.image_files import ImageFiles, as_pixels, reduced, resized_centre
 from sdclr_jax.views.views import ViewConfig, probe_views, two_views
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 CASES = pathlib.Path(__file__).parents[2] / "data" / "cases" / "ssl"
 CANVAS = 24

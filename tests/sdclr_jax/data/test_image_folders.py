@@ -14,7 +14,7 @@ from sdclr_jax.data.dataset import identity
 from sdclr_jax.data.datasets import load_dataset
 from sdclr_jax.data.image_files import image_suffixes
 from sdclr_jax.data.image_tree import find_images
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]
 CASES = ROOT / "tests" / "data" / "cases" / "ssl"

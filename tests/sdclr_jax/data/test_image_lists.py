@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sdclr_jax.data.datasets import load_dataset
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]
 LISTS = {

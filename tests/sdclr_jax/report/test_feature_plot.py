@@ -10,7 +10,7 @@ from PIL import Image
 from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.probe.balancedness import GROUP_COLORS, Groups
 from sdclr_jax.report.feature_plot import draw_features, neighbour_embedding, principal_components, read_features
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.workdir import open_workdir
 
 COUNTS = [90, 40, 5]
@@ -59,7 +59,7 @@ def test_groups_are_those_of_the_training_and_have_their_colours(run, tmp_path):
 
 def test_classes_have_their_names_and_without_groups_all_are_drawn(run, monkeypatch):
     figures = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
     file = run / "eval" / "step_7" / "report.json"
     names = ["ant", "bee", "a beetle of a very long name"]
     file.write_text(json.dumps(json.loads(file.read_text()) | {"class_names": names}))

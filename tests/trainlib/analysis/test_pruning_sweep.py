@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, exemplars, modal_labels, pruning_from_flags
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 
 
 def by_hand(predictions):

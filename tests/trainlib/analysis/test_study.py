@@ -8,8 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from trainlib.analysis.study import StudyTarget, plan_runs, run_study
-from trainlib.run.errors import UsageError, UserError
-from trainlib.run.signals import Stopped
+from trainlib.core.errors import Stopped, UsageError, UserError
 
 CONFIG = """
 from ml_collections import ConfigDict

@@ -12,12 +12,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from trainlib.core import caches, progress
-from trainlib.core.errors import UserError
+from trainlib.core.config import BELOW_ONE, COUNT, POSITIVE, check_settings, parse_words, require_config_file
+from trainlib.core.errors import UsageError, UserError
 from trainlib.core.outputs import require_file, require_folder
 from trainlib.core.progress import LINES, ItemProgress
-from trainlib.run.config_checks import BELOW_ONE, COUNT, POSITIVE, check_settings
-from trainlib.run.errors import UsageError
-from trainlib.run.flags import parse_words, require_config_file
 
 ROOT = pathlib.Path(__file__).parents[3]
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from trainlib.run.cadence import Progress, duration, is_due
+from trainlib.core.text import duration
+from trainlib.run.cadence import Progress, is_due
 
 
 def test_due_at_multiples_and_at_the_end():

@@ -12,9 +12,9 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
+from trainlib.core.errors import CheckpointError
 from trainlib.run import parallel
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import CheckpointError
 
 
 @flax.struct.dataclass

@@ -3,8 +3,8 @@
 import jax
 import pytest
 
+from trainlib.core.errors import UserError
 from trainlib.run import devices
-from trainlib.run.errors import UserError
 
 
 def test_the_line_counts_and_names():

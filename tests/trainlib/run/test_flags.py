@@ -6,15 +6,15 @@ import sys
 import pytest
 from absl import flags as absl_flags
 
-from trainlib.run import command, flags
-from trainlib.run.errors import UsageError, UserError
-from trainlib.run.signals import Stopped
+from trainlib.core import cli
+from trainlib.core.errors import Stopped, UsageError, UserError
+from trainlib.run import flags
 
 KNOWN = {"method": ("simclr", "sdclr"), "list": ("longtail", "balanced"), "split": 1, "scale": 0.5, "smoke": False}
 
 CONFIG = """
 import ml_collections
-from trainlib.run.flags import parse_words
+from trainlib.core.config import parse_words
 
 def get_config(argument=None):
     words = parse_words(argument, {"split": 1, "smoke": False})
@@ -23,14 +23,14 @@ def get_config(argument=None):
 
 
 def test_words_set_what_they_name_and_leave_the_rest():
-    assert flags.parse_words(None, KNOWN) == {
+    assert parse_words(None, KNOWN) == {
         "method": "simclr",
         "list": "longtail",
         "split": 1,
         "scale": 0.5,
         "smoke": False,
     }
-    words = flags.parse_words("sdclr, split=3,smoke,scale=2", KNOWN)
+    words = parse_words("sdclr, split=3,smoke,scale=2", KNOWN)
     assert words == {"method": "sdclr", "list": "longtail", "split": 3, "scale": 2.0, "smoke": True}
     assert isinstance(words["scale"], float)
 
@@ -42,14 +42,14 @@ def test_an_unknown_word_is_refused_with_the_known_ones(argument):
     with pytest.raises(
         UsageError, match=r"known; known: simclr\|sdclr, longtail\|balanced, split=<int>, scale=<float>"
     ):
-        flags.parse_words(argument, KNOWN)
+        parse_words(argument, KNOWN)
 
 
 def test_wrong_values_and_repeated_words_are_refused():
     with pytest.raises(UsageError, match=r"'1\.5' needs a value of type int"):
-        flags.parse_words("split=1.5", KNOWN)
+        parse_words("split=1.5", KNOWN)
     with pytest.raises(UsageError, match="sets 'method' a second time"):
-        flags.parse_words("simclr,sdclr", KNOWN)
+        parse_words("simclr,sdclr", KNOWN)
 
 
 # The loader of ml_collections still calls load_module.
@@ -64,7 +64,7 @@ def program(monkeypatch, tmp_path, capsys):
 
     def run(main, *arguments, config=f"{config_file}"):
         monkeypatch.setattr(flags, "FLAGS", absl_flags.FlagValues())
-        monkeypatch.setattr(command, "set_up_logging", lambda: None)
+        monkeypatch.setattr(cli, "set_up_logging", lambda: None)
         monkeypatch.setattr(flags, "set_up_logging", lambda: None)
         given = [f"--config={config}"] if config else []
         with pytest.raises(SystemExit) as left:

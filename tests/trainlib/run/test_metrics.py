@@ -8,7 +8,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.metrics import FILE_NAME, MetricWriter, read_metrics
 
 

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 HEAD = """
 import random, signal, sys, threading, time
 from trainlib.run import processes
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.signals import Stopped, StopRequest
 port, index = sys.argv[1:]
 processes.initialize(f"127.0.0.1:{port}", 3, int(index))

@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from trainlib.run.signals import EXIT_STOPPED, Stopped, StopRequest
+from trainlib.core.cli import STOPPED
+from trainlib.core.errors import Stopped
+from trainlib.run.signals import StopRequest
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
@@ -49,7 +51,7 @@ def test_a_loop_ends_its_step_and_saves_once(number):
     run = start(LOOP)
     run.send_signal(number)
     out, err = run.communicate(timeout=20)
-    assert run.returncode == EXIT_STOPPED == 75
+    assert run.returncode == STOPPED == 75
     assert out.startswith("saved\nstopped at step")
     assert "will save and stop" in err
 
@@ -60,7 +62,7 @@ def test_the_same_signal_twice_in_a_moment_counts_once():
         run.send_signal(signal.SIGTERM)
         time.sleep(0.005)
     out, _ = run.communicate(timeout=20)
-    assert run.returncode == EXIT_STOPPED
+    assert run.returncode == STOPPED
     assert out.startswith("saved")
 
 
@@ -71,7 +73,7 @@ def test_busy_work_in_c_ends_within_moments(number):
     run.send_signal(number)
     _, err = run.communicate(timeout=20)
     assert time.monotonic() - began < 5
-    assert run.returncode == EXIT_STOPPED
+    assert run.returncode == STOPPED
     assert f"{signal.Signals(number).name} during compiling" in err
 
 

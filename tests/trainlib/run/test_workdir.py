@@ -7,7 +7,7 @@ import sys
 import ml_collections
 import pytest
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.run.workdir import load_config, open_workdir, require_settings
 
 

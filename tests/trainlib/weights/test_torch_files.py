@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from trainlib.weights.torch_files import STREAM_MAGIC, _state_dict_pickle, read_tensors, write_tensors
 from trainlib.weights.torch_pickle import TensorView, UnsafePickle, read_pickle
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.aligned_room import aligned_room
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data.batching import placed_sizes
 from vmnet_jax.data.placement import training_placement
 from vmnet_jax.data.scenes import EvaluationBatches, SceneFolder, TrainingBatches, read_split

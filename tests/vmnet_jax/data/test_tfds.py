@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from preprocess.scene.scene_file import SceneError, read_scene, scene_arrays, write_scene
-from trainlib.run.errors import UserError
+from trainlib.core.errors import UserError
 from vmnet_jax.data import tfds_builders
 from vmnet_jax.data.scenes import SceneFolder, read_split
 

@@ -6,9 +6,9 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from preprocess.labels.label_map import LabelMap, write_label_map
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import UserError
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.errors import UserError
-from trainlib.run.flags import load_config_file
 from trainlib.run.workdir import open_workdir
 from vmnet_jax import train
 from vmnet_jax.learn.build import build_state

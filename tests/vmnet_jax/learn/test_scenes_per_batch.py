@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from trainlib.core.config import load_config_file
 from trainlib.run import parallel
-from trainlib.run.flags import load_config_file
 from vmnet_jax.data.batching import add_sizes, collate, empty_batch, plan_buckets, sample_sizes
 from vmnet_jax.data.scenes import EvaluationBatches
 from vmnet_jax.learn.inference import fitting_batches, make_forward, scene_scores, warn_of_single_scenes

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trainlib.run.flags import load_config_file
+from trainlib.core.config import load_config_file
 from vmnet_jax.data.batching import empty_batch
 from vmnet_jax.learn.build import build_model
 from vmnet_jax.model.init import init_variables, symmetric_uniform

@@ -9,8 +9,8 @@ from flax.traverse_util import flatten_dict
 
 from kernels.host.mesh.radius import radius_graph
 from tests.vmnet_jax.data.sample_tools import bucket_of, double, permuted
-from trainlib.run.errors import UserError
-from trainlib.run.flags import load_config_file
+from trainlib.core.config import load_config_file
+from trainlib.core.errors import UserError
 from vmnet_jax.data import placement as augment
 from vmnet_jax.data import sample as sampling
 from vmnet_jax.data.batching import collate, empty_batch
