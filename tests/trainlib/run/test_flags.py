@@ -7,6 +7,7 @@ import pytest
 from absl import flags as absl_flags
 
 from trainlib.core import cli
+from trainlib.core.config import parse_words
 from trainlib.core.errors import Stopped, UsageError, UserError
 from trainlib.run import flags
 
@@ -65,7 +66,6 @@ def program(monkeypatch, tmp_path, capsys):
     def run(main, *arguments, config=f"{config_file}"):
         monkeypatch.setattr(flags, "FLAGS", absl_flags.FlagValues())
         monkeypatch.setattr(cli, "set_up_logging", lambda: None)
-        monkeypatch.setattr(flags, "set_up_logging", lambda: None)
         given = [f"--config={config}"] if config else []
         with pytest.raises(SystemExit) as left:
             flags.run_main(main, ["program", *given, *arguments])
