@@ -24,87 +24,18 @@ split's number by the authors' rules.
 
 from ml_collections import ConfigDict
 
+from sdclr_jax.default_config import SMOKE, default_config
 from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:
     known = {"method": ("sdclr", "simclr"), "balanced": False, "split": 1, "smoke": False}
     given = parse_words(words, known)
-    config = ConfigDict()
-    config.seed = 10
-    config.platform = "any"
-
-    config.dataset = "cifar100"
-    config.data_path = ""
-    config.lists = ""
-    config.split = given["split"]
-    config.balanced = given["balanced"]
-    config.train_limit = 0
-
-    config.view_size = 32
-    config.view_area = (0.1, 1.0)
-    config.view_flip = 0.5
-    config.view_jitter = 0.8
-    config.view_strengths = (0.4, 0.4, 0.4, 0.1)
-    config.view_gray = 0.2
-    config.view_blur = 0.0
-
-    config.backbone = "resnet18"
-    config.stem = "cifar"
-    config.head_layers = 3 if given["method"] == "sdclr" else 2
-    config.projection_size = 128
-    config.dtype = "float32"
-
-    config.prune_fraction = 0.9 if given["method"] == "sdclr" else 0.0
-    config.prune_random_fraction = 0.0
-    config.dual_batchnorm = True
-    config.prune_bn_updates = 2
-    config.temperature = 0.2
-    config.temperature_cycle = ()
-
-    config.epochs = 2000
-    config.warmup_epochs = 10
-    config.max_steps = 0
-    config.batch_size = 512
-    config.drop_last = False
-    config.optimizer = "sgd"
-    config.learning_rate = 0.5
-    config.momentum = 0.9
-    config.weight_decay = 1e-4
-
+    config = default_config()
+    config.update(dataset="cifar100", lists="", split=given["split"], balanced=given["balanced"])
     config.log_every = 20
-    config.forgetting_every_epochs = 50
-    config.save_every_epochs = 100
-    config.keep_checkpoints = 2
-
-    config.probe_crop = "padded"
-    config.feature_batch_size = 1024
-    config.probe_batch_size = 128
-    config.probe_learning_rate = 30.0
-    config.probe_decay_before_epoch = True
-    config.probe_full_epochs = 30
-    config.probe_full_decays = (10, 20)
-    config.probe_full_validate_every = 1
-    config.probe_few_epochs = 100
-    config.probe_few_decays = (40, 60)
-    config.probe_few_validate_every = 5
-    config.probe_select_top = 1
-    config.probe_limit = 0
-    config.knn_neighbours = 200
-    config.groups = "rank"
-
+    if given["method"] == "simclr":
+        config.update(prune_fraction=0.0, head_layers=2)
     if given["smoke"]:
-        config.backbone = "resnet32_s"
-        config.epochs = 2
-        config.warmup_epochs = 1
-        config.train_limit = 64
-        config.batch_size = 32
-        config.log_every = 1
-        config.forgetting_every_epochs = 1
-        config.save_every_epochs = 1
-        config.feature_batch_size = 256
-        config.probe_full_epochs = 1
-        config.probe_few_epochs = 2
-        config.probe_limit = 1000
-        config.knn_neighbours = 20
+        config.update(SMOKE, probe_limit=1000)
     return config

@@ -12,83 +12,22 @@ Words: simclr (one branch), balanced (D_b), split=N (another draw of lists), see
 
 from ml_collections import ConfigDict
 
+from sdclr_jax.default_config import SMOKE, default_config
 from trainlib.core.config import parse_words
 
 
 def get_config(words: str = "") -> ConfigDict:
     known = {"method": ("sdclr", "simclr"), "balanced": False, "split": 1, "seed": 0, "smoke": False}
     given = parse_words(words, known)
-    config = ConfigDict()
-    config.seed = given["seed"]
-    config.platform = "any"
-
-    config.dataset = "digits"
-    config.data_path = ""
-    config.lists = ""
-    config.split = given["split"]
-    config.balanced = given["balanced"]
-    config.train_limit = 0
-
-    config.view_size = 8
-    config.view_area = (0.5, 1.0)
-    config.view_flip = 0.0
-    config.view_jitter = 0.8
-    config.view_strengths = (0.4, 0.4, 0.0, 0.0)
-    config.view_gray = 0.0
-    config.view_blur = 0.0
-
-    config.backbone = "resnet32_s"
-    config.stem = "cifar"
-    config.head_layers = 3
-    config.projection_size = 64
-    config.dtype = "float32"
-
-    config.prune_fraction = 0.9 if given["method"] == "sdclr" else 0.0
-    config.prune_random_fraction = 0.0
-    config.dual_batchnorm = True
-    config.prune_bn_updates = 2
-    config.temperature = 0.2
-    config.temperature_cycle = ()
-
-    config.epochs = 40
-    config.warmup_epochs = 4
-    config.max_steps = 0
-    config.batch_size = 128
-    config.drop_last = False
-    config.optimizer = "sgd"
-    config.learning_rate = 0.5
-    config.momentum = 0.9
-    config.weight_decay = 1e-4
-
-    config.log_every = 8
-    config.forgetting_every_epochs = 2
-    config.save_every_epochs = 10
-    config.keep_checkpoints = 2
-
-    config.probe_crop = "none"
-    config.feature_batch_size = 512
-    config.probe_batch_size = 128
-    config.probe_learning_rate = 30.0
-    config.probe_decay_before_epoch = True
-    config.probe_full_epochs = 30
-    config.probe_full_decays = (10, 20)
-    config.probe_full_validate_every = 1
-    config.probe_few_epochs = 100
-    config.probe_few_decays = (40, 60)
-    config.probe_few_validate_every = 5
-    config.probe_select_top = 1
-    config.probe_limit = 0
-    config.knn_neighbours = 20
-    config.groups = "rank"
-
+    config = default_config()
+    config.update(dataset="digits", lists="", split=given["split"], balanced=given["balanced"], seed=given["seed"])
+    config.update(view_size=8, view_area=(0.5, 1.0), view_flip=0.0, view_strengths=(0.4, 0.4, 0.0, 0.0), view_gray=0.0)
+    config.update(backbone="resnet32_s", projection_size=64)
+    config.update(epochs=40, warmup_epochs=4, batch_size=128)
+    config.update(log_every=8, forgetting_every_epochs=2, save_every_epochs=10)
+    config.update(probe_crop="none", feature_batch_size=512, knn_neighbours=20)
+    if given["method"] == "simclr":
+        config.prune_fraction = 0.0
     if given["smoke"]:
-        config.epochs = 2
-        config.warmup_epochs = 1
-        config.train_limit = 64
-        config.batch_size = 32
-        config.log_every = 1
-        config.forgetting_every_epochs = 1
-        config.save_every_epochs = 1
-        config.probe_full_epochs = 3
-        config.probe_few_epochs = 5
+        config.update(SMOKE, feature_batch_size=512, probe_full_epochs=3, probe_few_epochs=5, probe_limit=0)
     return config

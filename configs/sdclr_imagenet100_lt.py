@@ -20,102 +20,32 @@ Words: simclr (one branch, head of two layers, temperature 0.2), balanced (D_b),
 
 from ml_collections import ConfigDict
 
+from sdclr_jax.default_config import IMAGE_FILES, SMOKE, SMOKE_IMAGE_FILES, default_config
 from trainlib.core.config import parse_words
+
+LISTS = {
+    "list_imbalanced": "imageNet_100_LT_train.txt",
+    "list_balanced": "imageNet_100_BL_train.txt",
+    "list_few": "imageNet_100_sub_balance_train_0.01.txt",
+    "list_full": "ImageNet_100_train.txt",
+    "list_val": "ImageNet_100_val.txt",
+    "list_test": "ImageNet_100_test.txt",
+}
 
 
 def get_config(words: str = "") -> ConfigDict:
-    known = {"method": ("sdclr", "simclr"), "balanced": False, "smoke": False}
-    given = parse_words(words, known)
-    config = ConfigDict()
-    config.seed = 1
-    config.platform = "any"
-
-    config.dataset = "imagenet100"
-    config.data_path = ""
-    config.lists = ""
-    config.split = 1
-    config.balanced = given["balanced"]
-    config.list_imbalanced = "imageNet_100_LT_train.txt"
-    config.list_balanced = "imageNet_100_BL_train.txt"
-    config.list_few = "imageNet_100_sub_balance_train_0.01.txt"
-    config.list_full = "ImageNet_100_train.txt"
-    config.list_val = "ImageNet_100_val.txt"
-    config.list_test = "ImageNet_100_test.txt"
-    config.train_limit = 0
-
-    config.canvas = 512
-    config.test_resize = 256
-    config.loader_threads = 16
-    config.exif_orientation = False  # as torchvision
-
-    config.view_size = 224
-    config.view_area = (0.08, 1.0)
-    config.view_flip = 0.5
-    config.view_jitter = 0.8
-    config.view_strengths = (0.4, 0.4, 0.4, 0.1)
-    config.view_gray = 0.2
-    config.view_blur = 0.5
-
-    config.backbone = "resnet50"
-    config.stem = "imagenet"
-    config.head_layers = 3 if given["method"] == "sdclr" else 2
-    config.projection_size = 128
-    config.dtype = "float32"
-
-    config.prune_fraction = 0.3 if given["method"] == "sdclr" else 0.0
-    config.prune_random_fraction = 0.0
-    config.dual_batchnorm = True
-    config.prune_bn_updates = 2
-    config.temperature = 0.3 if given["method"] == "sdclr" else 0.2
-    config.temperature_cycle = ()
-
-    config.epochs = 500
-    config.warmup_epochs = 10
-    config.max_steps = 0
-    config.batch_size = 256
-    config.drop_last = False
-    config.optimizer = "sgd"
-    config.learning_rate = 0.5
-    config.momentum = 0.9
-    config.weight_decay = 1e-4
-
-    config.log_every = 48
-    config.forgetting_every_epochs = 50
-    config.save_every_epochs = 10
-    config.keep_checkpoints = 2
-
-    config.probe_crop = "resized"
-    config.feature_batch_size = 512
-    config.probe_batch_size = 512
-    config.probe_learning_rate = 30.0
-    config.probe_decay_before_epoch = False
-    config.probe_full_epochs = 30
-    config.probe_full_decays = (10, 20)
-    config.probe_full_validate_every = 2
-    config.probe_few_epochs = 100
-    config.probe_few_decays = (40, 60)
-    config.probe_few_validate_every = 10
-    config.probe_select_top = 5
-    config.probe_limit = 0
-    config.knn_neighbours = 200
-    config.groups = "size"
-
+    given = parse_words(words, {"method": ("sdclr", "simclr"), "balanced": False, "smoke": False})
+    config = default_config()
+    config.update(dataset="imagenet100", lists="", balanced=given["balanced"], seed=1)
+    config.update(LISTS)
+    config.update(IMAGE_FILES)
+    config.update(view_size=224, view_area=(0.08, 1.0), view_blur=0.5, backbone="resnet50", stem="imagenet")
+    config.update(prune_fraction=0.3, temperature=0.3)
+    config.update(epochs=500, batch_size=256, log_every=48, save_every_epochs=10)
+    config.update(probe_crop="resized", feature_batch_size=512, probe_batch_size=512, probe_decay_before_epoch=False)
+    config.update(probe_full_validate_every=2, probe_few_validate_every=10, probe_select_top=5, groups="size")
+    if given["method"] == "simclr":
+        config.update(prune_fraction=0.0, head_layers=2, temperature=0.2)
     if given["smoke"]:
-        config.canvas = 64
-        config.test_resize = 36
-        config.loader_threads = 2
-        config.view_size = 32
-        config.backbone = "resnet32_s"
-        config.epochs = 2
-        config.warmup_epochs = 1
-        config.train_limit = 64
-        config.batch_size = 32
-        config.log_every = 1
-        config.forgetting_every_epochs = 1
-        config.save_every_epochs = 1
-        config.feature_batch_size = 256
-        config.probe_full_epochs = 1
-        config.probe_few_epochs = 2
-        config.probe_limit = 200
-        config.knn_neighbours = 20
+        config.update({**SMOKE, **SMOKE_IMAGE_FILES})
     return config

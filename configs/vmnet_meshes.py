@@ -12,65 +12,18 @@ any orientation (constant and normals as input, rotations in all directions), `s
 from ml_collections import ConfigDict
 
 from trainlib.core.config import parse_words
+from vmnet_jax.default_config import SMOKE, default_config
 
 
 def get_config(words: str = "") -> ConfigDict:
     given = parse_words(words, known={"shape": False, "smoke": False})
-    config = ConfigDict()
-    config.seed = 0
-    config.platform = "any"
-
+    config = default_config()
     config.scenes = "data/meshes/scenes"
-    config.train_list = ""
-    config.val_list = ""
-    config.val_fraction = 0.2
-    config.features = ("rgb",)
-    config.rotation = "z"
-    config.edge_cutoff = 4
-
-    config.batch_size = 2
-    config.max_voxels = 0  # larger scenes are cropped in training and tiled in evaluation; 0: no limit
-    config.max_buckets = 3
-    config.loader_threads = 2
-    config.cache_gib = 4.0
-
-    config.model = "vmnet"  # or euclidean, geodesic, baseline, baseline_intra, dcm: docs/studies.md
-    config.operator = "scalar"  # or vector, edgeconv
-    config.widths = (32, 64, 96, 128, 160, 192, 224)
-    config.geo_width = 32
-    config.dcm_geo_widths = (48, 48, 24, 24)
-    config.dcm_euc_widths = (16, 16, 72, 72)
-    config.dcm_radii = (0.12, 0.25, 0.5, 1.0)  # in the scenes' unit
-    config.dcm_neighbours = 16
-    config.layer_norm_scope = "scene"
-    config.attention_shift = "vertex"
-    config.read_out = "interpolated"  # along the surface to the file's vertices; or trace
-    config.dtype = "float32"
-    config.init_from = ""
-    config.heads_only = False
-
-    config.num_steps = 2_000
-    config.learning_rate = 0.1
-    config.momentum = 0.9
-    config.dampening = 0.1
-    config.weight_decay = 1e-4
-    config.class_weights = ()
-
-    config.log_every = 20
-    config.eval_every = 500
-    config.save_every = 200
-    config.keep_checkpoints = 3
-
+    config.update(batch_size=2, max_buckets=3, loader_threads=2, cache_gib=4.0)
+    config.read_out = "interpolated"
+    config.update(num_steps=2_000, log_every=20, eval_every=500, save_every=200)
     if given["shape"]:
-        config.features = ("ones", "normals")
-        config.rotation = "so3"
+        config.update(features=("ones", "normals"), rotation="so3")
     if given["smoke"]:
-        config.num_steps = 4
-        config.batch_size = 1
-        config.max_buckets = 1
-        config.widths = (8, 8, 8, 8, 8, 8, 8)
-        config.geo_width = 8
-        config.log_every = 1
-        config.eval_every = 0
-        config.save_every = 2
+        config.update(SMOKE, batch_size=1)
     return config

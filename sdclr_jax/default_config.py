@@ -1,0 +1,97 @@
+"""Every setting of an SDCLR run, with the paper's values; `sdclr_jax.settings` has the ranges of values."""
+
+from ml_collections import ConfigDict
+
+IMAGE_FILES = {
+    "canvas": 512,  # pixels: side of the square that an image is padded to; larger images are scaled down
+    "test_resize": 256,  # pixels: shorter side before the central crop of an evaluation
+    "loader_threads": 16,
+    "exif_orientation": False,  # turn images as their camera says; torchvision does not
+}
+"""Further settings of images that are read from their files in training."""
+
+SMOKE = {
+    "backbone": "resnet32_s",
+    "epochs": 2,
+    "warmup_epochs": 1,
+    "train_limit": 64,
+    "batch_size": 32,
+    "log_every": 1,
+    "forgetting_every_epochs": 1,
+    "save_every_epochs": 1,
+    "feature_batch_size": 256,
+    "probe_full_epochs": 1,
+    "probe_few_epochs": 2,
+    "probe_limit": 200,
+    "knn_neighbours": 20,
+}
+"""Overrides of the word `smoke`: a run of about a minute."""
+
+SMOKE_IMAGE_FILES = {"canvas": 64, "test_resize": 36, "loader_threads": 2, "view_size": 32}
+"""Further overrides of `smoke` with image files."""
+
+
+def default_config() -> ConfigDict:
+    """The settings of the paper (Jiang et al., ICML 2021), for CIFAR-LT; a file in configs/ overrides what differs."""
+    config = ConfigDict()
+    config.seed = 10  # of the weights, the order of the images and their views
+    config.platform = "any"  # or cpu, gpu, tpu: the run refuses to start elsewhere
+
+    config.dataset = ""  # digits, cifar10, cifar100, imagenet, imagenet100, folder, tfds
+    config.data_path = ""  # folder of the images
+    config.split = 1  # which draw of the lists
+    config.balanced = False  # D_b instead of D_i
+    config.train_limit = 0  # the first images of the list alone; 0: all
+
+    config.view_size = 32  # pixels
+    config.view_area = (0.1, 1.0)  # share of the image that a crop covers
+    config.view_flip = 0.5  # probability
+    config.view_jitter = 0.8  # probability of colour jitter
+    config.view_strengths = (0.4, 0.4, 0.4, 0.1)  # brightness, contrast, saturation, hue
+    config.view_gray = 0.2  # probability
+    config.view_blur = 0.0  # probability
+
+    config.backbone = "resnet18"  # or resnet34, resnet50, resnet32_s
+    config.stem = "cifar"  # 3x3, stride 1; or imagenet: 7x7, stride 2, pooling
+    config.head_layers = 3  # the published SimCLR has 2
+    config.projection_size = 128  # D, channels of the embedding
+    config.dtype = "float32"  # of the computation; or bfloat16
+
+    config.prune_fraction = 0.9  # share of the weights that the second branch lacks; 0: SimCLR, one branch
+    config.prune_random_fraction = 0.0  # of these, the share drawn at random instead of by magnitude
+    config.dual_batchnorm = True  # statistics and scales of its own for the pruned branch
+    config.prune_bn_updates = 2  # updates of the pruned branch's running statistics per step, as the original: 2
+    config.temperature = 0.2  # of NT-Xent
+    config.temperature_cycle = ()  # (minimum, maximum, period in epochs), a cosine; (): constant
+
+    config.epochs = 2000
+    config.warmup_epochs = 10
+    config.max_steps = 0  # ends the run early; 0: all epochs
+    config.batch_size = 512  # images per step, over all devices
+    config.drop_last = False  # the last batch of an epoch is smaller, not skipped
+    config.optimizer = "sgd"  # or lars
+    config.learning_rate = 0.5  # falls along a cosine
+    config.momentum = 0.9
+    config.weight_decay = 1e-4
+
+    config.log_every = 22  # steps; 0: never
+    config.forgetting_every_epochs = 50  # Figure 2 of the paper; 0: never
+    config.save_every_epochs = 100
+    config.keep_checkpoints = 2
+
+    config.probe_crop = "padded"  # training crops of the linear probe: none, padded, resized
+    config.feature_batch_size = 1024
+    config.probe_batch_size = 128
+    config.probe_learning_rate = 30.0
+    config.probe_decay_before_epoch = True  # the rate falls before the epoch of a decay, as on CIFAR; or after
+    config.probe_full_epochs = 30  # linear separability: all training images
+    config.probe_full_decays = (10, 20)
+    config.probe_full_validate_every = 1
+    config.probe_few_epochs = 100  # few-shot: 1 % of them
+    config.probe_few_decays = (40, 60)
+    config.probe_few_validate_every = 5
+    config.probe_select_top = 1  # the best epoch is chosen by top-1 or top-5 accuracy
+    config.probe_limit = 0  # images of a list that the probe uses; 0: all
+    config.knn_neighbours = 200
+    config.groups = "rank"  # Many, Medium, Few: thirds of the classes by size; or size: above 100, 20 .. 100, below 20
+    return config

@@ -1,0 +1,63 @@
+"""Every setting of a VMNet run, with the paper's values; `vmnet_jax.settings` has the ranges of values."""
+
+from ml_collections import ConfigDict
+
+SMOKE = {
+    "num_steps": 4,
+    "max_buckets": 1,
+    "widths": (8, 8, 8, 8, 8, 8, 8),
+    "geo_width": 8,
+    "log_every": 1,
+    "eval_every": 0,
+    "save_every": 2,
+}
+"""Overrides of the word `smoke`: a one-minute run of a tiny network."""
+
+
+def default_config() -> ConfigDict:
+    """The settings of the paper (Hu et al., ICCV 2021), for ScanNet; a file in configs/ overrides what differs."""
+    config = ConfigDict()
+    config.seed = 0  # of the weights, the order of the scenes and their placements
+    config.platform = "any"  # or cpu, gpu, tpu: the run refuses to start elsewhere
+
+    config.scenes = ""  # folder of scene files or of a TFDS data set
+    config.train_list = ""  # file with one scene name per line; "": split by val_fraction
+    config.val_list = ""
+    config.val_fraction = 0.2  # share of the scenes that validates, without lists
+    config.features = ("rgb",)  # inputs of a voxel: rgb, normals, xyz, ones
+    config.rotation = "z"  # random rotations in training: about the up axis, or so3: in all directions
+    config.edge_cutoff = 4  # vertices with more neighbours lose some of their edges at random in training
+
+    config.batch_size = 8  # scenes per step, over all devices
+    config.max_voxels = 0  # larger scenes are cropped in training and tiled in evaluation; 0: no limit
+    config.max_buckets = 8  # padded sizes, each compiled once
+    config.loader_threads = 8
+    config.cache_gib = 16.0  # host memory for scenes that have been read
+
+    config.model = "vmnet"  # or euclidean, geodesic, baseline, baseline_intra, dcm: docs/studies.md
+    config.operator = "scalar"  # attention of the paper; or vector, edgeconv
+    config.widths = (32, 64, 96, 128, 160, 192, 224)  # channels of the voxel branch, level 0 first
+    config.geo_width = 32  # channels of the mesh branch
+    config.dcm_geo_widths = (48, 48, 24, 24)  # DCM-Net: channels of geodesic convolutions, level 0 first
+    config.dcm_euc_widths = (16, 16, 72, 72)  # and of Euclidean ones
+    config.dcm_radii = (0.12, 0.25, 0.5, 1.0)  # of the Euclidean neighbourhoods, in the scenes' unit
+    config.dcm_neighbours = 16  # the most of a Euclidean neighbourhood
+    config.layer_norm_scope = "scene"  # or batch, as the original program
+    config.attention_shift = "vertex"  # or global, as the original program
+    config.read_out = "trace"  # as the original: a vertex takes its level-0 vertex; or interpolated along the surface
+    config.dtype = "float32"  # of the computation; or bfloat16
+    config.init_from = ""  # folder of a run whose weights are the start
+    config.heads_only = False  # train the classifiers alone
+
+    config.num_steps = 80_001
+    config.learning_rate = 0.1  # falls to 0 with the power 0.9
+    config.momentum = 0.9
+    config.dampening = 0.1
+    config.weight_decay = 1e-4
+    config.class_weights = ()  # of the loss, one per class; (): all 1
+
+    config.log_every = 50  # steps; 0: never
+    config.eval_every = 4_000
+    config.save_every = 500
+    config.keep_checkpoints = 3
+    return config
