@@ -9,9 +9,8 @@ import argparse
 import pathlib
 
 import numpy as np
-import plyfile
 
-from preprocess.labels.label_map import write_labels_ply
+from preprocess.formats.writer import color_columns, triangle_elements, write_elements, write_labels_ply
 from preprocess.mesh.mesh import Mesh, vertex_normals
 from preprocess.synthetic.fittings import WALL
 from preprocess.synthetic.palettes import FLOORING, PAINT, pick
@@ -28,7 +27,6 @@ from trainlib.core.text import pluralize
 
 FLOOR = 2
 CAMERAS = 14
-COLORS = ("red", "green", "blue")
 
 
 def make_room(seed: int, resolution: float = 0.05) -> Mesh:
@@ -90,7 +88,7 @@ def _fill_grid(parts: list[Part], layout: RoomLayout, yaw: float, resolution: fl
 
 
 def _scanned_faces(rng, grid, layout, yaw, vertices, faces, normals) -> np.ndarray:
-    """Faces that the scan recorded: seen by a camera, not in a hole, below the uneven upper edge, not a crumb."""
+    """Faces that the scan recorded: seen by a camera, not in a hole, below the uneven edge, in no small component."""
     turn = rotation(yaw)[:2, :2]
     room = np.array([layout.width, layout.depth])
     cameras = place_cameras(rng, grid, lambda rng: turn @ (rng.uniform(0.08, 0.92, 2) * room), CAMERAS)
@@ -104,17 +102,10 @@ def _scanned_faces(rng, grid, layout, yaw, vertices, faces, normals) -> np.ndarr
 
 def write_room(directory: pathlib.Path, name: str, room: Mesh) -> None:
     """Writes NAME.ply and NAME.labels.ply into an existing directory."""
-    vertex = np.empty(len(room.vertices), [(axis, "<f4") for axis in "xyz"] + [(color, "u1") for color in COLORS])
-    for axis, field in enumerate("xyz"):
-        vertex[field] = room.vertices[:, axis]
-    for channel, field in enumerate(COLORS):
-        vertex[field] = room.colors[:, channel]
-    face = np.empty(len(room.faces), [("vertex_indices", "<i4", (3,))])
-    face["vertex_indices"] = room.faces
-    elements = [plyfile.PlyElement.describe(vertex, "vertex"), plyfile.PlyElement.describe(face, "face")]
-    plyfile.PlyData(elements, byte_order="<", comments=room.notes).write(directory / f"{name}.ply")
-    labels_path = directory / f"{name}.labels.ply"
-    write_labels_ply(labels_path, room.vertices.astype(np.float32), room.faces, room.labels)
+    vertices = room.vertices.astype(np.float32)
+    colored = triangle_elements(vertices, room.faces, color_columns(room.colors))
+    write_elements(directory / f"{name}.ply", colored, room.notes)
+    write_labels_ply(directory / f"{name}.labels.ply", vertices, room.faces, room.labels)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,7 +12,7 @@ import plyfile
 import pytest
 import trimesh
 
-from preprocess.labels.label_map import write_labels_ply
+from preprocess.formats.writer import write_labels_ply
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "own_data.md").read_text()

@@ -4,7 +4,7 @@ Nothing is converted: numbers keep the type that the file declares, so what is o
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,12 +99,26 @@ def mesh_elements(mesh: Mesh, units: str = "m", up: str = "z") -> Elements:
     return _raw_elements(RawMesh(to_file_frame(mesh.vertices, units, up), mesh.faces.ravel(), counts, mesh.colors))
 
 
+def triangle_elements(vertices: np.ndarray, faces: np.ndarray, properties: Mapping[str, np.ndarray]) -> Elements:
+    """The elements of triangles.
+
+    Args:
+      vertices: float32 or float64 [V, 3].
+      faces: integer [F, 3].
+      properties: name -> [V], further properties of the vertices, in types that PLY has.
+    """
+    columns = {**dict(zip("xyz", vertices.T)), **properties}
+    polygons = Column("vertex_indices", "i4", faces.ravel(), np.full(len(faces), 3), "u1")
+    vertex = [Column(name, values.dtype.str[1:], values) for name, values in columns.items()]
+    return {"vertex": vertex, "face": [polygons]}
+
+
 def _raw_elements(raw: RawMesh) -> Elements:
     places = [Column(name, "f8", raw.vertices[:, axis]) for axis, name in enumerate("xyz")]
     colors = []
     if raw.colors is not None:
         type_ = "u1" if raw.colors.dtype == np.uint8 else "f8"
-        colors = [Column(name, type_, raw.colors[:, channel]) for channel, name in enumerate(_COLORS)]
+        colors = [Column(name, type_, values) for name, values in color_columns(raw.colors).items()]
     length_type = "u1" if raw.counts.max(initial=0) < 256 else "i4"
     faces = Column("vertex_indices", "i4", raw.corners, raw.counts, length_type)
     return {"vertex": places + colors, "face": [faces]}
@@ -137,9 +151,35 @@ def only_places(elements: Elements) -> Elements:
     return {"vertex": vertex, "face": faces}
 
 
-def write_elements(path: str | pathlib.Path, elements: Elements) -> None:
+def color_columns(colors: np.ndarray) -> dict[str, np.ndarray]:
+    """The channels of colours [V, 3] by the names of their properties."""
+    return dict(zip(_COLORS, colors.T))
+
+
+def write_labels_ply(
+    path: str | pathlib.Path,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    ids: np.ndarray,
+    colors: np.ndarray | None = None,
+) -> None:
+    """Writes a mesh with labels (binary little-endian PLY), atomically.
+
+    vertices: float32 or float64 [V, 3]. faces: integer [F, 3]. ids: integer [V], 0 to 65535, written as uint16
+    property `label`. colors: uint8 [V, 3].
+    """
+    vertices, faces, ids = np.asarray(vertices), np.asarray(faces), np.asarray(ids)
+    if ids.shape != (len(vertices),):
+        raise ValueError(f"{list(ids.shape)} labels for {len(vertices)} vertices")
+    if len(ids) and (ids.min() < 0 or ids.max() > 65535):
+        raise ValueError(f"labels must lie between 0 and 65535, these reach from {ids.min()} to {ids.max()}")
+    properties = {**({} if colors is None else color_columns(colors)), "label": ids.astype(np.uint16)}
+    write_elements(path, triangle_elements(vertices, faces, properties))
+
+
+def write_elements(path: str | pathlib.Path, elements: Elements, comments: Sequence[str] = ()) -> None:
     """Writes a binary little-endian PLY, atomically. ValueError: columns of one element differ in their rows."""
-    lines = ["ply", "format binary_little_endian 1.0"]
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {comment}" for comment in comments)]
     for name, columns in elements.items():
         rows = {column.rows for column in columns}
         if len(rows) > 1:

@@ -158,43 +158,6 @@ def write_label_map(path: str | pathlib.Path, label_map: LabelMap) -> None:
         file.write(text.getvalue().encode())
 
 
-def write_labels_ply(
-    path: str | pathlib.Path,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    ids: np.ndarray,
-    colors: np.ndarray | None = None,
-) -> None:
-    """Writes a mesh with labels (binary little-endian PLY), atomically.
-
-    vertices: float32 or float64 [V, 3]. faces: integer [F, 3]. ids: integer [V], 0 to 65535, written as uint16
-    property `label`. colors: uint8 [V, 3].
-    """
-    vertices, faces, ids = np.asarray(vertices), np.asarray(faces), np.asarray(ids)
-    if ids.shape != (len(vertices),):
-        raise ValueError(f"{list(ids.shape)} labels for {len(vertices)} vertices")
-    if len(ids) and (ids.min() < 0 or ids.max() > 65535):
-        raise ValueError(f"labels must lie between 0 and 65535, these reach from {ids.min()} to {ids.max()}")
-    number = "<f4" if vertices.dtype == np.float32 else "<f8"
-    columns = [(name, number, vertices[:, axis]) for axis, name in enumerate("xyz")]
-    if colors is not None:
-        columns += [(name, "u1", colors[:, channel]) for channel, name in enumerate(("red", "green", "blue"))]
-    columns.append(("label", "<u2", ids))
-    rows = np.empty(len(vertices), [(name, type_) for name, type_, _ in columns])
-    for name, _, values in columns:
-        rows[name] = values
-    triangles = np.empty(len(faces), [("count", "u1"), ("corners", "<i4", (3,))])
-    triangles["count"], triangles["corners"] = 3, faces
-    types = {"<f4": "float", "<f8": "double", "u1": "uchar", "<u2": "ushort"}
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
-    lines += [f"property {types[type_]} {name}" for name, type_, _ in columns]
-    lines += [f"element face {len(triangles)}", "property list uchar int vertex_indices", "end_header", ""]
-    with atomic_file(pathlib.Path(path)) as file:
-        file.write("\n".join(lines).encode())
-        file.write(rows.tobytes())
-        file.write(triangles.tobytes())
-
-
 def _from_rows(rows, unlabelled: int | None = UNLABELLED) -> LabelMap:
     """(id, name, red, green, blue) rows to a LabelMap."""
     ids, names, colors = (tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(row[2:] for row in rows))

@@ -9,8 +9,8 @@ SLIVER = 1e-12
 """A face whose doubled area is below this part of its longest side's square has no area."""
 
 
-def oddity_notes(vertices: np.ndarray, faces: np.ndarray, surface: np.ndarray, positions: int) -> list[str]:
-    """One sentence for each kind of oddity that the mesh has.
+def diagnostics(vertices: np.ndarray, faces: np.ndarray, surface: np.ndarray, positions: int) -> list[str]:
+    """One sentence for each kind of finding in the mesh.
 
     vertices: float64 [V, 3]. faces: int32 [F, 3], rows of vertices. surface: int32 [F, 3], the same with vertices at
     one place welded, `positions` of them.

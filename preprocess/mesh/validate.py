@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from preprocess.formats.colors import GREY, color_scale
-from preprocess.mesh.diagnostics import oddity_notes
+from preprocess.mesh.diagnostics import diagnostics
 from preprocess.mesh.mesh import Mesh, MeshError, RawMesh, vertex_normals
 from preprocess.mesh.precision import precision_notes
 from preprocess.mesh.units import METRES, plausibility_notes, to_scene_frame
@@ -19,7 +19,7 @@ LARGEST = 1e12
 
 
 def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
-    """Checks numbers and indices, triangulates, counts oddities, converts to the scene frame.
+    """Checks numbers and indices, triangulates, adds the diagnostics, converts to the scene frame.
 
     path: for messages, and for the axis that its format has up where `up` is "auto" and the surface does not tell.
     up: a key of `units.UP_ROTATIONS`, or "auto". repair: give non-finite vertices the place of their predecessor and
@@ -49,7 +49,7 @@ def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str =
     vertices = to_scene_frame(vertices, units, up)
     welded = weld(vertices)
     surface = welded.inverse[faces]
-    notes += oddity_notes(vertices, faces, surface, len(welded.first))
+    notes += diagnostics(vertices, faces, surface, len(welded.first))
     notes += plausibility_notes(vertices, units) + ([] if up_note is None else [up_note]) + color_notes
     normals = vertex_normals(vertices[welded.first], surface)[welded.inverse]
     labels = None if raw.labels is None else np.clip(raw.labels, -(2**31), 2**31 - 1).astype(np.int32)

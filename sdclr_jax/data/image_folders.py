@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from sdclr_jax.data.dataset import Dataset
 from sdclr_jax.data.image_files import ImageFiles, image_suffixes
 from sdclr_jax.data.image_lists import open_files, require_folder
-from sdclr_jax.data.image_tree import FolderLayout, ImageTree, counted, find_images, find_layout, named, single_folder
+from sdclr_jax.data.image_tree import FolderLayout, ImageTree, find_images, find_layout, named, single_folder
 from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
 from trainlib.core.errors import UserError
-from trainlib.core.text import did_you_mean
+from trainlib.core.text import did_you_mean, pluralize
 
 _log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def _without_classes(
     if config.imbalance or config.balanced:
         raise UserError(f"{why}, and so do longtail (config.imbalance) and balanced")
     ignored = [name for name in (layout.val, layout.test) if name]
-    _log.warning("%s. Training uses all %s%s", why, counted(len(train.paths), "image"), _except(ignored))
+    _log.warning("%s. Training uses all %s%s", why, pluralize(len(train.paths), "image"), _except(ignored))
     nothing = np.zeros(0, np.int64)
     files = _open(config, root, train.paths)
     return Dataset(
@@ -224,7 +224,7 @@ def _with_loose(
 def _log_parts(layout: FolderLayout, test: Part, val: np.ndarray, untested: list[str]) -> None:
     tested = f"in {layout.test}" if layout.test else "a fifth of each class"
     validated = f"in {layout.val}" if layout.val else "a tenth of the rest"
-    counts = counted(len(test.paths), "test image"), counted(len(val), "validation image")
+    counts = pluralize(len(test.paths), "test image"), pluralize(len(val), "validation image")
     _log.info("%s (%s) and %s (%s) are not trained on", counts[0], tested, counts[1], validated)
     if untested and test.paths:
         _log.warning("%s without a test image; evaluation leaves them out", named(untested, "class"))

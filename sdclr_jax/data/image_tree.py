@@ -9,6 +9,7 @@ from PIL import Image
 
 from sdclr_jax.data.image_files import image_suffixes
 from trainlib.core.errors import UserError
+from trainlib.core.text import pluralize
 
 _SYSTEM_NAMES = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found", "icon\r")
@@ -173,10 +174,4 @@ def single_folder(images: Sequence[str]) -> str | None:
 def named(paths: Sequence[str], noun: str) -> str:
     """Such as "7 images (a.png, b.png, ...)"."""
     shown = ", ".join(paths[:_NAMES_SHOWN]) + (", ..." if len(paths) > _NAMES_SHOWN else "")
-    return f"{counted(len(paths), noun)} ({shown})"
-
-
-def counted(number: int, noun: str) -> str:
-    """Such as "1 image" or "2,000 images"; the noun takes s or, after s, es."""
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
+    return f"{pluralize(len(paths), noun)} ({shown})"

@@ -52,66 +52,69 @@ class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut, a 1 x 1 convolution where the shape changes.
 
     Attributes: `channels` output channels; `stride` of the first convolution and the shortcut; `norm` makes a
-    `BranchNorm` from a name; `dtype` of the convolutions.
+    `BranchNorm` from a name; `init`, `dtype` of the convolutions.
     """
 
     channels: int
     stride: int
     norm: Callable
+    init: Callable = kaiming_fan_out
     dtype: jnp.dtype | None = None
+
+    def conv(self, channels: int, size: int, stride: int = 1, *, name: str) -> Conv:
+        """A convolution of the block."""
+        return Conv(channels, size, stride, init=self.init, dtype=self.dtype, name=name)
+
+    def shortcut(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
+        """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
+        if self.stride == 1 and x.shape[-1] == self.channels:
+            return x
+        x = self.conv(self.channels, 1, self.stride, name="downsample_conv")(x)
+        return self.norm(name="downsample_bn")(x, mode)
 
     @nn.compact
     def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
-        make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
-        y = nn.relu(self.norm(name="bn1")(make_conv(self.channels, 3, self.stride, name="conv1")(x), mode))
-        y = self.norm(name="bn2")(make_conv(self.channels, 3, name="conv2")(y), mode)
-        if self.stride != 1 or x.shape[-1] != self.channels:
-            x = make_conv(self.channels, 1, self.stride, name="downsample_conv")(x)
-            x = self.norm(name="downsample_bn")(x, mode)
-        return nn.relu(y + x)
+        y = nn.relu(self.norm(name="bn1")(self.conv(self.channels, 3, self.stride, name="conv1")(x), mode))
+        y = self.norm(name="bn2")(self.conv(self.channels, 3, name="conv2")(y), mode)
+        return nn.relu(y + self.shortcut(x, mode))
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(BasicBlock):
     """1 x 1, 3 x 3 (which has the stride) and 1 x 1 convolutions; attributes as in `BasicBlock`."""
-
-    channels: int
-    stride: int
-    norm: Callable
-    dtype: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """[N, H, W, C] -> [N, H / stride, W / stride, channels]; inside, channels / 4."""
-        make_conv = partial(Conv, init=kaiming_fan_out, dtype=self.dtype)
         inner = self.channels // 4
-        y = nn.relu(self.norm(name="bn1")(make_conv(inner, 1, name="conv1")(x), mode))
-        y = nn.relu(self.norm(name="bn2")(make_conv(inner, 3, self.stride, name="conv2")(y), mode))
-        y = self.norm(name="bn3")(make_conv(self.channels, 1, name="conv3")(y), mode)
-        if self.stride != 1 or x.shape[-1] != self.channels:
-            x = make_conv(self.channels, 1, self.stride, name="downsample_conv")(x)
-            x = self.norm(name="downsample_bn")(x, mode)
-        return nn.relu(y + x)
+        y = nn.relu(self.norm(name="bn1")(self.conv(inner, 1, name="conv1")(x), mode))
+        y = nn.relu(self.norm(name="bn2")(self.conv(inner, 3, self.stride, name="conv2")(y), mode))
+        y = self.norm(name="bn3")(self.conv(self.channels, 1, name="conv3")(y), mode)
+        return nn.relu(y + self.shortcut(x, mode))
 
 
 class ResNet(nn.Module):
     """Stem, four stages, global average pool.
 
     Attributes:
-      block: BasicBlock or Bottleneck.
+      block: BasicBlock, one of its subclasses.
       depths: blocks per stage.
       widths: output channels per stage.
       stem: "cifar": 3 x 3, stride 1, no pool; "imagenet": 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2.
       norm: makes a `BranchNorm` from a name.
+      stem_width: channels of the stem.
+      init: of the convolutions.
       dtype: of the convolutions; None takes the inputs' and parameters' type.
     """
 
-    block: type[nn.Module]
+    block: type[BasicBlock]
     depths: tuple[int, ...]
     widths: tuple[int, ...]
     stem: str
     norm: Callable
     dtype: jnp.dtype | None = None
+    stem_width: int = 64
+    init: Callable = kaiming_fan_out
 
     @nn.compact
     def __call__(self, images: jax.Array, mode: ForwardMode) -> jax.Array:
@@ -120,14 +123,14 @@ class ResNet(nn.Module):
             raise ValueError(f"stem {self.stem!r}; known: 'cifar', 'imagenet'")
         size, stride = (3, 1) if self.stem == "cifar" else (7, 2)
         x = standardize(images)
-        x = Conv(64, size, stride, init=kaiming_fan_out, dtype=self.dtype, name="conv1")(x)
+        x = Conv(self.stem_width, size, stride, init=self.init, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(self.norm(name="bn1")(x, mode))
         if self.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
         for stage, (depth, width) in enumerate(zip(self.depths, self.widths), start=1):
             for i in range(depth):
                 stride = 2 if stage > 1 and i == 0 else 1
-                x = self.block(width, stride, self.norm, self.dtype, name=f"layer{stage}_{i}")(x, mode)
+                x = self.block(width, stride, self.norm, self.init, self.dtype, name=f"layer{stage}_{i}")(x, mode)
         self.sow("intermediates", "maps", x)  # read by grad_cam
         return x.mean((1, 2))
 

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from sklearn.manifold import TSNE
 
-from sdclr_jax.data.image_tree import counted
 from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
 from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name, read_run
 from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, save_figure, style_axes
 from trainlib.core.errors import UserError
+from trainlib.core.text import pluralize
 
 MOST_NAMED = 20  # classes; more names would cover the points
 
@@ -109,7 +109,7 @@ def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[st
         if not len(classes):
             continue
         x, y = places[np.isin(run.labels, classes)].T
-        label, color = f"{group.capitalize()}: {counted(len(classes), 'class')}", GROUP_COLORS[group]
+        label, color = f"{group.capitalize()}: {pluralize(len(classes), 'class')}", GROUP_COLORS[group]
         axes.scatter(x, y, s=12, marker=marker, color=color, alpha=0.65, linewidth=0, label=label)
     shown = np.unique(run.labels)
     for k in shown if len(shown) <= MOST_NAMED else ():

@@ -7,7 +7,7 @@ import pytest
 
 from preprocess import check, scenes
 from preprocess.formats.readers import read_mesh
-from preprocess.mesh.diagnostics import oddity_notes
+from preprocess.mesh.diagnostics import diagnostics
 from preprocess.scene.build import build_scene
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import write_scene
@@ -190,7 +190,7 @@ def test_oddities_against_brute_force(seed):
     vertices = rng.integers(0, 3, (12, 3)).astype(float)
     vertices = np.unique(np.concatenate([vertices, [[0, 0, 7], [0, 0, 8], [0, 0, 9]]]), axis=0)
     faces = np.stack([rng.permutation(len(vertices))[:3] for _ in range(60)]).astype(np.int32)
-    notes = oddity_notes(vertices, faces, faces, len(vertices))
+    notes = diagnostics(vertices, faces, faces, len(vertices))
     counts = brute_force(vertices, faces)
     endings = ("without area", "with the corners of another", "of more than two faces")
     for count, ending in zip(counts, endings):

@@ -14,7 +14,7 @@ import pytest
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.heads import ProjectionHead
 from sdclr_jax.model.norm import BranchNorm
-from sdclr_jax.model.resnet_s import NarrowResNet
+from sdclr_jax.model.resnet_s import narrow_resnet
 from sdclr_jax.model.torch_names import from_state_dict, named_arrays
 
 
@@ -63,7 +63,7 @@ class TinyNet(ContrastiveNet):
 
     def setup(self):
         norm = functools.partial(BranchNorm, self.num_bn_sets, self.prune_bn_updates, axis_name=self.axis_name)
-        self.backbone = NarrowResNet(1, norm, self.dtype)
+        self.backbone = narrow_resnet(1, norm, self.dtype)
         self.head = ProjectionHead(self.head_layers, self.projection_size, norm, self.dtype)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import plyfile
 import pytest
 
-from preprocess.labels.label_map import LabelMap, scannet20, write_label_map, write_labels_ply
+from preprocess.formats.writer import write_labels_ply
+from preprocess.labels.label_map import LabelMap, scannet20, write_label_map
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.scene_file import write_scene
 from trainlib.core.errors import Stopped, UserError

@@ -15,6 +15,7 @@ import numpy as np
 
 from kernels.device.attention.api import Rings
 from kernels.host.batch import padding
+from kernels.host.mesh.rings import RingTable
 from preprocess.scene.scene_file import Scene
 from vmnet_jax.data.placement import Placement
 from vmnet_jax.data.sample import NUM_LEVELS, Sample, VertexInputs, voxel_counts
@@ -162,10 +163,11 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
     vertex_counts = [[len(s.rings[level].ring) for s in samples] for level in levels]
     voxel_rows, vertex_rows = bucket.voxels, bucket.vertices
     overflow = bucket.overflow
-    rings, keep = zip(*(_joined_edges(samples, "rings", "keep", i, vertex_rows[i], overflow[i]) for i in levels))
+    edges = [_joined_edges([(s.rings[i], s.keep[i]) for s in samples], vertex_rows[i], overflow[i]) for i in levels]
+    rings, keep = zip(*edges)
     at_vertices = samples[0].vertex_features is not None
     by_radius = [
-        _joined_edges(samples, "radius_rings", "radius_edge_mask", i, vertex_rows[i], 0)
+        _joined_edges([(s.radius_rings[i], s.radius_edge_mask[i]) for s in samples], vertex_rows[i], 0)
         for i in range(len(samples[0].radius_rings))
     ]
     return SceneBatch(
@@ -258,19 +260,17 @@ def _scene_ids(counts: list[int], rows: int, num_scenes: int) -> np.ndarray:
     return ids
 
 
-def _joined_edges(
-    samples: list[Sample], of: str, kept: str, level: int, rows: int, spare: int
-) -> tuple[Rings, np.ndarray]:
+def _joined_edges(edges: list[tuple[RingTable, np.ndarray]], rows: int, spare: int) -> tuple[Rings, np.ndarray]:
     """Ring tables and the mask of kept edges in the joined flat edge order: all slots, then all overflow edges.
 
-    of, kept: fields of the samples. rows, spare: padded rows of the tables and of the overflow list.
+    edges: table and mask of each sample. rows, spare: padded rows of the tables and of the overflow list.
     """
-    tables, masks = [getattr(s, of)[level] for s in samples], [getattr(s, kept)[level] for s in samples]
+    tables = [table for table, _ in edges]
     joined = padding.join_rings(tables, rows, spare)
     width = tables[0].ring.shape[1]
     keep = np.zeros(rows * width + spare, bool)
     row, extra = 0, rows * width
-    for mask, table in zip(masks, tables):
+    for table, mask in edges:
         in_ring, overflow = table.ring.size, len(table.overflow_target)
         keep[row : row + in_ring] = mask[:in_ring]
         keep[extra : extra + overflow] = mask[in_ring:]

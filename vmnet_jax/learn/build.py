@@ -15,7 +15,7 @@ from vmnet_jax.data.sample import VertexInputs, feature_width
 from vmnet_jax.learn.optim import poly_schedule, sgd_dampened
 from vmnet_jax.learn.step import TrainState, create_state
 from vmnet_jax.model.dcm import DCMNet
-from vmnet_jax.model.geodesic import OPERATORS, MeshOptions
+from vmnet_jax.model.geodesic import OPERATORS
 from vmnet_jax.model.geodesic_network import GeodesicNetwork
 from vmnet_jax.model.vmnet import EuclideanNetwork, VMNet
 
@@ -49,7 +49,7 @@ def _euclidean(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
 
 
 def _geodesic(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
-    return GeodesicNetwork(num_classes, config.geo_width, MeshOptions(**_mesh(config), **common))
+    return GeodesicNetwork(num_classes, config.geo_width, **_mesh(config), **common)
 
 
 def _dcm(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:

@@ -44,11 +44,9 @@ class EncoderLevel(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, neighbours: jax.Array, count: jax.Array, train: bool) -> jax.Array:
         """x [P, C] -> [P, C]"""
-        y = x
+        y, common = x, (self.axis_name, self.dtype, self.param_dtype)
         for index in range(2):
-            block = ConvBlock(
-                SubmanifoldConv, x.shape[-1], self.axis_name, self.dtype, self.param_dtype, name=f"block_{index}"
-            )
+            block = ConvBlock(SubmanifoldConv, x.shape[-1], *common, name=f"block_{index}")
             y = block(y, (neighbours,), count, train)
         return y + x
 

@@ -6,6 +6,7 @@ The paper gives the figure of a geodesic network, not its structure; this one is
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.typing import Dtype
 
 from kernels.device.pooling import mean_pool, unpool
 from vmnet_jax.model.geodesic import IntraAggregation, LinearNormReLU, MeshOptions
@@ -22,18 +23,25 @@ class GeodesicNetwork(nn.Module):
     Attributes:
         num_classes: K.
         features: channels at every level.
-        options: see `vmnet_jax.model.geodesic.MeshOptions`.
+        layer_norm_scope, attention_shift, operator, axis_name, dtype, param_dtype: see
+            `vmnet_jax.model.geodesic.MeshOptions`.
     """
 
     num_classes: int
     features: int = 32
-    options: MeshOptions = MeshOptions()
+    layer_norm_scope: str = "scene"
+    attention_shift: str = "vertex"
+    operator: str = "scalar"
+    axis_name: str | None = None
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch, none of voxels. The network computes the same in training and evaluation."""
         del train
-        options = self.options
+        common = {"axis_name": self.axis_name, "dtype": self.dtype, "param_dtype": self.param_dtype}
+        options = MeshOptions(self.layer_norm_scope, self.attention_shift, self.operator, **common)
 
         def aggregate(name: str, x: jax.Array, level: int) -> jax.Array:
             return IntraAggregation(options, name=name)(x, batch.graph(level))

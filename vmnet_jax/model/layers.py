@@ -35,49 +35,46 @@ class Linear(nn.Module):
         return y if bias is None else y + bias
 
 
-class SubmanifoldConv(nn.Module):
-    """3x3x3 convolution without bias on the voxels there are: [P, C_in] -> [P, features]."""
+class VoxelConv(nn.Module):
+    """A convolution without bias on the existing voxels.
+
+    Attributes:
+        features: number of output channels.
+    """
 
     features: int
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
+
+    def with_kernel(self, x: jax.Array, taps: int, fan: int) -> tuple[jax.Array, jax.Array]:
+        """x [P, C_in] and a kernel [taps, C_in, features] in the type of the computation; fan: of the initial draw."""
+        shape = (taps, x.shape[-1], self.features)
+        kernel = self.param("kernel", symmetric_uniform(fan**-0.5), shape, self.param_dtype)
+        return promote_dtype(x, kernel, dtype=self.dtype)
+
+
+class SubmanifoldConv(VoxelConv):
+    """3x3x3 convolution: [P, C_in] -> [P, features]."""
 
     @nn.compact
     def __call__(self, x: jax.Array, neighbours: jax.Array) -> jax.Array:
-        shape = (27, x.shape[-1], self.features)
-        kernel = self.param("kernel", symmetric_uniform((27 * x.shape[-1]) ** -0.5), shape, self.param_dtype)
-        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        return submanifold_conv(x, kernel, neighbours)
+        return submanifold_conv(*self.with_kernel(x, 27, 27 * x.shape[-1]), neighbours)
 
 
-class StridedConv(nn.Module):
-    """2x2x2 convolution of stride 2 without bias: [P_fine, C_in] -> [P_coarse, features]."""
-
-    features: int
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
+class StridedConv(VoxelConv):
+    """2x2x2 convolution of stride 2: [P_fine, C_in] -> [P_coarse, features]."""
 
     @nn.compact
     def __call__(self, x: jax.Array, children: jax.Array, slots: jax.Array) -> jax.Array:
-        shape = (8, x.shape[-1], self.features)
-        kernel = self.param("kernel", symmetric_uniform((8 * x.shape[-1]) ** -0.5), shape, self.param_dtype)
-        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        return strided_conv(x, kernel, children, slots)
+        return strided_conv(*self.with_kernel(x, 8, 8 * x.shape[-1]), children, slots)
 
 
-class TransposedConv(nn.Module):
-    """Transpose of the 2x2x2 convolution of stride 2, without bias: [P_coarse, C_in] -> [P_fine, features]."""
-
-    features: int
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
+class TransposedConv(VoxelConv):
+    """Transpose of the 2x2x2 convolution of stride 2: [P_coarse, C_in] -> [P_fine, features]."""
 
     @nn.compact
     def __call__(self, x: jax.Array, children: jax.Array, slots: jax.Array) -> jax.Array:
-        shape = (8, x.shape[-1], self.features)
-        kernel = self.param("kernel", symmetric_uniform(self.features**-0.5), shape, self.param_dtype)
-        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        return transposed_conv(x, kernel, children, slots)
+        return transposed_conv(*self.with_kernel(x, 8, self.features), children, slots)
 
 
 class MaskedBatchNorm(nn.Module):

@@ -80,9 +80,8 @@ class EuclideanNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch, as those of `VMNet`."""
-        branch = EuclideanBranch(
-            self.num_classes, self.widths, self.axis_name, self.dtype, self.param_dtype, name="euclidean"
-        )
+        common = (self.axis_name, self.dtype, self.param_dtype)
+        branch = EuclideanBranch(self.num_classes, self.widths, *common, name="euclidean")
         logits, table = branch(batch, train).logits, batch.corners[0]
         at_vertices = trilinear_read_out(logits, table.corners, table.weights, table.order, table.sorted_corners)
         return Logits(logits, at_vertices)

@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.formats.writer import file_elements, mesh_elements, only_places, with_vertex_properties, write_elements
+from preprocess.formats.writer import (
+    color_columns,
+    file_elements,
+    mesh_elements,
+    only_places,
+    with_vertex_properties,
+    write_elements,
+)
 from preprocess.labels.label_map import LabelMap
 from preprocess.mesh.mesh import Mesh, MeshError
 from trainlib.core.files import atomic_file
@@ -73,7 +80,7 @@ def write_prediction(
     if elements["vertex"][0].rows != len(mesh.vertices):
         raise MeshError(str(source), "the file has changed while it was predicted", "Predict it again.")
     ids = np.asarray(label_map.ids, np.uint16)[prediction.classes]
-    colors = dict(zip(("red", "green", "blue"), layers["prediction"].T))
+    colors = color_columns(layers["prediction"])
     of_class = {"label": ids, "probability": prediction.probability}
     write_elements(paths[0], with_vertex_properties(elements, {**colors, **of_class}))
     write_elements(paths[1], with_vertex_properties(only_places(elements), {"label": ids}))

@@ -12,7 +12,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from preprocess.labels.label_map import write_labels_ply
+from preprocess.formats.writer import write_labels_ply
 from preprocess.rooms import make_room
 from preprocess.scene.scene_file import read_scene
 from trainlib.run.checkpoints import CheckpointStore

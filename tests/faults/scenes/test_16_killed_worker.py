@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from preprocess.labels.label_map import write_labels_ply
+from preprocess.formats.writer import write_labels_ply
 from tests.faults.meshes import ROOT, built, run_scenes, sheet, write_mesh
 
 

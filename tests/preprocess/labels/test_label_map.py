@@ -6,14 +6,8 @@ import numpy as np
 import plyfile
 import pytest
 
-from preprocess.labels.label_map import (
-    LabelMap,
-    auto_label_map,
-    read_label_map,
-    scannet20,
-    write_label_map,
-    write_labels_ply,
-)
+from preprocess.formats.writer import write_labels_ply
+from preprocess.labels.label_map import LabelMap, auto_label_map, read_label_map, scannet20, write_label_map
 from preprocess.mesh.mesh import MeshError
 
 HEADER = "id,name,red,green,blue\n"
