@@ -60,10 +60,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def pluralize(number: int, noun: str, rest: str = "") -> str:
     """`1 face`, `2 faces left out`, `3 vertices kept`: number, noun in its number, and what follows."""
-    many = noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + ("es" if noun.endswith("s") else "s")
-        noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + ("es" if noun.endswith("s") else "s")
-    )
-    return f"{number} {noun if number == 1 else plural}{rest and ' ' + rest}"
+    if number != 1:
+        noun = (
+            noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + ("es" if noun[-1] == "s" else "s")
+        )
+    return f"{number} {noun}{rest and ' ' + rest}"
 
 
 def duration(seconds: float) -> str:
