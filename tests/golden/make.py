@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 
-from tests.golden import configs, exports, flags, predictions, resume, scenes
+from tests.golden import configs, exports, flags, lost_tests, predictions, resume, scenes
 from tests.golden.files import FOLDER, machine, pack, pack_contents, unpack, write_json
 
 
@@ -64,6 +64,11 @@ def make_predictions() -> None:
         pack_contents(predictions.collect(pathlib.Path(folder)), "predictions.zip")
 
 
+def make_test_ids() -> None:
+    """test_ids.txt"""
+    lost_tests.IDS.write_text("".join(f"{identifier}\n" for identifier in lost_tests.collected()), encoding="utf-8")
+
+
 MAKERS = {
     "configs": make_configs,
     "flags": make_flags,
@@ -71,6 +76,7 @@ MAKERS = {
     "resumed": make_resumed,
     "exports": make_exports,
     "predictions": make_predictions,
+    "test_ids": make_test_ids,
 }
 
 
