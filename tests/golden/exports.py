@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from sdclr_jax import convert as sdclr_convert
-from sdclr_jax.build import build_state
-from sdclr_jax.torch_names import torch_shapes
+from sdclr_jax.learn.build import build_state
+from sdclr_jax.model.torch_names import torch_shapes
 from tests.golden import configs
 from tests.golden.files import digest, unpack
-from trainlib.torch_files import write_tensors
+from trainlib.weights.torch_files import write_tensors
 from vmnet_jax import convert as vmnet_convert
 
 

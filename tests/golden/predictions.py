@@ -4,10 +4,10 @@ import pathlib
 
 import numpy as np
 
-from preprocess.labels import read_label_map
-from preprocess.readers import read_mesh
+from preprocess.formats.readers import read_mesh
+from preprocess.labels.label_map import read_label_map
 from tests.golden.meshes import LABEL_MAP, height_field, ply_text
-from vmnet_jax.prediction_files import Prediction, write_prediction
+from vmnet_jax.prediction.files import Prediction, write_prediction
 
 NAMES = ("predicted.ply", "predicted.labels.ply")
 
