@@ -7,7 +7,7 @@ DIGITS := runs/demo/sdclr
 SDCLR_RUNS := $(foreach seed,1 2 3,$(DIGITS)/sdclr_$(seed))
 SIMCLR_RUNS := $(foreach seed,1 2 3,$(DIGITS)/simclr_$(seed))
 
-.PHONY: demo demo-vmnet demo-sdclr test lint bench docs docs-lock lock $(SDCLR_RUNS) $(SIMCLR_RUNS)
+.PHONY: demo demo-vmnet demo-sdclr test durations lint bench docs docs-lock lock $(SDCLR_RUNS) $(SIMCLR_RUNS)
 
 .venv: $(STAMP)
 
@@ -52,6 +52,12 @@ $(SIMCLR_RUNS) $(SDCLR_RUNS): $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
+
+# All tests; the 60 slowest go to tests/DURATIONS.txt.
+durations: $(STAMP)
+	@mkdir -p .cache
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=60 > .cache/durations.log || { tail -n 40 .cache/durations.log; exit 1; }
+	sed -n '/= slowest 60 durations =/,/ in [0-9.]*s/p' .cache/durations.log > tests/DURATIONS.txt
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ PAGES = ("CHANGELOG.md", "benchmarks/RESULTS.md")  # outside of docs/, shown as 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the files outside of docs/ that pages lead to, and the reference pages."""
     outside = set(PAGES)
-    for path in [*(ROOT / "docs").glob("*.md"), *(ROOT / page for page in PAGES)]:
+    for path in [*(ROOT / "docs").rglob("*.md"), *(ROOT / page for page in PAGES)]:
         targets = (_in_repository(path.relative_to(ROOT).as_posix(), link) for link in LINK.findall(path.read_text()))
         outside |= {t for t in targets if not t.startswith("docs/") and (ROOT / t).is_file() and not t.endswith(".md")}
     for path in sorted(outside):

@@ -6,13 +6,14 @@ import os
 import pathlib
 import platform
 import zipfile
+from collections.abc import Mapping
 
 import jax
 import jaxlib
 import numpy as np
 
-FOLDER = pathlib.Path(__file__).parent
-ROOT = FOLDER.parents[1]
+FOLDER = pathlib.Path(__file__).parent / "stored"
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def read_json(name: str) -> dict:
@@ -31,11 +32,23 @@ def unpack(name: str, folder: pathlib.Path) -> None:
         archive.extractall(folder)
 
 
+def read_archive(name: str) -> dict[str, bytes]:
+    """{file name: content} of a golden archive."""
+    with zipfile.ZipFile(FOLDER / name) as archive:
+        return {entry: archive.read(entry) for entry in archive.namelist()}
+
+
 def pack(folder: pathlib.Path, name: str) -> None:
-    """All files of a folder as a golden archive without times, so that the same files give the same bytes."""
+    """Makes a golden archive of all files of a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    pack_contents({str(path.relative_to(folder)): path.read_bytes() for path in files}, name)
+
+
+def pack_contents(contents: Mapping[str, bytes], name: str) -> None:
+    """Makes a golden archive of {file name: content}, without times: the same contents give the same bytes."""
     with zipfile.ZipFile(FOLDER / name, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.writestr(zipfile.ZipInfo(str(path.relative_to(folder))), path.read_bytes(), zipfile.ZIP_DEFLATED)
+        for path, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)
 
 
 def digest(array: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Makes the golden files again: `python -m tests.golden.make [NAME ...]`, from the repository's root.
+"""Makes the golden files in `stored/` again: `python -m tests.golden.make [NAME ...]`, from the repository's root.
 
 Names are those of MAKERS; without a name all are made. A golden file is what the program gave at one time. Where a
 change of output is intended, remake the file that shows it, read its `git diff`, and commit it with that change.
@@ -10,8 +10,8 @@ import shutil
 import sys
 import tempfile
 
-from tests.golden import configs, flags, resume, scenes
-from tests.golden.files import FOLDER, machine, pack, unpack, write_json
+from tests.golden import configs, exports, flags, lost_tests, predictions, resume, scenes
+from tests.golden.files import FOLDER, machine, pack, pack_contents, unpack, write_json
 
 
 def make_configs() -> None:
@@ -52,7 +52,32 @@ def make_resumed() -> None:
     write_json("resumed.json", {"machine": machine(), "ends": ends})
 
 
-MAKERS = {"configs": make_configs, "flags": make_flags, "scenes": make_scenes, "resumed": make_resumed}
+def make_exports() -> None:
+    """exports.json. After `resumed`."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_json("exports.json", exports.collect(pathlib.Path(folder)))
+
+
+def make_predictions() -> None:
+    """predictions.zip"""
+    with tempfile.TemporaryDirectory() as folder:
+        pack_contents(predictions.collect(pathlib.Path(folder)), "predictions.zip")
+
+
+def make_test_ids() -> None:
+    """test_ids.txt"""
+    lost_tests.IDS.write_text("".join(f"{identifier}\n" for identifier in lost_tests.collected()), encoding="utf-8")
+
+
+MAKERS = {
+    "configs": make_configs,
+    "flags": make_flags,
+    "scenes": make_scenes,
+    "resumed": make_resumed,
+    "exports": make_exports,
+    "predictions": make_predictions,
+    "test_ids": make_test_ids,
+}
 
 
 def main() -> None:

@@ -58,14 +58,14 @@ def train(run: str) -> dict:
     """Starts or continues a run in the folder of its name in the current one.
 
     Returns:
-      "arrays": {name: [SHA-256, Euclidean norm]} of all parameters, statistics and masks, and of what the optimiser
-      holds, in order; "metrics": the lines of metrics.jsonl, without their time.
+      "arrays": {name: "DIGEST NORM"} of all parameters, statistics and masks, and of what the optimiser holds, in
+      order; "metrics": the lines of metrics.jsonl, without their time.
     """
     with mock.patch.object(sdclr_jax.learn.build, "ContrastiveNet", SmallContrastiveNet):
         state = TRAIN[run](config_of(run), run)
     lines = [json.loads(line) for line in pathlib.Path(run, "metrics.jsonl").read_text().splitlines()]
     metrics = [{name: value for name, value in line.items() if name != "time"} for line in lines]
-    arrays = {name: [digest(array), float(np.linalg.norm(array.astype(float)))] for name, array in _arrays(state)}
+    arrays = {name: f"{digest(array)} {float(np.linalg.norm(array.astype(float)))!r}" for name, array in _arrays(state)}
     return {"arrays": arrays, "metrics": metrics}
 
 
