@@ -48,13 +48,21 @@ def pmap_step(
     Args:
         function: works on one device's share.
         in_axes: for each argument, 0 if it has this process's devices as its leading axis, or None if it is the same on
-            all devices. Arguments of the second kind come from `to_devices` or from a step.
+            all devices. Arguments of the second kind come from `to_devices` or from a step. If all are of the second
+            kind, every device computes the same, and `AXIS` is not to be had.
         out_axes: the same for the results. With None, `function` must reduce over `AXIS` what differs.
         donate_argnums: arguments that give their memory to the results and must not be used again.
         local: run on the devices of this process alone. Otherwise all processes must make the same calls.
     """
+
+    def share(*arguments: Any) -> Any:
+        results = function(*(_apart(a) if axis is None else a for a, axis in zip(arguments, in_axes)))
+        return _apart(results) if out_axes is None else results
+
+    if not any(axis == 0 for axis in in_axes):
+        return jax.jit(share, donate_argnums=tuple(donate_argnums), out_shardings=_everywhere())
     return jax.pmap(
-        function,
+        share,
         axis_name=AXIS,
         in_axes=in_axes,
         out_axes=out_axes,
@@ -63,10 +71,18 @@ def pmap_step(
     )
 
 
+def _apart(tree: Any) -> Any:
+    """The same arrays behind a barrier over which XLA fuses nothing, in the form [1, ...] that a device's part has.
+
+    So a step rounds alike whether an array comes as one for all devices or as a part of one with an axis for them.
+    """
+    barred = jax.lax.optimization_barrier(jax.tree.map(lambda leaf: leaf[None], tree))
+    return jax.tree.map(lambda leaf: leaf[0], barred)
+
+
 def to_devices(tree: Any) -> Any:
     """A copy of each array [...] on every device of this process, still [...]: what a step takes and gives back."""
-    everywhere = NamedSharding(_mesh(), PartitionSpec())
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), everywhere), tree)
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), _everywhere()), tree)
 
 
 def to_host(tree: Any) -> Any:
@@ -93,6 +109,10 @@ def stack(trees: Sequence[Any]) -> Any:
 def gather(array: jax.Array) -> np.ndarray:
     """[num_local_devices, ...] of every process -> [num_devices, ...] in all of them."""
     return multihost_utils.process_allgather(array, tiled=True)
+
+
+def _everywhere() -> NamedSharding:
+    return NamedSharding(_mesh(), PartitionSpec())
 
 
 def _mesh() -> Mesh:
