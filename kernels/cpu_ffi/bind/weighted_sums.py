@@ -15,7 +15,7 @@ def interpolate(features: jax.Array, corners: jax.Array, weights: jax.Array) -> 
     chex.assert_shape([corners, weights], (None, 8))
     columns = whole_vectors(features)
     rows = corners.shape[0]
-    items = -(-rows // compiled().trilinear.TILE)
+    items = -(-rows // compiled().weighted_sums.TILE)
     (out,) = call("table_sums", [(rows, columns.shape[1])], (columns, weights, corners), items)
     return out[:, : features.shape[1]]
 
@@ -34,7 +34,7 @@ def segment_sum(
     chex.assert_type(weights, jnp.float32)
     columns = whole_vectors(source)
     shape = (num_segments, columns.shape[1])
-    items = -(-num_segments // compiled().trilinear.TILE)
+    items = -(-num_segments // compiled().weighted_sums.TILE)
     plan = num_segments, fan.bit_length() - 1, int(weighted)
     (out,) = call("segment_sums", [shape], (columns, weights, order, segments), items, *plan)
     return out[:, : source.shape[1]]
