@@ -11,7 +11,7 @@ the splits 1 .. 5:
 
 With simclr,balanced the run aims at the D_b rows of Tables 1 and 2. 11,165 images, 22 steps an epoch, 44,000 steps a
 run: made for a GPU. Needs the official binary files and, for the published splits, the authors' lists:
-docs/sdclr.md tells where they lie.
+docs/sdclr/paper.md says where to get them.
 
   python -m sdclr_jax.train --config=configs/sdclr_cifar10_lt.py:split=1 \
       --config.data_path=DIR --config.lists=DIR --workdir=runs/cifar10/sdclr_1

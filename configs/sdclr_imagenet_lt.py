@@ -11,7 +11,7 @@ authors' exponential profile); the paper has no SDCLR row for ImageNet:
           D_i        58.37  56.97   56.27  57.43   35.98  29.56   28.02  32.12
 
 About 450 steps an epoch, 226,000 steps a run: made for several GPUs. The linear evaluation passes 30 times over the
-whole training list of ImageNet; --limit shortens it. Needs the images of ImageNet and the lists: docs/sdclr.md.
+whole training list of ImageNet; --limit shortens it. Needs the images of ImageNet and the lists: docs/sdclr/paper.md.
 
   python -m sdclr_jax.train --config=configs/sdclr_imagenet_lt.py:simclr \
       --config.data_path=DIR --config.lists=DIR --workdir=runs/imagenet/simclr

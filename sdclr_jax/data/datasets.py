@@ -54,7 +54,7 @@ def digits(config: ConfigDict) -> Dataset:
 def cifar(config: ConfigDict) -> Dataset:
     """CIFAR-10-LT or CIFAR-100-LT, imbalance 100: 5,000 images validate, D_i has 4500 .. 45 or 450 .. 4 of a class."""
     if not config.data_path:
-        raise UserError("set config.data_path to the official binary files of CIFAR (docs/sdclr.md)")
+        raise UserError("set config.data_path to the official binary files of CIFAR (docs/sdclr/paper.md)")
     arrays = read_cifar(config.dataset, config.data_path)
     lists = cifar_lists(config.dataset, arrays[1], config.lists, config.split)
     return _named(_dataset(config, arrays, *lists))
