@@ -9,7 +9,7 @@ Aims at the ImageNet-100-LT rows of the paper's Table 4 (linear separability) an
   T5 SDCLR    48.31  39.17   36.46  5.07  42.38
 
 With simclr,balanced the run aims at the D_b row of Table 3. 48 steps an epoch, 24,000 steps a run: made for GPUs.
-Needs the images of ImageNet and the authors' lists: docs/sdclr/paper.md says where to get them and which is not published.
+Needs the images of ImageNet and the authors' lists: docs/sdclr/paper.md says where to get them, all but one.
 
   python -m sdclr_jax.train --config=configs/sdclr_imagenet100_lt.py \
       --config.data_path=DIR --config.lists=DIR --workdir=runs/imagenet100/sdclr
