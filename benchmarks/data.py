@@ -26,7 +26,11 @@ GAP = 0.4
 
 
 class Inputs(NamedTuple):
-    """Where the inputs lie. source: "given" or "made"."""
+    """Where the inputs lie.
+
+    Attributes:
+        source: "given" or "made".
+    """
 
     source: str
     folder: pathlib.Path
@@ -107,8 +111,12 @@ def join_rooms(rooms: list[Mesh]) -> Mesh:
 def smooth_scan(around: int = 540, across: int = 248) -> tuple[np.ndarray, np.ndarray]:
     """A smooth closed surface like the scan of a statue: a torus with waves of several lengths and 0.1 mm of noise.
 
-    around, across: samples of the large and of the small circle. Returns vertices float64 [around * across, 3] in
-    metres, edges about 15 mm at the defaults, and faces int32 [2 around * across, 3].
+    Args:
+        around, across: samples of the large and of the small circle.
+
+    Returns:
+        vertices float64 [around * across, 3] in metres, edges about 15 mm at the defaults, and faces int32 [2 around *
+        across, 3].
     """
     u, v = np.meshgrid(*(np.arange(n) * (2 * np.pi / n) for n in (around, across)), indexing="ij")
     waves = (

@@ -32,8 +32,11 @@ CAMERAS = 14
 def make_room(seed: int, resolution: float = 0.05) -> Mesh:
     """One room as a scan: the same seed and resolution give the same mesh.
 
-    seed: any integer >= 0; seed % 8 chooses the kind of room. resolution: spacing of the samples in metres; the edges
-    of the triangles have about this length. Vertices are exact in float32; labels are NYU40 ids, 0 unlabelled.
+    Vertices are exact in float32. Labels are NYU40 ids, 0 unlabelled.
+
+    Args:
+        seed: any integer >= 0; seed % 8 chooses the kind of room.
+        resolution: spacing of the samples in metres, about the length of the triangles' edges.
     """
     if seed < 0 or not 0.02 <= resolution <= 0.08:
         raise ValueError(f"a room wants a seed >= 0 and a resolution of 0.02 to 0.08 m, got {seed} and {resolution}")

@@ -119,8 +119,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
-    """Raises MeshError, with the flag's name, for a list or map that is missing; UserError for an output
-    that cannot be written."""
+    """Raises MeshError, with the flag, for a missing list or map; UserError if the output cannot be written."""
     if flags.split and not pathlib.Path(flags.split).is_file():
         remedy = "Give a text file with one scene name per line, or omit --split to take all meshes."
         raise MeshError(f"--split {flags.split}", "there is no such file", remedy)

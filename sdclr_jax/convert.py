@@ -40,12 +40,12 @@ def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, conf
     Masks are not in such files: a training makes them anew at its first epoch, evaluation has no use for them.
 
     Args:
-      checkpoint: PyTorch or safetensors file with the state_dict of network and head.
-      workdir: folder without a checkpoint of its own.
-      config: of the network, and of a later training.
+        checkpoint: PyTorch or safetensors file with the state_dict of network and head.
+        workdir: folder without a checkpoint of its own.
+        config: of the network, and of a later training.
 
     Raises:
-      UserError: a damaged file, or a table of names and shapes that do not fit.
+        UserError: a damaged file, or a table of names and shapes that do not fit.
     """
     require_folder(workdir, "--workdir", make=False)
     found = read_tensors(checkpoint)

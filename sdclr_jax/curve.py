@@ -31,9 +31,9 @@ class Curves(NamedTuple):
     """Shares over the epochs, as recorded by the training.
 
     Attributes:
-      epochs: float [E].
-      forgotten: by group, float [runs, E].
-      present: by group, float [runs]: the share among all training images.
+        epochs: float [E].
+        forgotten: by group, float [runs, E].
+        present: by group, float [runs]: the share among all training images.
     """
 
     epochs: np.ndarray

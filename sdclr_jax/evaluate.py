@@ -65,20 +65,21 @@ def evaluate(
     `test_features.npz` ("features" float32 [N, C], "labels" int [N]), into `eval/step_S` of the workdir.
 
     Args:
-      step: "last" or a step's number.
-      protocols: of `PROTOCOLS`.
-      limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
-        0 for all images; None for the config's `probe_limit`.
-      dataset: images of your own, as given to `train_and_evaluate`.
+        step: "last" or a step's number.
+        protocols: of `PROTOCOLS`.
+        limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
+            0 for all images; None for the config's `probe_limit`.
+        dataset: images of your own, as given to `train_and_evaluate`.
 
     Returns:
-      the report of these protocols; in the file, earlier ones of the same limit stay beside them. It has `step`,
-      `class_names`, `class_counts` (of D_i), `test_counts`, `groups` (the names of the classes of each), and by
-      protocol (a warning names those whose lists are not there) the shares `many`, `medium`, `few`, `std`, `all`,
-      `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`. A share of no class or
-      no test image is None.
+        the report of these protocols; in the file, earlier ones of the same limit stay beside them. It has `step`,
+        `class_names`, `class_counts` (of D_i), `test_counts`, `groups` (the names of the classes of each), and by
+        protocol (a warning names those whose lists are not there) the shares `many`, `medium`, `few`, `std`, `all`,
+        `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`. A share of no class or
+        no test image is None.
 
-    Raises UserError for what cannot be evaluated, such as images without classes.
+    Raises:
+        UserError: what cannot be evaluated, such as images without classes.
     """
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:

@@ -83,10 +83,10 @@ class ExemplarPredictor:
     """Labels of the test images by a network of the population.
 
     Args:
-      run: any of the runs.
-      dataset: its images.
-      limit: see `labelled_rows`; of the training and of the test images.
-      severity: of the corruptions.
+        run: any of the runs.
+        dataset: its images.
+        limit: see `labelled_rows`; of the training and of the test images.
+        severity: of the corruptions.
     """
 
     def __init__(self, run: TrainedRun, dataset: Dataset, limit: int, severity: int):
@@ -127,11 +127,12 @@ def run_exemplars(
     """Predicts with every network, writes report and pictures into the folder `output` and returns the report.
 
     Args:
-      workdirs: the runs.
-      pruning: the pruned networks of each run, of the backbone's convolution weights.
-      severity: of the corruptions, 1 .. 5.
-      limit: at most so many labelled training images and so many test images, the same number of each class; 0 for all.
-      dataset: images of your own, as given to `train_and_evaluate`.
+        workdirs: the runs.
+        pruning: the pruned networks of each run, of the backbone's convolution weights.
+        severity: of the corruptions, 1 .. 5.
+        limit: at most so many labelled training images and so many test images, the same number of each class; 0 for
+            all.
+        dataset: images of your own, as given to `train_and_evaluate`.
     """
     pruning, output = pruning.checked(), require_folder(output)
     runs = load_population(workdirs, step)

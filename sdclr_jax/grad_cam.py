@@ -59,11 +59,11 @@ def grad_cam(maps: jax.Array, score: Callable[[jax.Array], jax.Array]) -> jax.Ar
     """Equations 1 and 2 of the paper: relu(sum_c a_c A_c), a_c the mean over all places of d score / d A_c.
 
     Args:
-      maps: A, float [N, h, w, C].
-      score: maps -> [N], each of its own image alone.
+        maps: A, float [N, h, w, C].
+        score: maps -> [N], each of its own image alone.
 
     Returns:
-      [N, h, w], at least 0.
+        [N, h, w], at least 0.
     """
     weights = jax.grad(lambda maps: score(maps).sum())(maps).mean((1, 2), keepdims=True)
     return jax.nn.relu((weights * maps).sum(-1))
@@ -86,10 +86,10 @@ def tail_rows(labels: np.ndarray, groups: Groups, counts: np.ndarray, number: in
     Of all classes where none is in Few. UserError if these have no test image.
 
     Args:
-      labels: int [N], of the test images.
-      groups: of the classes.
-      counts: int [C], images per class in D_i.
-      number: of rows, at most.
+        labels: int [N], of the test images.
+        groups: of the classes.
+        counts: int [C], images per class in D_i.
+        number: of rows, at most.
     """
     classes = sorted(groups.few if len(groups.few) else range(len(counts)), key=lambda k: counts[k])
     rows = {k: np.flatnonzero(labels == k) for k in classes}
@@ -129,7 +129,8 @@ def plot_grad_cam(
 ) -> None:
     """Writes the picture: the images uint8 [N, H, W, 3] above, below them a row for each run.
 
-    labels: int [N], classes of the images; counts, names: by class, in training.
+    Args:
+        labels: int [N], classes of the images; counts, names: by class, in training.
     """
     title = "Grad-CAM of test images of the smallest classes: what speaks for the true class"
     figure = new_figure(max(1.9 + 1.25 * len(images), 7.4), 1.1 + 1.4 * (1 + len(seen)), title)
@@ -165,8 +166,9 @@ def write_picture(
 ) -> list[Attention]:
     """Writes the picture of `number` images and returns what it shows. UserError: runs of different images.
 
-    limit: of the classifier's training images, the same number of each class; 0 for all.
-    dataset: images of your own, as given to `train_and_evaluate`.
+    Args:
+        limit: of the classifier's training images, the same number of each class; 0 for all.
+        dataset: images of your own, as given to `train_and_evaluate`.
     """
     if number < 1:
         raise UserError(f"images is {number}; it must be at least 1")

@@ -47,14 +47,14 @@ def from_torch(
     """Makes a workdir with the weights of a checkpoint of the original program as its step 0.
 
     Args:
-      checkpoint: PyTorch or safetensors file with the state_dict of the whole network.
-      workdir: folder without a checkpoint of its own.
-      config: of the network and of a later training; `layer_norm_scope` becomes "batch", as the original computes.
-      label_map: of the classes, in the order of the network's outputs; ScanNet's 20 if not given.
-      preprocessing: content of a workdir's preprocessing.json; the published parameters if not given.
+        checkpoint: PyTorch or safetensors file with the state_dict of the whole network.
+        workdir: folder without a checkpoint of its own.
+        config: of the network and of a later training; `layer_norm_scope` becomes "batch", as the original computes.
+        label_map: of the classes, in the order of the network's outputs; ScanNet's 20 if not given.
+        preprocessing: content of a workdir's preprocessing.json; the published parameters if not given.
 
     Raises:
-      UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
+        UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
     """
     _check_network(config)
     require_folder(workdir, "--workdir", make=False)

@@ -63,10 +63,10 @@ class Predictor:
     """A trained network ready for meshes. A mesh that is much like an earlier one in size needs no compilation."""
 
     def __init__(self, run: TrainedRun, max_voxels: int = 0, scenes_per_batch: int = 1, read_out: str | None = None):
-        """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
-
-        scenes_per_batch: scenes of `predict_scenes` that the network sees together.
-        read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
+        """Args:
+            max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
+            scenes_per_batch: scenes of `predict_scenes` that the network sees together.
+            read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
         """
         check_platform(run.config.platform)
         self._max_voxels, self.scenes_per_batch = max_voxels, scenes_per_batch
@@ -80,7 +80,7 @@ class Predictor:
         """Labels one mesh (metres, z up, as `preprocess.formats.readers.read_mesh` returns it).
 
         Args:
-          votes: 1 looks once at the mesh as it lies, N > 1 sums N random rigid placements.
+            votes: 1 looks once at the mesh as it lies, N > 1 sums N random rigid placements.
         """
         return self.predict_scene(build_scene("mesh", mesh, self.run.preprocessing), votes)
 

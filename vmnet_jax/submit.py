@@ -36,15 +36,15 @@ def write_submission(
     """Predicts the scenes and writes the checked zip.
 
     Args:
-      predictor: of `vmnet_jax.predict.load`; its label map must have NYU40 ids, as ScanNet's has.
-      scenes: folder of the preprocessed test scenes.
-      names: scenes of the benchmark's list.
-      output: the zip; it appears whole and checked, or not at all.
-      votes: random placements whose logits are summed.
+        predictor: of `vmnet_jax.predict.load`; its label map must have NYU40 ids, as ScanNet's has.
+        scenes: folder of the preprocessed test scenes.
+        names: scenes of the benchmark's list.
+        output: the zip; it appears whole and checked, or not at all.
+        votes: random placements whose logits are summed.
 
     Raises:
-      UserError: scenes that are missing or were preprocessed with other parameters than the network's, a label map of
-        other ids, or what `check_submission` finds.
+        UserError: scenes that are missing or were preprocessed with other parameters than the network's, a label map of
+            other ids, or what `check_submission` finds.
     """
     allowed = set(scannet20().ids)
     foreign = sorted(set(predictor.label_map.ids) - allowed)
@@ -91,12 +91,12 @@ def check_submission(path: str | pathlib.Path, counts: Mapping[str, int]) -> Non
     """Checks a zip as the benchmark's server would.
 
     Args:
-      path: the zip.
-      counts: number of vertices by scene of the list.
+        path: the zip.
+        counts: number of vertices by scene of the list.
 
     Raises:
-      UserError: every finding: scenes missing or too many, folders, lines that are no NYU40 id of the benchmark, wrong
-        numbers of lines.
+        UserError: every finding: scenes missing or too many, folders, lines that are no NYU40 id of the benchmark,
+            wrong numbers of lines.
     """
     allowed = set(scannet20().ids)
     expected = {f"{name}.txt": count for name, count in counts.items()}

@@ -23,7 +23,8 @@ CUTOFF = 4
 def bench_sample(data: str, sampled_edges: bool) -> Sample:
     """The stored batch of the original network, or a made room of about its size.
 
-    sampled_edges: as in training, edges of vertices with more than four neighbours are thinned out.
+    Args:
+        sampled_edges: as in training, edges of vertices with more than four neighbours are thinned out.
     """
     inputs = open_inputs(data)
     if inputs.scene is not None:

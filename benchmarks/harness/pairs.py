@@ -34,8 +34,11 @@ class PeerMissing(BenchmarkError):
 class Side(NamedTuple):
     """One side of a comparison.
 
-    module, case: where the case is defined. options: its keyword arguments, plain JSON values.
-    threads: CPUs that its process may use. peer: whether it runs in the peers' environment.
+    Attributes:
+        module, case: where the case is defined.
+        options: its keyword arguments, plain JSON values.
+        threads: CPUs that its process may use.
+        peer: whether it runs in the peers' environment.
     """
 
     module: str
@@ -46,7 +49,11 @@ class Side(NamedTuple):
 
 
 class Worker:
-    """A process of `benchmarks.harness.worker` on a fixed set of CPUs. compiled: folder of JAX's compilation cache."""
+    """A process of `benchmarks.harness.worker` on a fixed set of CPUs.
+
+    Attributes:
+        compiled: folder of JAX's compilation cache.
+    """
 
     def __init__(self, side: Side, compiled: str = COMPILED):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)

@@ -21,15 +21,15 @@ class TimeRow:
     """The same work on both sides, timed in turn; `ratio` is the peer's median over the project's.
 
     Attributes:
-      name: what is done.
-      peer: who it is compared with.
-      ours, theirs: the two sides; `theirs` None where the peer cannot be run at all.
-      required, aim: least ratio, and the one to strive for.
-      quoted: the peer's stored seconds, for a peer that is not there; the project's time is then scaled by a matrix
-        product that runs beside it.
-      tolerance: of the largest difference of outputs relative to the largest entry.
-      check: compares the outputs instead; returns facts for the record and raises BenchmarkError.
-      rounds: turns.
+        name: what is done.
+        peer: who it is compared with.
+        ours, theirs: the two sides; `theirs` None where the peer cannot be run at all.
+        required, aim: least ratio, and the one to strive for.
+        quoted: the peer's stored seconds, for a peer that is not there; the project's time is then scaled by a matrix
+            product that runs beside it.
+        tolerance: of the largest difference of outputs relative to the largest entry.
+        check: compares the outputs instead; returns facts for the record and raises BenchmarkError.
+        rounds: turns.
     """
 
     name: str
@@ -82,9 +82,9 @@ class MemoryRow:
     """Peak resident memory of a process that does the work once, against a stored number.
 
     Attributes:
-      name, peer, ours: as in `TimeRow`.
-      quoted_mib: the peer's stored peak.
-      required, aim: least ratio of the peer's peak to the project's, and the one to strive for.
+        name, peer, ours: as in `TimeRow`.
+        quoted_mib: the peer's stored peak.
+        required, aim: least ratio of the peer's peak to the project's, and the one to strive for.
     """
 
     name: str

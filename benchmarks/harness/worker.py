@@ -28,9 +28,10 @@ TURN = 0.2
 class Case(NamedTuple):
     """Something to time.
 
-    call: does the work once and returns when it is done.
-    outputs: turns what `call` returned into named arrays, for the comparison with the other side.
-    notes: facts about the input, plain JSON values.
+    Attributes:
+        call: does the work once and returns when it is done.
+        outputs: turns what `call` returned into named arrays, for the comparison with the other side.
+        notes: facts about the input, plain JSON values.
     """
 
     call: Callable[[], Any]

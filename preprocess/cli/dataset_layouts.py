@@ -19,7 +19,13 @@ REGIONS = "region_segmentations"
 
 
 class Missing(NamedTuple):
-    """found: meshes that are there. meshes: those that are not. labels: without these a scene can only be predicted."""
+    """What a folder has of a data set.
+
+    Attributes:
+        found: number of meshes that exist.
+        meshes: missing meshes.
+        labels: missing label files. A scene without labels can only be predicted.
+    """
 
     found: int
     meshes: list[str]
@@ -27,7 +33,7 @@ class Missing(NamedTuple):
 
 
 class DatasetLayout(NamedTuple):
-    """A data set: its name, what is needed in words, and the search for it. names: of a list, or None."""
+    """A data set: its name, the files it needs in words, and the search for them (its second argument: a list)."""
 
     name: str
     text: str

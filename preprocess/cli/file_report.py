@@ -22,7 +22,7 @@ SHOWN_IDS = 12
 
 @dataclasses.dataclass(frozen=True)
 class CheckTask:
-    """A file and how to read it; the fields are flags of the command line. clash: with a file of the same name."""
+    """A file and how to read it. The fields are flags of the command line, and the `clash` with a file of its name."""
 
     path: pathlib.Path
     units: str
@@ -42,11 +42,13 @@ class CheckTask:
 class Report:
     """What was found in one file.
 
-    extent: of the bounding box in the scene's frame; edge: median length of the faces' sides; unit: of both, metres
-    unless the file's has no scale.
-    labels: {id: vertices} of a mesh and {class index: vertices} of a scene file, None without labels.
-    unlabelled: the id among them that means unlabelled, None if there is none.
-    error: cause and remedy, "" if there is none.
+    Attributes:
+        extent: size of the bounding box in the scene's frame.
+        edge: median length of the faces' sides.
+        unit: unit of both, metres unless the file's unit has no scale.
+        labels: {id: vertices} of a mesh and {class index: vertices} of a scene file, None without labels.
+        unlabelled: the id among them that means unlabelled, None if there is none.
+        error: cause and remedy, "" if there is none.
     """
 
     file: str

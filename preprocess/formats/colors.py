@@ -9,7 +9,11 @@ GREY = 128
 def color_scale(colors: np.ndarray) -> tuple[float, str] | None:
     """The factor that brings colours to 0 to 255 and the name of their range, told from type and values.
 
-    colors: [N, 3] of any number type, finite and not negative. None if they are beyond 16 bits.
+    Args:
+        colors: [N, 3] of any number type, finite and not negative.
+
+    Returns:
+        The factor and the name, or None if the colours exceed 16 bits.
     """
     largest = float(colors.max(initial=0))
     if colors.dtype == np.uint8:
@@ -54,11 +58,12 @@ def corner_means(corners: np.ndarray, colors: np.ndarray, count: int) -> tuple[n
     """The mean colour of the corners at each vertex.
 
     Args:
-      corners: int64 [C], the vertex of each corner; those outside 0 to count - 1 are skipped.
-      colors: uint8 or float [C, 3], 0 to 255.
-      count: V, how many vertices there are.
+        corners: int64 [C], the vertex of each corner; those outside 0 to count - 1 are skipped.
+        colors: uint8 or float [C, 3], 0 to 255.
+        count: V, how many vertices there are.
 
-    Returns uint8 [V, 3], grey where a vertex has no corner, and bool [V], which vertices have one.
+    Returns:
+        uint8 [V, 3], grey where a vertex has no corner, and bool [V], which vertices have one.
     """
     inside = (corners >= 0) & (corners < count)
     if not inside.all():

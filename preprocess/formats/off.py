@@ -36,7 +36,11 @@ _UNIT = 0.02
 class _Faces(NamedTuple):
     """Where the faces are among the numbers of the file, int64 [F] each.
 
-    corners: index of the first corner. counts: corners. colors: index of what follows the corners. extra: its length.
+    Attributes:
+        corners: index of the first corner.
+        counts: corners.
+        colors: index of what follows the corners.
+        extra: its length.
     """
 
     corners: np.ndarray
@@ -137,8 +141,11 @@ def _first_misfit(
 ) -> str:
     """The first line that does not fit the header.
 
-    width: numbers of the first vertex. widths: [V], of each. declared, present: [F], corners of each face. lines: their
-    numbers.
+    Args:
+        width: numbers of the first vertex.
+        widths: [V], of each.
+        declared, present: [F], corners of each face.
+        lines: their numbers.
     """
     allowed = _widths(prefix)
     wrong = np.flatnonzero(widths != width) if width in allowed else np.zeros(1, int)
@@ -224,7 +231,9 @@ def _places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def _walk_faces(values: np.ndarray, start: int, count: int, binary: bool) -> tuple[_Faces, int]:
     """The faces whose corner counts alone say where the next begins, and where the last ends; -1 if they do not fit.
 
-    values: [N]. binary: after the corners comes a count of colour components, and these.
+    Args:
+        values: [N].
+        binary: after the corners comes a count of colour components, and these.
     """
     faces = _Faces(*(np.zeros(count, np.int64) for _ in range(4)))
     return faces, _walk(values, start, binary, *faces)

@@ -40,12 +40,17 @@ def read_mesh(
 ) -> Mesh:
     """Reads and checks a mesh file; vertices keep the file's order.
 
-    units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up. "auto" takes the
-        axis that the surface shows (see `up_axis.estimate_up`); a note gives the reason.
-    labels: a label file; without it NAME.labels.ply, .npy or .txt next to the mesh if there is one, else the mesh
-        file itself if it is a PLY. Labels of faces become labels of vertices (`label_files.vertex_labels`).
-    label_property: name of the property of a PLY file that holds the labels, `label` if None.
-    repair: accept non-finite vertices (see `checks.validated_mesh`). Raises MeshError; OSError if it cannot be read.
+    Args:
+        units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up. "auto" takes
+            the axis that the surface shows (see `up_axis.estimate_up`); a note gives the reason.
+        labels: a label file; without it NAME.labels.ply, .npy or .txt next to the mesh if there is one, else the mesh
+            file itself if it is a PLY. Labels of faces become labels of vertices (`label_files.vertex_labels`).
+        label_property: name of the property of a PLY file that holds the labels, `label` if None.
+        repair: accept non-finite vertices (see `checks.validated_mesh`).
+
+    Raises:
+        MeshError: the file is damaged, or its content is not a usable mesh.
+        OSError: the file cannot be read.
     """
     path = pathlib.Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -131,7 +136,7 @@ def read_raw_labels(
 ) -> np.ndarray | None:
     """Raw ids of a mesh file without reading the mesh: int64 [V], or [F] of faces, or None if it has none.
 
-    label_property, labels: as for `read_mesh`.
+    `label_property` and `labels` are as for `read_mesh`.
     """
     beside = label_file_of(path) if labels is None else pathlib.Path(labels)
     if beside is None and path.suffix.lower() != ".ply":

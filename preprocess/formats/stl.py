@@ -124,7 +124,9 @@ def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
 def _triangle_colors(header: bytes, attribute: np.ndarray, notes: list[str]) -> np.ndarray | None:
     """Colours of triangles from five bits a channel, uint8 [F, 3], or None.
 
-    header: of 80 bytes; Materialise names there the colour of the triangles without one. attribute: uint16 [F].
+    Args:
+        header: of 80 bytes; Materialise names there the colour of the triangles without one.
+        attribute: uint16 [F].
     """
     place = header.find(_MATERIALISE)
     own = place >= 0 and len(header) >= place + 9

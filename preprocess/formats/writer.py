@@ -28,8 +28,11 @@ _TYPE_NAMES |= {"f4": "float", "f8": "double"}
 class Column:
     """A property of an element with R rows.
 
-    type: NumPy type code without byte order. values: [R], or of a list all items, row after row. lengths: integer [R],
-    items of each row's list, None for a scalar. length_type: in which the lengths are written.
+    Attributes:
+        type: NumPy type code without byte order.
+        values: [R], or of a list all items, row after row.
+        lengths: integer [R], items of each row's list, None for a scalar.
+        length_type: in which the lengths are written.
     """
 
     name: str
@@ -103,9 +106,9 @@ def triangle_elements(vertices: np.ndarray, faces: np.ndarray, properties: Mappi
     """The elements of triangles.
 
     Args:
-      vertices: float32 or float64 [V, 3].
-      faces: integer [F, 3].
-      properties: name -> [V], further properties of the vertices, in types that PLY has.
+        vertices: float32 or float64 [V, 3].
+        faces: integer [F, 3].
+        properties: name -> [V], further properties of the vertices, in types that PLY has.
     """
     columns = {**dict(zip("xyz", vertices.T)), **properties}
     polygons = Column("vertex_indices", "i4", faces.ravel(), np.full(len(faces), 3), "u1")
@@ -127,8 +130,9 @@ def _raw_elements(raw: RawMesh) -> Elements:
 def with_vertex_properties(elements: Elements, new: Mapping[str, np.ndarray]) -> Elements:
     """The elements with more vertex properties, after those that are there.
 
-    new: name -> [V], in a type that PLY has. A property that has one of these names stays in its place as input_NAME,
-    and so does `alpha` where the colours are new.
+    Args:
+        new: name -> [V], in a type that PLY has. A property that has one of these names stays in its place as
+            input_NAME, and so does `alpha` where the colours are new.
     """
     taken = {*new, *(["alpha"] if "red" in new else [])}
     used = {column.name for column in elements["vertex"]} | taken
@@ -165,8 +169,11 @@ def write_labels_ply(
 ) -> None:
     """Writes a mesh with labels (binary little-endian PLY), atomically.
 
-    vertices: float32 or float64 [V, 3]. faces: integer [F, 3]. ids: integer [V], 0 to 65535, written as uint16
-    property `label`. colors: uint8 [V, 3].
+    Args:
+        vertices: float32 or float64 [V, 3].
+        faces: integer [F, 3].
+        ids: integer [V], 0 to 65535, written as uint16 property `label`.
+        colors: uint8 [V, 3].
     """
     vertices, faces, ids = np.asarray(vertices), np.asarray(faces), np.asarray(ids)
     if ids.shape != (len(vertices),):

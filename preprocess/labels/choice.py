@@ -60,8 +60,12 @@ def choose_label_map(
 ) -> LabelChoice:
     """The map of a choice; for `auto` the labels of all meshes are read.
 
-    unlabelled: the id that means unlabelled, None if there is none. label_property, labels: see `readers.read_mesh`.
-    Raises MeshError for wrong maps and for those of one class, with which there is nothing to learn.
+    Args:
+        unlabelled: the id that means unlabelled, None if there is none.
+        label_property, labels: see `readers.read_mesh`.
+
+    Raises:
+        MeshError: wrong maps and for those of one class, with which there is nothing to learn.
     """
     if choice == AUTO:
         return _auto(Labelled(meshes, label_property, labels), unlabelled)

@@ -12,8 +12,10 @@ SLIVER = 1e-12
 def diagnostics(vertices: np.ndarray, faces: np.ndarray, surface: np.ndarray, positions: int) -> list[str]:
     """One sentence for each kind of finding in the mesh.
 
-    vertices: float64 [V, 3]. faces: int32 [F, 3], rows of vertices. surface: int32 [F, 3], the same with vertices at
-    one place welded, `positions` of them.
+    Args:
+        vertices: float64 [V, 3].
+        faces: int32 [F, 3], rows of vertices.
+        surface: int32 [F, 3], the same with vertices at one place welded, `positions` of them.
     """
     used = np.zeros(len(vertices), bool)
     used[faces.ravel()] = True

@@ -20,7 +20,10 @@ def precision_notes(vertices: np.ndarray, faces: np.ndarray, units: str, float32
 
     Where the file does not declare numbers of 32 bits (`float32`), their values show it, or that they have six digits.
 
-    vertices: float64 [V, 3], finite, in the file's frame. faces: int32 [F, 3]. units: a key of METRES.
+    Args:
+        vertices: float64 [V, 3], finite, in the file's frame.
+        faces: int32 [F, 3].
+        units: a key of METRES.
     """
     reach, extent = float(np.abs(vertices).max()), float(np.ptp(vertices, axis=0).max())
     if reach == 0 or reach < _FAR * extent:

@@ -62,9 +62,12 @@ MIN_PLANARITY = 0.2  # length of a patch's summed area over the area of its face
 class UpEstimate(NamedTuple):
     """Scores of the six axes.
 
-    scores: float64 [6], log-likelihoods in the order of `UP_AXES`. shares: float64 [6, 3], of the surface, for each
-    axis as up: upright, level and facing up, level and facing down. directed: whether the surface has level and
-    upright parts at all. confidence: float64 [6] of a network, see `with_confidence`; None without one.
+    Attributes:
+        scores: float64 [6], log-likelihoods in the order of `UP_AXES`.
+        shares: float64 [6, 3], of the surface, for each axis as up: upright, level and facing up, level and facing
+            down.
+        directed: whether the surface has level and upright parts at all.
+        confidence: float64 [6] of a network, see `with_confidence`; None without one.
     """
 
     scores: np.ndarray
@@ -97,7 +100,8 @@ class UpEstimate(NamedTuple):
     def with_confidence(self, confidence: np.ndarray) -> "UpEstimate":
         """The estimate that a network takes part in.
 
-        confidence: float [6], mean probability of the network's most likely class, for each of `UP_AXES` as up.
+        Args:
+            confidence: float [6], mean probability of the network's most likely class, for each of `UP_AXES` as up.
         """
         confidence = np.asarray(confidence, np.float64)
         return self._replace(scores=self.scores + CONFIDENCE_WEIGHT * confidence, confidence=confidence)
@@ -112,9 +116,9 @@ def estimate_up(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | No
     """Scores the six axes of a mesh as the direction up; a rotated mesh gets the rotated scores.
 
     Args:
-      vertices: float64 [V, 3], any unit, in the file's frame.
-      faces: int32 [F, 3], counter-clockwise seen from the side that was scanned; surfaces of two sides tell nothing.
-      colors: uint8 [V, 3], or None.
+        vertices: float64 [V, 3], any unit, in the file's frame.
+        faces: int32 [F, 3], counter-clockwise seen from the side that was scanned; surfaces of two sides tell nothing.
+        colors: uint8 [V, 3], or None.
     """
     cues, shares = up_cues(vertices, faces, colors)
     directed = bool(shares.sum(axis=1).max() >= DIRECTED)
@@ -124,7 +128,8 @@ def estimate_up(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | No
 def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     """The axis that `--up=auto` takes, and a note that gives the reason.
 
-    suffix: ending of the file, ".glb"; where the estimate does not tell, the format's axis is taken, or z.
+    Args:
+        suffix: ending of the file, ".glb"; where the estimate does not tell, the format's axis is taken, or z.
     """
     fallback = FORMAT_UP.get(suffix.lower(), "z")
     if estimate.told:
@@ -154,7 +159,7 @@ def up_warning(estimate: UpEstimate, up: str) -> str | None:
 
 
 def _listed(confidence: np.ndarray) -> str:
-    """ "z 0.63, -z 0.61, ..." """
+    """Axes with their confidence, such as "z 0.63, -z 0.61"."""
     return ", ".join(f"{axis} {value:.2f}" for axis, value in zip(UP_AXES, confidence))
 
 
@@ -181,8 +186,11 @@ def up_cues(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None =
 class _Patches(NamedTuple):
     """The surface in N small pieces, in the order in which the faces reach them.
 
-    normals: float64 [N, 3], unit length. weights: float64 [N], areas, their sum is 1. places: float64 [N, 3], in units
-    of a patch, around the mesh's middle. brightness: float64 [N], 0 to 1, all 0 without colours.
+    Attributes:
+        normals: float64 [N, 3], unit length.
+        weights: float64 [N], areas, their sum is 1.
+        places: float64 [N, 3], in units of a patch, around the mesh's middle.
+        brightness: float64 [N], 0 to 1, all 0 without colours.
     """
 
     normals: np.ndarray

@@ -21,10 +21,14 @@ LARGEST = 1e12
 def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
     """Checks numbers and indices, triangulates, adds the diagnostics, converts to the scene frame.
 
-    path: for messages, and for the axis that its format has up where `up` is "auto" and the surface does not tell.
-    up: a key of `units.UP_ROTATIONS`, or "auto". repair: give non-finite vertices the place of their predecessor and
-    drop their faces, instead of refusing; the vertex count stays, so labels still fit.
-    Raises MeshError for a mesh without vertices or faces, for non-finite numbers and for face indices out of range.
+    Args:
+        path: for messages, and for the axis that its format has up where `up` is "auto" and the surface does not tell.
+        up: a key of `units.UP_ROTATIONS`, or "auto".
+        repair: give non-finite vertices the place of their predecessor and drop their faces, instead of refusing; the
+            vertex count stays, so labels still fit.
+
+    Raises:
+        MeshError: a mesh without vertices or faces, for non-finite numbers and for face indices out of range.
     """
     notes = list(raw.notes)
     if len(raw.vertices) == 0:

@@ -39,7 +39,7 @@ class ResidentImages:
     """The whole training set on every device; a step needs nothing from the host.
 
     Args:
-      images: uint8 [N, H, W, 3].
+        images: uint8 [N, H, W, 3].
     """
 
     def __init__(self, images: np.ndarray):
@@ -59,9 +59,9 @@ class StreamedImages:
     """Each step's images, decoded and sent to the devices ahead of the step that needs them.
 
     Args:
-      images: the training set.
-      order_of: epoch -> its `Order`, on the host.
-      per_epoch: steps of an epoch.
+        images: the training set.
+        order_of: epoch -> its `Order`, on the host.
+        per_epoch: steps of an epoch.
     """
 
     def __init__(self, images: ImageFiles, order_of: Callable[[int], Order], per_epoch: int):

@@ -57,8 +57,8 @@ class Canvas(NamedTuple):
     """Images of different sizes in one array, each in the upper left corner of a square.
 
     Attributes:
-      pixels: uint8 [N, S, S, 3], RGB; what lies outside an image is never read.
-      sizes: int32 [N, 2], height and width of each image.
+        pixels: uint8 [N, S, S, 3], RGB; what lies outside an image is never read.
+        sizes: int32 [N, 2], height and width of each image.
     """
 
     pixels: np.ndarray
@@ -82,13 +82,13 @@ class ImageFiles:
     """A list of image files; `files[rows]` is another such list, and nothing is decoded before it is read.
 
     Args:
-      root: folder that the paths begin at.
-      paths: relative paths, with "/".
-      origin: row -> where the path was named ("val.txt, line 7"), for messages.
-      canvas: S; larger images are reduced to fit, smaller ones stay as they are.
-      resize, size: of `centre_crops`: the shorter side first becomes `resize` pixels.
-      threads: decode at a time.
-      upright: turn images as the orientation in their EXIF data says.
+        root: folder that the paths begin at.
+        paths: relative paths, with "/".
+        origin: row -> where the path was named ("val.txt, line 7"), for messages.
+        canvas: S; larger images are reduced to fit, smaller ones stay as they are.
+        resize, size: of `centre_crops`: the shorter side first becomes `resize` pixels.
+        threads: decode at a time.
+        upright: turn images as the orientation in their EXIF data says.
     """
 
     def __init__(
@@ -271,7 +271,10 @@ def _file_names(folder: pathlib.Path) -> frozenset[str]:
 def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
     """uint8 [h, w, 3], RGB, of an opened image; reduced (bicubic, antialiased) if it is larger than `side` pixels.
 
-    A JPEG that is more than twice too large is reduced within its decoder first. upright: see `ImageFiles`.
+    A JPEG that is more than twice too large is reduced within its decoder first.
+
+    Args:
+        upright: see `ImageFiles`.
     """
     longer = max(image.size)
     target = image.size
@@ -286,7 +289,8 @@ def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
 def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = False) -> np.ndarray:
     """uint8 [size, size, 3], RGB: torchvision's Resize(resize), bilinear with antialias, then CenterCrop(size).
 
-    upright: see `ImageFiles`.
+    Args:
+        upright: see `ImageFiles`.
     """
     rgb = _upright_rgb(image)[0] if upright else to_rgb(image)
     shorter = min(rgb.size)

@@ -24,11 +24,11 @@ class ImageTree(NamedTuple):
     """The files below a folder, as relative paths with "/", sorted in each folder. Links are followed.
 
     Attributes:
-      images: files with an ending that Pillow decodes, and images without an ending.
-      others: files that are no such images.
-      system: hidden files and folders, and those that systems leave behind (`Thumbs.db`, `__MACOSX`).
-      broken: links to nothing.
-      folders: all folders but hidden ones and those of systems.
+        images: files with an ending that Pillow decodes, and images without an ending.
+        others: files that are no such images.
+        system: hidden files and folders, and those that systems leave behind (`Thumbs.db`, `__MACOSX`).
+        broken: links to nothing.
+        folders: all folders but hidden ones and those of systems.
     """
 
     images: list[str]
@@ -42,9 +42,9 @@ class FolderLayout(NamedTuple):
     """The parts of a folder of images.
 
     Attributes:
-      train, val, test: prefixes of the paths of each part, "" for the whole folder; None where there is no such part.
-      unused: the images of no part.
-      notes: sentences for the user about what was taken for what.
+        train, val, test: prefixes of the paths of each part, "" for the whole folder; None where there is no such part.
+        unused: the images of no part.
+        notes: sentences for the user about what was taken for what.
     """
 
     train: str
@@ -104,11 +104,11 @@ def find_layout(root: str | os.PathLike, images: Sequence[str]) -> FolderLayout:
     With `val` but without `test`, `val` is the test set, as ImageNet's. Without `train` all images train.
 
     Args:
-      root: the folder, for messages.
-      images: relative paths.
+        root: the folder, for messages.
+        images: relative paths.
 
     Raises:
-      UserError: two folders that may be the same part, or test images without training images.
+        UserError: two folders that may be the same part, or test images without training images.
     """
     tops: dict[str, list[str]] = {}
     for path in images:

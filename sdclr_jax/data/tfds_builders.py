@@ -74,9 +74,9 @@ def make_lists(name: str, labels: np.ndarray, folder: pathlib.Path) -> dict[str,
     """Ids of `full` and `val` and of each split's `splitN_D_i`, `splitN_D_b` and `splitN_S_b`.
 
     Args:
-      name: "cifar10" or "cifar100".
-      labels: int [50000].
-      folder: which may hold the authors' .npy lists; if not, lists are drawn.
+        name: "cifar10" or "cifar100".
+        labels: int [50000].
+        folder: which may hold the authors' .npy lists; if not, lists are drawn.
     """
     given = folder if any(folder.glob("*IdxList.npy")) else None
     lists = {split: cifar_lists(name, labels, given, split) for split in SPLITS}
@@ -90,9 +90,9 @@ def prepare_cifar(name: str, source: str | pathlib.Path, output: str | pathlib.P
     """Writes `output`/cifar_lt/NAME/1.0.0 as array_record and returns that folder; one that is there stays as it is.
 
     Args:
-      name: "cifar10" or "cifar100".
-      source: folder with the official files and perhaps the authors' lists.
-      output: TensorFlow Datasets' `data_dir`.
+        name: "cifar10" or "cifar100".
+        source: folder with the official files and perhaps the authors' lists.
+        output: TensorFlow Datasets' `data_dir`.
     """
     builder = CifarLt(config=name, data_dir=str(output), file_format="array_record")
     manual = tfds.download.DownloadConfig(manual_dir=str(source))

@@ -29,9 +29,9 @@ def make_refresh(
     `rng` is the run's key of the random part, as `jax.random.key_data`.
 
     Args:
-      fraction: pruned share of the backbone's convolutions.
-      random_fraction: the part of it that is drawn at random, anew each epoch; 0 for none.
-      steps_per_epoch: tells the epoch from `state.step`.
+        fraction: pruned share of the backbone's convolutions.
+        random_fraction: the part of it that is drawn at random, anew each epoch; 0 for none.
+        steps_per_epoch: tells the epoch from `state.step`.
     """
 
     def refresh(state: TrainState, rng: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:

@@ -29,7 +29,7 @@ def groups_by_rank(counts: np.ndarray) -> Groups:
     """Thirds of the classes by size, as published for CIFAR: Few and Medium get C // 3 classes, Many the rest.
 
     Args:
-      counts: int [C], images per class in D_i (also where the model was trained on D_b).
+        counts: int [C], images per class in D_i (also where the model was trained on D_b).
     """
     third = len(counts) // 3
     if third < 1:
@@ -76,8 +76,8 @@ def class_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int
     """Share of the images of each class that got their label, float64 [C], NaN for a class without an image.
 
     Args:
-      predicted, labels: int [N].
-      num_classes: C.
+        predicted, labels: int [N].
+        num_classes: C.
     """
     right = np.bincount(labels[predicted == labels], minlength=num_classes)
     total = np.bincount(labels, minlength=num_classes)
@@ -101,8 +101,8 @@ def balancedness(accuracies: np.ndarray, groups: Groups) -> Balancedness:
     """The columns of the published tables; every class weighs the same.
 
     Args:
-      accuracies: float [C]; NaN for classes without a test image, which count nowhere.
-      groups: of the classes; a group may be empty.
+        accuracies: float [C]; NaN for classes without a test image, which count nowhere.
+        groups: of the classes; a group may be empty.
     """
     means = [_mean(accuracies[group]) for group in groups]
     known = [mean for mean in means if mean is not None]
@@ -124,12 +124,12 @@ def weak_figures(test_counts: np.ndarray, groups: Groups, names: Sequence[str]) 
     """What rests on few test images: where one image moves the accuracy of a group, or of all classes, by a point.
 
     Args:
-      test_counts: int [C], test images by class; classes of 0 count nowhere.
-      groups: of the classes.
-      names: of the classes.
+        test_counts: int [C], test images by class; classes of 0 count nowhere.
+        groups: of the classes.
+        names: of the classes.
 
     Returns:
-      such as "Few rests on 10 test images (ant 4, bee 6): one of them is up to 12.5 points".
+        such as "Few rests on 10 test images (ant 4, bee 6): one of them is up to 12.5 points".
     """
     lines = []
     for name, classes in {**groups._asdict(), "all": np.arange(len(test_counts))}.items():

@@ -22,8 +22,8 @@ def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any
     them; an incomplete last batch is left out.
 
     Args:
-      model: the network, without an axis name.
-      images: uint8 [N, H, W, 3], N >= 2; unaugmented.
+        model: the network, without an axis name.
+        images: uint8 [N, H, W, 3], N >= 2; unaugmented.
     """
     size = min(BATCH, len(images))
 

@@ -59,8 +59,8 @@ def corrupted(images: np.ndarray, severity: int) -> dict[str, np.ndarray]:
     """The images under each corruption, by its name.
 
     Args:
-      images: uint8 [N, H, W, 3].
-      severity: 1 (weak) .. 5 (strong). The strengths were chosen for 32 x 32 pixels; larger images suffer less.
+        images: uint8 [N, H, W, 3].
+        severity: 1 (weak) .. 5 (strong). The strengths were chosen for 32 x 32 pixels; larger images suffer less.
     """
     if not 1 <= severity <= 5:
         raise ValueError(f"severity is {severity}; it must be 1 .. 5")

@@ -48,7 +48,7 @@ def group_shares(labels: np.ndarray, groups: Groups) -> dict[str, float]:
     """Share of images whose class is in each group, by the group's name.
 
     Args:
-      labels: int [N], N >= 1.
-      groups: of the classes.
+        labels: int [N], N >= 1.
+        groups: of the classes.
     """
     return {name: float(np.isin(labels, classes).mean()) for name, classes in groups._asdict().items()}

@@ -15,8 +15,8 @@ class Predictions(NamedTuple):
     """Labels predicted by the networks of one sparsity.
 
     Attributes:
-      sparsity: share of pruned weights, 0 for the dense networks.
-      labels: by version of the images, `CLEAN` or a corruption's name: int [M, N], of M networks.
+        sparsity: share of pruned weights, 0 for the dense networks.
+        labels: by version of the images, `CLEAN` or a corruption's name: int [M, N], of M networks.
     """
 
     sparsity: float
@@ -44,9 +44,9 @@ def forgotten(dense: Predictions, pruned: Predictions, labels: np.ndarray, group
     """The exemplars of one sparsity and whom they belong to.
 
     Returns:
-      `count`; `share` of all images; by group: its share among the `exemplars` (None where there is none), its share
-      among all `images`, and the `rate`, which part of the group's images are exemplars; `rates` of the classes; the
-      dense networks' accuracy `dense_on_exemplars` and `dense_on_others` (None where there is none).
+        `count`; `share` of all images; by group: its share among the `exemplars` (None where there is none), its share
+        among all `images`, and the `rate`, which part of the group's images are exemplars; `rates` of the classes; the
+        dense networks' accuracy `dense_on_exemplars` and `dense_on_others` (None where there is none).
     """
     num_classes = sum(map(len, groups))
     is_exemplar = exemplars(dense.labels[CLEAN], pruned.labels[CLEAN], num_classes)

@@ -25,11 +25,11 @@ class TestFeatures(NamedTuple):
     """Features of test images of an evaluated run.
 
     Attributes:
-      name: of the run, for the plot.
-      values: float32 [N, C].
-      labels: int [N].
-      groups: of the classes.
-      class_names: of the classes.
+        name: of the run, for the plot.
+        values: float32 [N, C].
+        labels: int [N].
+        groups: of the classes.
+        class_names: of the classes.
     """
 
     __test__ = False  # not a test of pytest's

@@ -15,10 +15,10 @@ class Table(NamedTuple):
     """One table.
 
     Attributes:
-      title: what it compares.
-      metrics: protocols, one after the other in a line; a row that lacks one of them is left out.
-      columns: of each metric.
-      belongs: which rows it has.
+        title: what it compares.
+        metrics: protocols, one after the other in a line; a row that lacks one of them is left out.
+        columns: of each metric.
+        belongs: which rows it has.
     """
 
     title: str

@@ -44,8 +44,8 @@ class TableRow(NamedTuple):
     """Runs of the same experiment.
 
     Attributes:
-      dataset, subset ("D_i" or "D_b"), method: what was trained, and a note where such rows need to be told apart.
-      runs: the runs, by split and seed.
+        dataset, subset ("D_i" or "D_b"), method: what was trained, and a note where such rows need to be told apart.
+        runs: the runs, by split and seed.
     """
 
     dataset: str

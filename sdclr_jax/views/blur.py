@@ -43,9 +43,9 @@ def gaussian_blur(image: jax.Array, sigma: jax.Array | float, largest_sigma: flo
     """Blur, rounded to uint8 after every box blur as in Pillow.
 
     Args:
-      image: uint8 [H, W, C].
-      sigma: standard deviation in pixels, possibly traced.
-      largest_sigma: Python float, an upper bound of sigma: sets how many neighbours are read.
+        image: uint8 [H, W, C].
+        sigma: standard deviation in pixels, possibly traced.
+        largest_sigma: Python float, an upper bound of sigma: sets how many neighbours are read.
     """
     reach = math.floor((math.sqrt(12 * largest_sigma**2 / PASSES + 1) - 1) / 2) + 1
     weights = box_weights(box_radius(sigma), reach)

@@ -24,9 +24,9 @@ def blend(degenerate: jax.Array, image: jax.Array, factor: jax.Array | float) ->
     """degenerate + factor (image - degenerate), clipped to 0..255 and truncated (PIL's Image.blend).
 
     Args:
-      degenerate: uint8, broadcastable to `image`: the result at factor 0.
-      image: uint8 [H, W, 3], the result at factor 1.
-      factor: 0 to 30; above 1 extrapolates.
+        degenerate: uint8, broadcastable to `image`: the result at factor 0.
+        image: uint8 [H, W, 3], the result at factor 1.
+        factor: 0 to 30; above 1 extrapolates.
     """
     start = degenerate.astype(jnp.float32)
     change = jnp.asarray(factor, jnp.float32) * (image.astype(jnp.float32) - start)
@@ -136,9 +136,9 @@ def jitter(image: jax.Array, order: jax.Array, factors: jax.Array) -> jax.Array:
     """Brightness, contrast, saturation and hue, one after another in the given order.
 
     Args:
-      image: uint8 [H, W, 3].
-      order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue.
-      factors: float [4]: three factors and the hue's shift, in that fixed sequence.
+        image: uint8 [H, W, 3].
+        order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue.
+        factors: float [4]: three factors and the hue's shift, in that fixed sequence.
     """
     operations = [
         lambda x: adjust_brightness(x, factors[0]),

@@ -39,13 +39,13 @@ def resample_weights(start: jax.Array | int, length: jax.Array | int, size: int,
     The kernel is widened by the reduction (antialiasing) and cut off at the crop's borders.
 
     Args:
-      start, length: the crop on this axis, possibly traced.
-      size: length of the whole axis.
-      out: output pixels.
-      method: "bicubic" or "bilinear".
+        start, length: the crop on this axis, possibly traced.
+        size: length of the whole axis.
+        out: output pixels.
+        method: "bicubic" or "bilinear".
 
     Returns:
-      float32 [out, size], rows of sum 1, zero outside the crop.
+        float32 [out, size], rows of sum 1, zero outside the crop.
     """
     scale = jnp.asarray(length, jnp.float32) / out
     centres = (jnp.arange(out, dtype=jnp.float32) + 0.5) * scale
@@ -63,13 +63,13 @@ def resized_crop(image: jax.Array, box: Box, size: tuple[int, int], method: str 
     """Crop, then resize: along the rows first, then the columns, rounded to uint8 after each as in Pillow.
 
     Args:
-      image: uint8 [H, W, C].
-      box: the crop, inside the image (not checked), possibly traced.
-      size: output (height, width).
-      method: "bicubic" or "bilinear".
+        image: uint8 [H, W, C].
+        box: the crop, inside the image (not checked), possibly traced.
+        size: output (height, width).
+        method: "bicubic" or "bilinear".
 
     Returns:
-      uint8 [*size, C]; exactly the crop where the sizes agree.
+        uint8 [*size, C]; exactly the crop where the sizes agree.
     """
     height, width, _ = image.shape
     across = resample_weights(box.left, box.width, width, size[1], method)
@@ -89,10 +89,10 @@ def random_box(
     """The crop of torchvision's RandomResizedCrop: ten tries, then the largest centred crop within the ratios.
 
     Args:
-      rng: jax key.
-      height, width: of the image, possibly traced.
-      area: range of the crop's share of the image, uniform.
-      ratio: range of width / height, log-uniform.
+        rng: jax key.
+        height, width: of the image, possibly traced.
+        area: range of the crop's share of the image, uniform.
+        ratio: range of width / height, log-uniform.
     """
     uniform = jax.random.uniform(rng, (22,), jnp.float32)
     low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -120,9 +120,9 @@ def padded_crop(image: jax.Array, top: jax.Array | int, left: jax.Array | int, p
     """A crop of the image's own size out of the image with `padding` zero pixels around it.
 
     Args:
-      image: uint8 [H, W, C].
-      top, left: in the padded image, 0 .. 2 padding, possibly traced.
-      padding: pixels on each side.
+        image: uint8 [H, W, C].
+        top, left: in the padded image, 0 .. 2 padding, possibly traced.
+        padding: pixels on each side.
     """
     padded = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
     return lax.dynamic_slice(padded, (top, left, 0), image.shape)

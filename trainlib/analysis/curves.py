@@ -17,10 +17,10 @@ class Panel(NamedTuple):
     """A figure over the steps.
 
     Attributes:
-      name: in metrics.jsonl.
-      title: of the plot.
-      scale: factor, 100 for per cent.
-      first: records before this one are left out.
+        name: in metrics.jsonl.
+        title: of the plot.
+        scale: factor, 100 for per cent.
+        first: records before this one are left out.
     """
 
     name: str

@@ -41,11 +41,11 @@ def kth_smallest_magnitude(leaves: list[jax.Array], k: int) -> jax.Array:
     stays set as long as at most k magnitudes are smaller. One counting pass per bit.
 
     Args:
-      leaves: float arrays of one dtype, any shapes.
-      k: rank, 0 <= k < number of elements.
+        leaves: float arrays of one dtype, any shapes.
+        k: rank, 0 <= k < number of elements.
 
     Returns:
-      Scalar of the arrays' dtype.
+        Scalar of the arrays' dtype.
     """
     dtype = jnp.result_type(*leaves)
     width = jnp.finfo(dtype).bits
@@ -75,12 +75,12 @@ def magnitude_masks(params: Tree, fraction: float, prunable: Prunable) -> Tree:
     the largest weight.
 
     Args:
-      params: nested dict of float arrays.
-      fraction: share of the prunable weights to prune, a Python float in [0, 1].
-      prunable: which paths take part.
+        params: nested dict of float arrays.
+        fraction: share of the prunable weights to prune, a Python float in [0, 1].
+        prunable: which paths take part.
 
     Returns:
-      Nested dict of bool arrays, true where the weight is kept.
+        Nested dict of bool arrays, true where the weight is kept.
     """
     threshold = magnitude_threshold(params, fraction, prunable)
     return traverse_util.unflatten_dict(
@@ -101,11 +101,11 @@ def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction:
     not, is dropped with the probability that makes the expected sparsity `fraction` (the original's ablation).
 
     Args:
-      rng: jax key; give every device the same one.
-      params: nested dict of float arrays.
-      fraction: expected pruned share, magnitude and random together.
-      random_fraction: the random part of it, at most `fraction`.
-      prunable: which paths take part.
+        rng: jax key; give every device the same one.
+        params: nested dict of float arrays.
+        fraction: expected pruned share, magnitude and random together.
+        random_fraction: the random part of it, at most `fraction`.
+        prunable: which paths take part.
     """
     total = sum(leaf.size for leaf in prunable_leaves(params, prunable).values())
     probability = random_probability(total, fraction, random_fraction)

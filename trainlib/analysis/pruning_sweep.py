@@ -19,9 +19,9 @@ class PruningSweep(NamedTuple):
     """The pruned networks of an analysis.
 
     Attributes:
-      sparsities: shares of the prunable weights to prune, each in (0, 1).
-      masks: networks of each sparsity, at least 1.
-      random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
+        sparsities: shares of the prunable weights to prune, each in (0, 1).
+        masks: networks of each sparsity, at least 1.
+        random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
     """
 
     sparsities: Sequence[float] = (0.3, 0.5, 0.7, 0.9)
@@ -69,8 +69,8 @@ def modal_labels(predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """The label that most members of a population predict, int [N]; of equals that of the earliest member.
 
     Args:
-      predictions: int [M, N], of M networks, classes 0 .. num_classes - 1.
-      num_classes: K.
+        predictions: int [M, N], of M networks, classes 0 .. num_classes - 1.
+        num_classes: K.
     """
     rows = np.arange(predictions.shape[1])
     votes = np.zeros((len(rows), num_classes), np.int32)
@@ -86,7 +86,7 @@ def exemplars(dense: np.ndarray, pruned: np.ndarray, num_classes: int) -> np.nda
     """Where the modal labels of two populations differ, bool [N]: the pruning-identified exemplars.
 
     Args:
-      dense, pruned: int [M, N] and [L, N], predictions of the dense and of the pruned networks.
-      num_classes: K.
+        dense, pruned: int [M, N] and [L, N], predictions of the dense and of the pruned networks.
+        num_classes: K.
     """
     return modal_labels(dense, num_classes) != modal_labels(pruned, num_classes)

@@ -91,9 +91,14 @@ def plan_runs(
 ) -> list[StudyRun]:
     """All variants with the first seed, then all with the next.
 
-    study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}"
-    where the seed goes. check: see `StudyTarget`. Raises UsageError for what is no study, and for files, words and keys
-    that do not exist, and UserError, with the variant's name, for settings out of their range.
+    Args:
+        study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with
+            "{seed}" where the seed goes.
+        check: see `StudyTarget`.
+
+    Raises:
+        UsageError: what is no study, and for files, words and keys that do not exist.
+        UserError, with the variant's name, for settings out of their range.
     """
     _check(study)
     runs = []

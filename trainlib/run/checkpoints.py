@@ -98,8 +98,9 @@ class CheckpointStore:
             notes: JSON values that `notes` returns.
             retry_later: where the disk is full, log it and return False instead of raising; the next save tries again.
 
-        Raises CheckpointError with path and numbers if the state cannot be written or holds NaN or Inf. The older
-        checkpoints are untouched then.
+        Raises:
+            CheckpointError: with path and numbers if the state cannot be written or holds NaN or Inf. The older
+                checkpoints are untouched then.
         """
         _require_figure(step, metric)
         arrays = named_arrays(state)
@@ -141,9 +142,12 @@ class CheckpointStore:
                 ("last": for the next older one, "best": for the next best one); one named by its number is not.
             strict: raise instead of passing over.
 
-        Returns the tree, its leaves NumPy arrays (Python numbers stay such), and the step it is from.
-        Raises CheckpointError if there is no whole checkpoint, or with a table of all names, shapes and dtypes that
-        differ: nothing is cast, nothing left out.
+        Returns:
+            the tree, its leaves NumPy arrays (Python numbers stay such), and the step it is from.
+
+        Raises:
+            CheckpointError: if there is no whole checkpoint, or with a table of all names, shapes and dtypes that
+                differ: nothing is cast, nothing left out.
         """
         tree, found = self.read(step, strict=strict)
         return fill(target, traverse_util.flatten_dict(tree), f"the checkpoint {self.directory / str(found)}"), found

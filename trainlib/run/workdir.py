@@ -47,8 +47,9 @@ class Workdir:
         Args:
             data: nested dicts of JSON values, such as {"train": {"name of a scene": "checksum"}}.
 
-        Raises UserError with what differs, unless `data` is among the keys that may change; or if another process has
-        other data.
+        Raises:
+            UserError: with what differs, unless `data` is among the keys that may change; or if another process has
+                other data.
         """
         if processes.is_first():
             self._compare_data(data)
@@ -107,8 +108,9 @@ def open_workdir(
         config: values must be representable in JSON (tuples come back as tuples).
         allow_change: keys ("a" or "a.b") that may differ from the config that the run began with; "data": the data.
 
-    Raises UserError if the folder cannot be written, another run has it, or the config differs in another key or in
-    another process.
+    Raises:
+        UserError: if the folder cannot be written, another run has it, or the config differs in another key or in
+            another process.
     """
     path = pathlib.Path(path)
     allowed = frozenset(allow_change)

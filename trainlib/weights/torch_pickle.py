@@ -196,10 +196,10 @@ def read_pickle(file: BinaryIO | bytes) -> Any:
     """The value of one pickle: numbers, strings, None, tuples, lists, dicts and `TensorView`s.
 
     Args:
-      file: the pickle's bytes, or a file that stands at its first byte and stands behind its last one afterwards.
+        file: the pickle's bytes, or a file that stands at its first byte and stands behind its last one afterwards.
 
     Raises:
-      UnsafePickle: a name or opcode that tensors do not need, or bytes that are no pickle.
+        UnsafePickle: a name or opcode that tensors do not need, or bytes that are no pickle.
     """
     machine = _Machine()
     try:

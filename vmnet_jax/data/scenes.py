@@ -169,9 +169,14 @@ class SceneFolder:
     def check_params(self, names: Sequence[str], expected: dict | None = None, labels: bool = True) -> dict:
         """The parameters that all scenes were preprocessed with.
 
-        expected: those of the scenes that a run was trained on, None if there are none yet. labels: False where the
-        scenes' labels are not read, so that they may follow another label map than the run's. Raises UserError, with
-        the parameters that differ, where scenes differ from each other, from `expected` or from the folder's label map.
+        Args:
+            expected: those of the scenes that a run was trained on, None if there are none yet.
+            labels: False where the scenes' labels are not read, so that they may follow another label map than the
+                run's.
+
+        Raises:
+            UserError, with the parameters that differ, where scenes differ from each other, from `expected` or from the
+                folder's label map.
         """
         first, than = expected, "the scenes that this run was trained on"
         for name in names:
@@ -219,10 +224,11 @@ class TrainingBatches:
         max_voxels: int = 0,
         vertices: VertexInputs | None = None,
     ):
-        """max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
-
-        devices: of all processes. own: numbers of those that this process makes batches for; None is all of them.
-        vertices: as for `vmnet_jax.data.sample.make_sample`.
+        """Args:
+            max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
+            devices: of all processes.
+            own: numbers of those that this process makes batches for; None is all of them.
+            vertices: as for `vmnet_jax.data.sample.make_sample`.
         """
         if batch_size % devices:
             raise UserError(f"batch_size {batch_size} is not a multiple of the {devices} devices")
@@ -323,8 +329,10 @@ class EvaluationBatches:
     ):
         """Plans buckets that hold every group in the placements of these votes; other votes may need larger ones.
 
-        known: buckets that are compiled already; one of them is taken where all groups fit and not too loosely.
-        vertices: as for `vmnet_jax.data.sample.make_sample`. votes: 1 for vote 0, N for the votes 1 to N.
+        Args:
+            known: buckets that are compiled already; one of them is taken where all groups fit and not too loosely.
+            vertices: as for `vmnet_jax.data.sample.make_sample`.
+            votes: 1 for vote 0, N for the votes 1 to N.
         """
         self._read, self.names, self._seed = read, names, seed
         self._features, self._rotation, self._vertices = features, rotation, vertices

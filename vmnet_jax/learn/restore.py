@@ -55,7 +55,7 @@ def initial_weights(workdir: str | pathlib.Path, state: TrainState, label_map: L
     classes are compared.
 
     Raises:
-      UserError: a table of all other arrays that differ in name or shape.
+        UserError: a table of all other arrays that differ in name or shape.
     """
     workdir = pathlib.Path(workdir)
     load_config(workdir)
@@ -107,11 +107,11 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     """Restores a run from its workdir.
 
     Args:
-      workdir: folder of `python -m vmnet_jax.train`.
-      step: "last", "best" (by validation mean IoU) or a step's number.
+        workdir: folder of `python -m vmnet_jax.train`.
+        step: "last", "best" (by validation mean IoU) or a step's number.
 
     Raises:
-      UserError: no such folder, no checkpoint, or damaged ones only.
+        UserError: no such folder, no checkpoint, or damaged ones only.
     """
     workdir = pathlib.Path(workdir)
     config = load_config(workdir)

@@ -25,16 +25,16 @@ def masked_batch_norm(
     """y = (x - mean) / sqrt(var + epsilon) * scale + bias over the real rows (Ioffe and Szegedy 2015, algorithm 1).
 
     Args:
-      x: float [N, C].
-      scale, bias: float [C].
-      real: bool [N, 1], which rows count.
-      epsilon: added to the variance.
-      axis_name: mapped axis of the devices that share the statistics; sums and counts are reduced over it.
-      relu: negative results become zero.
+        x: float [N, C].
+        scale, bias: float [C].
+        real: bool [N, 1], which rows count.
+        epsilon: added to the variance.
+        axis_name: mapped axis of the devices that share the statistics; sums and counts are reduced over it.
+        relu: negative results become zero.
 
     Returns:
-      y [N, C], other rows zero, and (mean [C], biased variance [C], number of rows []) over all devices, through which
-      no gradient flows; mean and variance are 0 where there are no rows. Reverse mode only.
+        y [N, C], other rows zero, and (mean [C], biased variance [C], number of rows []) over all devices, through
+        which no gradient flows; mean and variance are 0 where there are no rows. Reverse mode only.
     """
     return _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu)[0]
 
@@ -88,16 +88,16 @@ def graph_layer_norm(
     the square root at 0 is 0, as torch has it.
 
     Args:
-      x: float [V, C].
-      scale, bias: float [].
-      real: bool [V, 1], which rows count.
-      member: float [V, S], 1 where a row belongs to a group, else 0; zero in rows that do not count.
-      epsilon: added to the deviation.
-      axis_name: mapped axis of the devices that share the groups.
-      relu: negative results become zero.
+        x: float [V, C].
+        scale, bias: float [].
+        real: bool [V, 1], which rows count.
+        member: float [V, S], 1 where a row belongs to a group, else 0; zero in rows that do not count.
+        epsilon: added to the deviation.
+        axis_name: mapped axis of the devices that share the groups.
+        relu: negative results become zero.
 
     Returns:
-      [V, C], other rows zero. Reverse mode only.
+        [V, C], other rows zero. Reverse mode only.
     """
     return _layer_norm_forward(x, scale, bias, real, member, epsilon, axis_name, relu)[0]
 

@@ -15,12 +15,12 @@ class Expectation(NamedTuple):
     """Of one mesh.
 
     Attributes:
-      passes: forward passes, over all tiles and votes.
-      device: bytes of one pass on a device, from the compiler.
-      host: bytes of the process, by the numbers of vertices and voxels.
-      network_s: seconds of the passes, the bytes that the compiler counts by the measured speed of the device's memory;
-        None where it counts none. Good to a factor of two.
-      files_s: seconds for writing the results.
+        passes: forward passes, over all tiles and votes.
+        device: bytes of one pass on a device, from the compiler.
+        host: bytes of the process, by the numbers of vertices and voxels.
+        network_s: seconds of the passes, the bytes that the compiler counts by the measured speed of the device's
+            memory; None where it counts none. Good to a factor of two.
+        files_s: seconds for writing the results.
     """
 
     passes: int
@@ -44,10 +44,10 @@ def expect(
     """From what is known after a mesh was read, its levels built and its pass compiled.
 
     Args:
-      vertices, voxels: of the mesh, at level 0.
-      rounds: passes one after another; several devices work at once.
-      memory: of a pass. speed: bytes a second, of `trainlib.run.memory.memory_speed`.
-      preparation_s: seconds that reading and building took.
+        vertices, voxels: of the mesh, at level 0.
+        rounds: passes one after another; several devices work at once.
+        memory: of a pass. speed: bytes a second, of `trainlib.run.memory.memory_speed`.
+        preparation_s: seconds that reading and building took.
     """
     host = BASE_BYTES + vertices * BYTES_PER_VERTEX + voxels * BYTES_PER_VOXEL
     network_s = rounds * memory.traffic / speed if memory.traffic else None

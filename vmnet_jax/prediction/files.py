@@ -63,12 +63,12 @@ def write_prediction(
     where the mesh has labels.
 
     Args:
-      units, up: of the file; used where there is none.
-      source: the mesh's file; without it the PLY files have the mesh's own vertices, colours and faces.
-      probabilities: write STEM.probabilities.npz as well.
+        units, up: of the file; used where there is none.
+        source: the mesh's file; without it the PLY files have the mesh's own vertices, colours and faces.
+        probabilities: write STEM.probabilities.npz as well.
 
     Raises:
-      MeshError: the file has other vertices than the mesh: it has changed since it was read.
+        MeshError: the file has other vertices than the mesh: it has changed since it was read.
     """
     stem = pathlib.Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,8 @@ MAX_VOXELS = 20_000
 def needs_network(estimate: UpEstimate, rotation: str) -> bool:
     """Whether a network is asked: the surface is not sure, and the network was trained upright.
 
-    rotation: of the training placements, `config.rotation`; a network trained in all directions knows no axis.
+    Args:
+        rotation: of the training placements, `config.rotation`; a network trained in all directions knows no axis.
     """
     return 0 < estimate.sure < SURE and rotation == "z"
 
@@ -27,7 +28,9 @@ def needs_network(estimate: UpEstimate, rotation: str) -> bool:
 def with_network(predictor, mesh: Mesh, estimate: UpEstimate) -> UpEstimate:
     """The estimate with the confidence of a network: one pass over the middle of the mesh for each axis.
 
-    predictor: a `vmnet_jax.predict.Predictor`. mesh: in the scene frame that its own `up` gives.
+    Args:
+        predictor: a `vmnet_jax.predict.Predictor`.
+        mesh: in the scene frame that its own `up` gives.
     """
     part = middle_part(mesh, predictor.run.preprocessing.voxel_size)
     confidence = []

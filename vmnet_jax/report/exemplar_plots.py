@@ -64,7 +64,8 @@ def write_scene_page(
 ) -> None:
     """Writes the page of a scene; one without faces has nothing to show and is left out.
 
-    dense, pruned: labels int [V]. Layers: what was forgotten, input colour, dense, pruned and ground truth.
+    Args:
+        dense, pruned: labels int [V]. Layers: what was forgotten, input colour, dense, pruned and ground truth.
     """
     if not len(scene.faces):
         return

@@ -35,9 +35,12 @@ def write_page(
     vertices f64[V,3] (m, z up); faces i32[F,3]; layers: name -> u8[V,3]; legend: (class name, its colour, number of
     vertices). In a layer that is coloured with the legend's colours (more than half of the vertices) a vertex belongs
     to the class of its colour; where the layer in view is none of these, the first one that is tells what to hide.
-    keys: layer name -> (meaning, colour), for layers whose colours are not those of classes; shown beside that layer.
-    `#layer=2&hide=wall` after the page's address opens it with its second layer and without the class "wall".
-    Above 300,000 vertices the page holds a coarser mesh and says so. ValueError: wrong shapes, no face or no layer.
+
+    Args:
+        keys: layer name -> (meaning, colour), for layers whose colours are not those of classes; shown beside that
+            layer. `#layer=2&hide=wall` after the page's address opens it with its second layer and without the class
+            "wall". Above 300,000 vertices the page holds a coarser mesh and says so. ValueError: wrong shapes, no face
+            or no layer.
     """
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces)
     layers = {name: np.asarray(colors) for name, colors in layers.items()}

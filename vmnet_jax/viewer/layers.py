@@ -18,8 +18,8 @@ def prediction_layers(
     """Name -> uint8 [V, 3]: input colour, prediction, ground truth, errors and confidence, as far as there are.
 
     Args:
-      classes: int32 [V], predicted, indices into the label map.
-      probability: float32 [V], of that class.
+        classes: int32 [V], predicted, indices into the label map.
+        probability: float32 [V], of that class.
     """
     palette = np.asarray(label_map.colors, np.uint8)
     layers = {} if mesh.colors is None else {"input colour": mesh.colors}

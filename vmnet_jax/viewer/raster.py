@@ -34,8 +34,10 @@ def write_picture(
     """Writes a PNG: each layer seen from the same side, in the order of the mapping, and the legend below.
 
     vertices f64[V,3] (m, z up); faces i32[F,3]; layers: name -> u8[V,3]; legend: (class name, its colour, number of
-    vertices); keys: layer name -> (meaning, colour), for layers whose colours are not those of classes. azimuth,
-    elevation: see `render_layers`. ValueError: no face or no layer.
+    vertices); keys: layer name -> (meaning, colour), for layers whose colours are not those of classes.
+
+    Args:
+        azimuth, elevation: see `render_layers`. ValueError: no face or no layer.
     """
     if not len(faces) or not layers:
         raise ValueError(f"a picture wants faces and layers, got {len(faces)} faces and {len(layers)} layers")
@@ -55,8 +57,11 @@ def render_layers(
 ) -> list[Image.Image]:
     """One image of `width` pixels for each layer, all of the same height and seen from the same side.
 
-    vertices f64[V,3] (m, z up); faces i32[F,3], F > 0; layers: u8[V,3] each. azimuth, elevation: where the viewer
-    stands, degrees; None looks over a corner of the footprint. Outer walls on the viewer's side are left out.
+    vertices f64[V,3] (m, z up); faces i32[F,3], F > 0; layers: u8[V,3] each.
+
+    Args:
+        azimuth, elevation: where the viewer stands, degrees; None looks over a corner of the footprint. Outer walls on
+            the viewer's side are left out.
     """
     vertices, large = np.asarray(vertices, np.float64), width * OVERSAMPLING
     outward, side = outer_walls(vertices)
@@ -188,7 +193,8 @@ def _compose(names: list[str], panels: list[Image.Image], entries: Mapping[str, 
 def draw_legend(entries: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]], width: int) -> Image.Image:
     """Swatches with their texts, each group below its heading, in columns as wide as its longest text needs.
 
-    entries: heading -> (text, colour). The image is `width` pixels wide and as high as needed, 0 without an entry.
+    Args:
+        entries: heading -> (text, colour). The image is `width` pixels wide and as high as needed, 0 without an entry.
     """
     font, heading_font, margin, line, swatch = ImageFont.load_default(17), ImageFont.load_default(18), 24, 28, 18
     groups = {heading: list(group) for heading, group in entries.items() if group}

@@ -26,9 +26,9 @@ class Accessors:
     """Reads the arrays of a document.
 
     Args:
-      document: the JSON part.
-      binary: the BIN chunk, or None where there is none.
-      size: bytes of the file, the bound of what an accessor may declare.
+        document: the JSON part.
+        binary: the BIN chunk, or None where there is none.
+        size: bytes of the file, the bound of what an accessor may declare.
     """
 
     def __init__(self, document: Document, binary: memoryview | None, size: int):
@@ -47,12 +47,16 @@ class Accessors:
         """The elements of an accessor, sparse values put in; zeros where it names no data (glTF 2.0, 3.6.2).
 
         Args:
-          accessor: entry of `accessors`.
-          kinds: the values of `type` that are accepted.
-          normalized: whether integers stand for -1 to 1 or 0 to 1; None takes what the accessor says.
+            accessor: entry of `accessors`.
+            kinds: the values of `type` that are accepted.
+            normalized: whether integers stand for -1 to 1 or 0 to 1; None takes what the accessor says.
 
-        Returns [count, components]: float64 where integers are normalised, else the file's number type. It may be a
-        view of the file: do not write to it. Raises GltfError.
+        Returns:
+            [count, components]: float64 where integers are normalised, else the file's number type. It may be a view of
+            the file: do not write to it.
+
+        Raises:
+            GltfError: the accessor or its buffer breaks the format.
         """
         if accessor.text("type") not in kinds:
             raise GltfError(

@@ -27,8 +27,8 @@ class Entry:
     """An object of the JSON part.
 
     Attributes:
-      fields: the object.
-      place: where it is, for messages: "accessor 3", "mesh 0, primitive 1".
+        fields: the object.
+        place: where it is, for messages: "accessor 3", "mesh 0, primitive 1".
     """
 
     fields: dict
@@ -65,6 +65,7 @@ class Entry:
         return value
 
     def text(self, key: str, default: str = "") -> str:
+        """A string. Raises GltfError for another type."""
         value = self._get(key, default)
         if not isinstance(value, str):
             raise self._wrong(key, "text")
@@ -78,6 +79,7 @@ class Entry:
         return value
 
     def flag(self, key: str) -> bool:
+        """A truth value, False if absent. Raises GltfError for another type."""
         value = self._get(key, False)
         if not isinstance(value, bool):
             raise self._wrong(key, "true or false")

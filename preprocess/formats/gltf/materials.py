@@ -38,11 +38,11 @@ class Painter:
     """Colours of primitives.
 
     Args:
-      document: the JSON part.
-      accessors: its arrays.
+        document: the JSON part.
+        accessors: its arrays.
 
     Attributes:
-      used_coordinates: names of the texture coordinates that were looked up.
+        used_coordinates: names of the texture coordinates that were looked up.
     """
 
     def __init__(self, document: Document, accessors: Accessors):

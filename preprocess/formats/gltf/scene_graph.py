@@ -22,10 +22,10 @@ class Placement:
     """A node with a mesh.
 
     Attributes:
-      mesh: number of the mesh.
-      matrix: float64 [4, 4] from the node's frame to the scene's.
-      weights: of the node for the mesh's morph targets, float64 [T]; None for the mesh's own.
-      instances: what EXT_mesh_gpu_instancing says; None for one copy in the node's frame.
+        mesh: number of the mesh.
+        matrix: float64 [4, 4] from the node's frame to the scene's.
+        weights: of the node for the mesh's morph targets, float64 [T]; None for the mesh's own.
+        instances: what EXT_mesh_gpu_instancing says; None for one copy in the node's frame.
     """
 
     mesh: int
@@ -143,8 +143,9 @@ def _local_matrices(nodes: list[Entry]) -> np.ndarray:
 def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Translation times rotation times scale, float64 [I, 4, 4].
 
-    translations, scales: [I, 3]. rotations: quaternions x y z w [I, 4] of any length; one of length 0
-    does not turn.
+    Args:
+        translations, scales: [I, 3].
+        rotations: quaternions x y z w [I, 4] of any length; one of length 0 does not turn.
     """
     squared = np.einsum("iq,iq->i", rotations, rotations)
     twice = np.divide(2.0, squared, out=np.zeros_like(squared), where=squared > 0)

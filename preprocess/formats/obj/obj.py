@@ -40,8 +40,10 @@ _SHOWN = 5
 class _Lines:
     """What follows the keywords that are read.
 
-    face_seen, face_texture_seen: `v` and `vt` lines before each face. face_material: index into `materials`, whose
-    first is that of faces before any `usemtl`. others: how many lines have another keyword.
+    Attributes:
+        face_seen, face_texture_seen: `v` and `vt` lines before each face.
+        face_material: index into `materials`, whose first is that of faces before any `usemtl`.
+        others: how many lines have another keyword.
     """
 
     vertices: list[bytes] = field(default_factory=list)

@@ -41,7 +41,13 @@ class Element:
 
 @dataclass
 class Header:
-    """byte_order: "" for ASCII, "<" or ">". start: where the data begin. textures: names in MeshLab's comments."""
+    """The header of a PLY file.
+
+    Attributes:
+        byte_order: "" for ASCII, "<" or ">".
+        start: where the data begin.
+        textures: names in MeshLab's comments.
+    """
 
     byte_order: str
     elements: list[Element]
@@ -100,7 +106,7 @@ def _parse_line(path: pathlib.Path, number: int, line: bytes, header: Header, fo
 
 
 def _is_list(words: list[str]) -> bool:
-    """`property list <integer type> <type> <name>`"""
+    """Whether the words are `property list <integer type> <type> <name>`."""
     return len(words) == 5 and words[1] == "list" and words[3] in TYPES and TYPES.get(words[2], "f")[0] in "iu"
 
 
