@@ -39,7 +39,7 @@ def make_room(seed: int, resolution: float = 0.05) -> Mesh:
         resolution: spacing of the samples in metres, about the length of the triangles' edges.
     """
     if seed < 0 or not 0.02 <= resolution <= 0.08:
-        raise ValueError(f"a room wants a seed >= 0 and a resolution of 0.02 to 0.08 m, got {seed} and {resolution}")
+        raise ValueError(f"a room needs a seed >= 0 and a resolution of 0.02 to 0.08 m, got {seed} and {resolution}")
     rng = np.random.default_rng(seed)
     plan = PLANS[seed % len(PLANS)]
     layout = arrange(rng, plan)
@@ -64,7 +64,7 @@ def make_room(seed: int, resolution: float = 0.05) -> Mesh:
 
 
 def _shell(rng: np.random.Generator, layout: RoomLayout) -> list[Part]:
-    """Floor, often with a rug, and four walls, one of them often in another colour; thick, so nothing lies behind."""
+    """Floor, often with a rug, and four walls, one of them often in another colour; thick, so nothing is behind."""
     width, depth, thick = layout.width, layout.depth, 6.0
     paint = pick(rng, PAINT)
     parts = [box(FLOOR, pick(rng, FLOORING), (width / 2, depth / 2, -1.0), (30.0, 30.0, 2.0))]

@@ -1,4 +1,4 @@
-"""Which files of ScanNet and Matterport3D are needed, where they lie, and which of them are missing in a folder.
+"""The files that ScanNet and Matterport3D need, their places, and those that a folder lacks.
 
 Names and places: the data sets' own pages, http://www.scan-net.org and https://niessner.github.io/Matterport.
 """
@@ -131,9 +131,9 @@ LAYOUTS = {
         "Needed for each house, in SCANS/HOUSE/region_segmentations/ (from region_segmentations.zip):\n"
         "  region0.ply, region1.ply, ...       the meshes\n"
         "  region0.labels.ply, ...             an id for each vertex or face, `label`; for training and scores\n"
-        "The second is not part of the data set. Its labels are those of the faces (`category_id`, the column `index`\n"
+        "The second is not part of the data set. Its labels belong to the faces (`category_id`, the column `index`\n"
         "of metadata/category_mapping.tsv): write the `nyu40id` of each face or vertex, or take the ids as they are\n"
-        "with --label_property=category_id and a --label_map of your own.",
+        "with --label_property=category_id and a your own --label_map.",
         _matterport_missing,
     ),
 }

@@ -113,7 +113,7 @@ def _check_mesh(task: CheckTask, report: Report) -> None:
 
 
 def _no_mesh(path: pathlib.Path) -> MeshError:
-    """That a label file is no mesh, and whose it may be."""
+    """Explains that a label file is not a mesh, and which mesh it may belong to."""
     stem = labelled_stem(path)
     meshes = sorted(other for other in path.parent.iterdir() if is_mesh(other)) if path.parent.is_dir() else []
     own = [mesh for mesh in meshes if mesh.with_suffix("") == stem]

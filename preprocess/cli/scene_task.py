@@ -54,12 +54,12 @@ class Outcome(NamedTuple):
 
 
 def scene_path(output: pathlib.Path, name: str) -> pathlib.Path:
-    """Where the scene file of a name lies."""
+    """The path of a scene file by its name."""
     return output / f"{name}{SUFFIX}"
 
 
 def prepare_scene(task: SceneTask) -> Outcome:
-    """Builds the scene file unless it is there with the same format, parameters and source; failures are returned."""
+    """Builds the scene file unless it exists with the same format, parameters and source. Failures are returned."""
     start = time.perf_counter()
     try:
         header, built = _prepare(task)

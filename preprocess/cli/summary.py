@@ -1,4 +1,4 @@
-"""What a preprocessing run says at its end."""
+"""The report at the end of a preprocessing run."""
 
 import numpy as np
 

@@ -7,7 +7,7 @@ GREY = 128
 
 
 def color_scale(colors: np.ndarray) -> tuple[float, str] | None:
-    """The factor that brings colours to 0 to 255 and the name of their range, told from type and values.
+    """The factor that scales colours to 0 to 255 and the name of their range, inferred from type and values.
 
     Args:
         colors: [N, 3] of any number type, finite and not negative.
@@ -47,7 +47,7 @@ def is_grey_filler(colors: np.ndarray) -> bool:
 
 
 def with_grey(colors: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Colours [V, 3] with grey of their own range where `known` bool [V] is not set; float64 [V, 3]."""
+    """Colours [V, 3] with the grey of their range where `known` bool [V] is not set; float64 [V, 3]."""
     usable = colors[known]
     usable = usable[np.isfinite(usable).all(axis=1) & (usable >= 0).all(axis=1)]
     scale = color_scale(usable) or (1.0, "")

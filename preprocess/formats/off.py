@@ -53,8 +53,8 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
     """OFF with any of the prefixes ST (texture coordinates), C (colours) and N (normals), as text or binary.
 
     Line breaks of a text may be anywhere if the numbers fit the counts. Columns after x y z of a file whose header does
-    not name them are colours, or normals if all are unit vectors or one is negative. Without colours of the vertices
-    those of the faces are averaged. Raises MeshError.
+    not name them are colours, or normals if all are unit vectors or one is negative. Without vertex colours
+    the faces' colours are averaged. Raises MeshError if the file is damaged.
     """
     text = plain_text(path, content)
     name = _NAME.match(text) or _NAME_IN_ANY_CASE.match(text)
@@ -229,7 +229,7 @@ def _places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _walk_faces(values: np.ndarray, start: int, count: int, binary: bool) -> tuple[_Faces, int]:
-    """The faces whose corner counts alone say where the next begins, and where the last ends; -1 if they do not fit.
+    """The faces, each found by the corner count of the one before, and the end of the last; -1 if they do not fit.
 
     Args:
         values: [N].

@@ -103,7 +103,7 @@ def check_required(
 def find_meshes(path: str | pathlib.Path) -> list[pathlib.Path]:
     """The mesh file itself, or all meshes under a folder in the order of their paths; label files are none.
 
-    Links are followed; hidden files and those of the system are skipped (`folders.walk`). Raises MeshError if there is
+    Links are followed. Hidden and system files are skipped (`folders.walk`). Raises MeshError if there is
     no such file or folder, or no mesh in it.
     """
     path = pathlib.Path(path)
@@ -127,7 +127,7 @@ def meshes_among(inside: Walk, top: pathlib.Path) -> list[pathlib.Path]:
 
 
 def is_mesh(path: pathlib.Path) -> bool:
-    """Whether a file's name is that of a mesh, in capitals too, and not that of a label file."""
+    """Whether a file's name, in capitals too, belongs to a mesh and not to a label file."""
     return path.suffix.lower() in READERS and not is_label_file(path)
 
 

@@ -12,7 +12,7 @@ from trainlib.core.pictures import to_rgb
 
 WRAPS = ("repeat", "clamp", "mirror")
 _SEAM = 1e-5
-"""A coordinate this near to a whole number lies on the edge of the texture: exporters round."""
+"""A coordinate this near to a whole number is on the edge of the texture: exporters round."""
 
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, LookupError, OverflowError, TypeError, struct.error, zlib.error)
 """What Pillow raises for files that are not pictures."""

@@ -97,7 +97,7 @@ def _with_standard_faces(path: pathlib.Path, header: Header, columns: dict[str, 
 
 
 def mesh_elements(mesh: Mesh, units: str = "m", up: str = "z") -> Elements:
-    """Of a mesh in memory; units, up: those of the coordinates that are wanted."""
+    """The elements of a mesh in memory, with coordinates in `units` and the axis `up`."""
     counts = np.full(len(mesh.faces), 3)
     return _raw_elements(RawMesh(to_file_frame(mesh.vertices, units, up), mesh.faces.ravel(), counts, mesh.colors))
 
@@ -128,7 +128,7 @@ def _raw_elements(raw: RawMesh) -> Elements:
 
 
 def with_vertex_properties(elements: Elements, new: Mapping[str, np.ndarray]) -> Elements:
-    """The elements with more vertex properties, after those that are there.
+    """The elements with more vertex properties, after the existing ones.
 
     Args:
         new: name -> [V], in a type that PLY has. A property that has one of these names stays in its place as
@@ -179,7 +179,7 @@ def write_labels_ply(
     if ids.shape != (len(vertices),):
         raise ValueError(f"{list(ids.shape)} labels for {len(vertices)} vertices")
     if len(ids) and (ids.min() < 0 or ids.max() > 65535):
-        raise ValueError(f"labels must lie between 0 and 65535, these reach from {ids.min()} to {ids.max()}")
+        raise ValueError(f"labels must be between 0 and 65535, these reach from {ids.min()} to {ids.max()}")
     properties = {**({} if colors is None else color_columns(colors)), "label": ids.astype(np.uint16)}
     write_elements(path, triangle_elements(vertices, faces, properties))
 

@@ -1,6 +1,6 @@
 """Raw label ids of a mesh: from NAME.labels.ply, .npy or .txt next to it, or from a property of the PLY file itself.
 
-Ids belong to vertices, in the file's order, or to faces where their number says so.
+Ids belong to vertices, in the file's order, or to faces if their number fits.
 """
 
 import os
@@ -103,21 +103,20 @@ def how_to_label(path: pathlib.Path, name: str | None = None) -> str:
 
 
 def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: list[str]) -> np.ndarray:
-    """Ids of the vertices, int64 [V]; those of faces are turned into those of vertices (`labels_from_faces`).
+    """Ids of the vertices, int64 [V]. Ids of faces become ids of vertices (`labels_from_faces`).
 
-    Ids whose element is unknown belong to the vertices if there are as many; else to the faces if there are as many of
-    those.
+    Ids whose element is unknown belong to the vertices if the numbers agree, else to the faces if those numbers agree.
 
     Args:
         raw: a mesh whose face indices have been checked.
 
     Raises:
-        MeshError: if neither is so.
+        MeshError: the numbers do not agree.
     """
     vertices, faces, number = len(raw.vertices), len(raw.counts), len(labels.ids)
     if labels.element != "face" and number == vertices:
         if number == faces and not labels.element:
-            notes.append(f"as many faces as vertices; the {number} labels are taken as those of the vertices")
+            notes.append(f"the numbers of faces and vertices are equal; the {number} labels are taken for the vertices")
         return labels.ids
     if labels.element == "vertex" or number != faces:
         known = [pluralize(vertices, "vertex")] + ([] if labels.element == "vertex" else [pluralize(faces, "face")])

@@ -67,7 +67,7 @@ class LabelMap:
         if not self.ids or min(self.ids) < 0 or max(self.ids) > LARGEST_ID:
             raise ValueError(f"a label map needs ids between 0 and {LARGEST_ID}, it has {list(self.ids)}")
         if any(not 0 <= part <= 255 for color in self.colors for part in color):
-            raise ValueError("colours must lie between 0 and 255")
+            raise ValueError("colours must be between 0 and 255")
 
     def to_classes(self, raw: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
         """Raw ids to class indices.
@@ -120,11 +120,11 @@ def scannet20() -> LabelMap:
 
 
 def auto_label_map(ids: np.ndarray, unlabelled: int | None = UNLABELLED) -> LabelMap:
-    """One class for each distinct id, named after it, in colours that are easy to tell apart.
+    """One class for each distinct id, named after it, in colours that are easy to distinguish.
 
     Args:
         ids: integer [...], any shape; negative ids are skipped.
-        unlabelled: the id that is no class, None if there is none.
+        unlabelled: the id that is not a class, None if there is none.
     """
     present = [int(id_) for id_ in np.unique(ids) if id_ >= 0 and id_ != unlabelled]
     # Golden-ratio steps around the colour circle keep neighbours apart for any number of classes.

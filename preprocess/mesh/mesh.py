@@ -23,7 +23,7 @@ class MeshError(InputError):
 
 @dataclass
 class RawMesh:
-    """What a file says, before any check.
+    """A mesh as read from a file, before any check.
 
     Attributes:
         vertices: float64 [V, 3], file order and file units.
@@ -31,10 +31,10 @@ class RawMesh:
         counts: int64 [F], corners of each polygon.
         colors: [V, 3] in the file's own number type, or None.
         labels: [V] raw ids in the file's own number type, or None.
-        notes: what the reader wants reported.
+        notes: the reader's notes for the report.
         first: number of the first vertex and face in the file's own way of counting, for messages.
         instead: what the file holds where it has no faces ("24 edges"), for the message.
-        float32: whether the file declares its coordinates as numbers of 32 bits; False also where it does not say.
+        float32: whether the file declares its coordinates as numbers of 32 bits; False also if it does not declare it.
     """
 
     vertices: np.ndarray
@@ -60,7 +60,7 @@ class Mesh:
             a vertex without a face.
         labels: int32 [V] raw ids of the file, or None.
         labels_file: where they were read, for messages.
-        notes: what was found and what was done about it, one sentence each.
+        notes: findings and what was done about them, one sentence each.
         up: the axis of the file that became z.
         up_estimate: of that axis, from the surface; None for a mesh of no file.
     """

@@ -39,7 +39,7 @@ def to_scene_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
 
 
 def to_file_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
-    """The inverse of `to_scene_frame`: scene coordinates float64 [V, 3] back to those of the file."""
+    """The inverse of `to_scene_frame`: scene coordinates float64 [V, 3] back to file coordinates."""
     scale = METRES[units] or 1.0
     back = np.empty_like(vertices)
     for column, (axis, sign) in enumerate(UP_ROTATIONS[up]):

@@ -1,4 +1,4 @@
-"""Which of the six axes of a file points up: an estimate from the surface, and what is said about it.
+"""Which of the six axes of a file points up: an estimate from the surface, and its explanation.
 
 Rooms and camera scans show gravity in many ways: walls stand upright, level surfaces (floors, table tops) are low and
 seen from above, undersides are rarely seen, rooms are wider than high, light comes from above, cameras look down a
@@ -36,7 +36,7 @@ CUES = {
     "mean_height": 8.6,  # of the surface, above the middle of its range
 }
 CONFIDENCE_WEIGHT = 8.0
-"""Of a network's mean probability of the most likely class, beside the cues."""
+"""Weight of a network's mean probability of the most likely class, next to the cues' weights."""
 
 TOLD, LEAD = 0.4, 0.05
 """Probability that an axis needs to be chosen, and its lead over the next one: opposite axes are often equal."""
@@ -54,8 +54,8 @@ CONE = np.cos(np.radians(40.0))  # how far the vertical may lean from an axis; s
 PULL = 0.05  # of the axis on the vertical, in shares of the surface
 EPSILON = 1e-9
 LEANING, LIGHT = 0.15, 0.5  # beyond these, leaning and brightness count no more
-SHAPED = 0.05  # second principal value of the normals; a surface with less is a plane, whose outline tells nothing
-MIN_PATCHES = 24  # fewer tell nothing
+SHAPED = 0.05  # second principal value of the normals; a surface with less is a plane, whose outline shows nothing
+MIN_PATCHES = 24  # fewer show nothing
 MIN_PLANARITY = 0.2  # length of a patch's summed area over the area of its faces; lower is noise
 
 
@@ -117,7 +117,7 @@ def estimate_up(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | No
 
     Args:
         vertices: float64 [V, 3], any unit, in the file's frame.
-        faces: int32 [F, 3], counter-clockwise seen from the side that was scanned; surfaces of two sides tell nothing.
+        faces: int32 [F, 3], counter-clockwise seen from the side that was scanned; two-sided surfaces show nothing.
         colors: uint8 [V, 3], or None.
     """
     cues, shares = up_cues(vertices, faces, colors)
@@ -129,7 +129,7 @@ def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     """The axis that `--up=auto` takes, and a note that gives the reason.
 
     Args:
-        suffix: ending of the file, ".glb"; where the estimate does not tell, the format's axis is taken, or z.
+        suffix: ending of the file, ".glb"; if the estimate is undecided, the format's axis is taken, or z.
     """
     fallback = FORMAT_UP.get(suffix.lower(), "z")
     if estimate.told:
@@ -143,7 +143,7 @@ def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     reason = f"the most likely is {estimate.best} with {estimate.sure:.0%}"
     if not estimate.directed:
         reason = "the surface has too few faces, or no upright and level parts"
-    return fallback, f"warning: --up=auto cannot tell which axis is up ({reason}); {fallback} is used. Give --up=AXIS"
+    return fallback, f"warning: --up=auto cannot decide which axis is up ({reason}); {fallback} is used. Give --up=AXIS"
 
 
 def up_warning(estimate: UpEstimate, up: str) -> str | None:

@@ -95,7 +95,7 @@ def require_extent(vertices: np.ndarray, voxel_size: float) -> None:
     extent = float(np.ptp(vertices, axis=0).max())
     if extent > MAX_VOXELS_ACROSS * voxel_size:
         text = f"the mesh is {extent:.3g} across, more than {MAX_VOXELS_ACROSS} voxels of {voxel_size:g}. "
-        raise ValueError(text + "Is --units right? Or look for a vertex that lies far off.")
+        raise ValueError(text + "Is --units right? Or look for a vertex that is far off.")
 
 
 def _voxel_tables(vertices: np.ndarray, voxel_size: float) -> tuple[Voxels, VoxelPyramid, VoxelHash]:

@@ -1,4 +1,4 @@
-"""A part of a scene as a scene of its own: what training crops and prediction tiles are made of."""
+"""A part of a scene as its own scene, for training crops and prediction tiles."""
 
 import dataclasses
 

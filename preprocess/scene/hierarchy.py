@@ -54,7 +54,7 @@ class HierarchyParams:
         if list(self.cells) != sorted(set(self.cells)):
             raise ValueError(f"cells must grow from level to level, they are {list(self.cells)}")
         if not 0 < self.ratio < 1:
-            raise ValueError(f"ratio must lie between 0 and 1, it is {self.ratio}")
+            raise ValueError(f"ratio must be between 0 and 1, it is {self.ratio}")
         if self.ring_width < 1:
             raise ValueError(f"ring_width must be at least 1, it is {self.ring_width}")
         if self.placement not in PLACEMENTS:
@@ -136,11 +136,11 @@ def _rings(faces: np.ndarray, num_vertices: int, width: int) -> RingTable:
 def level0_labels(
     rule: str, vertices: np.ndarray, labels: np.ndarray, level0_vertices: np.ndarray, trace: np.ndarray
 ) -> np.ndarray:
-    """Labels of the level-0 vertices from those of the file's vertices.
+    """Labels of the level-0 vertices from the labels of the file's vertices.
 
     Args:
         rule: "nearest": label of the nearest file vertex (the lowest row of those at one place); "majority": the most
-            frequent class among the file vertices that trace to it, the lowest on a tie, -1 only if there is no other.
+            frequent class among the file vertices that trace to it, the lowest on a tie, -1 only without any other.
         vertices: float64 [V, 3].
         labels: int32 [V] classes, -1 ignored.
         level0_vertices: float64 [V_0, 3].

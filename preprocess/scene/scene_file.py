@@ -32,7 +32,7 @@ class SceneError(InputError):
 
 
 class SceneHeader(NamedTuple):
-    """What a scene file says about itself: enough to tell whether it is up to date.
+    """The header of a scene file: enough to decide whether it is up to date.
 
     Attributes:
         params: hierarchy, reading and labelling parameters, plain JSON values.
@@ -143,7 +143,7 @@ def read_scene(path: str | pathlib.Path) -> Scene:
 
 
 def scene_from_arrays(arrays: Mapping[str, np.ndarray], source: str | pathlib.Path) -> Scene:
-    """The scene of `scene_arrays`, whose shapes [...] are trusted. Raises SceneError with `source` if one is missing."""
+    """The scene of `scene_arrays`, whose shapes [...] are trusted. Raises SceneError (`source`) if one is missing."""
     header = _read_header_array(arrays["header"], source)
     try:
         levels = len(header.sizes["voxels"])
@@ -185,7 +185,7 @@ def _read_header_array(array: np.ndarray, source: str | pathlib.Path) -> SceneHe
 
 
 def read_header(path: str | pathlib.Path) -> SceneHeader:
-    """Reads only what the file says about itself. Raises SceneError; OSError if there is no such file."""
+    """Reads only the header. Raises SceneError; OSError if there is no such file."""
     return _read(pathlib.Path(path), header_only=True)[1]
 
 

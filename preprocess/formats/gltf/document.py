@@ -35,7 +35,7 @@ class Entry:
     place: str
 
     def __contains__(self, key: str) -> bool:
-        """Whether the field is there; null counts as missing."""
+        """Whether the field exists; null counts as missing."""
         return self.fields.get(key) is not None
 
     def integer(self, key: str, default: int | None = None, low: int = 0) -> int:
@@ -156,7 +156,7 @@ class Document:
         return self._lists[kind]
 
     def at(self, kind: str, index: int, origin: str) -> Entry:
-        """The object of that number; `origin` says for messages who names it."""
+        """The object of that number. `origin` is what names it, for messages."""
         if index >= len(self.all(kind)):
             raise GltfError(f"{origin} names {_NOUNS[kind]} {index}, but the file has {len(self.all(kind))} of them")
         return self.all(kind)[index]

@@ -76,7 +76,7 @@ class MeshReader:
             weights: of its morph targets, float64 [T]; None for the mesh's own.
 
         Returns:
-            vertices float64 [V, 3], those of one primitive after the other, and triangles int64 [F, 3].
+            vertices float64 [V, 3], one primitive after the other, and triangles int64 [F, 3].
         """
         weights = self._document.all("meshes")[mesh].numbers("weights") if weights is None else weights
         vertices, triangles, start = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0

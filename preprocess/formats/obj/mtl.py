@@ -80,7 +80,7 @@ def read_materials(
     found = {name: material for name in used if (material := _of_name(known, name)) is not None}
     undefined = [name for name in used if name not in found]
     if missing:
-        absent = f"{', '.join(missing)} is not beside it"
+        absent = f"{', '.join(missing)} is not next to it"
         lost = bool(undefined) or not known
         notes.insert(0, f"warning: its materials are missing, {absent}" if lost else f"{absent}, and is not needed")
     elif undefined and libraries:
@@ -93,7 +93,7 @@ def read_materials(
 
 
 def _library_files(folder: pathlib.Path, rest: str) -> tuple[list[pathlib.Path], list[str]]:
-    """The files of one `mtllib` line, and the names that are not there."""
+    """The files of one `mtllib` line, and the names of missing ones."""
     for name in spellings(rest):
         whole = find_beside(folder, name)
         if whole is not None:

@@ -71,7 +71,7 @@ def painted_colors(
     """Colours uint8 [V, 3] of textures or faces; `own` if there are none.
 
     Args:
-        path: the PLY file, which its pictures are beside.
+        path: the PLY file; its pictures are next to it.
         vertex: {property in small letters: [V]}.
         own: colours [V, 3] of the vertices, all the same, or None.
         notes: what was found is added.
@@ -128,7 +128,7 @@ def _texture_colors(
 
 
 def _texture_numbers(columns: dict, rows: int) -> np.ndarray:
-    """Which texture each row has, [rows]; the first where no column says so."""
+    """The texture of each row, [rows]; the first if no column names one."""
     found = next((columns[name] for name in _NUMBERS if name in columns), None)
     return np.zeros(rows) if found is None or isinstance(found, tuple) else found
 
@@ -138,7 +138,7 @@ def _images(folder: pathlib.Path, names: list[str], notes: list[str]) -> list[np
     images = []
     for name in names:
         path = next((found for text in spellings(name) if (found := find_beside(folder, text)) is not None), None)
-        image, reason = (None, "it is not beside the mesh") if path is None else read_texture(path)
+        image, reason = (None, "it is not next to the mesh") if path is None else read_texture(path)
         if image is None:
             notes.append(f"warning: a texture cannot be read, {name}: {reason}")
         images.append(image)

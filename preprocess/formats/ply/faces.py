@@ -29,7 +29,7 @@ class Faces(NamedTuple):
         element: name of the element whose rows are the first polygons, "" if there is none.
         properties: those that hold its corners.
         strips: names of the elements that hold strips.
-        notes: what is worth a word.
+        notes: notes for the report.
         instead: what the file holds if it has no faces.
     """
 
@@ -55,7 +55,7 @@ def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> 
         columns: {element: {property: values [rows], or (flat values, lengths int64 [rows]) of a list}}.
 
     Raises:
-        MeshError: if an element of faces has no list of corners that can be told from the others.
+        MeshError: an element of faces has no list that is clearly its corners.
     """
     parts, notes = [], []
     element = _face_element(header)
@@ -81,7 +81,7 @@ def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> 
 
 
 def _face_element(header: Header) -> Element | None:
-    """The element with rows whose name or whose list says that it holds faces."""
+    """The element with rows whose name or list shows that it holds faces."""
     by_name = {element.name.lower(): element for element in reversed(header.elements) if element.count}
     named = next((by_name[name] for name in _ELEMENTS if name in by_name), None)
     other = (e for e in header.elements if e.count and is_face_element(e) and e.name.lower() not in _STRIPS)

@@ -84,7 +84,7 @@ def _data_start(content: bytes, end: re.Match) -> int:
 
 
 def _parse_line(path: pathlib.Path, number: int, line: bytes, header: Header, formats: list[str]) -> None:
-    """Adds what a line of the header says to `header` and `formats`."""
+    """Adds a line of the header to `header` and `formats`."""
     text, elements = line.decode("latin-1"), header.elements
     words = text.split()
     keyword = words[0].lower() if words else "comment"

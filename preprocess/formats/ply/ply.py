@@ -87,15 +87,15 @@ def whole_numbers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarr
         fits = (integers == values) & (integers < 2**32) & (integers > -(2**32))
         if not fits.all():
             row = int(np.argmin(fits))
-            cause = f"value {row} of the property `{name}` is {values[row]:g}, which is no 32-bit integer"
+            cause = f"value {row} of the property `{name}` is {values[row]:g}, which is not a 32-bit integer"
             raise MeshError(path, cause, "Write it with an integer type.")
     return integers
 
 
 def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) -> tuple[dict[str, dict], str]:
-    """{element: {property: values, or (flat values, lengths int64) for a list}}, up to the last wanted element.
+    """{element: {property: values, or (flat values, lengths int64) for a list}}, up to the last needed element.
 
-    The second result says what lies after the last element of the header ("17 bytes"); "" if nothing does, or if that
+    The second result names what follows the last element of the header ("17 bytes"); "" if nothing does, or if that
     element was not read.
     """
     header = parse_header(path, content)
@@ -114,7 +114,7 @@ def _read_text_elements(
 ) -> tuple[dict[str, dict], str]:
     """`_read_elements` of an ASCII file: the numbers one after the other, wherever lines are broken.
 
-    Raises MeshError with the line where the lines are one a row and one of them does not fit the header.
+    Raises MeshError with the line if each row has one line and a line does not fit the header.
     """
     numbers = _ascii_numbers(path, header, content)
     declared = sum(element.count for element in header.elements if element.properties)
@@ -137,7 +137,7 @@ def _read_text_elements(
 
 
 def _misfit(header: Header, values: np.ndarray, starts: np.ndarray, widths: np.ndarray, lines: np.ndarray) -> str:
-    """The first line whose numbers are not those of one row, "" if there is none.
+    """The first line that does not hold the numbers of one row, "" if there is none.
 
     Args:
         values: float64 [N].
@@ -265,7 +265,7 @@ def _layout(
 
     Returns:
         starts and lengths, int64 [count, properties] or [0, properties] unless `stored`, and the end position, or minus
-        (the first row that runs over the end or has a list length that is no count) minus 1.
+        (the first row that runs over the end or has a list length that is not a count) minus 1.
     """
     starts = np.empty((count if stored else 0, len(sizes)), np.int64)
     lengths = np.empty_like(starts)
