@@ -22,7 +22,7 @@ class StepMemory(NamedTuple):
 
     Attributes:
         arguments: state and batch.
-        results: what is returned in memory of its own, not in that of donated arguments.
+        results: results in their own memory, not in the memory of donated arguments.
         temporaries: activations and workspace, as planned by the compiler.
         traffic: bytes that one call reads and writes by the compiler's count; 0 where it keeps none.
     """
@@ -72,7 +72,7 @@ def check_memory(step: Callable[..., Any], *arguments: Any, what: str, remedy: s
         step: made by `parallel.pmap_step`; arguments: of the call that follows.
         what: size of the batch, for the message.
         remedy: what to do where a step does not fit.
-        growth: size of the run's largest batch by this one's; a warning tells that the largest may not fit.
+        growth: size of the run's largest batch by this one's; a warning says if the largest may not fit.
 
     Raises:
         UserError: if a step needs more than a device has.

@@ -25,7 +25,7 @@ def num_devices() -> int:
 
 
 def num_local_devices() -> int:
-    """Devices of this process; every process has as many."""
+    """Devices of this process; every process has the same number."""
     return jax.local_device_count()
 
 
@@ -62,7 +62,7 @@ def replicate(tree: Any) -> Any:
 
 
 def unreplicate(tree: Any) -> Any:
-    """The first device's copy of leaves [num_local_devices, ...], as NumPy arrays [...] of their own memory."""
+    """The first device's copy of leaves [num_local_devices, ...], as NumPy arrays [...] in their own memory."""
 
     def first(leaf: jax.Array) -> np.ndarray:
         shard = min(leaf.addressable_shards, key=lambda shard: shard.index[0].start or 0)

@@ -14,7 +14,7 @@ from trainlib.run.window import MetricWindow
 def restore_newest(store: CheckpointStore, state: Any, strict: bool) -> Any | None:
     """The newest whole checkpoint, in the structure of `state`; None if there is none.
 
-    Process 0 chooses the step, the others read the same one. Errors are those of `CheckpointStore.restore`.
+    Process 0 chooses the step, the others read the same one. Errors as in `CheckpointStore.restore`.
     """
     if processes.broadcast_from_first(store.latest_step()) is None:
         return None
@@ -65,7 +65,7 @@ class RunSaver:
 
     @contextlib.contextmanager
     def interruptible(self, step: int, state: Any, what: str) -> Iterator[None]:
-        """Around long work between steps, a compilation or an evaluation, that a signal ends within moments.
+        """Around long work between steps, a compilation or an evaluation, that a signal ends immediately.
 
         The state after `step` steps is saved before. If the disk is full, a signal has to wait for the end of the work.
         """

@@ -149,7 +149,7 @@ def load_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
 
 
 def require_settings(config: ml_collections.ConfigDict, keys: Iterable[str], where: str, system: str) -> None:
-    """Raises UserError if a config lacks settings by which those of a system ("vmnet_jax") are known."""
+    """Raises UserError if a config lacks the settings that mark a system ("vmnet_jax")."""
     missing = [key for key in keys if key not in config]
     if missing:
         raise UserError(f"{where} is not of {system}: it has no {', '.join(missing)}")
@@ -176,7 +176,7 @@ def _take_lock(path: pathlib.Path) -> int:
 
 
 def _changed_config(path: pathlib.Path, config: dict[str, Any], allow_change: frozenset[str]) -> dict[str, Any] | None:
-    """The config to write: None if it is that of config.json. Refuses differences in keys outside `allow_change`."""
+    """The config to write: None if config.json holds it. Refuses differences in keys outside `allow_change`."""
     file = path / CONFIG_NAME
     if not file.exists():
         return config

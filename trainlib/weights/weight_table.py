@@ -20,8 +20,8 @@ def require_weights(
     Args:
         source: the file, for the message.
         expected: shape by name of every array that the network has.
-        found: arrays by name.
-        unused: whether a name that the network lacks is known and meant to be left out.
+        found: arrays [...] by name.
+        unused: whether a name that the network lacks is known and may be skipped.
 
     Raises:
         UserError: a table of all names that are missing, left over or of another shape.
