@@ -59,7 +59,7 @@ def evaluate(
         split: "val" or "train", as the run's config defines them, or "all" for every scene of the folder.
         scenes: folder of preprocessed scenes instead of the config's.
         max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
-        allow_missing: leave out scenes of the lists that are not in the folder.
+        allow_missing: skip scenes of the lists that are not in the folder.
         pages: how many scenes, from the first on, get a page and a row of the contact sheet.
         scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
             `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the table and where the files lie."""
+    """Prints the table and the paths of the files."""
     result, _ = evaluate(
         arguments.workdir,
         step=arguments.step,

@@ -2,7 +2,7 @@
 
 Every vertex of the file gets a class and its probability, in the file's order. For each mesh the folder then holds
 NAME.ply (the file's own vertices, faces and properties, coloured by class), NAME.labels.ply (the label map's ids),
-NAME.html (a page to turn the mesh round in), NAME.png and, with --probabilities, NAME.probabilities.npz. No labels are
+NAME.html (a page to rotate the mesh in), NAME.png and, with --probabilities, NAME.probabilities.npz. No labels are
 needed. From Python: `load(workdir).predict(read_mesh(path))`.
 """
 
@@ -63,7 +63,9 @@ class Predictor:
     """A trained network ready for meshes. A mesh that is much like an earlier one in size needs no compilation."""
 
     def __init__(self, run: TrainedRun, max_voxels: int = 0, scenes_per_batch: int = 1, read_out: str | None = None):
-        """Args:
+        """Keeps a network and the way to apply it.
+
+        Args:
             max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
             scenes_per_batch: scenes of `predict_scenes` that the network sees together.
             read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
@@ -80,7 +82,7 @@ class Predictor:
         """Labels one mesh (metres, z up, as `preprocess.formats.readers.read_mesh` returns it).
 
         Args:
-            votes: 1 looks once at the mesh as it lies, N > 1 sums N random rigid placements.
+            votes: 1 looks once at the unaugmented mesh, N > 1 sums N random rigid placements.
         """
         return self.predict_scene(build_scene("mesh", mesh, self.run.preprocessing), votes)
 
@@ -142,7 +144,7 @@ def load(
     scenes_per_batch: int = 1,
     read_out: str | None = None,
 ) -> Predictor:
-    """The trained network of a workdir; step is "last", "best" or a number. The others are those of `Predictor`."""
+    """The trained network of a workdir; step is "last", "best" or a number, the rest as in `Predictor`."""
     return Predictor(load_run(workdir, step), max_voxels, scenes_per_batch, read_out)
 
 
@@ -164,7 +166,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Predicts each mesh and prints what was found and where the results lie."""
+    """Predicts each mesh and prints the findings and the paths of the results."""
     source, output = pathlib.Path(arguments.mesh), pathlib.Path(arguments.output)
     folder = source if source.is_dir() else source.parent
     if output.resolve() == folder.resolve():
@@ -174,7 +176,7 @@ def main(arguments: argparse.Namespace) -> None:
     sources = [mesh for mesh in found.sources if inside not in mesh.path.resolve().parents]
     clashes = [clash for clash in found.clashes if inside not in clash.paths[0].resolve().parents]
     if not sources and not clashes:
-        raise UserError(f"{source}: all meshes lie in --output, {output}; results are not labelled again")
+        raise UserError(f"{source}: all meshes are in --output, {output}; results are not labelled again")
     require_folder(output)
     predictor = load(arguments.workdir, arguments.step, arguments.max_voxels, read_out=arguments.read_out)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
@@ -237,7 +239,7 @@ def _read(predictor: Predictor, path: pathlib.Path, arguments: argparse.Namespac
 
 
 def network_line(workdir: str, run: TrainedRun) -> str:
-    """Which network is applied and what it wants to see."""
+    """The applied network and its expected input."""
     names = run.label_map.names
     listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     unit = run.units if run.units != "none" else "units"

@@ -85,12 +85,12 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path) -> Train
 
 
 def _check_classes(config: ConfigDict, scenes: SceneFolder) -> None:
-    """Raises UserError if there is nothing to tell apart, or if the class weights are of other classes."""
+    """Raises UserError if there are fewer than two classes, or if the class weights are of other classes."""
     names, weights = scenes.label_map.names, config.class_weights
     if len(names) < 2:
         raise UserError(
             f"{scenes.path / 'label_map.csv'} has one class, {names[0]!r}: a network that learns it is always right "
-            "and tells nothing apart. Preprocess the meshes again with a --label_map of at least two classes."
+            "and distinguishes nothing. Preprocess the meshes again with a --label_map of at least two classes."
         )
     if len(weights) not in (0, len(names)):
         raise UserError(

@@ -127,11 +127,7 @@ def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
 
 
 def bucket_at(number: int, buckets: list[Sizes]) -> Sizes:
-    """Number `number` of the planned buckets and those that continue them, each 1.25 times the one before.
-
-    Args:
-        buckets: planned, ascending, at least one.
-    """
+    """Bucket `number` of the planned `buckets` (ascending, at least one); later ones are each 1.25 times larger."""
     beyond = number - len(buckets) + 1
     if beyond <= 0:
         return buckets[number]
@@ -155,7 +151,7 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
             empty.
 
     Raises:
-        DoesNotFit, with the numbers, if the samples need more rows than the bucket has.
+        DoesNotFit: with the numbers, if the samples need more rows than the bucket has.
     """
     sizes, num_scenes = add_sizes([sample_sizes(s) for s in samples]), num_scenes or len(samples)
     if not sizes.fits(bucket):
@@ -230,8 +226,7 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
 def empty_batch(features: int, vertices: VertexInputs | None = None) -> SceneBatch:
     """A batch of one scene without any row, for shapes: F input channels, one padding row everywhere.
 
-    Args:
-        vertices: as for `vmnet_jax.data.sample.make_sample`.
+    `vertices` is as for `vmnet_jax.data.sample.make_sample`.
     """
 
     def zeros(*shape: int) -> np.ndarray:

@@ -106,6 +106,6 @@ def evaluation_placement(
 
 
 def fixed_placement(points: np.ndarray, voxel_size: float) -> Placement:
-    """The unaugmented placement: minimum at the origin, no rotation."""
+    """The unaugmented placement of `points` [V, 3]: minimum at the origin, no rotation."""
     origin = np.asarray(points, np.float64).min(0)
     return Placement(origin, np.eye(3) * (1 / voxel_size), np.zeros(3), np.zeros(3, np.float32))

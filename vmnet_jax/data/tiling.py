@@ -1,7 +1,7 @@
 """Scenes that are too large for one pass, in overlapping tiles.
 
-A tile is a rectangle in x and y over the whole height. Tiles overlap, and the scores of a vertex are those of the tile
-inside which it lies deepest, so that no vertex is judged at a cut that its scene does not have.
+A tile is a rectangle in x and y over the whole height. Tiles overlap, and a vertex takes its scores from the tile
+inside which it is deepest, so that no vertex is judged at a cut that its scene does not have.
 """
 
 import functools
@@ -78,11 +78,12 @@ class TileSet:
 def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, max_voxels: int) -> list[Tile]:
     """Cuts the bounding box in x and y into halves until each part with its margin fills at most `max_voxels`.
 
+    Every vertex is scored by one tile: the one inside which it is deepest.
+
     Args:
         vertices: float64 [V, 3].
         coords: int [P, 3], the voxels of level 0.
-        inverse: int32 [V], the voxel of a vertex. Every vertex is scored by one tile: the one inside which it lies
-            deepest.
+        inverse: int32 [V], the voxel of a vertex.
     """
     places = coords[:, :2].astype(np.float64) + 0.5
     low, high = places.min(axis=0) - 0.5, places.max(axis=0) + 0.5
@@ -90,7 +91,7 @@ def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, ma
     depth = np.full(len(places), -np.inf)
     owner = np.zeros(len(places), np.int32)
     for number, (start, stop) in enumerate(windows):
-        # A side on the edge of the scene is no cut: everything lies deep behind it.
+        # A side on the edge of the scene is not a cut: everything is deep behind it.
         below = np.where(start <= low, np.inf, places - start).min(axis=1)
         above = np.where(stop >= high, np.inf, stop - places).min(axis=1)
         deeper = np.minimum(below, above) > depth

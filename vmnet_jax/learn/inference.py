@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class SceneScores(NamedTuple):
-    """Summed logits of one scene, one row a vertex of its file."""
+    """Summed logits of one scene, one row per vertex of its file."""
 
     index: int
     scores: np.ndarray  # float32 [V, K]
@@ -80,7 +80,7 @@ def fitting_batches(
 
 
 def _most_voxels(read: Callable[[str], Scene], names: list[str]) -> int:
-    """Voxels of the largest scene at level 0, as it lies."""
+    """Voxels of the largest unaugmented scene at level 0."""
     return max(len(read(name).voxels.coords[0]) for name in names)
 
 

@@ -42,7 +42,7 @@ class TrainedRun(NamedTuple):
 
 
 def write_inputs(workdir: pathlib.Path, params: dict, label_map: LabelMap) -> None:
-    """Keeps the label map and the preprocessing parameters beside the checkpoints."""
+    """Keeps the label map and the preprocessing parameters next to the checkpoints."""
     write_label_map(workdir / LABEL_MAP, label_map)
     write_json(workdir / PREPROCESSING, dict(sorted(params.items())))
 
@@ -92,7 +92,7 @@ def _other_classes(workdir: pathlib.Path, label_map: LabelMap | None) -> str:
 
 
 def _seen(workdir: pathlib.Path) -> str:
-    """What the weights of another run are used to, for the log; "" where it does not say."""
+    """What the weights of another run expect, for the log; "" if unknown."""
     params = trained_params(workdir)
     return f"; it was trained on voxels of {params['voxel_size']:g} {params.get('units', 'm')}" if params else ""
 
@@ -118,7 +118,7 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     for name in (LABEL_MAP, PREPROCESSING):
         if not (workdir / name).is_file():
             raise UserError(
-                f"{workdir}: no {name}; this is no workdir of python -m vmnet_jax.train, or it never started"
+                f"{workdir}: no {name}; this is not a workdir of python -m vmnet_jax.train, or it never started"
             )
     label_map = read_label_map(workdir / LABEL_MAP)
     params = json.loads((workdir / PREPROCESSING).read_text())

@@ -1,9 +1,9 @@
 """Normalisations over the real rows, with the ReLU that follows them, and their backward passes.
 
 Derivatives are written out for the sake of memory: from the forward pass only the input and a few sums are kept, and
-the backward pass centres the input again. It does so by a formula of its own, since XLA would merge the same one with
-that of the forward pass, and one that needs the cotangent (`_after`), since XLA would compute it early; in both cases
-the centred input of every layer would lie in memory through the whole step.
+the backward pass centres the input again. It does so by its own formula, since XLA would merge an equal one with
+the forward pass, and one that needs the cotangent (`_after`), since XLA would compute it early. In both cases the
+centred input of every layer would stay in memory through the whole step.
 """
 
 import functools
@@ -34,14 +34,13 @@ def masked_batch_norm(
 
     Returns:
         y [N, C], other rows zero, and (mean [C], biased variance [C], number of rows []) over all devices, through
-        which no gradient flows; mean and variance are 0 where there are no rows. Reverse mode only.
+        which no gradient flows; mean and variance are 0 without rows. Reverse mode only.
     """
     return _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu)[0]
 
 
 def _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu):
-    """The sums run over x - shift, where shift is the mean up to rounding: the mean that is left is exact to the last
-    digits and the variance does not cancel."""
+    """Sums x - shift, shift being the mean up to rounding: the rest is exact and the variance does not cancel."""
     count = psum(jnp.sum(real), axis_name).astype(x.dtype)
     rows = jnp.maximum(count, 1)
     shift = psum(jnp.where(real, x, 0).sum(0), axis_name) / rows
@@ -145,7 +144,7 @@ def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _after(cotangent: jax.Array, x: jax.Array) -> jax.Array:
-    """x, but not computed before the cotangent is there (to a compiler 0 * y is not 0: y may be NaN)."""
+    """x, but not computed before the cotangent (to a compiler 0 * y is not 0: y may be NaN)."""
     return x + 0 * cotangent
 
 

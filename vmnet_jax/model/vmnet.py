@@ -78,7 +78,7 @@ class EuclideanNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
-        """Logits of a batch, as those of `VMNet`."""
+        """Logits of a batch, as in `VMNet`."""
         common = (self.axis_name, self.dtype, self.param_dtype)
         branch = EuclideanBranch(self.num_classes, self.widths, *common, name="euclidean")
         logits, table = branch(batch, train).logits, batch.corners[0]

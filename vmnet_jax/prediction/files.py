@@ -22,7 +22,7 @@ from vmnet_jax.viewer.raster import write_picture
 
 
 class Prediction(NamedTuple):
-    """What the network says of one mesh, in the order of its vertices."""
+    """The network's prediction for one mesh, in the order of its vertices."""
 
     classes: np.ndarray  # int32 [V], index into the label map
     probability: np.ndarray  # float32 [V], of that class

@@ -25,7 +25,7 @@ def figures(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> dict:
 
 
 def summarize_level(dense: np.ndarray, level: Forgotten, truth: np.ndarray, num_classes: int) -> dict:
-    """One sparsity.
+    """The figures of one sparsity, from the labels `dense` and `truth`, int [V].
 
     Returns:
         `sparsity`, `networks`; `figures` of the labels by magnitude alone, which come first; `exemplars`, the share of
@@ -70,7 +70,7 @@ def make_report(dense: np.ndarray, levels: list[Forgotten], truth: np.ndarray, n
 
 
 def as_lines(report: Mapping) -> list[str]:
-    """The report for the terminal, in per cent: a line for each sparsity, then one for each class."""
+    """The report for the terminal, in %: a line for each sparsity, then one for each class."""
     lines = ["          by magnitude        over the masks"]
     lines.append("  pruned  mean IoU  accuracy  exemplars  forgotten  gained")
     lines.append(f"{0:8}  {100 * report['dense']['mean_iou']:8.1f}  {100 * report['dense']['accuracy']:8.1f}")

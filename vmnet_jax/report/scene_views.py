@@ -23,7 +23,7 @@ class SceneViews:
         folder: of the evaluation's report, made if missing.
         title: of the contact sheets: what was evaluated.
         label_map: names and colours of the classes.
-        limit: scenes after so many are not shown.
+        limit: number of scenes to show.
     """
 
     def __init__(self, folder: pathlib.Path, title: str, label_map: LabelMap, limit: int):
@@ -35,7 +35,7 @@ class SceneViews:
             old.unlink()
 
     def add(self, name: str, scene: Scene, scores: np.ndarray, table: np.ndarray) -> None:
-        """Writes the page of a scene and keeps its row. A scene without faces has nothing to show and is left out.
+        """Writes the page of a scene and keeps its row. A scene without faces is skipped.
 
         Args:
             name: a path below `pages`.
