@@ -58,9 +58,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
     """Trains for `config.epochs`, resuming from the newest checkpoint of `workdir`; returns the final state.
 
     Args:
-      config: see docs/sdclr.md.
-      workdir: folder of the run.
-      dataset: images of your own, instead of those that the config names.
+        config: see docs/sdclr.md.
+        workdir: folder of the run.
+        dataset: your own images, instead of the config's.
     """
     workdir = pathlib.Path(workdir)
     require_settings(config, SETTINGS, "the config", "sdclr_jax")
@@ -146,10 +146,10 @@ def _refresh(config: ConfigDict, per_epoch: int) -> Callable:
 
 
 def _forgetting(config: ConfigDict, dataset: Dataset) -> Callable[[TrainState], dict[str, float]] | None:
-    """measure(replicated state) -> the share of each group among the training images that the pruned branch forgets
-    most, `forgotten/GROUP` of the tenth, `forgotten_hundredth/GROUP`, and its share among all, `present/GROUP`.
+    """measure(replicated state) -> each group's shares of the training images that the pruned branch forgets most.
 
-    Of images that have a class. None where the classes make no groups.
+    They are `forgotten/GROUP` of the most forgotten tenth, `forgotten_hundredth/GROUP`, and `present/GROUP` of all
+    images that have a class. None if the classes make no groups.
     """
     groups = group_classes(config.groups, dataset.class_counts)
     if not any(map(len, groups)):

@@ -89,7 +89,7 @@ def parse_records(raw: bytes, label_bytes: int) -> tuple[np.ndarray, np.ndarray]
     """
     size = label_bytes + 3 * SIDE * SIDE
     if not raw or len(raw) % size:
-        raise ValueError(f"{len(raw)} bytes are no whole number of records of {size} bytes")
+        raise ValueError(f"{len(raw)} bytes are not a whole number of records of {size} bytes")
     records = np.frombuffer(raw, np.uint8).reshape(-1, size)
     images = records[:, label_bytes:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, label_bytes - 1].astype(np.int32)
@@ -147,7 +147,7 @@ def _archive_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
     if found != release.archive_md5:
         other = next((name for name, one in RELEASES.items() if one.archive_md5 == found), None)
         if other:
-            raise ValueError(f"{path} is the archive of {other}; config.dataset says {release.archive}")
+            raise ValueError(f"{path} is the archive of {other}; config.dataset needs {release.archive}")
         raise ValueError(
             f"{path}: md5 {found}, the official archive has {release.archive_md5}; take the binary version, "
             f"{release.archive}, and download it again if it is that"

@@ -1,7 +1,7 @@
 """Where a training step's images come from: all of them on the device, or a batch at a time from the disk.
 
 Both give the loop an iterator of what a step holds, and the step, on the device, `select` to find its images in that.
-Seed and step alone tell which images they are, so that either resumes anywhere.
+Seed and step alone decide which images they are, so that either resumes anywhere.
 """
 
 import functools
@@ -87,7 +87,7 @@ class StreamedImages:
 def make_source(
     images: np.ndarray | ImageFiles, order_of: Callable[[int], Order], per_epoch: int
 ) -> ResidentImages | StreamedImages:
-    """The source that fits the training images."""
+    """The source that fits the training images, uint8 [N, H, W, 3] or files."""
     if isinstance(images, ImageFiles):
         return StreamedImages(images, order_of, per_epoch)
     return ResidentImages(images)

@@ -7,7 +7,7 @@ from jax import lax
 
 
 def l2_normalize(x: jax.Array) -> jax.Array:
-    """Rows divided by their norm, the norm clamped below at 1e-12 as torch's F.normalize does: zero rows stay zero."""
+    """Rows of x [..., D] over their norm, clamped below at 1e-12 as in torch's F.normalize: zero rows stay zero."""
     return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-24))
 
 
@@ -69,7 +69,7 @@ def nt_xent_interleaved(
 
     Args:
         features: float [2N, D], interleaved.
-        temperature, rows ([N], by image), axis_name: as in `nt_xent`, which computes the value.
+        temperature, rows, axis_name: as in `nt_xent`, which computes the value; rows [N] by image.
     """
     chex.assert_rank(features, 2)
     if features.shape[0] % 2:
@@ -83,7 +83,7 @@ def temperature_schedule(
     """tau(e) = (maximum - minimum) (1 + cos(2 pi e / period)) / 2 + minimum (Kukleva et al., ICLR 2023).
 
     Args:
-        epoch: epoch, fractions allowed; 0 gives the maximum.
+        epoch: [], fractions allowed; 0 gives the maximum.
         minimum: lowest temperature.
         maximum: highest temperature.
         period: epochs per oscillation.

@@ -77,7 +77,7 @@ def sgd(schedule: Schedule | float, momentum: float = 0.9, weight_decay: float =
 
 
 class LarsState(NamedTuple):
-    """Updates so far (int32 scalar) and the momentum buffers, shaped as the parameters."""
+    """Updates so far, int32 [], and the momentum buffers, shaped as the parameters."""
 
     count: jax.Array
     buffers: optax.Updates

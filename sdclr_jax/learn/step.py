@@ -46,7 +46,7 @@ def create_state(
     Args:
         model: the network; its initial values do not depend on `axis_name`.
         tx: the optimiser.
-        rng: jax key of the initial weights.
+        rng: jax key [] of the initial weights.
         image_shape: (H, W, 3) of the views.
         pruned: whether the run has a pruned branch.
     """
@@ -102,7 +102,7 @@ def simclr_loss(
 ) -> tuple[jax.Array, Tree]:
     """NT-Xent of two views through one branch in one forward, so that BatchNorm's statistics span both views.
 
-    Arguments and results as in `sdclr_loss`.
+    Arguments and results, such as views [2, N, H, W, 3], as in `sdclr_loss`.
     """
     images = views.reshape(-1, *views.shape[2:])
     both_rows = None if rows is None else jnp.tile(rows, 2)

@@ -1,5 +1,8 @@
-"""Backbone and head in one module. The dense and the pruned branch are this module applied to `params` and to
-`apply_masks(params, masks)`; the branch chooses the set of BatchNorm."""
+"""Backbone and head in one module.
+
+The dense and the pruned branch are this module applied to `params` and to `apply_masks(params, masks)`. The branch
+chooses the set of BatchNorm.
+"""
 
 from collections.abc import Callable
 from functools import partial

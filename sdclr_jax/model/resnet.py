@@ -31,7 +31,7 @@ class Conv(nn.Module):
     """A `size` x `size` convolution without bias, padded by size // 2 on every side as torch pads.
 
     Attributes: `channels` output channels; `size`, `stride` of the kernel; `init` its initialiser; `dtype` of the
-    arithmetic, None for that of inputs and kernel.
+    arithmetic, None for the type of inputs and kernel.
     """
 
     channels: int

@@ -60,7 +60,7 @@ def to_torch_layout(array: np.ndarray) -> np.ndarray:
 
 
 def from_torch_layout(array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_torch_layout`."""
+    """The inverse of `to_torch_layout`: a kernel [C_out, C_in, ...] -> ours [..., C_in, C_out]."""
     return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
 
 
@@ -112,9 +112,9 @@ def from_state_dict(
     """Variables from a state_dict, whole or not at all.
 
     Args:
-        state: name -> array in torch layout; a leading `module.` is dropped.
-        like: variables (or their shapes, from `jax.eval_shape` of `model.init`) that name what is wanted.
-        skip: prefixes of names that are left out knowingly, e.g. ("fc.",) when only the backbone is wanted.
+        state: name -> array [...] in torch layout; a leading `module.` is dropped.
+        like: variables (or their shapes, from `jax.eval_shape` of `model.init`) that name the needed arrays.
+        skip: prefixes of names to skip, e.g. ("fc.",) if only the backbone is needed.
 
     Returns:
         Nested dict as `like`, NumPy arrays of the dtypes of `state`.
@@ -142,7 +142,7 @@ def linear_export(variables: Mapping[str, Any], rng: jax.Array, num_classes: int
 
     Args:
         variables: of a `ContrastiveNet` with one or two sets of BatchNorm.
-        rng: jax key of the new classifier's weight, normal with deviation 0.01; its bias is zero.
+        rng: jax key [] of the new classifier's weight, normal with deviation 0.01; its bias is zero.
         num_classes: rows of the classifier.
         bn_set: the set to keep; 0, the dense branch's, is the one that evaluations use.
     """

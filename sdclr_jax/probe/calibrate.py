@@ -16,10 +16,10 @@ BATCH = 128
 
 
 def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any, Any], Any]:
-    """calibrated(params, batch_stats) -> `batch_stats` with the dense branch's statistics estimated anew.
+    """calibrated(params, batch_stats) -> `batch_stats` with the dense branch's statistics estimated again.
 
     They are the means over batches of up to 128 of the batch's own mean and unbiased variance, as training measures
-    them; an incomplete last batch is left out.
+    them; an incomplete last batch is skipped.
 
     Args:
         model: the network, without an axis name.

@@ -39,7 +39,7 @@ def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Ar
 
 
 def most_forgotten(scores: np.ndarray, fraction: float) -> np.ndarray:
-    """Indices of the images with the highest scores, ceil(fraction N) of them; earlier images win ties."""
+    """Indices of the ceil(fraction N) images with the highest `scores` [N]; ties go to the earliest."""
     count = int(np.ceil(fraction * len(scores)))
     return np.argsort(-scores, kind="stable")[:count]
 

@@ -59,7 +59,7 @@ def logits(weights: LinearClassifier, features: jax.Array) -> jax.Array:
 
 
 def top_accuracy(weights: LinearClassifier, features: np.ndarray, labels: np.ndarray, top: int) -> float:
-    """Share of the rows whose label is among the `top` largest logits, of all where there are fewer classes."""
+    """Share of rows of `features` [N, C] whose label [N] is among the `top` largest logits, or all if K < top."""
     best = np.asarray(lax.top_k(logits(weights, features), min(top, len(weights.bias)))[1])
     return float((best == labels[:, None]).any(1).mean())
 
@@ -97,7 +97,7 @@ def fit_probe(
 ) -> Probe:
     """Trains a linear layer on frozen features: SGD with momentum 0.9, no weight decay, cross-entropy.
 
-    The weights that validate best win, the earliest of equals. Initially the kernel is normal with deviation 0.01, the
+    The weights that validate best win; ties go to the earliest. Initially the kernel is normal with deviation 0.01, the
     bias zero.
 
     Args:

@@ -35,7 +35,7 @@ def _sparsities(report: dict) -> list[float]:
 
 
 def _per_cent(shares: Sequence[float | None]) -> list[float]:
-    """Shares in per cent for a line, which breaks where there is none."""
+    """Shares in % for a line, which breaks where there is none."""
     return [np.nan if share is None else 100 * share for share in shares]
 
 

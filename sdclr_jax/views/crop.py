@@ -9,7 +9,7 @@ from jax import lax
 
 
 class Box(NamedTuple):
-    """A crop in whole pixels: int32 scalars, possibly traced."""
+    """A crop in whole pixels: int32 [] each, possibly traced."""
 
     top: jax.Array | int
     left: jax.Array | int
@@ -18,7 +18,7 @@ class Box(NamedTuple):
 
 
 def bicubic_kernel(x: jax.Array) -> jax.Array:
-    """Keys' cubic with a = -0.5 (Pillow's BICUBIC), support 2."""
+    """Keys' cubic with a = -0.5 (Pillow's BICUBIC) at x float [...] pixels, support 2."""
     x = jnp.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -26,7 +26,7 @@ def bicubic_kernel(x: jax.Array) -> jax.Array:
 
 
 def bilinear_kernel(x: jax.Array) -> jax.Array:
-    """The triangle, support 1."""
+    """The triangle at x float [...] pixels, support 1."""
     return jnp.maximum(1 - jnp.abs(x), 0)
 
 
@@ -89,7 +89,7 @@ def random_box(
     """The crop of torchvision's RandomResizedCrop: ten tries, then the largest centred crop within the ratios.
 
     Args:
-        rng: jax key.
+        rng: jax key [].
         height, width: of the image, possibly traced.
         area: range of the crop's share of the image, uniform.
         ratio: range of width / height, log-uniform.
@@ -110,7 +110,7 @@ def random_box(
 
 
 def central_box(height: jax.Array | int, width: jax.Array | int, ratio: tuple[float, float]) -> Box:
-    """The largest centred crop whose width / height lies within `ratio`."""
+    """The largest centred crop of `height` [] x `width` [] pixels whose width / height is within `ratio`."""
     crop_height = jnp.minimum(height, jnp.round(width / ratio[0]).astype(jnp.int32))
     crop_width = jnp.minimum(width, jnp.round(height * ratio[1]).astype(jnp.int32))
     return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
