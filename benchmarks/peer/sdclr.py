@@ -1,5 +1,8 @@
-"""SDCLR's training step in torch as the original program runs it: the pruned branch forward without gradients, the
-dense branch against it, then the pruned branch again against the dense one, and SGD."""
+"""SDCLR's training step in torch as the original program runs it.
+
+The pruned branch runs forward without gradients, the dense branch against it, then the pruned branch again against the
+dense one, and SGD.
+"""
 
 import numpy as np
 import torch
@@ -84,7 +87,7 @@ class Head(nn.Module):
 
 
 class Net(nn.Module):
-    """ResNet-18 with the CIFAR stem and the head; the names are those of the original's state_dict."""
+    """ResNet-18 with the CIFAR stem and the head; named as in the original's state_dict."""
 
     def __init__(self):
         super().__init__()

@@ -49,8 +49,10 @@ ROWS = (
 
 
 def training_step(data: str) -> Case:
-    """Both branches, one joint gradient, SGD; the masks are made beforehand. The outputs are those of the first step:
-    its loss, and how it moved some of the weights."""
+    """Both branches, one joint gradient, SGD; the masks are made beforehand.
+
+    The outputs belong to the first step: its loss, and how it moved some of the weights.
+    """
     model = ContrastiveNet("resnet18")
     tx = sgd(RATE, momentum=0.9, weight_decay=1e-4)
     state = create_state(model, tx, jax.random.key(0), (32, 32, 3), pruned=True)
