@@ -70,6 +70,7 @@ MAINS = {
     "kernels": "lazy",
     "trainlib": "",
 }
+MOST_ARGUMENTS = 6  # positional ones, of a function in kernels
 MOST_FILES = 15  # of one folder, beside its __init__.py
 
 
@@ -179,12 +180,20 @@ def several_homes(trees):
     yield from (f"{m} needs TensorFlow" for m in importers(trees, "tensorflow", "clu"))
 
 
+def functions_of_many_arguments(trees):
+    for module, tree in trees.items():
+        for node in ast.walk(tree) if is_within(module, "kernels") else ():
+            if isinstance(node, ast.FunctionDef) and len(node.args.posonlyargs + node.args.args) > MOST_ARGUMENTS:
+                yield f"{module}.{node.name} has more than {MOST_ARGUMENTS} positional arguments"
+
+
 RULES = (
     forbidden_imports,
     imports_of_jax,
     paths_where_arrays_are_computed,
     files_without_a_room,
     crowded_folders,
+    functions_of_many_arguments,
     several_homes,
 )
 PLANTED = [
@@ -207,6 +216,7 @@ PLANTED = [
     (paths_where_arrays_are_computed, "vmnet_jax.learn.new", "def f(x):\n    return open(x)"),
     (files_without_a_room, "vmnet_jax.new", ""),
     (files_without_a_room, "trainlib.new", ""),
+    (functions_of_many_arguments, "kernels.host.mesh.new", "def f(a, b, c, d, e, g, h):\n    pass"),
     (several_homes, "sdclr_jax.learn.new", "import jax\nstep = jax.pmap(f)"),
     (several_homes, "vmnet_jax.learn.new", "import orbax.checkpoint"),
     (several_homes, "vmnet_jax.new", "from configs import vmnet_rooms"),

@@ -18,7 +18,7 @@ from trainlib.run import parallel
 from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
 from vmnet_jax.data.scenes import SceneFolder, read_split
-from vmnet_jax.learn.build import build_model, vertex_inputs
+from vmnet_jax.learn.build import build_model, sample_settings
 from vmnet_jax.learn.inference import (
     SCENES_PER_BATCH,
     fitting_batches,
@@ -86,18 +86,15 @@ def evaluate(
     scene_folder.check_params(names, run.params)
     label_names = run.label_map.names
     forward = make_forward(build_model(config, len(label_names)))
-    variables = parallel.replicate(run.variables)
+    variables = parallel.to_devices(run.variables)
     batches, tiles = fitting_batches(
         forward,
         variables,
         scene_folder,
         names,
         max_voxels,
-        features=tuple(config.features),
-        rotation=config.rotation,
         max_buckets=max_buckets,
-        seed=config.seed,
-        vertices=vertex_inputs(config),
+        **sample_settings(config),
         votes=votes,
         scenes_per_batch=scenes_per_batch,
     )

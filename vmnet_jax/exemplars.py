@@ -25,7 +25,7 @@ from trainlib.run import parallel
 from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
 from vmnet_jax.data.scenes import SceneFolder, read_split
-from vmnet_jax.learn.build import build_model, vertex_inputs
+from vmnet_jax.learn.build import build_model, sample_settings
 from vmnet_jax.learn.inference import fitting_batches, make_forward, scene_scores
 from vmnet_jax.learn.restore import TrainedRun, load_run
 from vmnet_jax.learn.step import is_head
@@ -52,20 +52,17 @@ class Labeller:
         self._forward = make_forward(build_model(config, len(run.label_map.names)))
         self._batches, self._tiles = fitting_batches(
             self._forward,
-            parallel.replicate(run.variables),
+            parallel.to_devices(run.variables),
             scene_folder,
             names,
             max_voxels,
-            features=tuple(config.features),
-            rotation=config.rotation,
             max_buckets=1,
-            seed=config.seed,
-            vertices=vertex_inputs(config),
+            **sample_settings(config),
         )
 
     def __call__(self, params: Any) -> list[np.ndarray]:
         """int16 [V] of every scene."""
-        variables = parallel.replicate({"params": params, "batch_stats": self._run.variables["batch_stats"]})
+        variables = parallel.to_devices({"params": params, "batch_stats": self._run.variables["batch_stats"]})
         scored = scene_scores(self._forward, variables, self._batches, self._tiles, read_out=self._read_out)
         return [scores.argmax(1).astype(np.int16) for _, scores in scored]
 

@@ -35,7 +35,7 @@ from trainlib.run.memory import StepMemory, memory_speed
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches
 from vmnet_jax.data.tiling import TileSet
-from vmnet_jax.learn.build import build_model, vertex_inputs
+from vmnet_jax.learn.build import build_model, sample_settings
 from vmnet_jax.learn.inference import fitting_batches, make_forward, pass_memory, scene_scores
 from vmnet_jax.learn.restore import TrainedRun, load_run
 from vmnet_jax.prediction.cost_estimate import expect, host_memory
@@ -76,7 +76,7 @@ class Predictor:
         self._known: dict[Sizes, StepMemory | None] = {}
         self.run, self.label_map = run, run.label_map
         self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
-        self._variables = parallel.replicate(run.variables)
+        self._variables = parallel.to_devices(run.variables)
 
     def predict(self, mesh: Mesh, votes: int = 1) -> Prediction:
         """Labels one mesh (metres, z up, as `preprocess.formats.readers.read_mesh` returns it).
@@ -106,11 +106,8 @@ class Predictor:
             [scene.name for scene in scenes],
             self._max_voxels,
             self._known,
-            features=tuple(config.features),
-            rotation=config.rotation,
             max_buckets=1,
-            seed=config.seed,
-            vertices=vertex_inputs(config),
+            **sample_settings(config),
             votes=votes,
             scenes_per_batch=self.scenes_per_batch,
         )

@@ -1,8 +1,12 @@
 """What the settings of a VMNet run may be: one table, checked before anything is read."""
 
+import math
+import pathlib
+
 from ml_collections import ConfigDict
 
 from kernels.device.attention.api import SHIFTS
+from preprocess.labels.label_map import LabelMap
 from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_settings
 from trainlib.core.errors import UserError
 from vmnet_jax.data.placement import ROTATIONS
@@ -67,3 +71,20 @@ def _check_dcm(config: ConfigDict) -> None:
     if len(set(lengths.values())) > 1 or not 1 <= lengths[DCM[0]] <= NUM_LEVELS:
         listed = ", ".join(f"config.{key} has {length}" for key, length in lengths.items())
         raise UserError(f"{listed} numbers; they need the same number of levels, 1 to {NUM_LEVELS}")
+
+
+def check_classes(config: ConfigDict, label_map: LabelMap, folder: pathlib.Path) -> None:
+    """Raises UserError if a scene folder has nothing to tell apart, or if the class weights are of other classes."""
+    names, weights = label_map.names, config.class_weights
+    if len(names) < 2:
+        raise UserError(
+            f"{folder / 'label_map.csv'} has one class, {names[0]!r}: a network that learns it is always right "
+            "and tells nothing apart. Preprocess the meshes again with a --label_map of at least two classes."
+        )
+    if len(weights) not in (0, len(names)):
+        raise UserError(
+            f"config.class_weights has {len(weights)} weights, but {folder / 'label_map.csv'} has {len(names)} "
+            "classes; give a weight for each, in the map's order, or none"
+        )
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or (len(weights) and not any(weights)):
+        raise UserError(f"config.class_weights is {tuple(weights)}; weights are 0 or more, and one is above 0")

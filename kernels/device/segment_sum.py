@@ -16,6 +16,7 @@ def gather_segment_sum(
     order: jax.Array,
     segments: jax.Array,
     num_segments: int,
+    *,
     fan: int = 1,
     method: str | None = None,
 ) -> jax.Array:

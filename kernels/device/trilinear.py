@@ -85,7 +85,7 @@ def _read_forward(method, features, corners, weights, order, sorted_corners):
 
 def _read_backward(method, saved, cotangent):
     rows, weights, order, sorted_corners = saved
-    total = gather_segment_sum(cotangent, weights.reshape(-1), order, sorted_corners, rows, 8, method)
+    total = gather_segment_sum(cotangent, weights.reshape(-1), order, sorted_corners, rows, fan=8, method=method)
     return total.astype(cotangent.dtype), None, None, None, None
 
 

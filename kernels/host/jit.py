@@ -12,18 +12,19 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+PACKAGE = pathlib.Path(__file__).parents[1]
+
 _log = logging.getLogger(__name__)
 
 
 @functools.cache
-def checksum(folder: pathlib.Path) -> int:
-    """Checksum of the sources in this folder and in `folder`.
+def checksum(*folders: pathlib.Path) -> int:
+    """Checksum of the Python sources in `folders` and in all folders below them.
 
-    Numba's cache looks at the date of one file only, while a kernel contains the code of others that it calls; so the
-    checksum becomes part of the name under which it is kept, and no old code survives an update.
+    Numba's cache looks at the date of one file only, while a kernel contains the code of others that it calls. So the
+    checksum is part of the name under which a kernel is cached, and no stale code survives an update.
     """
-    folders = dict.fromkeys((pathlib.Path(__file__).parent, folder))
-    return zlib.crc32(b"".join(path.read_bytes() for each in folders for path in sorted(each.glob("*.py"))))
+    return zlib.crc32(b"".join(path.read_bytes() for folder in folders for path in sorted(folder.rglob("*.py"))))
 
 
 def compiled(function: Callable | None = None, **options: Any) -> Any:
@@ -34,7 +35,9 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
     """
 
     def decorate(kernel: Callable) -> Any:
-        kernel.__qualname__ += f"_{checksum(pathlib.Path(kernel.__code__.co_filename).parent):08x}"
+        depth = max(kernel.__module__.count(".") - 1, 0)
+        own_package = pathlib.Path(kernel.__code__.co_filename).parents[depth]
+        kernel.__qualname__ += f"_{checksum(*dict.fromkeys((PACKAGE, own_package))):08x}"
         return cached_if_possible(lambda cache: njit(cache=cache, nogil=True, **options)(kernel))
 
     return decorate if function is None else decorate(function)

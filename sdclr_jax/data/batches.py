@@ -1,12 +1,16 @@
 """Which images a step sees, and evaluation of many images in padded batches over all devices of all processes."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from trainlib.core.errors import UserError
 from trainlib.run import parallel
 from trainlib.run.prefetch import prefetch
+
+_log = logging.getLogger(__name__)
 
 
 class Order(NamedTuple):
@@ -54,8 +58,9 @@ def map_rows(
     """Applies `function` to all rows of `arrays`, `batch_size` at a time over all devices.
 
     Args:
-        function: made by `parallel.pmap_step`; function(*constants, *shares) -> one array [n, ...] per device.
-        constants: first arguments, replicated.
+        function: made by `parallel.pmap_step` with `out_axes=0`; function(*constants, *shares) -> one array [n, ...]
+            per device.
+        constants: first arguments, the same on all devices: from `parallel.to_devices` or a step.
         arrays: [N, ...] each, on the host, or array-likes that make their rows when asked (`image_files.Decoded`); the
             next rows are made while the devices work.
         batch_size: rows at a time; the last batch is padded by repeating its last row.
@@ -77,3 +82,26 @@ def map_rows(
             out = parallel.gather(function(*constants, *batch))
             results.append(out.reshape(-1, *out.shape[2:]))
     return np.concatenate(results)[:count]
+
+
+def check_batches(count: int, batch_size: int, drop_last: bool) -> None:
+    """Raises UserError for too few images to compare; warns of a last batch of one.
+
+    Args:
+        count: training images.
+        batch_size, drop_last: of the config.
+    """
+    if count < 2:
+        raise UserError(f"{count} image to train on; contrastive learning compares images, so it needs at least 2")
+    if batch_size < 2:
+        raise UserError(f"config.batch_size is {batch_size}; images are compared in a batch, so it needs 2")
+    if count < batch_size and not drop_last:
+        _log.info("Batches of all %d images, fewer than config.batch_size = %d", count, batch_size)
+    if count % batch_size == 1 and not drop_last:
+        _log.warning(
+            "The last batch of each epoch has 1 image (%d images in batches of %d): with nothing to compare it with, "
+            "its loss is 0, and it distorts the running statistics of BatchNorm. Set config.drop_last=True or another "
+            "config.batch_size.",
+            count,
+            batch_size,
+        )

@@ -116,3 +116,11 @@ def _check_images(
             f"{name}labels of shape {labels.shape}, values {labels.min()} .. {labels.max()}; need one of "
             f"0 .. {num_classes - 1} for each of {len(images)} images"
         )
+
+
+def describe(dataset: Dataset) -> str:
+    """Such as "24 images of 2 classes (ant 18, bee 6)"."""
+    labels = dataset.labels[dataset.pretrain]
+    counts = np.bincount(labels[labels >= 0], minlength=dataset.num_classes)
+    classes = f"{len(counts)} class{'es' if len(counts) > 1 else ''} ({named_counts(dataset.names, counts)})"
+    return f"{len(labels):,} images" + (f" of {classes}" if len(counts) else ", no classes")

@@ -40,10 +40,15 @@ class ResidentImages:
 
     Args:
         images: uint8 [N, H, W, 3].
+
+    Attributes:
+        axis: of the devices in what a step holds, None: it is the same on all.
     """
 
+    axis = None
+
     def __init__(self, images: np.ndarray):
-        self._images = parallel.replicate(images)
+        self._images = parallel.to_devices(images)
 
     @staticmethod
     def select(images: jax.Array, examples: jax.Array) -> tuple[jax.Array, None]:
@@ -62,7 +67,12 @@ class StreamedImages:
         images: the training set.
         order_of: epoch -> its `Order`, on the host.
         per_epoch: steps of an epoch.
+
+    Attributes:
+        axis: of the devices in what a step holds.
     """
+
+    axis = 0
 
     def __init__(self, images: ImageFiles, order_of: Callable[[int], Order], per_epoch: int):
         self._images, self._per_epoch = images, per_epoch

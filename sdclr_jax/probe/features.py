@@ -34,15 +34,21 @@ class FeatureReader:
         if crop not in CROPS:
             raise ValueError(f"config.probe_crop is {crop!r}; known: {', '.join(CROPS)}")
         self._crop, self._batch_size = crop, batch_size
-        self._variables = parallel.replicate(variables)
-        self._key = parallel.replicate(jax.random.key_data(rng))
-        self._plain = parallel.pmap_step(lambda variables, images: _features(model, variables, to_float(images)))
-        self._augmented = functools.cache(lambda size: parallel.pmap_step(self._make_augmented(model, size)))
+        self._variables = parallel.to_devices(variables)
+        self._key = parallel.to_devices(jax.random.key_data(rng))
+        self._plain = parallel.pmap_step(
+            lambda variables, images: _features(model, variables, to_float(images)), in_axes=(None, 0), out_axes=0
+        )
+        self._augmented = functools.cache(
+            lambda size: parallel.pmap_step(
+                self._make_augmented(model, size), in_axes=(None, None, None, 0, 0), out_axes=0
+            )
+        )
 
     def with_variables(self, variables: Any) -> "FeatureReader":
         """A reader of other weights for the same network, which shares what is compiled."""
         other = copy.copy(self)
-        other._variables = parallel.replicate(variables)
+        other._variables = parallel.to_devices(variables)
         return other
 
     def _make_augmented(self, model: ContrastiveNet, size: int) -> Callable[..., jax.Array]:
@@ -69,7 +75,7 @@ class FeatureReader:
         pixels = images.canvases if from_files else images
 
         def of_epoch(epoch: int) -> np.ndarray:
-            constants = (self._variables, self._key, parallel.replicate(np.int32(epoch)))
+            constants = (self._variables, self._key, parallel.to_devices(np.int32(epoch)))
             return map_rows(augmented, constants, (pixels, examples), self._batch_size)
 
         return of_epoch

@@ -4,13 +4,21 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from sdclr_jax.data.batches import map_rows
+from sdclr_jax.data.dataset import Dataset
+from sdclr_jax.data.image_files import as_pixels
+from sdclr_jax.learn.build import build_model
 from sdclr_jax.learn.losses import l2_normalize
 from sdclr_jax.learn.masks import Tree, apply_masks
+from sdclr_jax.learn.step import TrainState
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.norm import DENSE, PRUNED
-from sdclr_jax.probe.balancedness import Groups
+from sdclr_jax.probe.balancedness import Groups, group_classes
 from sdclr_jax.views.views import to_float
+from trainlib.run import parallel
+from trainlib.run.loop import Measurement
 
 SHARES = {
     "forgotten": 0.1,
@@ -52,3 +60,28 @@ def group_shares(labels: np.ndarray, groups: Groups) -> dict[str, float]:
         groups: of the classes.
     """
     return {name: float(np.isin(labels, classes).mean()) for name, classes in groups._asdict().items()}
+
+
+def forgetting(config: ConfigDict, dataset: Dataset, per_epoch: int) -> Measurement | None:
+    """The share of each group among the training images that the pruned branch forgets most.
+
+    It gives `forgotten/GROUP` of the tenth, `forgotten_hundredth/GROUP`, and the group's share among all,
+    `present/GROUP`, of the images that have a class. None where the classes make no groups.
+    """
+    groups = group_classes(config.groups, dataset.class_counts)
+    if not any(map(len, groups)):
+        return None
+    score = parallel.pmap_step(make_forgetting(build_model(config)), in_axes=(None, None, None, 0), out_axes=0)
+    rows = dataset.pretrain[dataset.labels[dataset.pretrain] >= 0]
+    labels, images = dataset.labels[rows], as_pixels(dataset.images[rows])
+    present = {f"present/{name}": share for name, share in group_shares(labels, groups).items()}
+
+    def measure(state: TrainState) -> dict[str, float]:
+        constants = (state.params, state.batch_stats, state.masks)
+        scores = map_rows(score, constants, (images,), config.batch_size)
+        shares = {name: group_shares(labels[most_forgotten(scores, part)], groups) for name, part in SHARES.items()}
+        figures = {f"{name}/{group}": share for name, by in shares.items() for group, share in by.items()}
+        return {"epoch": int(state.step) / per_epoch, **figures, **present}
+
+    every = config.forgetting_every_epochs * per_epoch
+    return Measurement("the measurement", measure, every, "forgotten/many", shown="forgotten/", digits=3)

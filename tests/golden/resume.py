@@ -77,7 +77,7 @@ def train_and_stop(run: str) -> None:
             if record.getMessage().startswith(f"step {STOPPED_AFTER[run]}/"):
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    handler, logger = Signal(), logging.getLogger(TRAIN[run].__module__)
+    handler, logger = Signal(), logging.getLogger("trainlib.run.loop")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:

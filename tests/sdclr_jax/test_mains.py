@@ -16,7 +16,8 @@ from sdclr_jax.evaluate import FEATURES, evaluate, format_report
 from sdclr_jax.learn import build
 from sdclr_jax.learn.masks import sparsity_report
 from trainlib.core.errors import Stopped, UserError
-from trainlib.run.cadence import is_due
+from trainlib.run import loop
+from trainlib.run.loop import is_due
 from trainlib.run.signals import StopRequest
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -120,7 +121,7 @@ def test_resumed_inside_an_epoch_equals_uninterrupted_bit_for_bit(finished, digi
     """Stopped after step 5 of 9 as by a signal, the second of epoch 1; then run again. Images that come from files, a
     batch at a time, give the same bits as those that lie on the device."""
     done, dataset = [0], digit_files if source == "streamed" else None
-    monkeypatch.setattr(train, "is_due", lambda step, *rest: done.append(step) or is_due(step, *rest))
+    monkeypatch.setattr(loop, "is_due", lambda step, *rest: done.append(step) or is_due(step, *rest))
     stop_after_five = type("Stop", (StopRequest,), {"requested": property(lambda self: done[-1] == 5)})
     monkeypatch.setattr(train, "StopRequest", stop_after_five)
     with pytest.raises(Stopped, match="after step 5"):

@@ -1,8 +1,8 @@
 """Several devices, of one process or of many: the one place that knows how a step is spread over them.
 
 A step function works on one device's share and reduces over `AXIS` (`jax.lax.psum(x, AXIS)`), which is all devices of
-all processes. What a process holds is its own devices' part: the state is the same on every device, and a batch has a
-leading axis of `num_local_devices()`. Sums and counts are reduced, never means of means.
+all processes. State, keys and metrics are the same on every device and have no axis for it. A batch has a leading axis
+of `num_local_devices()`, a process's own part. Sums and counts are reduced, never means of means.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,46 +36,65 @@ def own(items: Sequence[T]) -> Sequence[T]:
 
 
 def pmap_step(
-    function: Callable[..., Any], donate_argnums: Sequence[int] = (), local: bool = False
+    function: Callable[..., Any],
+    in_axes: tuple[int | None, ...],
+    out_axes: int | None = None,
+    *,
+    donate_argnums: Sequence[int] = (),
+    local: bool = False,
 ) -> Callable[..., Any]:
-    """Runs `function` on all devices at once; every argument and result has this process's devices as its leading axis.
+    """Runs `function` on all devices at once.
 
     Args:
         function: works on one device's share.
+        in_axes: for each argument, 0 if it has this process's devices as its leading axis, or None if it is the same on
+            all devices. Arguments of the second kind come from `to_devices` or from a step. If all are of the second
+            kind, every device computes the same, and `AXIS` is not to be had.
+        out_axes: the same for the results. With None, `function` must reduce over `AXIS` what differs.
         donate_argnums: arguments that give their memory to the results and must not be used again.
         local: run on the devices of this process alone. Otherwise all processes must make the same calls.
     """
-    devices = jax.local_devices() if local else None
-    return jax.pmap(function, axis_name=AXIS, donate_argnums=tuple(donate_argnums), devices=devices)
+
+    def share(*arguments: Any) -> Any:
+        results = function(*(_apart(a) if axis is None else a for a, axis in zip(arguments, in_axes)))
+        return _apart(results) if out_axes is None else results
+
+    if not any(axis == 0 for axis in in_axes):
+        return jax.jit(share, donate_argnums=tuple(donate_argnums), out_shardings=_everywhere())
+    return jax.pmap(
+        share,
+        axis_name=AXIS,
+        in_axes=in_axes,
+        out_axes=out_axes,
+        donate_argnums=tuple(donate_argnums),
+        devices=jax.local_devices() if local else None,
+    )
 
 
-def replicate(tree: Any) -> Any:
-    """A copy of each array [...] on every device of this process: leaves [num_local_devices, ...]."""
-    sharding = _sharding()
-    count = num_local_devices()
+def _apart(tree: Any) -> Any:
+    """The same arrays behind a barrier over which XLA fuses nothing, in the form [1, ...] that a device's part has.
 
-    def spread(leaf: Any) -> jax.Array:
-        array = np.asarray(leaf)
-        return jax.device_put(np.broadcast_to(array, (count, *array.shape)), sharding)
-
-    return jax.tree.map(spread, tree)
+    So a step rounds alike whether an array comes as one for all devices or as a part of one with an axis for them.
+    """
+    barred = jax.lax.optimization_barrier(jax.tree.map(lambda leaf: leaf[None], tree))
+    return jax.tree.map(lambda leaf: leaf[0], barred)
 
 
-def unreplicate(tree: Any) -> Any:
-    """The first device's copy of leaves [num_local_devices, ...], as NumPy arrays [...] in their own memory."""
+def to_devices(tree: Any) -> Any:
+    """A copy of each array [...] on every device of this process, still [...]: what a step takes and gives back."""
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), _everywhere()), tree)
 
-    def first(leaf: jax.Array) -> np.ndarray:
-        shard = min(leaf.addressable_shards, key=lambda shard: shard.index[0].start or 0)
-        return np.array(shard.data)[0]
 
-    return jax.tree.map(first, tree)
+def to_host(tree: Any) -> Any:
+    """Arrays that are the same on every device, as NumPy arrays of their own memory."""
+    return jax.tree.map(np.array, tree)
 
 
 def stack(trees: Sequence[Any]) -> Any:
     """Joins a batch for each device of this process, all of the same shapes: leaves [num_local_devices, ...]."""
     if len(trees) != num_local_devices():
         raise ValueError(f"stack needs a batch for each of the {num_local_devices()} devices, got {len(trees)}")
-    sharding = _sharding()
+    sharding = NamedSharding(_mesh(), PartitionSpec(AXIS))
 
     def join(*leaves: Any) -> jax.Array:
         shapes = {(np.shape(leaf), str(np.asarray(leaf).dtype)) for leaf in leaves}
@@ -92,5 +111,9 @@ def gather(array: jax.Array) -> np.ndarray:
     return multihost_utils.process_allgather(array, tiled=True)
 
 
-def _sharding() -> NamedSharding:
-    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS))
+def _everywhere() -> NamedSharding:
+    return NamedSharding(_mesh(), PartitionSpec())
+
+
+def _mesh() -> Mesh:
+    return Mesh(np.array(jax.local_devices()), (AXIS,))

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -70,6 +71,16 @@ MODELS: dict[str, Callable[[ConfigDict, int, dict], nn.Module]] = {
     "dcm": _dcm,
 }
 """The networks by `config.model`: (config, K, dtype and axis_name) -> module."""
+
+
+def sample_settings(config: ConfigDict) -> dict[str, Any]:
+    """How samples are made for the network of a config: arguments of the batches in `vmnet_jax.data.scenes`."""
+    return {
+        "features": tuple(config.features),
+        "rotation": config.rotation,
+        "seed": config.seed,
+        "vertices": vertex_inputs(config),
+    }
 
 
 def vertex_inputs(config: ConfigDict) -> VertexInputs | None:

@@ -35,7 +35,7 @@ class SceneScores(NamedTuple):
 
 
 def make_forward(model: nn.Module) -> Callable:
-    """forward(variables, batch) -> vertex logits [devices, V_0, K]; both arguments carry the leading device axis.
+    """forward(variables, batch) -> vertex logits [devices, V_0, K]; the batch has the leading device axis too.
 
     It runs on the devices of this process alone.
     """
@@ -43,7 +43,7 @@ def make_forward(model: nn.Module) -> Callable:
     def forward(variables: dict, batch):
         return model.apply(variables, batch, train=False).vertex
 
-    return parallel.pmap_step(forward, local=True)
+    return parallel.pmap_step(forward, in_axes=(None, 0), out_axes=0, local=True)
 
 
 def fitting_batches(
@@ -116,7 +116,7 @@ def scene_scores(
 
     Args:
         forward: from `make_forward`.
-        variables: replicated over the local devices.
+        variables: on the local devices (`parallel.to_devices`).
         batches: of the tiles.
         votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
         on_pass_done: called when a group of tiles has been seen in one placement, for progress bars.

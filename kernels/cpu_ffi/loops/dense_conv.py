@@ -26,9 +26,13 @@ source_list, target_list = stack(8 * TILE), stack(8 * TILE)
 
 
 @njit(error_model="numpy")
-def list_tap(frame, tap, start, rows, source, source_bytes, target, target_bytes, sources, targets):
-    """Lists the addresses of the source pixels that a tap connects with the pixels start .. start + rows of the result,
-    and those of the latter, whose first is at `target`; returns their number."""
+def list_tap(frame, tap, pixels, source, target, lists):
+    """Lists the addresses of the source pixels that a tap connects with some pixels of the result (the first one and
+    their number), and those of the latter; returns the number of pairs. `source` and `target` are a first address and
+    the bytes per pixel, `lists` the addresses of both lists."""
+    start, rows = pixels
+    (source, source_bytes), (target, target_bytes) = source, target
+    sources, targets = lists
     height, width, up, shift = plan(frame, HEIGHT), plan(frame, WIDTH), plan(frame, UP), plan(frame, SHIFT)
     source_height, source_width = plan(frame, SOURCE_HEIGHT), plan(frame, SOURCE_WIDTH)
     side, fraction = plan(frame, SIDE), (1 << shift) - 1
@@ -61,30 +65,31 @@ def convolve(frame, item):
     first, last = group * panels // groups, (group + 1) * panels // groups
     columns, rows = panels * width, min(TILE, total - start)
     target, sources, targets = result(frame, 0) + 4 * start * columns, source_list(), target_list()
+    source = data(frame, 0), 4 * depth
     for row in range(rows):
         fill_zero(target + 4 * (row * columns + first * width), 4 * (last - first) * width)
     for tap in range(taps):
-        pairs = list_tap(frame, tap, start, rows, data(frame, 0), 4 * depth, target, 4 * columns, sources, targets)
+        pairs = list_tap(frame, tap, (start, rows), source, (target, 4 * columns), (sources, targets))
         if pairs == 0:
             continue
         for panel in range(first, last):
             matrix, column = data(frame, 1) + 4 * (panel * taps + tap) * depth * width, 4 * panel * width
             if width == PANEL:
-                row_products_2(pairs, sources, targets, column, matrix, 4 * width, depth)
+                row_products_2((pairs, sources, targets), column, matrix, 4 * width, depth)
             else:
-                row_products_1(pairs, sources, targets, column, matrix, 4 * width, depth)
+                row_products_1((pairs, sources, targets), column, matrix, 4 * width, depth)
     return 0
 
 
 @njit(error_model="numpy")
-def add_outer(pairs, lefts, rights, out, width, columns, first, last):
+def add_outer(lists, out, width, columns, first, last):
     """Columns first .. last (whole vectors) of out [width, columns] += left^T right over the listed pairs."""
     c = first
     while c + PANEL <= last:
-        outer_products_2(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+        outer_products_2(lists, 4 * c, out + 4 * c, 4 * columns, width)
         c += PANEL
     if c < last:
-        outer_products_1(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+        outer_products_1(lists, 4 * c, out + 4 * c, 4 * columns, width)
 
 
 @cached_cfunc(2)
@@ -105,7 +110,8 @@ def sum_outer(frame, item):
         start = tile * TILE
         right, rows = data(frame, 1) + 4 * start * columns, min(TILE, total - start)
         for tap in range(first, last):
-            pairs = list_tap(frame, tap, start, rows, data(frame, 0), 4 * width, right, 4 * columns, lefts, rights)
+            source = data(frame, 0), 4 * width
+            pairs = list_tap(frame, tap, (start, rows), source, (right, 4 * columns), (lefts, rights))
             if pairs > 0:
-                add_outer(pairs, lefts, rights, out + tap * matrix_bytes, width, columns, begin, end)
+                add_outer((pairs, lefts, rights), out + tap * matrix_bytes, width, columns, begin, end)
     return 0

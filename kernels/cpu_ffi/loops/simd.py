@@ -9,7 +9,7 @@ from collections.abc import Callable
 from llvmlite import ir
 from numba import njit
 from numba.core.registry import cpu_target
-from numba.core.types import int64
+from numba.core.types import UniTuple, int64
 from numba.extending import intrinsic
 
 from kernels.cpu_ffi.runtime.memory import I32, I64, external, pointer
@@ -88,9 +88,10 @@ def _row_block(rows: int, vectors: int) -> Callable:
     """An intrinsic: target[r] += source[r] @ weights for `rows` listed pairs and `vectors` vectors of columns."""
 
     @intrinsic
-    def block(typing_context, sources, targets, column, weights, stride, depth):
+    def block(typing_context, lists, column, weights, stride, depth):
         def emit(context, builder, signature, args):
-            sources, targets, column, weights, stride, depth = args
+            lists, column, weights, stride, depth = args
+            sources, targets = (builder.extract_value(lists, i) for i in range(2))
 
             def listed(addresses, r):
                 return builder.load(pointer(builder, builder.add(addresses, I64(8 * r)), I64), typ=I64)
@@ -113,7 +114,7 @@ def _row_block(rows: int, vectors: int) -> Callable:
             _add_block(builder, target, sums, vectors)
             return I64(0)
 
-        return int64(int64, int64, int64, int64, int64, int64), emit
+        return int64(UniTuple(int64, 2), int64, int64, int64, int64), emit
 
     return block
 
@@ -123,9 +124,10 @@ def _outer_block(rows: int, vectors: int) -> Callable:
     `vectors` vectors of its columns, summed from zero and added at the end."""
 
     @intrinsic
-    def block(typing_context, pairs, lefts, rights, left_column, right_column, out, stride):
+    def block(typing_context, lists, left_column, right_column, out, stride):
         def emit(context, builder, signature, args):
-            pairs, lefts, rights, left_column, right_column, out, stride = args
+            lists, left_column, right_column, out, stride = args
+            pairs, lefts, rights = (builder.extract_value(lists, i) for i in range(3))
 
             def listed(addresses, i):
                 at = builder.add(addresses, builder.shl(i, I64(3)))
@@ -147,7 +149,7 @@ def _outer_block(rows: int, vectors: int) -> Callable:
             _add_block(builder, [builder.add(out, builder.mul(stride, I64(r))) for r in range(rows)], sums, vectors)
             return I64(0)
 
-        return int64(int64, int64, int64, int64, int64, int64, int64), emit
+        return int64(UniTuple(int64, 3), int64, int64, int64, int64), emit
 
     return block
 
@@ -188,26 +190,28 @@ def store_dot(typing_context, out, a, b, vectors):
 def row_products(vectors: int) -> Callable:
     """A Numba function: target += source @ weights for all listed pairs, widest blocks first.
 
-    (pairs, sources, targets: addresses of the lists, column: byte offset in the targets, weights: address of the block
+    (lists: number of pairs and addresses of the lists of sources and targets,
+    column: byte offset in the targets, weights: address of the block
     [depth, LANES * vectors], stride: its bytes per row, depth)
     """
     widest = WIDEST[vectors - 1]
     widest_block, by_4, by_2, by_1 = (_row_block(rows, vectors) for rows in (widest, 4, 2, 1))
 
     @njit(error_model="numpy")
-    def products(pairs, sources, targets, column, weights, stride, depth):
+    def products(lists, column, weights, stride, depth):
+        pairs, sources, targets = lists
         i = 0
         while i + widest <= pairs:
-            widest_block(sources + 8 * i, targets + 8 * i, column, weights, stride, depth)
+            widest_block((sources + 8 * i, targets + 8 * i), column, weights, stride, depth)
             i += widest
         while i + 4 <= pairs:
-            by_4(sources + 8 * i, targets + 8 * i, column, weights, stride, depth)
+            by_4((sources + 8 * i, targets + 8 * i), column, weights, stride, depth)
             i += 4
         if i + 2 <= pairs:
-            by_2(sources + 8 * i, targets + 8 * i, column, weights, stride, depth)
+            by_2((sources + 8 * i, targets + 8 * i), column, weights, stride, depth)
             i += 2
         if i < pairs:
-            by_1(sources + 8 * i, targets + 8 * i, column, weights, stride, depth)
+            by_1((sources + 8 * i, targets + 8 * i), column, weights, stride, depth)
 
     return products
 
@@ -215,23 +219,24 @@ def row_products(vectors: int) -> Callable:
 def outer_products(vectors: int) -> Callable:
     """A Numba function: out += left^T right over all listed pairs, one block of LANES * vectors columns of the result.
 
-    (pairs, lefts, rights: addresses of the lists, right_column: byte offset in the right rows, out: address of the
+    (lists: number of pairs and addresses of the lists of left and right rows,
+    right_column: byte offset in the right rows, out: address of the
     block, stride: its bytes per row, width: number of its rows)
     """
     widest = WIDEST_OUTER[vectors - 1]
     widest_block, by_2, by_1 = (_outer_block(rows, vectors) for rows in (widest, 2, 1))
 
     @njit(error_model="numpy")
-    def products(pairs, lefts, rights, right_column, out, stride, width):
+    def products(lists, right_column, out, stride, width):
         c = 0
         while c + widest <= width:
-            widest_block(pairs, lefts, rights, 4 * c, right_column, out + stride * c, stride)
+            widest_block(lists, 4 * c, right_column, out + stride * c, stride)
             c += widest
         while c + 2 <= width:
-            by_2(pairs, lefts, rights, 4 * c, right_column, out + stride * c, stride)
+            by_2(lists, 4 * c, right_column, out + stride * c, stride)
             c += 2
         if c < width:
-            by_1(pairs, lefts, rights, 4 * c, right_column, out + stride * c, stride)
+            by_1(lists, 4 * c, right_column, out + stride * c, stride)
 
     return products
 
@@ -242,33 +247,33 @@ outer_row_1, outer_row_2, outer_row_4 = (_outer_block(1, vectors) for vectors in
 
 
 @njit(error_model="numpy")
-def multiply_columns(pairs, sources, targets, first, last, weights, stride, depth):
+def multiply_columns(lists, first, last, weights, stride, depth):
     """Columns first..last (whole vectors) of target += source @ weights for the listed pairs."""
     c = first
     if (last - first) % (3 * LANES) == 0:
         while c < last:
-            row_products_3(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
+            row_products_3(lists, 4 * c, weights + 4 * c, stride, depth)
             c += 3 * LANES
     while c + 2 * LANES <= last:
-        row_products_2(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
+        row_products_2(lists, 4 * c, weights + 4 * c, stride, depth)
         c += 2 * LANES
     if c < last:
-        row_products_1(pairs, sources, targets, 4 * c, weights + 4 * c, stride, depth)
+        row_products_1(lists, 4 * c, weights + 4 * c, stride, depth)
 
 
 @njit(error_model="numpy")
-def outer_columns(pairs, lefts, rights, out, width, columns):
+def outer_columns(lists, out, width, columns):
     """out [width, columns] += left^T right over the listed pairs, whole vectors of columns."""
     c = 0
     if columns % (3 * LANES) == 0:
         while c < columns:
-            outer_products_3(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+            outer_products_3(lists, 4 * c, out + 4 * c, 4 * columns, width)
             c += 3 * LANES
     while c + 2 * LANES <= columns:
-        outer_products_2(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+        outer_products_2(lists, 4 * c, out + 4 * c, 4 * columns, width)
         c += 2 * LANES
     if c < columns:
-        outer_products_1(pairs, lefts, rights, 4 * c, out + 4 * c, 4 * columns, width)
+        outer_products_1(lists, 4 * c, out + 4 * c, 4 * columns, width)
 
 
 @njit(error_model="numpy")
@@ -276,10 +281,10 @@ def add_weighted(count, weights, rows, out, columns):
     """out [columns] += sum of the listed weights times the listed rows, whole vectors of columns."""
     c = 0
     while c + 4 * LANES <= columns:
-        outer_row_4(count, weights, rows, 0, 4 * c, out + 4 * c, 0)
+        outer_row_4((count, weights, rows), 0, 4 * c, out + 4 * c, 0)
         c += 4 * LANES
     if c + 2 * LANES <= columns:
-        outer_row_2(count, weights, rows, 0, 4 * c, out + 4 * c, 0)
+        outer_row_2((count, weights, rows), 0, 4 * c, out + 4 * c, 0)
         c += 2 * LANES
     if c < columns:
-        outer_row_1(count, weights, rows, 0, 4 * c, out + 4 * c, 0)
+        outer_row_1((count, weights, rows), 0, 4 * c, out + 4 * c, 0)

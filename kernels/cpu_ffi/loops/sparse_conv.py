@@ -32,9 +32,12 @@ def used_rows(table, taps, rows, absent):
 
 
 @njit(error_model="numpy")
-def list_tap(column, row_bytes, rows, absent, source, source_bytes, target, target_bytes, sources, targets):
+def list_tap(column, rows, absent, source, target, lists):
     """Lists the addresses of the source rows that one column of the table names and of their rows of the tile; returns
-    their number. Without branches: what is absent gets overwritten."""
+    their number. Without branches: what is absent gets overwritten. `column`, `source` and `target` are a first address
+    and the bytes per row, `lists` the addresses of both lists."""
+    (column, row_bytes), (source, source_bytes), (target, target_bytes) = column, source, target
+    sources, targets = lists
     pairs = 0
     for row in range(rows):
         index = load_index(column + row * row_bytes)
@@ -48,8 +51,10 @@ def list_tap(column, row_bytes, rows, absent, source, source_bytes, target, targ
 
 
 @njit(error_model="numpy")
-def list_octant(slots, octant, rows, absent, source, source_bytes, target, target_bytes, sources, targets):
-    """The same for slots: the rows of the tile that lie in one octant of their parents."""
+def list_octant(slots, rows, absent, source, target, lists):
+    """The same for slots (an address and an octant): the rows of the tile in that octant of their parents."""
+    (slots, octant), (source, source_bytes), (target, target_bytes) = slots, source, target
+    sources, targets = lists
     pairs = 0
     for row in range(rows):
         slot = load_index(slots + 4 * row)
@@ -79,7 +84,7 @@ def multiply(frame, item):
     tile = SLOT_TILE if by_slots else TILE
     start, group = item // groups * tile, item % groups
     first, last, rows = group * step, min(columns, (group + 1) * step), min(tile, total - start)
-    target, sources, targets = result(frame, 0) + 4 * start * columns, first_list(), second_list()
+    target, lists = result(frame, 0) + 4 * start * columns, (first_list(), second_list())
     zero_columns(target, rows, columns, first, last)
     if by_slots:
         table += 4 * start
@@ -88,13 +93,13 @@ def multiply(frame, item):
         rows = used_rows(table, taps, rows, absent)
     for tap in range(taps):
         if by_slots:
-            pairs = list_octant(table, tap, rows, absent, source, 4 * depth, target, 4 * columns, sources, targets)
+            pairs = list_octant((table, tap), rows, absent, (source, 4 * depth), (target, 4 * columns), lists)
         else:
-            column = table + 4 * tap
-            pairs = list_tap(column, 4 * taps, rows, absent, source, 4 * depth, target, 4 * columns, sources, targets)
+            column = table + 4 * tap, 4 * taps
+            pairs = list_tap(column, rows, absent, (source, 4 * depth), (target, 4 * columns), lists)
         if pairs > 0:
             matrix = weights + 4 * tap * depth * columns
-            multiply_columns(pairs, sources, targets, first, last, matrix, 4 * columns, depth)
+            multiply_columns((pairs, lists[0], lists[1]), first, last, matrix, 4 * columns, depth)
     return 0
 
 
@@ -117,8 +122,8 @@ def sum_outer(frame, item):
         here = used_rows(tile_table, taps, min(TILE, total - start), absent)
         left = rows + 4 * start * width
         for tap in range(first, last):
-            column = tile_table + 4 * tap
-            pairs = list_tap(column, 4 * taps, here, absent, source, 4 * columns, left, 4 * width, rights, lefts)
+            column = tile_table + 4 * tap, 4 * taps
+            pairs = list_tap(column, here, absent, (source, 4 * columns), (left, 4 * width), (rights, lefts))
             if pairs > 0:
-                outer_columns(pairs, lefts, rights, out + 4 * tap * width * columns, width, columns)
+                outer_columns((pairs, lefts, rights), out + 4 * tap * width * columns, width, columns)
     return 0

@@ -66,7 +66,7 @@ def one_ring_attention(
         chex.assert_shape(keep, (rows * slots + edges,))
     if method == "segment_sum":
         return attention_by_segments(query, key, value, rings, keep, shift)
-    return _attend(shift, method, query, key, value, rings, keep)
+    return _attend((shift, method), query, key, value, rings, keep)
 
 
 class _Weights(NamedTuple):
@@ -115,12 +115,13 @@ def _sums(method: str | None, weights: Edges, sources: jax.Array, rings: Rings, 
     return by_platform(edge_sums, method, weights, sources, rings, numba=on_cpu.edge_sums, opposite=opposite)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(shift, method, query, key, value, rings, keep):
-    return _attend_forward(shift, method, query, key, value, rings, keep)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend(options, query, key, value, rings, keep):
+    return _attend_forward(options, query, key, value, rings, keep)[0]
 
 
-def _attend_forward(shift, method, query, key, value, rings, keep):
+def _attend_forward(options, query, key, value, rings, keep):
+    shift, method = options
     real = real_edges(rings, keep)
     scaled = query * jnp.asarray(query.shape[1] ** -0.5, accumulator(query.dtype))
     scores = _dots(method, scaled, key, real, rings)
@@ -129,13 +130,13 @@ def _attend_forward(shift, method, query, key, value, rings, keep):
     return out, (query, key, value, rings, keep, weights)
 
 
-def _attend_backward(shift, method, saved, cotangent):
+def _attend_backward(options, saved, cotangent):
     """With g = d loss / d y: d alpha = g[i] . value[j]; d score = alpha (d alpha - g[i] . y[i]).
 
     The sums at the sources run over the same rings: a source's outgoing edges are the opposite ones of its incoming
     edges, so their alpha and d score are read along `reverse`.
     """
-    del shift
+    _, method = options
     query, key, value, rings, keep, weights = saved
     cotangent = zero_last_row(cotangent)
     grads = _score_grads(method, value, rings, keep, weights, cotangent)

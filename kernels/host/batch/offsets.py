@@ -135,7 +135,7 @@ def _join(
         split, limit, shift, shift_above = scenes[scene]
         values = np.ascontiguousarray(table).reshape(-1)
         part = joined[row : row + len(table)].reshape(-1)
-        if _renumber(values, split, limit, lowest, shift, shift_above, fill, part):
+        if _renumber(values, (split, limit, lowest), (shift, shift_above), fill, part):
             wrong = int(np.flatnonzero((values < lowest) | (values >= limit))[0])
             place = wrong * len(table) // values.size
             raise ValueError(f"scene {scene}, row {place}: entry {values[wrong]} is outside the {limit} of the scene")
@@ -145,8 +145,10 @@ def _join(
 
 
 @compiled
-def _renumber(values, split, limit, lowest, shift, shift_above, fill, out):
+def _renumber(values, bounds, shifts, fill, out):
     """Shifts values below `split` by one amount, those above by another; returns whether an entry is out of range."""
+    split, limit, lowest = bounds
+    shift, shift_above = shifts
     wrong = False
     for entry in range(values.shape[0]):
         value = values[entry]

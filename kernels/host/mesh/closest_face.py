@@ -38,12 +38,14 @@ def closest_on_fans(
     np.cumsum(np.bincount(faces.ravel(), minlength=len(vertices)), out=starts[1:])
     fans = (np.argsort(faces.ravel(), kind="stable") // 3).astype(np.int32)
     corners, weights = np.empty((len(points), 3), np.int32), np.empty((len(points), 3), np.float32)
-    _closest(points, around, vertices, faces, starts, fans, corners, weights)
+    _closest(points, around, (vertices, faces), (starts, fans), corners, weights)
     return corners, weights
 
 
 @compiled
-def _closest(points, around, vertices, faces, starts, fans, corners, weights):
+def _closest(points, around, mesh, fans_of_vertices, corners, weights):
+    vertices, faces = mesh
+    starts, fans = fans_of_vertices
     found, best = np.empty(3), np.empty(3)
     for point in range(points.shape[0]):
         vertex = around[point]

@@ -117,7 +117,7 @@ def ring_table(csr: RingCSR, width: int = 16) -> RingTable:
         )
     ring, reverse = np.full((2, num_vertices, width), -1, np.int32)
     target, source, back = np.empty((3, num_overflow), np.int32)
-    wrong = _fill_table(offsets, neighbours, overflow_starts, ring, reverse, target, source, back)
+    wrong = _fill_table((offsets, neighbours), overflow_starts, (ring, reverse), (target, source, back))
     if wrong >= 0:
         raise ValueError(f"one-rings are not symmetric, ascending and free of loops at vertex {wrong}")
     return RingTable(ring, reverse, target, source, back, degree)
@@ -211,11 +211,14 @@ def _compact(starts, rows, offsets, neighbours):
 
 
 @compiled
-def _fill_table(offsets, neighbours, overflow_starts, ring, reverse, target, source, back):
+def _fill_table(csr, overflow_starts, slots, overflow):
     """Fills all outputs; returns the first vertex whose row has no counterpart, or -1.
 
     Vertices come in ascending order, so the k-th visit of a neighbour's row is to its k-th entry.
     """
+    offsets, neighbours = csr
+    ring, reverse = slots
+    target, source, back = overflow
     num_vertices, width = ring.shape
     visits = np.zeros(num_vertices, np.int32)
     for vertex in range(num_vertices):

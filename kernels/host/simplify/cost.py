@@ -11,16 +11,16 @@ from kernels.host.simplify import quadrics as quadric
 from kernels.host.simplify.mesh_state import BLOCK, LOW, next_stamp, vertex
 
 QUALITY_THRESHOLD = 0.2
-"""Faces whose 2 area / longest edge^2 falls below this make a collapse dearer by the ratio (equilateral: 0.87)."""
+"""Faces whose 2 area / longest edge^2 falls below this multiply the cost by the ratio (equilateral: 0.87)."""
 
 WORST_QUALITY = 1e-4
-"""The ratio stops here: at most 2000 times dearer."""
+"""The ratio stops here: at most 2000 times the cost."""
 
 FLIP_COSINE = 0.2
 """A face whose normal turns by more than this cosine counts as flipped."""
 
 FLIP_PENALTY = 1e6
-"""A flip is dear, never forbidden: every target can be reached."""
+"""A flip costs much and is never forbidden: every target can be reached."""
 
 LINK_PENALTY = 10.0
 """For a pair with more common neighbours than common faces: the collapse would pinch the surface."""
@@ -30,29 +30,31 @@ _TINY = 1e-30
 
 
 @compiled(error_model="numpy", inline="always")
-def error(points, quadrics, v, u, optimal):
-    """Error of the collapse v -> u and the place of the merged vertex; never above its price.
+def error(mesh, v, u, optimal):
+    """Error of the collapse v -> u and the place of the merged vertex; never above its cost.
 
     Returns:
-      (error, x, y, z), error > 0.
+      (error, (x, y, z)), error > 0.
     """
+    points, quadrics = mesh.points, mesh.quadrics
     if optimal:
         cost, x, y, z = quadric.best_place(quadrics, points, v, u)
     else:
         x, y, z = points[u, 0], points[u, 1], points[u, 2]
         cost = max(quadric.evaluate(quadric.load(quadrics, v), x, y, z) + points[u, 3], 0.0)
-    return cost + _TINY, x, y, z
+    return cost + _TINY, (x, y, z)
 
 
 @compiled(error_model="numpy")
-def least_error(points, quadrics, fans, spans, v, optimal):
+def least_error(mesh, v, optimal):
     """The neighbour with which v has the least error, the lowest of equals; (inf, -1) without neighbours."""
+    points, quadrics, vertex_fans, fan_blocks, _ = mesh
     q = quadric.load(quadrics, v)
     least, partner = np.inf, np.int64(-1)
-    first = BLOCK * np.int64(spans[v, 0])
-    for side in range(spans[v, 3]):
-        for i in range(first, first + spans[v, 2]):
-            u = vertex(fans[i], side)
+    first = BLOCK * np.int64(fan_blocks[v, 0])
+    for side in range(fan_blocks[v, 3]):
+        for i in range(first, first + fan_blocks[v, 2]):
+            u = vertex(vertex_fans[i], side)
             if optimal:
                 cost = quadric.best_place(quadrics, points, v, u)[0]
             else:
@@ -63,17 +65,19 @@ def least_error(points, quadrics, fans, spans, v, optimal):
 
 
 @compiled(error_model="numpy", inline="always")
-def _fan(points, fans, spans, v, u, x, y, z):
-    """The faces of v without u when v moves to (x, y, z).
+def _change(mesh, v, u, place):
+    """What becomes of the faces of v without u when v moves to `place`.
 
     Returns:
       (least squared quality, at most the threshold's; number of flipped faces; number of faces of v that hold u).
     """
+    points, vertex_fans, fan_blocks = mesh.points, mesh.vertex_fans, mesh.fan_blocks
+    x, y, z = place
     quality, flipped, shared = QUALITY_THRESHOLD * QUALITY_THRESHOLD, 0, 0
     vx, vy, vz = points[v, 0], points[v, 1], points[v, 2]
-    first = BLOCK * np.int64(spans[v, 0])
-    for i in range(first, first + spans[v, 2]):
-        a, b = (fans[i] >> 32) & LOW, fans[i] & LOW
+    first = BLOCK * np.int64(fan_blocks[v, 0])
+    for i in range(first, first + fan_blocks[v, 2]):
+        a, b = (vertex_fans[i] >> 32) & LOW, vertex_fans[i] & LOW
         if a == u or b == u:
             shared += 1
             continue
@@ -95,84 +99,93 @@ def _fan(points, fans, spans, v, u, x, y, z):
 
 
 @compiled(error_model="numpy", inline="always")
-def _common_neighbours(fans, spans, mark, v, u):
+def _common_neighbours(mesh, mark, v, u):
+    vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
     around_v, seen = next_stamp(mark), next_stamp(mark)
-    first = BLOCK * np.int64(spans[v, 0])
-    for side in range(spans[v, 3]):
-        for i in range(first, first + spans[v, 2]):
-            mark[vertex(fans[i], side)] = around_v
+    first = BLOCK * np.int64(fan_blocks[v, 0])
+    for side in range(fan_blocks[v, 3]):
+        for i in range(first, first + fan_blocks[v, 2]):
+            mark[vertex(vertex_fans[i], side)] = around_v
     mark[v] = seen
     mark[u] = seen
     count = 0
-    first = BLOCK * np.int64(spans[u, 0])
-    for side in range(spans[u, 3]):
-        for i in range(first, first + spans[u, 2]):
-            w = vertex(fans[i], side)
+    first = BLOCK * np.int64(fan_blocks[u, 0])
+    for side in range(fan_blocks[u, 3]):
+        for i in range(first, first + fan_blocks[u, 2]):
+            w = vertex(vertex_fans[i], side)
             count += mark[w] == around_v
             mark[w] = seen
     return count
 
 
 @compiled(error_model="numpy", inline="always")
-def price(points, quadrics, fans, spans, mark, v, u, optimal):
+def collapse_cost(mesh, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
-    cost, x, y, z = error(points, quadrics, v, u, optimal)
-    quality, flipped, shared = _fan(points, fans, spans, v, u, x, y, z)
+    cost, place = error(mesh, v, u, optimal)
+    quality, flipped, shared = _change(mesh, v, u, place)
     if optimal:
-        other_quality, other_flipped, shared = _fan(points, fans, spans, u, v, x, y, z)
+        other_quality, other_flipped, shared = _change(mesh, u, v, place)
         quality = min(quality, other_quality)
         flipped += other_flipped
     if quality < QUALITY_THRESHOLD * QUALITY_THRESHOLD:
         cost *= max(QUALITY_THRESHOLD / max(np.sqrt(quality), WORST_QUALITY), 1.0)
     if flipped > 0:
         cost *= FLIP_PENALTY
-    if _common_neighbours(fans, spans, mark, v, u) > shared:
+    if _common_neighbours(mesh, mark, v, u) > shared:
         cost *= LINK_PENALTY
-    return cost, x, y, z
+    return cost, place
 
 
 @compiled(error_model="numpy", inline="always")
-def cheapest(points, quadrics, fans, spans, mark, candidates, bounds, v, first, enough, optimal):
-    """The neighbour with which the collapse of v has the least price, the lowest of equals.
+def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
+    """The neighbour with which the collapse of v has the minimum cost; ties go to the lowest number.
 
-    Errors bound prices from below, so only neighbours whose error is not above the least price so far are priced.
+    An error is never above its cost, so the cost is computed only for neighbours whose error is not above the minimum
+    so far.
 
     Args:
+      mesh: a `MeshState`.
+      scratch: a `Scratch`, overwritten.
+      v: number of the vertex.
       first: the neighbour to begin with.
-      enough: `first` is taken at this price or less, without a look at the others.
+      accept_below: `first` is taken at this cost or less, and the others are skipped.
+      optimal: whether the merged vertex moves to the best place.
 
     Returns:
-      (price, neighbour, x, y, z).
+      (cost, neighbour, (x, y, z)).
     """
-    partner, best, x, y, z = first, np.inf, 0.0, 0.0, 0.0
+    candidates, bounds = scratch.candidates, scratch.bounds
+    partner, best, place = first, np.inf, (0.0, 0.0, 0.0)
     candidates[0], bounds[0], count = first, 0.0, 1
     i = 0
     while i < count:
         u = candidates[i]
         if bounds[i] <= best:
-            cost, ux, uy, uz = price(points, quadrics, fans, spans, mark, v, u, optimal)
+            cost, place_with_u = collapse_cost(mesh, scratch.mark, v, u, optimal)
             if cost < best or (cost == best and u < partner):
-                best, partner, x, y, z = cost, u, ux, uy, uz
+                best, partner, place = cost, u, place_with_u
         i += 1
-        if i == 1 and best > enough:
-            count = _rivals(points, quadrics, fans, spans, mark, candidates, bounds, v, first, best, optimal)
-    return best, partner, x, y, z
+        if i == 1 and best > accept_below:
+            count = _add_candidates(mesh, scratch, v, first, best, optimal)
+    return best, partner, place
 
 
 @compiled(error_model="numpy", inline="always")
-def _rivals(points, quadrics, fans, spans, mark, candidates, bounds, v, first, best, optimal):
+def _add_candidates(mesh, scratch, v, first, best, optimal):
     """Appends the neighbours of v whose error is not above `best`, with their errors, to `first`; returns the count."""
+    vertex_fans, fan_blocks, mark = mesh.vertex_fans, mesh.fan_blocks, scratch.mark
+    candidates, bounds = scratch.candidates, scratch.bounds
     stamp = next_stamp(mark)
     mark[v] = stamp
     mark[first] = stamp
     count = 1
-    start = BLOCK * np.int64(spans[v, 0])
-    for side in range(spans[v, 3]):
-        for j in range(start, start + spans[v, 2]):
-            u = vertex(fans[j], side)
+    start = BLOCK * np.int64(fan_blocks[v, 0])
+    for side in range(fan_blocks[v, 3]):
+        for j in range(start, start + fan_blocks[v, 2]):
+            u = vertex(vertex_fans[j], side)
             if mark[u] != stamp:
                 mark[u] = stamp
-                bound = error(points, quadrics, v, u, optimal)[0]
+                bound = error(mesh, v, u, optimal)[0]
                 if bound <= best:
                     candidates[count] = u
                     bounds[count] = bound

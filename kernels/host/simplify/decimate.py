@@ -8,7 +8,7 @@ import numpy as np
 from kernels.host.jit import compiled
 from kernels.host.mesh.faces import box, checked_mesh, unique_faces
 from kernels.host.simplify.greedy import collapse_by_heap
-from kernels.host.simplify.mesh_state import faces_of, new_surface
+from kernels.host.simplify.mesh_state import faces_of, new_mesh_state
 from kernels.host.simplify.rounds import collapse_in_rounds
 from kernels.host.voxel.morton import AXIS_BITS, morton_order
 
@@ -62,7 +62,7 @@ def decimate(
       target_faces: >= 0.
       placement: "half_edge", the merged vertex is one of the two, so coarse vertices are fine vertices bit by bit; or
         "optimal", it is where its quadric is least.
-      order: "rounds", the fast order, close to the exact one; or "heap", always the least (price, vertex, partner),
+      order: "rounds", the fast order, close to the exact one; or "heap", always the least (cost, vertex, partner),
         vertices compared by their place in Morton order.
 
     Returns:
@@ -84,25 +84,25 @@ def decimate(
     positions = vertices.take(curve, axis=0)
     positions -= centre
     positions *= scale
-    surface = new_surface(positions, unique_faces(_rank(curve).take(faces), len(vertices)))
+    mesh = new_mesh_state(positions, unique_faces(_rank(curve).take(faces), len(vertices)))
     rounds = 0
     if order == "rounds":
-        rounds = collapse_in_rounds(*surface, int(target_faces), placement == "optimal")
+        rounds = collapse_in_rounds(mesh, int(target_faces), placement == "optimal")
     else:
-        collapse_by_heap(*surface, int(target_faces), placement == "optimal")
+        collapse_by_heap(mesh, int(target_faces), placement == "optimal")
 
-    kept, trace_along_curve = _settle(surface.parent)
+    kept, trace_along_curve = _settle(mesh.parent)
     if placement == "half_edge":
         coarse = vertices.take(curve[kept], axis=0)
     else:
-        coarse = surface.points[kept, :3] / scale + centre
+        coarse = mesh.points[kept, :3] / scale + centre
     coarse_curve = _curve(coarse)
     coarse_rank = _rank(coarse_curve)
     trace = np.empty(len(vertices), np.int32)
     trace[curve] = coarse_rank[trace_along_curve]
-    coarse_faces = coarse_rank[trace_along_curve].take(faces_of(surface.fans, surface.spans))
+    coarse_faces = coarse_rank[trace_along_curve].take(faces_of(mesh.vertex_fans, mesh.fan_blocks))
     coarse_faces = unique_faces(coarse_faces, len(coarse))
-    error = float(np.maximum(surface.points[kept, 3], 0.0).sum()) / scale**4
+    error = float(np.maximum(mesh.points[kept, 3], 0.0).sum()) / scale**4
     reached = len(coarse_faces) <= target_faces and (len(coarse_faces) > 0 or target_faces == 0)
     return Decimation(coarse.take(coarse_curve, axis=0), coarse_faces, trace, reached, error, rounds)
 
@@ -134,7 +134,7 @@ def _curve(points: np.ndarray) -> np.ndarray:
 
 @compiled
 def _steps_from(points, low, steps):
-    """Whole steps of each point from the least corner, int64[N, 3]."""
+    """Whole steps of each point from the lowest corner of their box, int64[N, 3]."""
     cells = np.empty(points.shape, np.int64)
     for i in range(points.shape[0]):
         for axis in range(3):

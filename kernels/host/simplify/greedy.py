@@ -1,82 +1,121 @@
-"""Edge collapses in the order of their price, the cheapest first: the reference for every faster order."""
+"""Edge collapses in the order of their cost, the lowest first: the reference for every faster order."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from kernels.host.jit import compiled
 from kernels.host.simplify.collapse import collapse
-from kernels.host.simplify.cost import cheapest, error, least_error
-from kernels.host.simplify.heap import new_heap, remove, set_key
-from kernels.host.simplify.mesh_state import BLOCK, LOW, count_faces, gather, new_marks, next_stamp
+from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
+from kernels.host.simplify.mesh_state import BLOCK, Scratch, count_faces, next_stamp, vertex
+
+
+class Heap(NamedTuple):
+    """An indexed 4-ary heap: the least (key, item) first. Keys can change; the arrays are changed in place.
+
+    Attributes:
+      ids: int32[N + 1] items in heap order, the children of place i at 4 i + 1 to 4 i + 4; the last entry is their
+        number.
+      keys: float64[N] key of each item.
+      places: int32[N] place of each item, -1 outside the heap.
+    """
+
+    ids: np.ndarray
+    keys: np.ndarray
+    places: np.ndarray
+
+
+class _Queue(NamedTuple):
+    """The vertices by what they cost: `heap`, the least error float64[V] of each vertex, the neighbour int32[V] with
+    which it has that, and whether its key in the heap is a cost, not an error, bool[V]."""
+
+    heap: Heap
+    errors: np.ndarray
+    nearest: np.ndarray
+    is_exact: np.ndarray
 
 
 @compiled(error_model="numpy")
-def collapse_by_heap(points, quadrics, fans, spans, parent, target, optimal):
-    """Collapses until at most `target` faces live, always v -> u with the least (price, v, u).
+def collapse_by_heap(mesh, target, optimal):
+    """Collapses until at most `target` faces live, always v -> u with the least (cost, v, u).
 
-    A vertex waits in the heap under its least error, which no price is below, until it comes first; then it is priced,
-    and waits under its price until a collapse nearby may have changed it.
+    A vertex waits in the heap under its least error, which no cost is below, until it comes first. Then its cost is
+    computed, and it waits under that until a collapse nearby may have changed it.
 
     Args:
-      points, quadrics, fans, spans, parent: a `Surface`, changed in place.
+      mesh: a `MeshState`, changed in place.
       target: number of faces, >= 0.
-      optimal: whether merged vertices move to the best place; they take the place of one of the two otherwise.
+      optimal: whether merged vertices move to the best place; otherwise they take the place of one of the two.
 
     Returns:
       int32[C] the vertices v in the order of their collapse.
     """
-    num_vertices, living = parent.shape[0], count_faces(spans)
-    mark, ring, apexes = new_marks(num_vertices), np.empty(num_vertices, np.int32), np.empty(living, np.int32)
-    candidates, bounds = np.empty(num_vertices, np.int32), np.empty(num_vertices)
+    fan_blocks = mesh.fan_blocks
+    num_vertices, living = mesh.parent.shape[0], count_faces(fan_blocks)
+    ring, partners = np.empty(num_vertices, np.int32), np.empty(num_vertices, np.int32)
+    scratch = Scratch(
+        np.zeros(num_vertices + 1, np.int64),
+        np.empty(living, np.int32),
+        np.empty(num_vertices, np.int32),
+        np.empty(num_vertices),
+    )
     errors, nearest = np.full(num_vertices, np.inf), np.full(num_vertices, np.int32(-1))
-    partners = np.empty(num_vertices, np.int32)
-    priced = np.zeros(num_vertices, np.bool_)
+    heap, is_exact = _new_heap(num_vertices), np.zeros(num_vertices, np.bool_)
+    queue = _Queue(heap, errors, nearest, is_exact)
     order = np.empty(num_vertices, np.int32)
     count = 0
-    ids, keys, places = new_heap(num_vertices)
     for v in range(num_vertices):
-        if spans[v, 2] > 0:
-            errors[v], nearest[v] = least_error(points, quadrics, fans, spans, v, optimal)
-            set_key(ids, keys, places, v, errors[v])
+        if fan_blocks[v, 2] > 0:
+            errors[v], nearest[v] = least_error(mesh, v, optimal)
+            _set_key(heap, v, errors[v])
     while living > target:
-        v = np.int64(ids[0])
-        if not priced[v]:
-            cost, u, _, _, _ = cheapest(
-                points, quadrics, fans, spans, mark, candidates, bounds, v, nearest[v], -1.0, optimal
-            )
-            priced[v] = True
+        v = np.int64(heap.ids[0])
+        if not is_exact[v]:
+            cost, u, _ = min_cost_neighbour(mesh, scratch, v, nearest[v], -1.0, optimal)
+            is_exact[v] = True
             partners[v] = u
-            set_key(ids, keys, places, v, cost)
+            _set_key(heap, v, cost)
             continue
         u = partners[v]
-        _, x, y, z = error(points, quadrics, v, u, optimal)
-        removed, _, _ = collapse(points, quadrics, fans, spans, parent, apexes, v, u, x, y, z)
-        remove(ids, keys, places, v)
+        _, place = error(mesh, v, u, optimal)
+        removed, _, _ = collapse(mesh, scratch.apexes, v, u, place)
+        _remove(heap, v)
         order[count] = v
         count += 1
         living -= removed
-        neighbours, affected_count = _affected(fans, spans, mark, apexes, removed, u, ring)
-        around = ring[:affected_count]
-        _renew(points, quadrics, fans, spans, errors, nearest, around, neighbours, v, u, optimal)
-        _requeue(points, quadrics, fans, spans, ids, keys, places, errors, priced, around, optimal)
+        neighbours, affected = _affected(mesh, scratch.mark, scratch.apexes[:removed], u, ring)
+        _renew(mesh, queue, ring[:affected], neighbours, (v, u), optimal)
+        _requeue(mesh, queue, ring[:affected], optimal)
     return order[:count].copy()
 
 
 @compiled(error_model="numpy")
-def _affected(fans, spans, mark, apexes, removed, u, ring):
+def _affected(mesh, mark, apexes, u, ring):
     """Vertices whose candidates a collapse into u may have changed.
 
     Args:
-      ring: int32[V], receives the neighbours of u, then the third vertices of removed faces that are no longer its
-        neighbours, then u.
+      mesh: a `MeshState`.
+      mark: int64[V + 1], see `Scratch`.
+      apexes: int32[R], the third vertices of the removed faces.
+      u: number of the merged vertex.
+      ring: int32[V], receives the neighbours of u, then the apexes that are no longer its neighbours, then u.
 
     Returns:
       (number of neighbours of u, number of all).
     """
+    vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
     stamp = next_stamp(mark)
     mark[u] = stamp
-    neighbours = count = gather(fans, spans, mark, stamp, u, ring, 0)
-    for i in range(removed):
-        w = apexes[i]
+    count = 0
+    first = BLOCK * np.int64(fan_blocks[u, 0])
+    for side in range(fan_blocks[u, 3]):
+        for i in range(first, first + fan_blocks[u, 2]):
+            w = vertex(vertex_fans[i], side)
+            ring[count] = w
+            count += mark[w] != stamp
+            mark[w] = stamp
+    neighbours = count
+    for w in apexes:
         if mark[w] != stamp:
             mark[w] = stamp
             ring[count] = w
@@ -86,39 +125,114 @@ def _affected(fans, spans, mark, apexes, removed, u, ring):
 
 
 @compiled(error_model="numpy")
-def _renew(points, quadrics, fans, spans, errors, nearest, ring, neighbours, v, u, optimal):
+def _renew(mesh, queue, ring, neighbours, pair, optimal):
     """Least errors after the collapse v -> u, for the vertices that it affected, neighbours of u first."""
+    v, u = pair
+    errors, nearest = queue.errors, queue.nearest
     for i in range(ring.shape[0]):
         w = np.int64(ring[i])
-        if spans[w, 2] == 0:
+        if mesh.fan_blocks[w, 2] == 0:
             continue
         if i >= neighbours or nearest[w] == v or nearest[w] == u:
-            errors[w], nearest[w] = least_error(points, quadrics, fans, spans, w, optimal)
+            errors[w], nearest[w] = least_error(mesh, w, optimal)
         else:
-            cost = error(points, quadrics, w, u, optimal)[0]
+            cost = error(mesh, w, u, optimal)[0]
             if cost < errors[w] or (cost == errors[w] and u < nearest[w]):
                 errors[w], nearest[w] = cost, u
 
 
 @compiled(error_model="numpy")
-def _requeue(points, quadrics, fans, spans, ids, keys, places, errors, priced, ring, optimal):
-    """Opens the prices that a collapse may have changed.
+def _requeue(mesh, queue, ring, optimal):
+    """Replaces the costs that a collapse may have changed by least errors.
 
-    These are the prices of the affected vertices and, with the best place, of their neighbours: the price of a pair
-    depends on the faces of both ends then. It matters where the pair's error, a lower bound, is not above the price.
+    These are the costs of the affected vertices and, with the best place, of their neighbours: then the cost of a pair
+    depends on the faces of both ends. It matters where the pair's error, a lower bound, is not above the cost.
     """
+    vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
+    heap, errors, _, is_exact = queue
     for i in range(ring.shape[0]):
         w = np.int64(ring[i])
-        if spans[w, 2] == 0:
-            remove(ids, keys, places, w)
+        if fan_blocks[w, 2] == 0:
+            _remove(heap, w)
             continue
-        priced[w] = False
-        set_key(ids, keys, places, w, errors[w])
+        is_exact[w] = False
+        _set_key(heap, w, errors[w])
         if not optimal:
             continue
-        first = BLOCK * np.int64(spans[w, 0])
-        for j in range(first, first + spans[w, 2]):
-            for t in (fans[j] >> 32, fans[j] & LOW):
-                if priced[t] and error(points, quadrics, t, w, optimal)[0] <= keys[t]:
-                    priced[t] = False
-                    set_key(ids, keys, places, t, errors[t])
+        first = BLOCK * np.int64(fan_blocks[w, 0])
+        for j in range(first, first + fan_blocks[w, 2]):
+            for side in range(2):
+                t = vertex(vertex_fans[j], side)
+                if is_exact[t] and error(mesh, t, w, optimal)[0] <= heap.keys[t]:
+                    is_exact[t] = False
+                    _set_key(heap, t, errors[t])
+
+
+@compiled
+def _new_heap(capacity):
+    return Heap(np.zeros(capacity + 1, np.int32), np.empty(capacity), np.full(capacity, np.int32(-1)))
+
+
+@compiled
+def _set_key(heap, item, key):
+    """Inserts an item, or changes its key."""
+    ids, keys, places = heap
+    keys[item] = key
+    place = places[item]
+    if place < 0:
+        place = ids[-1]
+        ids[-1] += 1
+    _sink(heap, item, _rise(heap, item, place))
+
+
+@compiled
+def _remove(heap, item):
+    """Takes an item out; nothing happens if it is not in."""
+    ids, _, places = heap
+    place = places[item]
+    if place < 0:
+        return
+    places[item] = -1
+    ids[-1] -= 1
+    last = ids[ids[-1]]
+    if last != item:
+        _sink(heap, last, _rise(heap, last, place))
+
+
+@compiled
+def _is_less(keys, a, b):
+    key_a, key_b = keys[a], keys[b]
+    return key_a < key_b or (key_a == key_b and a < b)
+
+
+@compiled
+def _rise(heap, item, place):
+    """Moves the gap at a place up to where the item may be in it; returns that place."""
+    ids, keys, places = heap
+    while place > 0:
+        above = (place - 1) >> 2
+        if not _is_less(keys, item, ids[above]):
+            break
+        ids[place] = ids[above]
+        places[ids[place]] = place
+        place = above
+    return place
+
+
+@compiled
+def _sink(heap, item, place):
+    """Moves the gap down likewise and puts the item in."""
+    ids, keys, places = heap
+    size = ids[-1]
+    while 4 * place + 1 < size:
+        below = 4 * place + 1
+        for other in range(below + 1, min(4 * place + 5, size)):
+            if _is_less(keys, ids[other], ids[below]):
+                below = other
+        if not _is_less(keys, ids[below], item):
+            break
+        ids[place] = ids[below]
+        places[ids[place]] = place
+        place = below
+    ids[place] = item
+    places[item] = place

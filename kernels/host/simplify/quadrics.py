@@ -96,8 +96,9 @@ def best_place(quadrics, points, v, u):
 
 
 @compiled(error_model="numpy", inline="always")
-def add_plane(quadrics, v, nx, ny, nz, d, weight):
-    """Adds weight * (n . p + d)^2 to row v; n a unit vector."""
+def add_plane(quadrics, v, plane, weight):
+    """Adds weight * (n . p + d)^2 to row v, for plane = (nx, ny, nz, d) with a unit vector n."""
+    nx, ny, nz, d = plane
     quadrics[v, 0] += weight * nx * nx
     quadrics[v, 1] += weight * nx * ny
     quadrics[v, 2] += weight * nx * nz
@@ -111,8 +112,10 @@ def add_plane(quadrics, v, nx, ny, nz, d, weight):
 
 
 @compiled(error_model="numpy", inline="always")
-def add_plane_and_point(quadrics, v, nx, ny, nz, d, weight, x, y, z, point_weight):
-    """Adds weight * (n . p + d)^2 + point_weight * |p - (x, y, z)|^2 to row v; n a unit vector."""
+def add_plane_and_point(quadrics, v, plane, weight, point, point_weight):
+    """Adds weight * (n . p + d)^2 + point_weight * |p - point|^2 to row v; n a unit vector."""
+    nx, ny, nz, d = plane
+    x, y, z = point
     quadrics[v, 0] += weight * nx * nx + point_weight
     quadrics[v, 1] += weight * nx * ny
     quadrics[v, 2] += weight * nx * nz
@@ -126,8 +129,11 @@ def add_plane_and_point(quadrics, v, nx, ny, nz, d, weight, x, y, z, point_weigh
 
 
 @compiled(error_model="numpy", inline="always")
-def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
-    """Adds a face to the quadrics of its corners: its plane, their places, and the uprights on its open edges."""
+def add_face(quadrics, points, face, are_open):
+    """Adds a face (a, b, c) to the quadrics of its corners: its plane, their places, the uprights on its open edges.
+    `are_open` holds whether the edges (a, b), (b, c) and (c, a) are."""
+    a, b, c = face
+    open_ab, open_bc, open_ca = are_open
     ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
     wx, wy, wz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
     nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
@@ -138,16 +144,17 @@ def add_face(quadrics, points, a, b, c, open_ab, open_bc, open_ca):
     d = -(nx * points[a, 0] + ny * points[a, 1] + nz * points[a, 2])
     area = 0.5 * length
     for v in (a, b, c):
-        x, y, z = points[v, 0], points[v, 1], points[v, 2]
-        add_plane_and_point(quadrics, v, nx, ny, nz, d, area, x, y, z, POINT_WEIGHT * area)
+        point = points[v, 0], points[v, 1], points[v, 2]
+        add_plane_and_point(quadrics, v, (nx, ny, nz, d), area, point, POINT_WEIGHT * area)
     for v, u, is_open in ((a, b, open_ab), (b, c, open_bc), (c, a, open_ca)):
         if is_open:
-            _add_upright(quadrics, points, v, u, nx, ny, nz)
+            _add_upright(quadrics, points, v, u, (nx, ny, nz))
 
 
 @compiled(error_model="numpy", inline="always")
-def _add_upright(quadrics, points, v, u, nx, ny, nz):
-    """Adds to both ends of edge (v, u) the plane through it that contains the normal n of its face."""
+def _add_upright(quadrics, points, v, u, normal):
+    """Adds to both ends of edge (v, u) the plane through it that contains the normal of its face."""
+    nx, ny, nz = normal
     ex, ey, ez = points[u, 0] - points[v, 0], points[u, 1] - points[v, 1], points[u, 2] - points[v, 2]
     squared = ex * ex + ey * ey + ez * ez
     if squared == 0.0:
@@ -155,5 +162,5 @@ def _add_upright(quadrics, points, v, u, nx, ny, nz):
     scale = 1.0 / np.sqrt(squared)
     bx, by, bz = (ny * ez - nz * ey) * scale, (nz * ex - nx * ez) * scale, (nx * ey - ny * ex) * scale
     d = -(bx * points[v, 0] + by * points[v, 1] + bz * points[v, 2])
-    add_plane(quadrics, v, bx, by, bz, d, BOUNDARY_WEIGHT * squared)
-    add_plane(quadrics, u, bx, by, bz, d, BOUNDARY_WEIGHT * squared)
+    add_plane(quadrics, v, (bx, by, bz, d), BOUNDARY_WEIGHT * squared)
+    add_plane(quadrics, u, (bx, by, bz, d), BOUNDARY_WEIGHT * squared)

@@ -140,4 +140,4 @@ def test_the_segment_of_the_padding_is_not_summed():
 def test_a_fan_that_is_no_power_of_two_is_refused():
     order = np.zeros(3, np.int32)
     with pytest.raises(ValueError, match="not 3"):
-        gather_segment_sum(jnp.ones((1, 4)), None, order, order, 2, 3, "numba")
+        gather_segment_sum(jnp.ones((1, 4)), None, order, order, 2, fan=3, method="numba")

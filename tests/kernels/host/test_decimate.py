@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from kernels.host.mesh.clustering import cluster_vertices
 from kernels.host.mesh.faces import unique_faces
 from kernels.host.simplify.decimate import Decimation, decimate
-from kernels.host.simplify.mesh_state import BLOCK, LOW, new_surface
+from kernels.host.simplify.mesh_state import BLOCK, LOW, new_mesh_state
 from kernels.host.simplify.rounds import collapse_in_rounds
 
 MODES = [(placement, order) for placement in ("half_edge", "optimal") for order in ("rounds", "heap")]
@@ -149,17 +149,17 @@ def test_every_simplified_mesh(mesh, placement, order, share):
 @pytest.mark.parametrize("optimal", [False, True])
 def test_neighbours_are_found_on_the_sides_of_the_corners_that_are_read(mesh, optimal):
     vertices, faces = mesh
-    surface = new_surface(vertices, unique_faces(faces, len(vertices)))
-    assert np.isin(surface.spans[:-1, 3], (1, 2)).all()
+    mesh = new_mesh_state(vertices, unique_faces(faces, len(vertices)))
+    assert np.isin(mesh.fan_blocks[:-1, 3], (1, 2)).all()
     closed = 0
     for target in (0.9, 0.6, 0.2):
-        collapse_in_rounds(*surface, int(target * len(faces)), optimal)
-        for first, _, size, sides in surface.spans[:-1]:
-            corners = surface.fans[BLOCK * first : BLOCK * first + size]
+        collapse_in_rounds(mesh, int(target * len(faces)), optimal)
+        for first, _, size, sides in mesh.fan_blocks[:-1]:
+            corners = mesh.vertex_fans[BLOCK * first : BLOCK * first + size]
             ahead, behind = set(corners >> 32), set(corners & LOW)
             closed += sides == 1 and size > 0
             assert sides == 2 or behind <= ahead
-    assert closed > 0.5 * (surface.parent == np.arange(len(vertices))).sum()
+    assert closed > 0.5 * (mesh.parent == np.arange(len(vertices))).sum()
 
 
 def test_half_edge_keeps_a_vertex_that_it_stands_for():

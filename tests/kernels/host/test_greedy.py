@@ -7,7 +7,7 @@ import pytest
 
 from kernels.host.mesh.faces import unique_faces
 from kernels.host.simplify.greedy import collapse_by_heap
-from kernels.host.simplify.mesh_state import faces_of, new_surface
+from kernels.host.simplify.mesh_state import faces_of, new_mesh_state
 
 
 def _plane(normal, point):
@@ -165,39 +165,39 @@ def _closed_with_fins(seed):
 def test_each_collapse_is_the_cheapest_of_all(make, seed, optimal):
     positions, faces = make(seed)
     faces = unique_faces(faces, len(positions))
-    surface = new_surface(positions, faces)
-    sequence = collapse_by_heap(*surface, 0, optimal)
+    mesh = new_mesh_state(positions, faces)
+    sequence = collapse_by_heap(mesh, 0, optimal)
     slow = SlowSurface(positions, faces)
     for v in sequence.tolist():
-        u = int(surface.parent[v])
+        u = int(mesh.parent[v])
         prices = {pair: slow.price(*pair, optimal) for pair in slow.candidates()}
         # The slow way rounds differently; relative to the size of the mesh errors agree to 1e-14.
         assert prices[v, u] <= min(prices.values()) * (1 + 1e-7) + 1e-14
         slow.collapse(v, u, optimal)
     assert not slow.faces
-    alive = np.flatnonzero(surface.parent == np.arange(len(positions)))
+    alive = np.flatnonzero(mesh.parent == np.arange(len(positions)))
     assert sorted(slow.positions) == alive.tolist()
-    np.testing.assert_allclose(surface.points[alive, :3], [slow.positions[v] for v in alive], atol=1e-6)
+    np.testing.assert_allclose(mesh.points[alive, :3], [slow.positions[v] for v in alive], atol=1e-6)
 
 
 @pytest.mark.parametrize("optimal", [False, True], ids=["half_edge", "optimal"])
 def test_equal_prices_go_by_number(optimal):
     positions, faces = _sheet(2)
     count = len(positions)
-    alone = collapse_by_heap(*new_surface(positions, faces), 0, optimal)
-    surface = new_surface(np.concatenate([positions, positions]), np.concatenate([faces, faces + count]))
-    sequence = collapse_by_heap(*surface, 0, optimal)
+    alone = collapse_by_heap(new_mesh_state(positions, faces), 0, optimal)
+    mesh = new_mesh_state(np.concatenate([positions, positions]), np.concatenate([faces, faces + count]))
+    sequence = collapse_by_heap(mesh, 0, optimal)
     first, second = np.flatnonzero(sequence < count), np.flatnonzero(sequence >= count)
     np.testing.assert_array_equal(sequence[first], alone)
     np.testing.assert_array_equal(sequence[second], alone + count)
     assert (first < second).all()
     if optimal:  # v -> u and u -> v cost the same.
-        assert (sequence < surface.parent[sequence]).all()
+        assert (sequence < mesh.parent[sequence]).all()
 
 
 def test_stops_at_the_target():
     positions, faces = _sheet(3)
-    surface = new_surface(positions, faces)
-    collapse_by_heap(*surface, 20, False)
-    left = len(faces_of(surface.fans, surface.spans))
+    mesh = new_mesh_state(positions, faces)
+    collapse_by_heap(mesh, 20, False)
+    left = len(faces_of(mesh.vertex_fans, mesh.fan_blocks))
     assert 18 < left <= 20

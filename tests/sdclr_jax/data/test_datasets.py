@@ -223,9 +223,9 @@ def test_an_epoch_sees_every_image_once_on_any_number_of_devices():
 
 @pytest.mark.parametrize("count", [1, 5, 16, 19])
 def test_map_rows_keeps_order_and_drops_padding(count):
-    double = parallel.pmap_step(lambda scale, x: scale * x)
+    double = parallel.pmap_step(lambda scale, x: scale * x, in_axes=(None, 0), out_axes=0)
     x = np.arange(3.0 * count, dtype=np.float32).reshape(count, 3)
-    result = map_rows(double, (parallel.replicate(np.float32(2)),), (x,), batch_size=8)
+    result = map_rows(double, (parallel.to_devices(np.float32(2)),), (x,), batch_size=8)
     np.testing.assert_array_equal(result, 2 * x)
 
 

@@ -52,16 +52,16 @@ def test_one_device_and_four_agree_on_a_padded_batch(tiny_net, pruned):
             .transpose(1, 0, 2, 3, 4, 5)
         )
         rows = (np.arange(8) < 6).reshape(4, 2)
-        step = parallel.pmap_step(make_train_step(spread, tx, pruned))
+        step = parallel.pmap_step(make_train_step(spread, tx, pruned), in_axes=(None, 0, 0, None))
         states, spread_metrics = step(
-            parallel.replicate(state),
+            parallel.to_devices(state),
             parallel.stack(list(padded)),
             parallel.stack(list(rows)),
-            parallel.replicate(np.float64(TEMPERATURE)),
+            parallel.to_devices(np.float64(TEMPERATURE)),
         )
     for name in metrics:
         np.testing.assert_allclose(spread_metrics[name], float(metrics[name]), rtol=1e-10)
-    assert_trees_close(parallel.unreplicate(states), expected, 1e-10)
+    assert_trees_close(parallel.to_host(states), expected, 1e-10)
 
 
 def test_padding_changes_nothing(tiny_net):

@@ -180,18 +180,18 @@ def linear_step(state, batch):
 def continue_training(directory, start, stop):
     """Losses of steps start..stop; resumes from the last checkpoint, saves at the end."""
     state = {"w": np.float32([1, -2, 0.5]), "m": np.zeros(3, np.float32)}
-    step = parallel.pmap_step(linear_step)
+    step = parallel.pmap_step(linear_step, in_axes=(None, 0))
     losses = []
     with CheckpointStore(directory) as store:
         if start:
             state, found = store.restore(state)
             assert found == start
-        state = parallel.replicate(state)
+        state = parallel.to_devices(state)
         for number in range(start, stop):
             rows = np.random.default_rng(number).normal(size=(8, 3)).astype(np.float32)
             state, loss = step(state, parallel.stack(np.split(rows, parallel.num_devices())))
-            losses.append(float(loss[0]))
-        store.save(stop, parallel.unreplicate(state))
+            losses.append(float(loss))
+        store.save(stop, parallel.to_host(state))
     return losses
 
 

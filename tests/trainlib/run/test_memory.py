@@ -21,8 +21,8 @@ def test_memory_of_a_step_that_keeps_its_products():
         products = [jnp.sin(state @ x + k) for k in range(4)]
         return state + sum(p @ p.T for p in products), jnp.sum(x)
 
-    run = parallel.pmap_step(step, donate_argnums=(0,))
-    state, x = parallel.replicate((np.ones((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), np.float32)))
+    run = parallel.pmap_step(step, in_axes=(None, None), donate_argnums=(0,))
+    state, x = parallel.to_devices((np.ones((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), np.float32)))
     memory = step_memory(run, state, x)
     assert memory.arguments == 2 * BYTES
     assert memory.results < 1024  # the new state takes the donated memory

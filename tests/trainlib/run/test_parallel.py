@@ -23,7 +23,7 @@ def train_step():
         gradient = jax.lax.psum(gradient, parallel.AXIS) / parallel.num_devices()
         return {"w": state["w"] - 0.1 * gradient, "step": state["step"] + 1}, value
 
-    return parallel.pmap_step(step, donate_argnums=(0,))
+    return parallel.pmap_step(step, in_axes=(None, 0), donate_argnums=(0,))
 
 
 def make_batches(rng):
@@ -34,11 +34,12 @@ def test_the_suite_has_several_devices():
     assert parallel.num_devices() == jax.local_device_count() > 1
 
 
-def test_replicate_there_and_back():
-    spread = parallel.replicate(STATE)
-    assert spread["w"].shape == (parallel.num_devices(), 2, 3)
+def test_to_the_devices_and_back():
+    spread = parallel.to_devices(STATE)
+    assert spread["w"].shape == (2, 3)
     assert len({shard.device for shard in spread["w"].addressable_shards}) == parallel.num_devices()
-    back = parallel.unreplicate(spread)
+    assert all(shard.data.shape == (2, 3) for shard in spread["w"].addressable_shards)
+    back = parallel.to_host(spread)
     np.testing.assert_array_equal(back["w"], STATE["w"])
     assert back["w"].dtype == np.float32
     assert (int(back["step"]), back["step"].dtype) == (5, np.int32)
@@ -63,19 +64,19 @@ def test_stack_refuses_missing_and_unlike_batches():
 def test_a_step_over_devices_equals_the_same_step_on_one(train_step):
     batches = make_batches(np.random.default_rng(1))
     state = {"w": np.float32([[0.5, -1], [2, 0.25]]), "step": np.int32(0)}
-    spread, losses = train_step(parallel.replicate(state), parallel.stack(batches))
+    spread, loss = train_step(parallel.to_devices(state), parallel.stack(batches))
     rows = np.concatenate([batch["x"] for batch in batches])
     gradient = 2 * rows.T @ (rows @ state["w"]) / len(rows)
-    np.testing.assert_allclose(losses, np.full(len(batches), ((rows @ state["w"]) ** 2).sum() / len(rows)), rtol=1e-5)
-    np.testing.assert_allclose(parallel.unreplicate(spread)["w"], state["w"] - 0.1 * gradient, rtol=1e-5, atol=1e-6)
-    for copy in np.asarray(spread["w"]):
-        np.testing.assert_array_equal(copy, np.asarray(spread["w"])[0])
+    np.testing.assert_allclose(loss, ((rows @ state["w"]) ** 2).sum() / len(rows), rtol=1e-5)
+    np.testing.assert_allclose(parallel.to_host(spread)["w"], state["w"] - 0.1 * gradient, rtol=1e-5, atol=1e-6)
+    for shard in spread["w"].addressable_shards:
+        np.testing.assert_array_equal(shard.data, parallel.to_host(spread)["w"])
 
 
 def test_donated_state_is_reused_and_a_copy_on_the_host_survives_it(train_step):
-    state = parallel.replicate({"w": np.float32([[0.5, -1], [2, 0.25]]), "step": np.int32(0)})
+    state = parallel.to_devices({"w": np.float32([[0.5, -1], [2, 0.25]]), "step": np.int32(0)})
     batch = parallel.stack(make_batches(np.random.default_rng(2)))
-    kept = parallel.unreplicate(state)
+    kept = parallel.to_host(state)
     before = jax.tree.map(np.copy, kept)
     after, _ = train_step(state, batch)
     assert state["w"].is_deleted()

@@ -96,7 +96,9 @@ def test_shares_of_devices_add_up():
     def share(logits, labels, axis_name):
         return scene_loss(logits, batch_of(labels, labels), axis_name)
 
-    step = parallel.pmap_step(jax.value_and_grad(functools.partial(share, axis_name=parallel.AXIS), has_aux=True))
+    step = parallel.pmap_step(
+        jax.value_and_grad(functools.partial(share, axis_name=parallel.AXIS), has_aux=True), in_axes=(0, 0), out_axes=0
+    )
     (shares, metrics), gradients = step(Logits(voxel, vertex), labels)
     whole = Logits(voxel.reshape(-1, CLASSES), vertex.reshape(-1, CLASSES))
     (loss, expected), gradient = jax.value_and_grad(share, has_aux=True)(whole, labels.ravel(), None)

@@ -45,7 +45,7 @@ def scores(scope, scenes, scenes_per_batch, votes=1):
     """Summed logits [V, 3] of the file's vertices of each scene."""
     _, variables, forward = network(scope)
     by_name = {scene.name: scene for scene in scenes}
-    variables = parallel.replicate(variables)
+    variables = parallel.to_devices(variables)
     how = {**HOW, "votes": votes, "scenes_per_batch": scenes_per_batch}
     batches, tiles = fitting_batches(forward, variables, by_name.__getitem__, list(by_name), 10**6, **how)
     return [found.scores for found in scene_scores(forward, variables, batches, tiles, votes)]
@@ -96,7 +96,7 @@ def test_tiles_are_put_together_again(scenes):
     """Three tiles and more in batches of two, against one at a time."""
     _, variables, forward = network("scene")
     read = {scene.name: scene for scene in scenes[:2]}
-    variables, limit = parallel.replicate(variables), len(scenes[0].voxels.coords[0]) // 2
+    variables, limit = parallel.to_devices(variables), len(scenes[0].voxels.coords[0]) // 2
 
     def tiled(scenes_per_batch):
         how = {**HOW, "scenes_per_batch": scenes_per_batch}

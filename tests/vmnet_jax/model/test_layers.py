@@ -106,9 +106,10 @@ def test_batch_norm_of_hardly_any_rows_keeps_the_running_statistics(count, devic
     if devices:
         number = parallel.num_local_devices()
         counts, x = np.array([count] + [0] * (number - 1)), np.stack([x] * number)
-        train = parallel.pmap_step(lambda v, x, n: batch_norm_train(v, x, n, axis_name=parallel.AXIS))
-        _, updated = train(parallel.replicate(variables), x, counts)
-        new = parallel.unreplicate(updated)["batch_stats"]
+        train = parallel.pmap_step(
+            lambda v, x, n: batch_norm_train(v, x, n, axis_name=parallel.AXIS)[1], in_axes=(None, 0, 0)
+        )
+        new = parallel.to_host(train(parallel.to_devices(variables), x, counts))["batch_stats"]
     else:
         new = batch_norm_train(variables, x, count)[1]["batch_stats"]
     old = variables["batch_stats"]
@@ -130,9 +131,9 @@ def test_batch_norm_over_devices():
         return jax.grad(loss_fn, has_aux=True)(x)
 
     with jax.enable_x64(True):
-        spread = parallel.pmap_step(functools.partial(step, axis_name=parallel.AXIS))
+        spread = parallel.pmap_step(functools.partial(step, axis_name=parallel.AXIS), in_axes=(None, 0, 0), out_axes=0)
         x = jnp.stack([padded(s, 12) for s in shares])
-        gradients, (values, updated) = spread(parallel.replicate(variables), x, counts)
+        gradients, (values, updated) = spread(parallel.to_devices(variables), x, counts)
         gradient, (value, expected) = step(variables, np.concatenate(shares), counts.sum())
     for ours, theirs in ((gradients, gradient), (values, value)):
         joined = np.concatenate([part[:n] for part, n in zip(ours, counts)])
@@ -225,7 +226,9 @@ def test_layer_norm_of_a_batch_over_devices():
         return jax.grad(loss, has_aux=True)(x, own, parallel.AXIS)
 
     with jax.enable_x64(True):
-        gradients, values = parallel.pmap_step(share)(jnp.stack([padded(s, 10) for s in shares]), scenes)
+        gradients, values = parallel.pmap_step(share, in_axes=(0, 0), out_axes=0)(
+            jnp.stack([padded(s, 10) for s in shares]), scenes
+        )
         gradient, value = jax.grad(loss, has_aux=True)(padded(np.concatenate(shares), sum(sizes) + 1), graph)
     for ours, theirs in ((gradients, gradient), (values, value)):
         joined = np.concatenate([part[:n] for part, n in zip(ours, sizes)])

@@ -157,12 +157,12 @@ def test_four_devices_are_one(variables, samples, reference):
     assert parallel.num_devices() == len(samples)
     sizes = [sample_sizes(s) for s in samples]
     bucket = Sizes(*(tuple(max(rows) + 1 for rows in zip(*part)) for part in zip(*sizes)))
-    step = parallel.pmap_step(functools.partial(run, axis_name=parallel.AXIS))
+    step = parallel.pmap_step(functools.partial(run, axis_name=parallel.AXIS), in_axes=(None, 0), out_axes=0)
     with jax.enable_x64(True):
-        replicated = parallel.replicate(jax.tree.map(np.float64, variables))
+        on_devices = parallel.to_devices(jax.tree.map(np.float64, variables))
         batch = parallel.stack([collate([s], bucket) for s in samples])
         features = batch.features.astype(jnp.float64)
-        every = jax.device_get(step(replicated, batch.replace(features=features)))
+        every = jax.device_get(step(on_devices, batch.replace(features=features)))
         results = jax.tree.map(lambda a: a[0], every)
     assert_same_training(results, reference)
     for leaf in jax.tree.leaves((every.metrics, every.gradients, every.batch_stats)):

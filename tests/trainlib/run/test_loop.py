@@ -3,7 +3,7 @@
 import pytest
 
 from trainlib.core.text import duration
-from trainlib.run.cadence import Progress, is_due
+from trainlib.run.loop import Progress, is_due
 
 
 def test_due_at_multiples_and_at_the_end():
