@@ -73,7 +73,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
 
 
 def _loop(config: ConfigDict, run: TrainRun, state: TrainState, dataset: Dataset, per_epoch: int) -> TrainState:
-    """From the restored step to the end; returns the state on the host."""
+    """Trains from the restored step to the end; returns the state on the host."""
     order_of = _order_of(config, dataset)
     source = make_source(dataset.images[dataset.pretrain], order_of, per_epoch)
     step_of = make_step(config, per_epoch, source.select)

@@ -95,7 +95,7 @@ class Predictor:
         return self.run_plan(self.plan(scenes, votes))
 
     def plan(self, scenes: Sequence[Scene], votes: int = 1) -> PredictionPlan:
-        """In whole scenes or in tiles; compiles where it takes the compiler to know that they fit the memory."""
+        """Batches of whole scenes or tiles. Compiles if only the compiler knows whether they fit the memory."""
         if votes < 1:
             raise UserError(f"votes is {votes}, it must be at least 1")
         config, named = self.run.config, {scene.name: scene for scene in scenes}
@@ -130,7 +130,7 @@ class Predictor:
 
 
 def _prediction(scores: np.ndarray, votes: int) -> Prediction:
-    """Of summed logits float32 [V, K]."""
+    """The prediction from summed logits float32 [V, K]."""
     return Prediction(scores.argmax(1).astype(np.int32), class_probabilities(scores, votes).max(1), scores, votes)
 
 

@@ -29,7 +29,7 @@ class Conv(nn.Conv2d):
 
 
 def conv(inputs: int, outputs: int, size: int, stride: int = 1) -> Conv:
-    """Without bias."""
+    """A convolution without bias."""
     return Conv(inputs, outputs, size, stride, size // 2, bias=False)
 
 

@@ -35,7 +35,7 @@ class DistanceRow:
 
     @property
     def name(self) -> str:
-        """Without the level."""
+        """The name without the level."""
         return f"mean distance, optimal placement, {MESHES[self.mesh]}"
 
     def measure(self, workers: Workers, data: str, rounds: int | None = None) -> list[dict]:

@@ -22,7 +22,7 @@ RATE, TEMPERATURE = 0.05, 0.2
 COMPARED = ("conv1.weight", "layer2.0.downsample.conv.weight", "layer4.1.conv2.weight", "fc.fc3.weight")
 
 MOST = 0.02
-"""Of the difference relative to the norm; gradients in float32 are up to 0.01 from those in float64."""
+"""Bound of the difference relative to the norm; gradients in float32 are up to 0.01 from those in float64."""
 
 
 def check(ours: Arrays, theirs: Arrays) -> dict:

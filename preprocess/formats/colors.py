@@ -3,7 +3,7 @@
 import numpy as np
 
 GREY = 128
-"""Of what has no colour, in uint8."""
+"""The grey of anything without a colour, in uint8."""
 
 
 def color_scale(colors: np.ndarray) -> tuple[float, str] | None:

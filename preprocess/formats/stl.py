@@ -23,7 +23,7 @@ _VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})")
 _CUT = "The file was cut off; copy or export it again."
 _MATERIALISE = b"COLOR="
 _VALID = 1 << 15
-"""Of the attribute of a triangle: VisCAM sets it where the other bits are a colour, Materialise clears it there."""
+"""The bit of a triangle's attribute that VisCAM sets if the other bits are a colour. Materialise clears it."""
 
 
 def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:

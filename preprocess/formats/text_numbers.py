@@ -53,7 +53,7 @@ class Numbers(NamedTuple):
     first_line: int
 
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the lines with numbers: index of the first number, how many there are, number of the line; int64 [R]."""
+        """For each line with numbers: index of the first number, their count, number of the line; int64 [R]."""
         filled = np.flatnonzero(self.per_line)
         counts = self.per_line[filled].astype(np.int64)
         return np.cumsum(counts) - counts, counts, filled + self.first_line

@@ -173,7 +173,7 @@ def _is_likely(name: str) -> bool:
 
 
 def _no_property(name: str, others: list[str]) -> str:
-    """That a PLY file lacks a property, and the flag that takes one of those it has."""
+    """Explains that a PLY file lacks a property, with the flag that takes another one."""
     if not others:
         return f"the file has no property `{name}`"
     likely = [word for word in others if _is_likely(word)]

@@ -55,7 +55,7 @@ def _have_few_digits(vertices: np.ndarray) -> bool:
 
 
 def _median_edge(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Of the sides with a length in a sample of the faces; 0 without any."""
+    """The median length of the sides in a sample of the faces, without zeros; 0 if none is left."""
     corners = vertices[faces[:: len(faces) // _SAMPLED_FACES + 1]]
     lengths = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
     lengths = lengths[lengths > 0]

@@ -319,7 +319,7 @@ def _axis_cues(
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two float64 [N]; 0 where one of them is constant."""
+    """The correlation of two float64 [N], 0 if one is constant."""
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread > EPSILON else 0.0

@@ -68,7 +68,7 @@ class HierarchyParams:
 
     @classmethod
     def from_dict(cls, params: dict) -> "HierarchyParams":
-        """From `to_dict` or from the params of a scene file, whose other entries are not the hierarchy's."""
+        """The parameters in a `to_dict` or in a scene file's params, whose other entries are ignored."""
         return cls(**{field.name: params[field.name] for field in dataclasses.fields(cls)})
 
 

@@ -217,7 +217,7 @@ class ImageFiles:
 
 
 class _Examined(NamedTuple):
-    """Of a file: its number of pixels, and why it cannot be read, "" if it can."""
+    """The number of pixels of a file, and why it cannot be read, "" if it can."""
 
     pixels: int
     fault: str

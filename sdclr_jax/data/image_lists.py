@@ -172,7 +172,7 @@ def _merged(config: ConfigDict, lists: list[Entries]) -> tuple[list[np.ndarray],
 def open_files(
     config: ConfigDict, root: pathlib.Path, paths: Sequence[str], origin: Callable[[int], str]
 ) -> ImageFiles:
-    """Image files below `root` as the config wants them decoded; see `ImageFiles` for paths and origin.
+    """Image files below `root`, decoded as the config asks; see `ImageFiles` for paths and origin.
 
     `exif_orientation` rotates them by their EXIF data; a config without that key does not, as torchvision.
     """

@@ -42,7 +42,7 @@ class TestFeatures(NamedTuple):
 
 
 def read_features(path: str | pathlib.Path) -> TestFeatures:
-    """Of the newest evaluated step of a run. UserError if it was not evaluated, or by an older program."""
+    """Features of a run's newest evaluated step. Raises UserError if it was not evaluated, or by an older program."""
     run = read_run(path)
     file = run.path / "eval" / f"step_{run.report['step']}" / FEATURES
     if not file.exists():

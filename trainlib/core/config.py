@@ -98,7 +98,7 @@ class Range(NamedTuple):
         return low and (value < self.most if self.below else value <= self.most)
 
     def __str__(self) -> str:
-        """For messages: "between 0 and 1", "at least 1", "above 0"."""
+        """The range for messages: "between 0 and 1", "at least 1", "above 0"."""
         if self == Range():
             return "a finite number"
         if self.most == math.inf:

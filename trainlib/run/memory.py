@@ -72,7 +72,7 @@ def check_memory(step: Callable[..., Any], *arguments: Any, what: str, remedy: s
         step: made by `parallel.pmap_step`; arguments: of the call that follows.
         what: size of the batch, for the message.
         remedy: what to do where a step does not fit.
-        growth: size of the run's largest batch by this one's; a warning says if the largest may not fit.
+        growth: size of the run's largest batch by this one's; a warning follows if the largest may not fit.
 
     Raises:
         UserError: if a step needs more than a device has.

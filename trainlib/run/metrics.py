@@ -82,7 +82,7 @@ class MetricWriter:
 
 
 class SilentWriter:
-    """Of the processes whose figures process 0 writes."""
+    """The writer of a process whose figures process 0 writes."""
 
     def has(self, step: int, name: str) -> bool:
         """Known to process 0 alone."""

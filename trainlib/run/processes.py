@@ -185,7 +185,7 @@ def count() -> int:
 
 
 def index() -> int:
-    """Of this process."""
+    """The number of this process."""
     return _peers.index if _peers else 0
 
 

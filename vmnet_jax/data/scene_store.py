@@ -47,7 +47,7 @@ class PreparedScenes:
     """The scenes of a prepared folder, each read when asked for: as `SceneFiles`."""
 
     def __init__(self, folder: str | pathlib.Path):
-        """names: of all scenes, sorted. headers: what each scene file said about itself, by name.
+        """Reads `names`, of all scenes, sorted, and `headers`, of the scene files by name.
 
         Raises UserError if the folder holds another data set.
         """

@@ -148,7 +148,7 @@ class SceneFolder:
 
     @property
     def names(self) -> list[str]:
-        """Of all scenes of the folder, sorted."""
+        """The names of all scenes of the folder, sorted."""
         return self._scenes.names
 
     def sources(self, names: list[str]) -> dict[str, str]:

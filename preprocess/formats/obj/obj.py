@@ -60,7 +60,7 @@ class _Lines:
 
 @dataclass
 class _Corners:
-    """Of all faces: vertex and texture int64 [C], indices from 0, -1 where none is; counts int64 [F]."""
+    """All faces: vertex and texture int64 [C], indices from 0, -1 if absent; counts int64 [F]."""
 
     vertex: np.ndarray
     texture: np.ndarray

@@ -15,7 +15,7 @@ WRITE_AGAIN = "Export it again as PLY (ascii or binary, version 1.0)."
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _LONGEST_HEADER = 1 << 20
 _DIGITS = 18
-"""Of a declared count: what int64 holds."""
+"""Most digits of a declared count: int64 holds them."""
 _BEGIN = re.compile(rb"ply[ \t]*[\r\n]", re.IGNORECASE)
 _END = re.compile(rb"(\r\n|\r|\n)[ \t]*end_header[ \t]*(?=[\r\n]|\Z)", re.IGNORECASE)
 _TEXTURE = re.compile(r"\s*comment\s+texturefile\s+(.*\S)\s*", re.IGNORECASE)
