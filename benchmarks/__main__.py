@@ -2,7 +2,7 @@
 
 Each row runs the project and a peer in turn, in two processes on the same two CPUs, after their outputs were compared;
 building tables counts on neither side. Rows whose peer cannot be installed quote a stored time and scale the project's
-by a matrix product that runs beside it. Prints a line and a JSON line a row, then the table, and writes the JSON lines
+by a matrix product that runs alongside it. Prints a line and a JSON line per row, then the table. Writes the JSON lines
 to benchmarks/results.jsonl, from which `python -m benchmarks.results` makes benchmarks/RESULTS.md.
 """
 

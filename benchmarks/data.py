@@ -2,7 +2,7 @@
 
 BENCH_DATA names a folder that holds voxels_100k.npz (voxels of a room), bench_scene.npz (a batch of the original
 network) and scans/room150k.ply. Where it is not set, inputs of about the same size are made from `preprocess.rooms`;
-the records say which were used. What has to be made lies in .bench-data afterwards.
+the records show which were used. Generated inputs are saved to .bench-data.
 """
 
 import os
@@ -26,7 +26,7 @@ GAP = 0.4
 
 
 class Inputs(NamedTuple):
-    """Where the inputs lie. source: "given" or "made"."""
+    """The folder of the inputs, and their source, "given" or "made"."""
 
     source: str
     folder: pathlib.Path
@@ -107,8 +107,8 @@ def join_rooms(rooms: list[Mesh]) -> Mesh:
 def smooth_scan(around: int = 540, across: int = 248) -> tuple[np.ndarray, np.ndarray]:
     """A smooth closed surface like the scan of a statue: a torus with waves of several lengths and 0.1 mm of noise.
 
-    around, across: samples of the large and of the small circle. Returns vertices float64 [around * across, 3] in
-    metres, edges about 15 mm at the defaults, and faces int32 [2 around * across, 3].
+    `around` and `across` are samples of the large and of the small circle. Returns vertices float64 [around * across,
+    3] in metres, with edges of about 15 mm at the defaults, and faces int32 [2 around * across, 3].
     """
     u, v = np.meshgrid(*(np.arange(n) * (2 * np.pi / n) for n in (around, across)), indexing="ij")
     waves = (

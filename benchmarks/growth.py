@@ -1,7 +1,7 @@
 """How time and memory grow with the size of a scene and of a batch: python -m benchmarks.growth
 
 Pieces of one apartment with 12,000 to 400,000 voxels, and batches of 1 to 8 scenes of 25,000. Each point has two
-processes of its own on two CPUs: one preprocesses the mesh and compiles the training step, the other finds both on
+its own processes on two CPUs: one preprocesses the mesh and compiles the training step, the other finds both on
 disk, builds the tables of a batch, and trains; its peak of resident memory is the one that counts. Writes
 benchmarks/growth.jsonl, docs/growth.png and the table in docs/speed.md.
 """

@@ -2,7 +2,7 @@
 
 Installs benchmarks/peers.txt from the package index into .bench-venv, about 2.5 GB where the index offers a build of
 torch for CPU (`2.13.0+cpu` is taken before `2.13.0`), several more where it offers the one with CUDA only. A package
-that has no wheel for this machine is left out with a message; its rows then quote stored numbers.
+that has no wheel for this machine is skipped with a message; its rows then quote stored numbers.
 """
 
 import pathlib

@@ -10,7 +10,7 @@ UNITS = {"s": ("ms", 1e3), "MiB": ("MiB", 1), "mm": ("mm", 1)}
 
 
 def write_results() -> None:
-    """Makes the page anew."""
+    """Writes the page again."""
     PAGE.write_text(render([json.loads(line) for line in LINES.read_text().splitlines()]))
 
 

@@ -20,10 +20,7 @@ FOLDS = 6
 
 
 def fit_weights(cues: np.ndarray) -> np.ndarray:
-    """Weights float64 [C] of a multinomial logit with a small quadratic penalty.
-
-    cues: float64 [N, 6, C] of N meshes whose first axis is up.
-    """
+    """Weights float64 [C] of a logit with a small quadratic penalty; `cues` float64 [N, 6, C], the first axis up."""
     scale = cues.reshape(-1, cues.shape[-1]).std(axis=0) + 1e-9
     scaled = cues / scale
 

@@ -1,4 +1,4 @@
-"""Says what is in meshes and scene files, and what is wrong with them, without building anything.
+"""Reports what meshes and scene files hold, and what is wrong with them, without building anything.
 
   python -m preprocess.check FILE_OR_DIR [--units U] [--up AXIS] [--repair] [--labels FILE] [--label_map MAP] [--json]
 
@@ -6,7 +6,7 @@
 
 Each file gets a report: counts, size, colours, labels, what was detected, warnings, and the error that would stop it,
 with what to do. The exit status is 1 if a file has an error. For ScanNet and
-Matterport3D the files that are needed and missing are listed too. The flags are those of python -m preprocess.scenes.
+Matterport3D the files that are needed and missing are listed too. python -m preprocess.scenes has the same flags.
 """
 
 import argparse
@@ -40,7 +40,7 @@ DONE, ERROR, STOPPED = cli.DONE, cli.ERROR, cli.STOPPED
 
 
 class Inside(NamedTuple):
-    """Files to report, {mesh: the error of those of one name}, and one line for each kind of file that is skipped."""
+    """Files to report, {mesh: error of meshes that share its name}, and one line for each kind of skipped file."""
 
     files: list[pathlib.Path]
     clashes: dict[pathlib.Path, MeshError]
@@ -100,11 +100,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dataset(flags: argparse.Namespace) -> Missing | None:
-    """What is missing of the data set that the folder has the layout of, or that was named, or of the list.
+    """The missing files of the named or detected data set, or of the list.
 
-    None without any of them.
-
-    Prints the layout and what is missing, unless it is to be a part of the JSON document.
+    None without any of them. Prints the layout and the missing files, unless they go into the JSON document.
     """
     folder = pathlib.Path(flags.path)
     key = flags.dataset or (detect(folder) if folder.is_dir() else None)
@@ -121,7 +119,7 @@ def _dataset(flags: argparse.Namespace) -> Missing | None:
 def _label_map(
     flags: argparse.Namespace, paths: Sequence[pathlib.Path]
 ) -> tuple[LabelMap | None, list[str], MeshError | None]:
-    """scannet20, auto or a CSV file, and what is said about it; why it cannot be made; None without a choice."""
+    """The chosen map (None without a choice), its notes, and the reason if it cannot be made."""
     if flags.label_map is None:
         return None, [], None
     check_label_map(flags.label_map)
@@ -133,7 +131,7 @@ def _label_map(
 
 
 def _all_reports(tasks: list[CheckTask], workers: int, quiet: bool) -> list[Report]:
-    """One report a task, in the tasks' order; printed as they come unless `quiet`, with progress for several."""
+    """One report per task, in the tasks' order, printed as they come unless `quiet`."""
     reports: dict[int, Report] = {}
     results = run_in_workers(report_file, tasks, min(workers, len(tasks)))
     with contextlib.closing(results), ItemProgress(len(tasks), "file", shown=len(tasks) > 1) as progress:

@@ -32,11 +32,14 @@ CAMERAS = 14
 def make_room(seed: int, resolution: float = 0.05) -> Mesh:
     """One room as a scan: the same seed and resolution give the same mesh.
 
-    seed: any integer >= 0; seed % 8 chooses the kind of room. resolution: spacing of the samples in metres; the edges
-    of the triangles have about this length. Vertices are exact in float32; labels are NYU40 ids, 0 unlabelled.
+    Vertices are exact in float32. Labels are NYU40 ids, 0 unlabelled.
+
+    Args:
+        seed: any integer >= 0; seed % 8 chooses the kind of room.
+        resolution: spacing of the samples in metres, about the length of the triangles' edges.
     """
     if seed < 0 or not 0.02 <= resolution <= 0.08:
-        raise ValueError(f"a room wants a seed >= 0 and a resolution of 0.02 to 0.08 m, got {seed} and {resolution}")
+        raise ValueError(f"a room needs a seed >= 0 and a resolution of 0.02 to 0.08 m, got {seed} and {resolution}")
     rng = np.random.default_rng(seed)
     plan = PLANS[seed % len(PLANS)]
     layout = arrange(rng, plan)
@@ -61,7 +64,7 @@ def make_room(seed: int, resolution: float = 0.05) -> Mesh:
 
 
 def _shell(rng: np.random.Generator, layout: RoomLayout) -> list[Part]:
-    """Floor, often with a rug, and four walls, one of them often in another colour; thick, so nothing lies behind."""
+    """Floor, often with a rug, and four walls, one of them often in another colour; thick, so nothing is behind."""
     width, depth, thick = layout.width, layout.depth, 6.0
     paint = pick(rng, PAINT)
     parts = [box(FLOOR, pick(rng, FLOORING), (width / 2, depth / 2, -1.0), (30.0, 30.0, 2.0))]

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except _Stopped:
-        print("stopped; the finished scenes are kept, the same command goes on from here", file=sys.stderr)
+        print("stopped; the finished scenes are kept, the same command resumes from here", file=sys.stderr)
         return STOPPED
 
 
@@ -104,11 +104,11 @@ def _print_difference(
 ) -> None:
     """Names what list, meshes and scene files do not have in common."""
     if missing and flags.allow_missing:
-        print(f"left out, no mesh in {flags.input}: {_listed(missing)}")
+        print(f"skipped, no mesh in {flags.input}: {_listed(missing)}")
     if names is not None:
         unlisted = sorted(set(present) - set(names))
         if unlisted:
-            print(f"left out, not in {flags.split}: {_listed(unlisted)}")
+            print(f"skipped, not in {flags.split}: {_listed(unlisted)}")
     extra = sorted(set(scene_names(output)) - set(present))
     if extra:
         print(f"warning: {output} has scene files without a mesh in {flags.input}: {_listed(extra)}")
@@ -119,8 +119,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _check_paths(flags: argparse.Namespace, output: pathlib.Path) -> None:
-    """Raises MeshError, with the flag's name, for a list or map that is missing; UserError for an output
-    that cannot be written."""
+    """Raises MeshError, with the flag, for a missing list or map; UserError if the output cannot be written."""
     if flags.split and not pathlib.Path(flags.split).is_file():
         remedy = "Give a text file with one scene name per line, or omit --split to take all meshes."
         raise MeshError(f"--split {flags.split}", "there is no such file", remedy)
@@ -216,14 +215,14 @@ def _params(parser: argparse.ArgumentParser, flags: argparse.Namespace) -> Hiera
     try:
         cells = tuple(float(cell) for cell in flags.cells.split(",") if cell.strip())
     except ValueError:
-        parser.error(f"--cells {flags.cells}: write lengths parted by commas, such as 0.02,0.04")
+        parser.error(f"--cells {flags.cells}: write comma-separated lengths, such as 0.02,0.04")
     try:
         if flags.voxel_size is None and not cells:
             raise ValueError("without cells give --voxel_size")
         if flags.hierarchy == "vc" and not cells:
             raise ValueError("--hierarchy vc grows from the first of --cells")
         if not 0 < flags.ratio < 1:
-            raise ValueError(f"ratio must lie between 0 and 1, it is {flags.ratio}")
+            raise ValueError(f"ratio must be between 0 and 1, it is {flags.ratio}")
         voxel_size = cells[0] if flags.voxel_size is None else flags.voxel_size
         cells, quadric_levels = plan_levels(flags.hierarchy, cells, flags.ratio)
         if flags.quadric_levels is not None:

@@ -37,15 +37,15 @@ _log = logging.getLogger(__name__)
 def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, config: ConfigDict) -> None:
     """Makes a workdir with the weights of a checkpoint of the original program as its step 0.
 
-    Masks are not in such files: a training makes them anew at its first epoch, evaluation has no use for them.
+    Masks are not in such files: training draws them at its first epoch, evaluation does not use them.
 
     Args:
-      checkpoint: PyTorch or safetensors file with the state_dict of network and head.
-      workdir: folder without a checkpoint of its own.
-      config: of the network, and of a later training.
+        checkpoint: PyTorch or safetensors file with the state_dict of network and head.
+        workdir: folder without its own checkpoint.
+        config: of the network, and of a later training.
 
     Raises:
-      UserError: a damaged file, or a table of names and shapes that do not fit.
+        UserError: a damaged file, or a table of names and shapes that do not fit.
     """
     require_folder(workdir, "--workdir", make=False)
     found = read_tensors(checkpoint)
@@ -58,7 +58,7 @@ def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, conf
     state = dataclasses.replace(fresh, masks=masks, **variables)
     with open_workdir(workdir, config) as folder, CheckpointStore(folder.checkpoints) as store:
         if store.latest_step() is not None:
-            raise UserError(f"{workdir} has checkpoints of its own; choose another --workdir")
+            raise UserError(f"{workdir} has its own checkpoints; choose another --workdir")
         store.check_space(state)
         folder.keep_config()
         store.save(0, state)
@@ -66,7 +66,7 @@ def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, conf
 
 
 def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
-    """Writes the network of a workdir as a state_dict of the original program (with `module.`), and returns it."""
+    """Writes a workdir's network as the original's state_dict (with `module.`); returns its arrays [...] by name."""
     path = require_file(path, "--to-torch")
     run = load_run(workdir, step)
     updates = (run.step, run.step * run.config.prune_bn_updates)
@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Converts and says where the result lies."""
+    """Converts and prints the path of the result."""
     if bool(arguments.checkpoint) == bool(arguments.to_torch):
         raise UsageError("give either a checkpoint to read, or --to-torch=FILE to write")
     if arguments.to_torch:

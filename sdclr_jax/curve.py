@@ -31,9 +31,9 @@ class Curves(NamedTuple):
     """Shares over the epochs, as recorded by the training.
 
     Attributes:
-      epochs: float [E].
-      forgotten: by group, float [runs, E].
-      present: by group, float [runs]: the share among all training images.
+        epochs: float [E].
+        forgotten: by group, float [runs, E].
+        present: by group, float [runs]: the share among all training images.
     """
 
     epochs: np.ndarray
@@ -47,7 +47,7 @@ MOST = {"tenth": "forgotten", "hundredth": "forgotten_hundredth"}
 def read_curves(runs: Sequence[str | pathlib.Path], most: str = "tenth") -> Curves:
     """The shares in the `metrics.jsonl` of each run, of the images of `MOST`.
 
-    Raises UserError where there are none or the epochs differ.
+    Raises UserError if there are none or the epochs differ.
     """
     records, key = {}, MOST[most]
     for run in runs:
@@ -91,7 +91,7 @@ def draw_curves(path: str | pathlib.Path, curves: Curves, most: str = "tenth") -
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints where the picture lies and, of forgetting, the shares at the last epoch."""
+    """Prints the path of the picture and, of forgetting, the shares at the last epoch."""
     output = require_picture(arguments.output or f"{arguments.kind}.png")
     if arguments.kind == "training":
         draw_training(output, read_runs(arguments.runs))

@@ -6,7 +6,7 @@ IMAGE_FILES = {
     "canvas": 512,  # pixels: side of the square that an image is padded to; larger images are scaled down
     "test_resize": 256,  # pixels: shorter side before the central crop of an evaluation
     "loader_threads": 16,
-    "exif_orientation": False,  # turn images as their camera says; torchvision does not
+    "exif_orientation": False,  # rotate images by their EXIF orientation; torchvision does not
 }
 """Further settings of images that are read from their files in training."""
 
@@ -59,7 +59,7 @@ def default_config() -> ConfigDict:
 
     config.prune_fraction = 0.9  # share of the weights that the second branch lacks; 0: SimCLR, one branch
     config.prune_random_fraction = 0.0  # of these, the share drawn at random instead of by magnitude
-    config.dual_batchnorm = True  # statistics and scales of its own for the pruned branch
+    config.dual_batchnorm = True  # own statistics and scales for the pruned branch
     config.prune_bn_updates = 2  # updates of the pruned branch's running statistics per step, as the original: 2
     config.temperature = 0.2  # of NT-Xent
     config.temperature_cycle = ()  # (minimum, maximum, period in epochs), a cosine; (): constant

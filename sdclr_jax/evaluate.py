@@ -61,24 +61,27 @@ def evaluate(
     limit: int | None = None,
     dataset: Dataset | None = None,
 ) -> dict:
-    """Evaluates a run on its test images and writes `report.json` and the features of up to 2,000 test images,
-    `test_features.npz` ("features" float32 [N, C], "labels" int [N]), into `eval/step_S` of the workdir.
+    """Evaluates a run on its test images and writes the results into `eval/step_S` of the workdir.
+
+    They are `report.json` and the features of up to 2,000 test images, `test_features.npz` ("features" float32 [N, C],
+    "labels" int [N]).
 
     Args:
-      step: "last" or a step's number.
-      protocols: of `PROTOCOLS`.
-      limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
-        0 for all images; None for the config's `probe_limit`.
-      dataset: images of your own, as given to `train_and_evaluate`.
+        step: "last" or a step's number.
+        protocols: of `PROTOCOLS`.
+        limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
+            0 for all images; None for the config's `probe_limit`.
+        dataset: your own images, as passed to `train_and_evaluate`.
 
     Returns:
-      the report of these protocols; in the file, earlier ones of the same limit stay beside them. It has `step`,
-      `class_names`, `class_counts` (of D_i), `test_counts`, `groups` (the names of the classes of each), and by
-      protocol (a warning names those whose lists are not there) the shares `many`, `medium`, `few`, `std`, `all`,
-      `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`. A share of no class or
-      no test image is None.
+        the report of these protocols; the file also keeps earlier ones of the same limit. It has `step`,
+        `class_names`, `class_counts` (of D_i), `test_counts`, `groups` (the names of the classes of each), and by
+        protocol (a warning names protocols without lists) the shares `many`, `medium`, `few`, `std`, `all`,
+        `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`. A share of no class or
+        no test image is None.
 
-    Raises UserError for what cannot be evaluated, such as images without classes.
+    Raises:
+        UserError: what cannot be evaluated, such as images without classes.
     """
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
@@ -123,14 +126,14 @@ def _about_classes(config: ConfigDict, dataset: Dataset) -> dict:
 
 
 def _compare_with_training(workdir: pathlib.Path, dataset: Dataset) -> None:
-    """Warns where the training images are others than those of the run: test images may have been trained on."""
+    """Warns if the training images differ from the run's: test images may have been trained on."""
     file = workdir / DATA_NAME
     if not file.exists():
         return
     trained, found = json.loads(file.read_text()), identity(dataset)
     if trained != found:
         _log.warning(
-            "The training images are not those of the run: it saw %s, the data set has %s%s. Images that are tested "
+            "The training images differ from the run's: it saw %s, the data set has %s%s. Images that are tested "
             "here may have been trained on; train again, or evaluate with the images of then.",
             trained.get("images"),
             found["images"],
@@ -139,13 +142,13 @@ def _compare_with_training(workdir: pathlib.Path, dataset: Dataset) -> None:
 
 
 def _earlier(file: pathlib.Path, limit: int) -> dict:
-    """The report that is there, whose other protocols stay; nothing where it is of another limit."""
+    """The existing report, whose other protocols stay; nothing if it has another limit."""
     if not file.exists():
         return {}
     report = json.loads(file.read_text())
     if report["limit"] == limit:
         return report
-    _log.warning("%s was of limit %d and is replaced by that of limit %d", file, report["limit"], limit)
+    _log.warning("%s had limit %d and is replaced by one of limit %d", file, report["limit"], limit)
     return {}
 
 
@@ -155,11 +158,11 @@ def _possible(protocols: Sequence[str], dataset: Dataset) -> list[str]:
     left_out = {name: "; ".join(dict.fromkeys(why)) for name, why in reasons.items() if why}
     if len(left_out) == len(reasons) and len(set(left_out.values())) == 1:
         are = "are" if len(left_out) > 1 else "is"
-        raise UserError(f"nothing to evaluate: {', '.join(left_out)} {are} left out: {next(iter(left_out.values()))}")
+        raise UserError(f"nothing to evaluate: {', '.join(left_out)} {are} skipped: {next(iter(left_out.values()))}")
     if len(left_out) == len(reasons):
-        raise UserError("nothing to evaluate: " + ". ".join(f"{k} is left out: {why}" for k, why in left_out.items()))
+        raise UserError("nothing to evaluate: " + ". ".join(f"{k} is skipped: {why}" for k, why in left_out.items()))
     for name, why in left_out.items():
-        _log.warning("%s is left out: %s", name, why)
+        _log.warning("%s is skipped: %s", name, why)
     return [name for name, why in reasons.items() if not why]
 
 
@@ -226,7 +229,7 @@ class _Scorer:
 
 
 def format_report(report: dict) -> str:
-    """The report as tables for the terminal, in per cent: by group and, of up to 30 classes, by class."""
+    """The report as tables for the terminal, in %: by group and, of up to 30 classes, by class."""
     shown = [protocol for protocol in PROTOCOLS if protocol in report]
     lines = ["protocol   Many  Medium   Few   Std   All"]
     for protocol in shown:
@@ -257,7 +260,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the table and where the report lies."""
+    """Prints the table and the path of the report."""
     protocols = arguments.protocols.split(",")
     report = evaluate(arguments.workdir, step=arguments.step, protocols=protocols, limit=arguments.limit)
     print(format_report(report))

@@ -60,7 +60,7 @@ def load_population(workdirs: Sequence[str | pathlib.Path], step: str | int = "l
 
 
 def require_lists(dataset: Dataset) -> None:
-    """UserError where there is no list to fit a linear classifier on, no test images, or fewer than three classes."""
+    """Raises UserError without a list to fit a linear classifier on, test images, or three classes."""
     for need in ("full", "test"):
         if need in dataset.absent:
             raise UserError(f"this analysis needs the list {need!r}: {dataset.absent[need]}")
@@ -71,7 +71,7 @@ def require_lists(dataset: Dataset) -> None:
 
 
 def labelled_rows(labels: np.ndarray, pool: np.ndarray, limit: int) -> np.ndarray:
-    """At most `limit` rows of the pool, the same number of each class, drawn the same way every time; 0 for all."""
+    """At most `limit` rows of `pool` [M], the same number of each class of `labels` [N], always the same; 0 for all."""
     counts = np.bincount(labels[pool])
     per_class = min(limit // len(counts), counts[counts > 0].min())
     if limit and per_class < 1:
@@ -83,10 +83,10 @@ class ExemplarPredictor:
     """Labels of the test images by a network of the population.
 
     Args:
-      run: any of the runs.
-      dataset: its images.
-      limit: see `labelled_rows`; of the training and of the test images.
-      severity: of the corruptions.
+        run: any of the runs.
+        dataset: its images.
+        limit: see `labelled_rows`; of the training and of the test images.
+        severity: of the corruptions.
     """
 
     def __init__(self, run: TrainedRun, dataset: Dataset, limit: int, severity: int):
@@ -127,11 +127,11 @@ def run_exemplars(
     """Predicts with every network, writes report and pictures into the folder `output` and returns the report.
 
     Args:
-      workdirs: the runs.
-      pruning: the pruned networks of each run, of the backbone's convolution weights.
-      severity: of the corruptions, 1 .. 5.
-      limit: at most so many labelled training images and so many test images, the same number of each class; 0 for all.
-      dataset: images of your own, as given to `train_and_evaluate`.
+        workdirs: the runs.
+        pruning: the pruned networks of each run, of the backbone's convolution weights.
+        severity: of the corruptions, 1 .. 5.
+        limit: most labelled training images, and most test images, the same number of each class; 0 for all.
+        dataset: your own images, as passed to `train_and_evaluate`.
     """
     pruning, output = pruning.checked(), require_folder(output)
     runs = load_population(workdirs, step)
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the shares and where the files lie."""
+    """Prints the shares and the paths of the files."""
     report = run_exemplars(
         arguments.run,
         arguments.output,

@@ -1,7 +1,7 @@
 """Where networks look in images of rare classes: python -m sdclr_jax.grad_cam RUN_A [RUN_B ...] --output=FILE.png
 
 Figure 5 of the SDCLR paper: Grad-CAM (Selvaraju et al., ICCV 2017) of test images of the smallest classes, a row for
-each run. Self-supervised networks have no classes of their own: the score is a linear classifier's logit of the true
+each run. Self-supervised networks have no classes: the score is a linear classifier's logit of the true
 class. The classifier is fitted to the features of labelled training images, as for python -m sdclr_jax.exemplars.
 """
 
@@ -41,8 +41,7 @@ SAME = ("dataset", "split", "lists", "groups", "view_size")  # settings in which
 
 
 class Attention(NamedTuple):
-    """Of one run: its name, maps float32 [N, H, W] in [0, 1] (0 throughout where nothing speaks for the class), and
-    the predicted classes int [N]."""
+    """One run: its name, maps float32 [N, H, W] in [0, 1] (0 without evidence) and predicted classes int [N]."""
 
     name: str
     maps: np.ndarray
@@ -59,11 +58,11 @@ def grad_cam(maps: jax.Array, score: Callable[[jax.Array], jax.Array]) -> jax.Ar
     """Equations 1 and 2 of the paper: relu(sum_c a_c A_c), a_c the mean over all places of d score / d A_c.
 
     Args:
-      maps: A, float [N, h, w, C].
-      score: maps -> [N], each of its own image alone.
+        maps: A, float [N, h, w, C].
+        score: maps -> [N], each from its own image alone.
 
     Returns:
-      [N, h, w], at least 0.
+        [N, h, w], at least 0.
     """
     weights = jax.grad(lambda maps: score(maps).sum())(maps).mean((1, 2), keepdims=True)
     return jax.nn.relu((weights * maps).sum(-1))
@@ -86,10 +85,10 @@ def tail_rows(labels: np.ndarray, groups: Groups, counts: np.ndarray, number: in
     Of all classes where none is in Few. UserError if these have no test image.
 
     Args:
-      labels: int [N], of the test images.
-      groups: of the classes.
-      counts: int [C], images per class in D_i.
-      number: of rows, at most.
+        labels: int [N], of the test images.
+        groups: of the classes.
+        counts: int [C], images per class in D_i.
+        number: of rows, at most.
     """
     classes = sorted(groups.few if len(groups.few) else range(len(counts)), key=lambda k: counts[k])
     rows = {k: np.flatnonzero(labels == k) for k in classes}
@@ -101,7 +100,7 @@ def tail_rows(labels: np.ndarray, groups: Groups, counts: np.ndarray, number: in
 
 
 def explain_run(run: TrainedRun, name: str, dataset: Dataset, rows: np.ndarray, limit: int) -> Attention:
-    """One run's attention to the test images `rows`; `limit`: of the classifier's training images."""
+    """One run's attention to the test images `rows` [N]; `limit` is the number of the classifier's training images."""
     model = build_model(run.config)
     train = labelled_rows(dataset.labels, dataset.full, limit)
     size = min(run.config.feature_batch_size, len(train))
@@ -129,7 +128,8 @@ def plot_grad_cam(
 ) -> None:
     """Writes the picture: the images uint8 [N, H, W, 3] above, below them a row for each run.
 
-    labels: int [N], classes of the images; counts, names: by class, in training.
+    Args:
+        labels: int [N], classes of the images; counts, names: by class, in training.
     """
     title = "Grad-CAM of test images of the smallest classes: what speaks for the true class"
     figure = new_figure(max(1.9 + 1.25 * len(images), 7.4), 1.1 + 1.4 * (1 + len(seen)), title)
@@ -165,8 +165,9 @@ def write_picture(
 ) -> list[Attention]:
     """Writes the picture of `number` images and returns what it shows. UserError: runs of different images.
 
-    limit: of the classifier's training images, the same number of each class; 0 for all.
-    dataset: images of your own, as given to `train_and_evaluate`.
+    Args:
+        limit: of the classifier's training images, the same number of each class; 0 for all.
+        dataset: your own images, as passed to `train_and_evaluate`.
     """
     if number < 1:
         raise UserError(f"images is {number}; it must be at least 1")
@@ -207,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints where the picture lies."""
+    """Prints the path of the picture."""
     write_picture(arguments.runs, arguments.output, number=arguments.images, limit=arguments.limit, step=arguments.step)
     print(f"Picture: {arguments.output}")
 

@@ -1,7 +1,7 @@
 """Compares pre-trainings: python -m sdclr_jax.study --config=configs/study_NAME.py [--workdir=DIR] [--max_seconds=S]
 
 Trains and evaluates every variant with every seed and writes table.md, table.json and table.png. The same command goes
-on where it stopped. docs/studies.md tells what there is.
+on where it stopped. docs/studies.md lists the studies.
 """
 
 import pathlib
@@ -15,9 +15,9 @@ FEW_SHOT = ("std", "all")
 
 
 def read_figures(workdir: pathlib.Path) -> dict[str, float]:
-    """Linear separability (all columns) and few-shot accuracy, in per cent, of the newest evaluated step.
+    """Linear separability (all columns) and few-shot accuracy, in %, of the newest evaluated step.
 
-    A figure that the report has none of (None) is left out.
+    A figure that is None in the report is omitted.
     """
     report = read_run(workdir).report
     shares = {column.capitalize(): report["full"][column] for column in COLUMNS}

@@ -1,8 +1,8 @@
 """The balancedness table of several runs: python -m sdclr_jax.table RUN... --output=DIR
 
 Each RUN is the workdir of an evaluated training run. Runs that differ in split and seed alone make one row: the mean
-over them ± the population deviation, in per cent. Prints Markdown and writes table.md, table.json and table.png, and
-the paper's Tables 1 to 5, tables_1_to_5.md and tables_1_to_5.json; of those without a run they tell what is missing.
+over them ± the population deviation, in %. Prints Markdown and writes table.md, table.json and table.png, and
+the paper's Tables 1 to 5, tables_1_to_5.md and tables_1_to_5.json; tables without a run list the missing ones.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def markdown(rows: list[TableRow]) -> str:
 
 
 def as_json(rows: list[TableRow]) -> list[dict]:
-    """The rows with mean, deviation and the value of every run, in per cent; of each class by its name as well."""
+    """The rows with mean, deviation and the value of every run, in %; of each class by its name as well."""
     result = []
     for row in rows:
         entry = {"dataset": row.dataset, "subset": row.subset, "method": row.method}
@@ -118,7 +118,7 @@ def write_table(runs: Iterable[str | pathlib.Path], output: str | pathlib.Path) 
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the tables and where the files lie."""
+    """Prints the tables and the paths of the files."""
     rows = write_table(arguments.runs, arguments.output)
     print(markdown(rows))
     print(format_tables([table for table in published_tables(rows) if table["rows"]]))

@@ -48,9 +48,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
     """Trains for `config.epochs`, resuming from the newest checkpoint of `workdir`; returns the final state.
 
     Args:
-      config: see docs/sdclr.md.
-      workdir: folder of the run.
-      dataset: images of your own, instead of those that the config names.
+        config: see docs/sdclr.md.
+        workdir: folder of the run.
+        dataset: your own images, instead of the config's.
     """
     workdir = pathlib.Path(workdir)
     require_settings(config, SETTINGS, "the config", "sdclr_jax")
@@ -73,7 +73,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
 
 
 def _loop(config: ConfigDict, run: TrainRun, state: TrainState, dataset: Dataset, per_epoch: int) -> TrainState:
-    """From the restored step to the end; returns the state on the host."""
+    """Trains from the restored step to the end; returns the state on the host."""
     order_of = _order_of(config, dataset)
     source = make_source(dataset.images[dataset.pretrain], order_of, per_epoch)
     step_of = make_step(config, per_epoch, source.select)

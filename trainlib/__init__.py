@@ -1,0 +1,1 @@
+"""What training and analysis of both systems share."""

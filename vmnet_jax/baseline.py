@@ -1,4 +1,4 @@
-"""What colour and height alone can tell: python -m vmnet_jax.baseline --workdir=DIR
+"""What colour and height alone can predict: python -m vmnet_jax.baseline --workdir=DIR
 
 A logistic regression from a vertex's colour and its height above the scene's lowest vertex to its class, trained on the
 run's training scenes and scored on its validation scenes. A network that is not far above it has learned no shape.
@@ -43,7 +43,7 @@ def train_baseline(scenes: list[Scene], seed: int = 0) -> LogisticRegression:
 
 
 def evaluate_baseline(workdir: pathlib.Path) -> dict:
-    """Trains and scores the baseline on the split of a run; the summary is that of `vmnet_jax.report.report`."""
+    """Trains and scores the baseline on the split of a run; returns `vmnet_jax.report.report.summary`."""
     config = load_config(workdir)
     scenes = SceneFolder(config.scenes, config.cache_gib)
     split = read_split(scenes.path, config.train_list, config.val_list, config.val_fraction)
@@ -57,7 +57,7 @@ def evaluate_baseline(workdir: pathlib.Path) -> dict:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the baseline's table and, beside it, the newest evaluation of the run."""
+    """Prints the baseline's table and, next to it, the newest evaluation of the run."""
     workdir = pathlib.Path(arguments.workdir)
     result = evaluate_baseline(workdir)
     print(format_summary(result))

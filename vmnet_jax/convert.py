@@ -47,14 +47,14 @@ def from_torch(
     """Makes a workdir with the weights of a checkpoint of the original program as its step 0.
 
     Args:
-      checkpoint: PyTorch or safetensors file with the state_dict of the whole network.
-      workdir: folder without a checkpoint of its own.
-      config: of the network and of a later training; `layer_norm_scope` becomes "batch", as the original computes.
-      label_map: of the classes, in the order of the network's outputs; ScanNet's 20 if not given.
-      preprocessing: content of a workdir's preprocessing.json; the published parameters if not given.
+        checkpoint: PyTorch or safetensors file with the state_dict of the whole network.
+        workdir: folder without its own checkpoint.
+        config: of the network and of a later training; `layer_norm_scope` becomes "batch", as the original computes.
+        label_map: of the classes, in the order of the network's outputs; ScanNet's 20 if not given.
+        preprocessing: content of a workdir's preprocessing.json; the published parameters if not given.
 
     Raises:
-      UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
+        UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
     """
     _check_network(config)
     require_folder(workdir, "--workdir", make=False)
@@ -74,7 +74,7 @@ def from_torch(
     state = fresh.replace(**variables)
     with open_workdir(workdir, config) as folder, CheckpointStore(folder.checkpoints) as store:
         if store.latest_step() is not None:
-            raise UserError(f"{workdir} has checkpoints of its own; choose another --workdir")
+            raise UserError(f"{workdir} has its own checkpoints; choose another --workdir")
         store.check_space(state)
         folder.keep_config()
         params = preprocessing or {**HierarchyParams().to_dict(), "units": "m"}
@@ -85,7 +85,7 @@ def from_torch(
 
 
 def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
-    """Writes the network of a workdir as a state_dict of the original program, and returns it."""
+    """Writes the network of a workdir as a state_dict of the original program; returns its arrays [...] by name."""
     path = require_file(path, "--to-torch")
     run = load_run(workdir, step)
     _check_network(run.config)
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Converts and says where the result lies."""
+    """Converts and prints the path of the result."""
     if bool(arguments.checkpoint) == bool(arguments.to_torch):
         raise UsageError("give either a checkpoint to read, or --to-torch=FILE to write")
     if arguments.to_torch:

@@ -35,7 +35,7 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints where the picture lies."""
+    """Prints the path of the picture."""
     output = require_picture(arguments.output)
     draw_training(output, read_runs(arguments.runs))
     print(f"Training curves: {output}")

@@ -54,19 +54,19 @@ def evaluate(
     With `scenes_per_batch` of N above 1 the folder's name ends with `_batches_of_N`.
 
     Args:
-      step: "last", "best" or a step's number.
-      votes: 1 for the unaugmented placement, N > 1 for the sum over N random rigid ones.
-      split: "val" or "train", as the run's config defines them, or "all" for every scene of the folder.
-      scenes: folder of preprocessed scenes instead of the config's.
-      max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
-      allow_missing: leave out scenes of the lists that are not in the folder.
-      pages: how many scenes, from the first on, get a page and a row of the contact sheet.
-      scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
-        `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
-      read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
+        step: "last", "best" or a step's number.
+        votes: 1 for the unaugmented placement, N > 1 for the sum over N random rigid ones.
+        split: "val" or "train", as the run's config defines them, or "all" for every scene of the folder.
+        scenes: folder of preprocessed scenes instead of the config's.
+        max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
+        allow_missing: skip scenes of the lists that are not in the folder.
+        pages: how many scenes, from the first on, get a page and a row of the contact sheet.
+        scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
+            `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
+        read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
 
     Returns:
-      the summary (see `vmnet_jax.report.report.summary`) and the confusion int64 [K predicted, K true].
+        the summary (see `vmnet_jax.report.report.summary`) and the confusion int64 [K predicted, K true].
     """
     if votes < 1:
         raise UserError(f"votes is {votes}, it must be at least 1")
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the table and where the files lie."""
+    """Prints the table and the paths of the files."""
     result, _ = evaluate(
         arguments.workdir,
         step=arguments.step,

@@ -39,7 +39,7 @@ DEFAULT = PruningSweep()
 
 
 def is_prunable(path: Path) -> bool:
-    """Whether a path of the parameter tree is a convolution's or linear layer's kernel that is no classifier's."""
+    """Whether a path of the parameter tree is the kernel of a convolution or linear layer, but not of a classifier."""
     return path[-1] == "kernel" and not is_head(path)
 
 
@@ -83,14 +83,14 @@ def run_exemplars(
     """Labels the validation scenes with every network, writes report, chart and pages into `output`; the report.
 
     Args:
-      pruning: the pruned networks.
-      shown: the sparsity of the pages, one of the sparsities; None for the middle one, the smaller of two.
-      step: "last", "best" or a step's number.
-      scenes: folder of preprocessed scenes instead of the config's; the config's lists name those to take.
-      limit: only so many scenes; 0 for all.
-      max_voxels: scenes with more are seen in overlapping tiles; 0 for what the memory holds.
-      allow_missing: leave out scenes of the lists that are not in the folder.
-      pages: how many scenes, from the first on, get a page.
+        pruning: the pruned networks.
+        shown: the sparsity of the pages, one of the sparsities; None for the middle one, the smaller of two.
+        step: "last", "best" or a step's number.
+        scenes: folder of preprocessed scenes instead of the config's; the config's lists name those to take.
+        limit: number of scenes; 0 for all.
+        max_voxels: scenes with more are seen in overlapping tiles; 0 for what the memory holds.
+        allow_missing: skip scenes of the lists that are not in the folder.
+        pages: how many scenes, from the first on, get a page.
     """
     pruning, output = pruning.checked(), require_folder(output)
     shown = pruning.sparsities[(len(pruning.sparsities) - 1) // 2] if shown is None else shown
@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the shares and where the files lie."""
+    """Prints the shares and the paths of the files."""
     report = run_exemplars(
         arguments.workdir,
         arguments.output,

@@ -2,7 +2,7 @@
 
 Every vertex of the file gets a class and its probability, in the file's order. For each mesh the folder then holds
 NAME.ply (the file's own vertices, faces and properties, coloured by class), NAME.labels.ply (the label map's ids),
-NAME.html (a page to turn the mesh round in), NAME.png and, with --probabilities, NAME.probabilities.npz. No labels are
+NAME.html (a page to rotate the mesh in), NAME.png and, with --probabilities, NAME.probabilities.npz. No labels are
 needed. From Python: `load(workdir).predict(read_mesh(path))`.
 """
 
@@ -63,10 +63,12 @@ class Predictor:
     """A trained network ready for meshes. A mesh that is much like an earlier one in size needs no compilation."""
 
     def __init__(self, run: TrainedRun, max_voxels: int = 0, scenes_per_batch: int = 1, read_out: str | None = None):
-        """max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
+        """Keeps a network and the way to apply it.
 
-        scenes_per_batch: scenes of `predict_scenes` that the network sees together.
-        read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
+        Args:
+            max_voxels: meshes with more voxels are seen in overlapping tiles; 0 for what the device's memory holds.
+            scenes_per_batch: scenes of `predict_scenes` that the network sees together.
+            read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
         """
         check_platform(run.config.platform)
         self._max_voxels, self.scenes_per_batch = max_voxels, scenes_per_batch
@@ -80,7 +82,7 @@ class Predictor:
         """Labels one mesh (metres, z up, as `preprocess.formats.readers.read_mesh` returns it).
 
         Args:
-          votes: 1 looks once at the mesh as it lies, N > 1 sums N random rigid placements.
+            votes: 1 looks once at the unaugmented mesh, N > 1 sums N random rigid placements.
         """
         return self.predict_scene(build_scene("mesh", mesh, self.run.preprocessing), votes)
 
@@ -93,7 +95,7 @@ class Predictor:
         return self.run_plan(self.plan(scenes, votes))
 
     def plan(self, scenes: Sequence[Scene], votes: int = 1) -> PredictionPlan:
-        """In whole scenes or in tiles; compiles where it takes the compiler to know that they fit the memory."""
+        """Batches of whole scenes or tiles. Compiles if only the compiler knows whether they fit the memory."""
         if votes < 1:
             raise UserError(f"votes is {votes}, it must be at least 1")
         config, named = self.run.config, {scene.name: scene for scene in scenes}
@@ -128,7 +130,7 @@ class Predictor:
 
 
 def _prediction(scores: np.ndarray, votes: int) -> Prediction:
-    """Of summed logits float32 [V, K]."""
+    """The prediction from summed logits float32 [V, K]."""
     return Prediction(scores.argmax(1).astype(np.int32), class_probabilities(scores, votes).max(1), scores, votes)
 
 
@@ -139,7 +141,7 @@ def load(
     scenes_per_batch: int = 1,
     read_out: str | None = None,
 ) -> Predictor:
-    """The trained network of a workdir; step is "last", "best" or a number. The others are those of `Predictor`."""
+    """The trained network of a workdir; step is "last", "best" or a number, the rest as in `Predictor`."""
     return Predictor(load_run(workdir, step), max_voxels, scenes_per_batch, read_out)
 
 
@@ -161,7 +163,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Predicts each mesh and prints what was found and where the results lie."""
+    """Predicts each mesh and prints the findings and the paths of the results."""
     source, output = pathlib.Path(arguments.mesh), pathlib.Path(arguments.output)
     folder = source if source.is_dir() else source.parent
     if output.resolve() == folder.resolve():
@@ -171,7 +173,7 @@ def main(arguments: argparse.Namespace) -> None:
     sources = [mesh for mesh in found.sources if inside not in mesh.path.resolve().parents]
     clashes = [clash for clash in found.clashes if inside not in clash.paths[0].resolve().parents]
     if not sources and not clashes:
-        raise UserError(f"{source}: all meshes lie in --output, {output}; results are not labelled again")
+        raise UserError(f"{source}: all meshes are in --output, {output}; results are not labelled again")
     require_folder(output)
     predictor = load(arguments.workdir, arguments.step, arguments.max_voxels, read_out=arguments.read_out)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
@@ -234,7 +236,7 @@ def _read(predictor: Predictor, path: pathlib.Path, arguments: argparse.Namespac
 
 
 def network_line(workdir: str, run: TrainedRun) -> str:
-    """Which network is applied and what it wants to see."""
+    """The applied network and its expected input."""
     names = run.label_map.names
     listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     unit = run.units if run.units != "none" else "units"

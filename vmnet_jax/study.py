@@ -1,7 +1,7 @@
 """Compares networks: python -m vmnet_jax.study --config=configs/study_NAME.py [--workdir=DIR] [--max_seconds=S]
 
 Trains every variant with every seed, takes the figures of the validation after the last step, and writes table.md,
-table.json and table.png. The same command goes on where it stopped. docs/studies.md tells what there is.
+table.json and table.png. The same command resumes where it stopped. docs/studies.md lists the studies.
 """
 
 import pathlib
@@ -15,7 +15,7 @@ FIGURES = {"Mean IoU": "val/mean_iou", "Accuracy": "val/accuracy"}
 
 
 def read_figures(workdir: pathlib.Path) -> dict[str, float]:
-    """Of the validation scenes, in per cent, as the training measured them after its last step."""
+    """Figures of the validation scenes in %, as the training measured them after its last step."""
     measured = [line for line in read_metrics(workdir) if FIGURES["Mean IoU"] in line]
     if not measured:
         raise UserError(f"{workdir} has no validation figures; a study needs validation scenes")

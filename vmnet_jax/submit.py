@@ -36,15 +36,15 @@ def write_submission(
     """Predicts the scenes and writes the checked zip.
 
     Args:
-      predictor: of `vmnet_jax.predict.load`; its label map must have NYU40 ids, as ScanNet's has.
-      scenes: folder of the preprocessed test scenes.
-      names: scenes of the benchmark's list.
-      output: the zip; it appears whole and checked, or not at all.
-      votes: random placements whose logits are summed.
+        predictor: of `vmnet_jax.predict.load`; its label map must have NYU40 ids, as ScanNet's has.
+        scenes: folder of the preprocessed test scenes.
+        names: scenes of the benchmark's list.
+        output: the zip; it appears whole and checked, or not at all.
+        votes: random placements whose logits are summed.
 
     Raises:
-      UserError: scenes that are missing or were preprocessed with other parameters than the network's, a label map of
-        other ids, or what `check_submission` finds.
+        UserError: scenes that are missing or were preprocessed with other parameters than the network's, a label map of
+            other ids, or what `check_submission` finds.
     """
     allowed = set(scannet20().ids)
     foreign = sorted(set(predictor.label_map.ids) - allowed)
@@ -71,7 +71,7 @@ def write_submission(
 def _classes(
     predictor: Predictor, scenes: SceneFolder, names: Sequence[str], votes: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, class int32 [V] of every vertex), as many scenes read at once as the network sees together."""
+    """(name, class int32 [V] of every vertex), reading N scenes at once if the network sees N together."""
     for start in range(0, len(names), predictor.scenes_per_batch):
         part = names[start : start + predictor.scenes_per_batch]
         for name, prediction in zip(part, predictor.predict_scenes([scenes(name) for name in part], votes)):
@@ -91,12 +91,12 @@ def check_submission(path: str | pathlib.Path, counts: Mapping[str, int]) -> Non
     """Checks a zip as the benchmark's server would.
 
     Args:
-      path: the zip.
-      counts: number of vertices by scene of the list.
+        path: the zip.
+        counts: number of vertices by scene of the list.
 
     Raises:
-      UserError: every finding: scenes missing or too many, folders, lines that are no NYU40 id of the benchmark, wrong
-        numbers of lines.
+        UserError: every finding: scenes missing or too many, folders, lines that are not an NYU40 id of the benchmark,
+            wrong numbers of lines.
     """
     allowed = set(scannet20().ids)
     expected = {f"{name}.txt": count for name, count in counts.items()}
@@ -106,13 +106,13 @@ def check_submission(path: str | pathlib.Path, counts: Mapping[str, int]) -> Non
             entries = [info.filename for info in archive.infolist()]
             folders = [entry for entry in entries if "/" in entry or "\\" in entry]
             if folders:
-                found.append(f"entries in folders, the files must lie at the top: {_some(folders)}")
+                found.append(f"entries in folders, the files must be at the top: {_some(folders)}")
             missing = sorted(expected.keys() - set(entries))
             extra = sorted(set(entries) - expected.keys() - set(folders))
             found += [f"{len(missing)} scenes of the list are missing: {_some(missing)}"] if missing else []
             found += [f"{len(extra)} entries are none of the list's: {_some(extra)}"] if extra else []
             if len(set(entries)) < len(entries):
-                found.append("an entry is there twice")
+                found.append("an entry is repeated")
             for name, count in expected.items():
                 if name in entries:
                     found += _findings(name, archive.read(name), count, allowed)

@@ -79,7 +79,7 @@ def _loop(
     *,
     workers: int,
 ) -> TrainState:
-    """From the restored step to the end; returns the state on the host."""
+    """Trains from the restored step to the end; returns the state on the host."""
     compiled = set()
     with prefetch(batches, run.start, run.total, workers=workers, depth=2 * workers) as loader, batches.agree:
         run.measure_again(state, evaluation)

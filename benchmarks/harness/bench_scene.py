@@ -23,7 +23,7 @@ CUTOFF = 4
 def bench_sample(data: str, sampled_edges: bool) -> Sample:
     """The stored batch of the original network, or a made room of about its size.
 
-    sampled_edges: as in training, edges of vertices with more than four neighbours are thinned out.
+    With `sampled_edges`, edges of vertices with more than four neighbours are thinned out, as in training.
     """
     inputs = open_inputs(data)
     if inputs.scene is not None:
@@ -33,8 +33,10 @@ def bench_sample(data: str, sampled_edges: bool) -> Sample:
 
 
 def stored_sample(path: pathlib.Path, sampled_edges: bool) -> Sample:
-    """One scene of the original's batch: `coords_v`, `colors_v`, `labels_v`, and per level `pos`, `edge` (source,
-    target), `edgekeep` and `trace`; the trace of the finest level, from the file's vertices, is not used."""
+    """One scene of the original's batch, without the trace from the file's vertices.
+
+    The file has `coords_v`, `colors_v`, `labels_v`, and per level `pos`, `edge` (source, target), `edgekeep`, `trace`.
+    """
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     order = morton_order(arrays["coords_v"][:, :3])

@@ -17,7 +17,7 @@ FORMATS = {"s": ("{:10.2f} ms", 1e3), "MiB": ("{:10.0f} MiB", 1), "mm": ("{:10.3
 def measure(rows: Sequence, rounds: int | None, output: pathlib.Path | None) -> list[dict]:
     """Measures rows one after the other and prints each; `output` gets a JSON line a record as it comes.
 
-    A row whose sides fail or disagree is reported and left out; the exit status is then 1.
+    A row whose sides fail or disagree is reported and skipped; the exit status is then 1.
     """
     inputs = prepare_inputs()
     if not peers.is_ready():

@@ -1,4 +1,4 @@
-"""One point of `benchmarks.growth` in a process of its own.
+"""One point of `benchmarks.growth` in its own process.
 
 python -m benchmarks.harness.growth_point prepare|train VOXELS SCENES
 """
@@ -31,7 +31,7 @@ STEPS = 3
 
 
 def piece(mesh: Mesh, voxels: int) -> Mesh:
-    """The part of a mesh with the least x that fills about so many voxels of 2 cm."""
+    """The part of a mesh with the least x that fills about the given number of voxels of 2 cm."""
     order = np.argsort(mesh.vertices[:, 0], kind="stable")
     inverse = unique_voxels((mesh.vertices - mesh.vertices.min(0)) / FINEST).inverse
     first = np.sort(np.unique(inverse[order], return_index=True)[1])
@@ -44,7 +44,7 @@ def piece(mesh: Mesh, voxels: int) -> Mesh:
 
 
 def samples_of(path: pathlib.Path, scenes: int) -> list[Sample]:
-    """The scene as often as asked for, each time placed anew as in training."""
+    """The scene the given number of times, each in a new placement as in training."""
     scene, samples = read_scene(path), []
     for seed in range(scenes):
         rng = np.random.default_rng(seed)

@@ -34,8 +34,11 @@ class PeerMissing(BenchmarkError):
 class Side(NamedTuple):
     """One side of a comparison.
 
-    module, case: where the case is defined. options: its keyword arguments, plain JSON values.
-    threads: CPUs that its process may use. peer: whether it runs in the peers' environment.
+    Attributes:
+        module, case: where the case is defined.
+        options: its keyword arguments, plain JSON values.
+        threads: CPUs that its process may use.
+        peer: whether it runs in the peers' environment.
     """
 
     module: str
@@ -46,7 +49,7 @@ class Side(NamedTuple):
 
 
 class Worker:
-    """A process of `benchmarks.harness.worker` on a fixed set of CPUs. compiled: folder of JAX's compilation cache."""
+    """A process of `benchmarks.harness.worker` on a fixed set of CPUs, with the compilation cache `compiled`."""
 
     def __init__(self, side: Side, compiled: str = COMPILED):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
@@ -78,7 +81,7 @@ class Worker:
         return json.loads(answer)
 
     def outputs(self) -> dict[str, np.ndarray]:
-        """The last call's outputs."""
+        """The last call's outputs [...] by name."""
         with tempfile.TemporaryDirectory() as folder:
             path = str(pathlib.Path(folder) / "outputs.npz")
             self.ask("outputs", path=path)
@@ -94,7 +97,7 @@ class Worker:
 
 
 class Workers:
-    """The processes in use; those of another module or thread count are closed when new sides are asked for."""
+    """The processes in use. Processes of another module or thread count are closed when new sides are requested."""
 
     def __init__(self):
         self._open: dict[tuple, Worker] = {}
@@ -119,7 +122,7 @@ class Workers:
 
 
 class Times(NamedTuple):
-    """Medians by worker: seconds on the clock and of processor time; and GF/s beside the first worker's calls."""
+    """Medians by worker: seconds on the clock and of processor time; and GF/s alongside the first worker's calls."""
 
     seconds: list[float]
     cpu_seconds: list[float]
@@ -141,7 +144,7 @@ def time_in_turn(workers: list[Worker], rounds: int, probe: bool = False) -> Tim
 
 
 def assert_close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], tolerance: float, name: str) -> float:
-    """Largest difference over all arrays, each relative to the peer's largest entry.
+    """Largest difference over all arrays [...], each relative to the peer's largest entry.
 
     Raises BenchmarkError if the arrays have other names or shapes, or differ by more than `tolerance`.
     """

@@ -15,7 +15,13 @@ from preprocess.rooms import make_room
 
 
 class KernelInputs(NamedTuple):
-    """Padded tables; `voxels` and `vertices` are the real rows."""
+    """Padded tables of a room, the voxels' by level; `voxels` and `vertices` are the numbers of real rows.
+
+    Attributes:
+        neighbours: int32 [P_l, 27].
+        keep: bool [V * K + O], the existing edges.
+        corners: corners int32 and weights float32 [V, 8], and their order and sorted corners int32 [V * 8].
+    """
 
     voxels: tuple[int, ...]
     neighbours: tuple[np.ndarray, ...]

@@ -21,15 +21,15 @@ class TimeRow:
     """The same work on both sides, timed in turn; `ratio` is the peer's median over the project's.
 
     Attributes:
-      name: what is done.
-      peer: who it is compared with.
-      ours, theirs: the two sides; `theirs` None where the peer cannot be run at all.
-      required, aim: least ratio, and the one to strive for.
-      quoted: the peer's stored seconds, for a peer that is not there; the project's time is then scaled by a matrix
-        product that runs beside it.
-      tolerance: of the largest difference of outputs relative to the largest entry.
-      check: compares the outputs instead; returns facts for the record and raises BenchmarkError.
-      rounds: turns.
+        name: what is done.
+        peer: who it is compared with.
+        ours, theirs: the two sides; `theirs` None where the peer cannot be run at all.
+        required, aim: least ratio, and the one to strive for.
+        quoted: stored seconds of a missing peer; the project's time is then scaled by a matrix product that runs
+            alongside it.
+        tolerance: of the largest difference of outputs relative to the largest entry.
+        check: compares the outputs instead; returns facts for the record and raises BenchmarkError.
+        rounds: turns.
     """
 
     name: str
@@ -82,9 +82,9 @@ class MemoryRow:
     """Peak resident memory of a process that does the work once, against a stored number.
 
     Attributes:
-      name, peer, ours: as in `TimeRow`.
-      quoted_mib: the peer's stored peak.
-      required, aim: least ratio of the peer's peak to the project's, and the one to strive for.
+        name, peer, ours: as in `TimeRow`.
+        quoted_mib: the peer's stored peak.
+        required, aim: least ratio of the peer's peak to the project's, and the one to strive for.
     """
 
     name: str
@@ -95,8 +95,7 @@ class MemoryRow:
     aim: float
 
     def measure(self, workers: Workers, data: str, rounds: int | None = None) -> list[dict]:
-        """Two records: of a process that compiles, and of one that finds the compiled program in the cache, as every
-        run after the first does."""
+        """Two records: of a process that compiles, and of one that finds the program in the cache, as later runs do."""
         records = []
         with tempfile.TemporaryDirectory() as compiled:
             for how in ("first run, which compiles", "later runs"):
@@ -127,7 +126,7 @@ def start(workers: Workers, sides: list[Side], data: str) -> tuple[list, dict, d
 
 
 def finish(row: Any, record: dict, rounds: int) -> dict:
-    """The record with what the row says about itself, and whether its bar is met."""
+    """The record with the row's own fields, and whether its bar is met."""
     bars = {"required": row.required, "aim": row.aim}
     bars["met"] = None if row.required is None else record["ratio"] >= row.required
     return {"row": row.name, "peer": row.peer, "rounds": rounds, **record, **bars}

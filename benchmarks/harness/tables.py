@@ -24,7 +24,7 @@ def random_rows(seed: int, real: int, channels: int) -> np.ndarray:
 
 
 def pad(rows: np.ndarray) -> jax.Array:
-    """With zero rows behind."""
+    """`rows` [N, C] with zero rows behind, [padded(N), C]."""
     return jnp.zeros((padded(len(rows)), rows.shape[1]), rows.dtype).at[: len(rows)].set(rows)
 
 
@@ -36,7 +36,7 @@ def voxel_pyramid(data: str) -> VoxelPyramid:
 
 
 def exchange(name: str, **arrays: np.ndarray) -> str:
-    """Writes arrays where the peer's case reads them; returns the path."""
+    """Writes `arrays` [...] for the peer's case; returns the path."""
     path = exchange_path(name)
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 PROBE = 2048
-"""Edge of the float32 matrix product by which a machine's speed is told."""
+"""Edge of the float32 matrix product that measures a machine's speed."""
 
 
 TURN = 0.2
@@ -28,9 +28,10 @@ TURN = 0.2
 class Case(NamedTuple):
     """Something to time.
 
-    call: does the work once and returns when it is done.
-    outputs: turns what `call` returned into named arrays, for the comparison with the other side.
-    notes: facts about the input, plain JSON values.
+    Attributes:
+        call: does the work once and returns when it is done.
+        outputs: turns the result of `call` into named arrays [...], to compare with the other side.
+        notes: facts about the input, plain JSON values.
     """
 
     call: Callable[[], Any]
@@ -61,7 +62,7 @@ def peak_mib() -> float:
 
 
 def reset_peak() -> None:
-    """Starts the peak anew from what is resident now, where the system can (Linux)."""
+    """Resets the peak to the resident memory, where the system can (Linux)."""
     clear = pathlib.Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")

@@ -1,5 +1,7 @@
-"""One-ring attention in torch over edges sorted by target, as torch-geometric 1.6.3 computes it: softmax with the
-largest score of all edges, sums by index_add."""
+"""One-ring attention in torch over edges sorted by target, as torch-geometric 1.6.3 computes it.
+
+The softmax subtracts the largest score of all edges; sums are by index_add.
+"""
 
 import numpy as np
 import torch

@@ -11,7 +11,7 @@ CELLS = (0.02, 0.04)
 
 
 def as_mesh(vertices: np.ndarray, faces: np.ndarray) -> open3d.geometry.TriangleMesh:
-    """Open3D's mesh."""
+    """Open3D's mesh of `vertices` float64 [V, 3] and `faces` int32 [F, 3]."""
     return open3d.geometry.TriangleMesh(open3d.utility.Vector3dVector(vertices), open3d.utility.Vector3iVector(faces))
 
 

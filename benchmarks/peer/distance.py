@@ -47,13 +47,13 @@ SIMPLIFIERS = {"fast-simplification": by_fast_simplification, "open3d": by_open3
 
 
 def compact(mesh: Surface) -> Surface:
-    """Without the vertices that no face uses: they are no part of the surface and do not count."""
+    """Drops the vertices that no face uses: they are not part of the surface and do not count."""
     used, faces = np.unique(mesh[1], return_inverse=True)
     return mesh[0][used], faces.reshape(-1, 3).astype(np.int32)
 
 
 def to_size(simplify: Callable[[Surface, int, int], Surface], mesh: Surface, vertices: int) -> Surface:
-    """The mesh nearest to the wanted number of vertices, by the most careful setting that comes near."""
+    """The mesh nearest to the target number of vertices, by the most careful setting that comes near."""
     best = None
     for aggressiveness in AGGRESSIVENESS:
         target = 2 * vertices
@@ -81,7 +81,7 @@ def mean_distance(points: np.ndarray, mesh: Surface) -> float:
 
 
 def sample(mesh: Surface, rng: np.random.Generator) -> np.ndarray:
-    """Points on the faces, uniform by area."""
+    """`POINTS` points float64 [POINTS, 3] on the faces, uniform by area."""
     corners = mesh[0][mesh[1]]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     chosen = corners[rng.choice(len(areas), POINTS, p=areas / areas.sum())]

@@ -1,5 +1,8 @@
-"""SDCLR's training step in torch as the original program runs it: the pruned branch forward without gradients, the
-dense branch against it, then the pruned branch again against the dense one, and SGD."""
+"""SDCLR's training step in torch as the original program runs it.
+
+The pruned branch runs forward without gradients, the dense branch against it, then the pruned branch again against the
+dense one, and SGD.
+"""
 
 import numpy as np
 import torch
@@ -26,7 +29,7 @@ class Conv(nn.Conv2d):
 
 
 def conv(inputs: int, outputs: int, size: int, stride: int = 1) -> Conv:
-    """Without bias."""
+    """A convolution without bias."""
     return Conv(inputs, outputs, size, stride, size // 2, bias=False)
 
 
@@ -84,7 +87,7 @@ class Head(nn.Module):
 
 
 class Net(nn.Module):
-    """ResNet-18 with the CIFAR stem and the head; the names are those of the original's state_dict."""
+    """ResNet-18 with the CIFAR stem and the head; named as in the original's state_dict."""
 
     def __init__(self):
         super().__init__()

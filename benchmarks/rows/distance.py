@@ -1,4 +1,4 @@
-"""How far the coarse surfaces lie from the input, against three simplifiers: python -m benchmarks.rows.distance
+"""How far the coarse surfaces are from the input, against three simplifiers: python -m benchmarks.rows.distance
 
 Three levels, each simplified from the one before, with optimal placement; the peers are given targets of faces until
 they have the project's number of vertices. The figure is the mean distance of 100,000 points, drawn from the input by
@@ -35,7 +35,7 @@ class DistanceRow:
 
     @property
     def name(self) -> str:
-        """Without the level."""
+        """The name without the level."""
         return f"mean distance, optimal placement, {MESHES[self.mesh]}"
 
     def measure(self, workers: Workers, data: str, rounds: int | None = None) -> list[dict]:

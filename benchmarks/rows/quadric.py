@@ -22,7 +22,7 @@ MESHES = {
 
 
 def mesh_of(name: str, data: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and faces of an input, vertices with equal places welded where it is a scan's."""
+    """Vertices [V, 3] and faces [F, 3] of an input; a scan's vertices at one place are welded."""
     if name == "smooth":
         return smooth_scan()
     if name == "apartment":

@@ -22,7 +22,7 @@ RATE, TEMPERATURE = 0.05, 0.2
 COMPARED = ("conv1.weight", "layer2.0.downsample.conv.weight", "layer4.1.conv2.weight", "fc.fc3.weight")
 
 MOST = 0.02
-"""Of the difference relative to the norm; gradients in float32 are up to 0.01 from those in float64."""
+"""Bound of the difference relative to the norm; gradients in float32 are up to 0.01 from those in float64."""
 
 
 def check(ours: Arrays, theirs: Arrays) -> dict:
@@ -49,8 +49,10 @@ ROWS = (
 
 
 def training_step(data: str) -> Case:
-    """Both branches, one joint gradient, SGD; the masks are made beforehand. The outputs are those of the first step:
-    its loss, and how it moved some of the weights."""
+    """Both branches, one joint gradient, SGD; the masks are made beforehand.
+
+    The outputs belong to the first step: its loss, and how it moved some of the weights.
+    """
     model = ContrastiveNet("resnet18")
     tx = sgd(RATE, momentum=0.9, weight_decay=1e-4)
     state = create_state(model, tx, jax.random.key(0), (32, 32, 3), pruned=True)

@@ -55,7 +55,7 @@ def fresh_state() -> tuple[VMNet, TrainState]:
 
 
 def optimizer():
-    """That of the published runs, at a constant rate."""
+    """The optimiser of the published runs, at a constant rate."""
     return sgd_dampened(0.01)
 
 

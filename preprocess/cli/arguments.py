@@ -41,7 +41,7 @@ class UpParser(argparse.ArgumentParser):
     """A parser of command lines with --up, in which the axis after it may begin with a minus: `--up -y`."""
 
     def add_up(self, default: str | None, text: str) -> None:
-        """Adds the flag --up. text: the help, without the values."""
+        """Adds the flag --up. Its help is `text` and the known axes."""
         self.add_argument(
             "--up", type=up_axis, default=default, metavar="AXIS", help=f"{text}: {', '.join(UP_CHOICES)}"
         )

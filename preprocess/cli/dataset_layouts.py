@@ -1,4 +1,4 @@
-"""Which files of ScanNet and Matterport3D are needed, where they lie, and which of them are missing in a folder.
+"""The files that ScanNet and Matterport3D need, their places, and those that a folder lacks.
 
 Names and places: the data sets' own pages, http://www.scan-net.org and https://niessner.github.io/Matterport.
 """
@@ -19,7 +19,13 @@ REGIONS = "region_segmentations"
 
 
 class Missing(NamedTuple):
-    """found: meshes that are there. meshes: those that are not. labels: without these a scene can only be predicted."""
+    """What a folder has of a data set.
+
+    Attributes:
+        found: number of meshes that exist.
+        meshes: missing meshes.
+        labels: missing label files. A scene without labels can only be predicted.
+    """
 
     found: int
     meshes: list[str]
@@ -27,7 +33,7 @@ class Missing(NamedTuple):
 
 
 class DatasetLayout(NamedTuple):
-    """A data set: its name, what is needed in words, and the search for it. names: of a list, or None."""
+    """A data set: its name, the files it needs in words, and the search for them (its second argument: a list)."""
 
     name: str
     text: str
@@ -125,9 +131,9 @@ LAYOUTS = {
         "Needed for each house, in SCANS/HOUSE/region_segmentations/ (from region_segmentations.zip):\n"
         "  region0.ply, region1.ply, ...       the meshes\n"
         "  region0.labels.ply, ...             an id for each vertex or face, `label`; for training and scores\n"
-        "The second is not part of the data set. Its labels are those of the faces (`category_id`, the column `index`\n"
+        "The second is not part of the data set. Its labels belong to the faces (`category_id`, the column `index`\n"
         "of metadata/category_mapping.tsv): write the `nyu40id` of each face or vertex, or take the ids as they are\n"
-        "with --label_property=category_id and a --label_map of your own.",
+        "with --label_property=category_id and a your own --label_map.",
         _matterport_missing,
     ),
 }

@@ -22,7 +22,7 @@ SHOWN_IDS = 12
 
 @dataclasses.dataclass(frozen=True)
 class CheckTask:
-    """A file and how to read it; the fields are flags of the command line. clash: with a file of the same name."""
+    """A file and how to read it. The fields are flags of the command line, and the `clash` with a file of its name."""
 
     path: pathlib.Path
     units: str
@@ -42,11 +42,13 @@ class CheckTask:
 class Report:
     """What was found in one file.
 
-    extent: of the bounding box in the scene's frame; edge: median length of the faces' sides; unit: of both, metres
-    unless the file's has no scale.
-    labels: {id: vertices} of a mesh and {class index: vertices} of a scene file, None without labels.
-    unlabelled: the id among them that means unlabelled, None if there is none.
-    error: cause and remedy, "" if there is none.
+    Attributes:
+        extent: size of the bounding box in the scene's frame.
+        edge: median length of the faces' sides.
+        unit: unit of both, metres unless the file's unit has no scale.
+        labels: {id: vertices} of a mesh and {class index: vertices} of a scene file, None without labels.
+        unlabelled: the id among them that means unlabelled, None if there is none.
+        error: cause and remedy, "" if there is none.
     """
 
     file: str
@@ -111,7 +113,7 @@ def _check_mesh(task: CheckTask, report: Report) -> None:
 
 
 def _no_mesh(path: pathlib.Path) -> MeshError:
-    """That a label file is no mesh, and whose it may be."""
+    """Explains that a label file is not a mesh, and which mesh it may belong to."""
     stem = labelled_stem(path)
     meshes = sorted(other for other in path.parent.iterdir() if is_mesh(other)) if path.parent.is_dir() else []
     own = [mesh for mesh in meshes if mesh.with_suffix("") == stem]

@@ -15,7 +15,7 @@ from trainlib.core.files import remove_leftovers
 
 
 class Reading(NamedTuple):
-    """How mesh files are read: see `readers.read_mesh`. require_colors, require_labels: refuse meshes without them."""
+    """How mesh files are read (see `readers.read_mesh`), and whether meshes without colours or labels are refused."""
 
     units: str = "m"
     up: str = "z"
@@ -26,7 +26,7 @@ class Reading(NamedTuple):
 
 
 class SceneTask(NamedTuple):
-    """A scene to prepare. overwrite: even if the file in the output folder is up to date."""
+    """A scene to prepare. With `overwrite` it is built even if its file is up to date."""
 
     name: str
     path: pathlib.Path
@@ -38,8 +38,13 @@ class SceneTask(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """header: of the scene file, None if the scene failed. built: False if the file was up to date. cause: of a
-    failure, with the file's name and what to do."""
+    """The result for one scene.
+
+    Attributes:
+        header: header of the scene file, None if the scene failed.
+        built: False if the file was up to date.
+        cause: cause of a failure, with the file's name and the remedy.
+    """
 
     name: str
     header: SceneHeader | None
@@ -49,12 +54,12 @@ class Outcome(NamedTuple):
 
 
 def scene_path(output: pathlib.Path, name: str) -> pathlib.Path:
-    """Where the scene file of a name lies."""
+    """The path of a scene file by its name."""
     return output / f"{name}{SUFFIX}"
 
 
 def prepare_scene(task: SceneTask) -> Outcome:
-    """Builds the scene file unless it is there with the same format, parameters and source; failures are returned."""
+    """Builds the scene file unless it exists with the same format, parameters and source. Failures are returned."""
     start = time.perf_counter()
     try:
         header, built = _prepare(task)

@@ -29,9 +29,9 @@ class Clash(NamedTuple):
     paths: list[pathlib.Path]
 
     def error(self, path: pathlib.Path) -> MeshError:
-        """What is wrong with one of the files."""
+        """The error of one of the files."""
         others = " and ".join(str(other) for other in self.paths if other != path)
-        return MeshError(path, f"the name {self.name} is also that of {others}", "Keep or rename one of them.")
+        return MeshError(path, f"the name {self.name} also belongs to {others}", "Keep or rename one of them.")
 
 
 class Found(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a preprocessing run says at its end."""
+"""The report at the end of a preprocessing run."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ SHOWN = 10
 
 
 def print_report(outcomes: list[Outcome], seconds: float, verbose: bool) -> None:
-    """Prints counts, sizes by level, missed targets, notes and failures. verbose: notes of all scenes."""
+    """Prints counts, sizes by level, missed targets, notes (of all scenes if `verbose`) and failures."""
     good = [outcome for outcome in outcomes if outcome.header is not None]
     failed = [outcome for outcome in outcomes if outcome.header is None]
     built = [outcome for outcome in good if outcome.built]

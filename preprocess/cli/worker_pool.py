@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class WorkerDied(NamedTuple):
-    """The process that worked on a task ended. exit_code: its exit status, or minus the signal that killed it."""
+    """The process that worked on a task ended, with its exit status or minus the signal that killed it."""
 
     exit_code: int
 
@@ -45,8 +45,8 @@ class _Worker:
 def run_in_workers(function: Callable, tasks: Sequence, workers: int) -> Iterator[tuple[int, Any]]:
     """Yields (number, function(task)) as the tasks are done, or (number, WorkerDied) where a process died.
 
-    function: importable, pickled by name. workers: processes; 0 runs the tasks in this process. A dead process is
-    replaced. Closing the generator stops all processes.
+    A dead process is replaced. Closing the generator stops all processes. `function` must be importable: it is pickled
+    by name. With 0 `workers` the tasks run in this process.
     """
     if workers == 0:
         for number, task in enumerate(tasks):

@@ -3,13 +3,17 @@
 import numpy as np
 
 GREY = 128
-"""Of what has no colour, in uint8."""
+"""The grey of anything without a colour, in uint8."""
 
 
 def color_scale(colors: np.ndarray) -> tuple[float, str] | None:
-    """The factor that brings colours to 0 to 255 and the name of their range, told from type and values.
+    """The factor that scales colours to 0 to 255 and the name of their range, inferred from type and values.
 
-    colors: [N, 3] of any number type, finite and not negative. None if they are beyond 16 bits.
+    Args:
+        colors: [N, 3] of any number type, finite and not negative.
+
+    Returns:
+        The factor and the name, or None if the colours exceed 16 bits.
     """
     largest = float(colors.max(initial=0))
     if colors.dtype == np.uint8:
@@ -43,7 +47,7 @@ def is_grey_filler(colors: np.ndarray) -> bool:
 
 
 def with_grey(colors: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Colours [V, 3] with grey of their own range where `known` bool [V] is not set; float64 [V, 3]."""
+    """Colours [V, 3] with the grey of their range where `known` bool [V] is not set; float64 [V, 3]."""
     usable = colors[known]
     usable = usable[np.isfinite(usable).all(axis=1) & (usable >= 0).all(axis=1)]
     scale = color_scale(usable) or (1.0, "")
@@ -54,11 +58,12 @@ def corner_means(corners: np.ndarray, colors: np.ndarray, count: int) -> tuple[n
     """The mean colour of the corners at each vertex.
 
     Args:
-      corners: int64 [C], the vertex of each corner; those outside 0 to count - 1 are skipped.
-      colors: uint8 or float [C, 3], 0 to 255.
-      count: V, how many vertices there are.
+        corners: int64 [C], the vertex of each corner; those outside 0 to count - 1 are skipped.
+        colors: uint8 or float [C, 3], 0 to 255.
+        count: V, how many vertices there are.
 
-    Returns uint8 [V, 3], grey where a vertex has no corner, and bool [V], which vertices have one.
+    Returns:
+        uint8 [V, 3], grey where a vertex has no corner, and bool [V], which vertices have one.
     """
     inside = (corners >= 0) & (corners < count)
     if not inside.all():

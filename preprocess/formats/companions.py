@@ -29,8 +29,8 @@ def several(rest: str, ending: str) -> list[str]:
 def find_beside(folder: pathlib.Path, name: str) -> pathlib.Path | None:
     """The file that a mesh or material file in `folder` calls `name`, or None.
 
-    Tried are the name, with slashes for back-slashes, in other case and other Unicode form, and its last part alone
-    beside the file: paths of the machine that wrote it mean nothing here.
+    Tries the name, with slashes for back-slashes, in other case and other Unicode form, and its last part alone next
+    to the file: paths of the machine that wrote it mean nothing here.
     """
     slashed = name.replace("\\", "/")
     for candidate in dict.fromkeys((name, slashed, slashed.rsplit("/", 1)[-1])):

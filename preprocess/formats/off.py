@@ -36,7 +36,11 @@ _UNIT = 0.02
 class _Faces(NamedTuple):
     """Where the faces are among the numbers of the file, int64 [F] each.
 
-    corners: index of the first corner. counts: corners. colors: index of what follows the corners. extra: its length.
+    Attributes:
+        corners: index of the first corner.
+        counts: corners.
+        colors: index of what follows the corners.
+        extra: its length.
     """
 
     corners: np.ndarray
@@ -49,8 +53,8 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
     """OFF with any of the prefixes ST (texture coordinates), C (colours) and N (normals), as text or binary.
 
     Line breaks of a text may be anywhere if the numbers fit the counts. Columns after x y z of a file whose header does
-    not name them are colours, or normals if all are unit vectors or one is negative. Without colours of the vertices
-    those of the faces are averaged. Raises MeshError.
+    not name them are colours, or normals if all are unit vectors or one is negative. Without vertex colours
+    the faces' colours are averaged. Raises MeshError if the file is damaged.
     """
     text = plain_text(path, content)
     name = _NAME.match(text) or _NAME_IN_ANY_CASE.match(text)
@@ -137,8 +141,11 @@ def _first_misfit(
 ) -> str:
     """The first line that does not fit the header.
 
-    width: numbers of the first vertex. widths: [V], of each. declared, present: [F], corners of each face. lines: their
-    numbers.
+    Args:
+        width: numbers of the first vertex.
+        widths: [V], of each.
+        declared, present: [F], corners of each face.
+        lines: their numbers.
     """
     allowed = _widths(prefix)
     wrong = np.flatnonzero(widths != width) if width in allowed else np.zeros(1, int)
@@ -222,9 +229,11 @@ def _places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _walk_faces(values: np.ndarray, start: int, count: int, binary: bool) -> tuple[_Faces, int]:
-    """The faces whose corner counts alone say where the next begins, and where the last ends; -1 if they do not fit.
+    """The faces, each found by the corner count of the one before, and the end of the last; -1 if they do not fit.
 
-    values: [N]. binary: after the corners comes a count of colour components, and these.
+    Args:
+        values: [N].
+        binary: after the corners comes a count of colour components, and these.
     """
     faces = _Faces(*(np.zeros(count, np.int64) for _ in range(4)))
     return faces, _walk(values, start, binary, *faces)

@@ -40,12 +40,17 @@ def read_mesh(
 ) -> Mesh:
     """Reads and checks a mesh file; vertices keep the file's order.
 
-    units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up. "auto" takes the
-        axis that the surface shows (see `up_axis.estimate_up`); a note gives the reason.
-    labels: a label file; without it NAME.labels.ply, .npy or .txt next to the mesh if there is one, else the mesh
-        file itself if it is a PLY. Labels of faces become labels of vertices (`label_files.vertex_labels`).
-    label_property: name of the property of a PLY file that holds the labels, `label` if None.
-    repair: accept non-finite vertices (see `checks.validated_mesh`). Raises MeshError; OSError if it cannot be read.
+    Args:
+        units, up: keys of `units.METRES` and `units.UP_ROTATIONS`; the mesh comes out in metres and z up. "auto" takes
+            the axis that the surface shows (see `up_axis.estimate_up`); a note gives the reason.
+        labels: a label file; without it NAME.labels.ply, .npy or .txt next to the mesh if there is one, else the mesh
+            file itself if it is a PLY. Labels of faces become labels of vertices (`label_files.vertex_labels`).
+        label_property: name of the property of a PLY file that holds the labels, `label` if None.
+        repair: accept non-finite vertices (see `checks.validated_mesh`).
+
+    Raises:
+        MeshError: the file is damaged, or its content is not a usable mesh.
+        OSError: the file cannot be read.
     """
     path = pathlib.Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -98,7 +103,7 @@ def check_required(
 def find_meshes(path: str | pathlib.Path) -> list[pathlib.Path]:
     """The mesh file itself, or all meshes under a folder in the order of their paths; label files are none.
 
-    Links are followed; hidden files and those of the system are skipped (`folders.walk`). Raises MeshError if there is
+    Links are followed. Hidden and system files are skipped (`folders.walk`). Raises MeshError if there is
     no such file or folder, or no mesh in it.
     """
     path = pathlib.Path(path)
@@ -122,7 +127,7 @@ def meshes_among(inside: Walk, top: pathlib.Path) -> list[pathlib.Path]:
 
 
 def is_mesh(path: pathlib.Path) -> bool:
-    """Whether a file's name is that of a mesh, in capitals too, and not that of a label file."""
+    """Whether a file's name, in capitals too, belongs to a mesh and not to a label file."""
     return path.suffix.lower() in READERS and not is_label_file(path)
 
 
@@ -131,7 +136,7 @@ def read_raw_labels(
 ) -> np.ndarray | None:
     """Raw ids of a mesh file without reading the mesh: int64 [V], or [F] of faces, or None if it has none.
 
-    label_property, labels: as for `read_mesh`.
+    `label_property` and `labels` are as for `read_mesh`.
     """
     beside = label_file_of(path) if labels is None else pathlib.Path(labels)
     if beside is None and path.suffix.lower() != ".ply":

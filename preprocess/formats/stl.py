@@ -13,7 +13,7 @@ from trainlib.core.text import pluralize
 _HEADER = 84
 _TRIANGLE = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _BEGIN = 4096
-"""Bytes that are looked at to tell text from binary."""
+"""Number of bytes that decide between text and binary."""
 _WORDS = re.compile(rb"\b(solid|facet)\b", re.IGNORECASE)
 _SOLID = re.compile(rb"solid\b(?:(?!\bfacet\b)[^\n])*")
 _END_OF_SOLID = re.compile(rb"end[ \t]*solid\b")
@@ -23,13 +23,13 @@ _VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})")
 _CUT = "The file was cut off; copy or export it again."
 _MATERIALISE = b"COLOR="
 _VALID = 1 << 15
-"""Of the attribute of a triangle: VisCAM sets it where the other bits are a colour, Materialise clears it there."""
+"""The bit of a triangle's attribute that VisCAM sets if the other bits are a colour. Materialise clears it."""
 
 
 def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
-    """Text or binary, told by size and content, not by the first word. Raises MeshError.
+    """Text or binary, decided by size and content, not by the first word. Raises MeshError.
 
-    Colours are those of the triangles where a binary file has them, as VisCAM, SolidView and Materialise write them.
+    Triangles have colours if a binary file has them, as VisCAM, SolidView and Materialise write them.
     """
     text = b"" if _is_binary_size(content) else plain_text(path, content)
     if text and b"\0" not in text[:_BEGIN] and _WORDS.search(text[:_BEGIN]):
@@ -105,7 +105,7 @@ def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
     size = _HEADER + declared * _TRIANGLE.itemsize
     if len(content) < size or len(content) < _HEADER:
         cause = f"a binary STL with {pluralize(declared, 'triangle')} has {size} bytes, this file {len(content)}"
-        raise MeshError(path, cause, "The file was cut off or is no STL; copy or export it again.")
+        raise MeshError(path, cause, "The file was cut off or is not an STL; copy or export it again.")
     if not declared:
         rest = len(content) - size
         after = f", but {pluralize(rest, 'byte')} after the header" if rest else ""
@@ -124,7 +124,9 @@ def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
 def _triangle_colors(header: bytes, attribute: np.ndarray, notes: list[str]) -> np.ndarray | None:
     """Colours of triangles from five bits a channel, uint8 [F, 3], or None.
 
-    header: of 80 bytes; Materialise names there the colour of the triangles without one. attribute: uint16 [F].
+    Args:
+        header: of 80 bytes; Materialise names there the colour of the triangles without one.
+        attribute: uint16 [F].
     """
     place = header.find(_MATERIALISE)
     own = place >= 0 and len(header) >= place + 9

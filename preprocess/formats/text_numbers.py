@@ -23,7 +23,9 @@ _LONGEST_WORD = 40
 class WordError(ValueError):
     """A word that is not a number.
 
-    index: of the word among all words of the text. line: where it is, counted from 1.
+    Attributes:
+        index: of the word among all words of the text.
+        line: where it is, counted from 1.
     """
 
     def __init__(self, index: int, line: int, word: bytes):
@@ -40,7 +42,10 @@ class WordError(ValueError):
 class Numbers(NamedTuple):
     """All numbers of a text.
 
-    values: float64 [N]. per_line: int32 [L], how many are on each line. first_line: the number of the first line.
+    Attributes:
+        values: float64 [N].
+        per_line: int32 [L], how many are on each line.
+        first_line: the number of the first line.
     """
 
     values: np.ndarray
@@ -48,7 +53,7 @@ class Numbers(NamedTuple):
     first_line: int
 
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the lines with numbers: index of the first number, how many there are, number of the line; int64 [R]."""
+        """For each line with numbers: index of the first number, their count, number of the line; int64 [R]."""
         filled = np.flatnonzero(self.per_line)
         counts = self.per_line[filled].astype(np.int64)
         return np.cumsum(counts) - counts, counts, filled + self.first_line
@@ -61,7 +66,11 @@ class Numbers(NamedTuple):
 def plain_text(path: pathlib.Path, content: bytes) -> bytes:
     """The text of a file in UTF-8 without a byte-order mark; text in any 8-bit encoding stays as it is.
 
-    path: for messages. Raises MeshError for a UTF-16 or UTF-32 file that is damaged.
+    Args:
+        path: for messages.
+
+    Raises:
+        MeshError: a UTF-16 or UTF-32 file that is damaged.
     """
     if content.startswith(_MARKS[0]):
         return content[len(_MARKS[0]) :]
@@ -106,7 +115,9 @@ def read_numbers(text: bytes, first_line: int = 1) -> Numbers:
 def whole_numbers(path: pathlib.Path, numbers: Numbers, places: np.ndarray, what: str) -> np.ndarray:
     """values[places] as int64 [N]. Raises MeshError, with the line, for what is not an integer of 32 bits.
 
-    places: int64 [N]. what: of what they are the numbers, for the message.
+    Args:
+        places: int64 [N].
+        what: of what they are the numbers, for the message.
     """
     values = numbers.values[places]
     with np.errstate(invalid="ignore"):

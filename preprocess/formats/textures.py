@@ -12,7 +12,7 @@ from trainlib.core.pictures import to_rgb
 
 WRAPS = ("repeat", "clamp", "mirror")
 _SEAM = 1e-5
-"""A coordinate this near to a whole number lies on the edge of the texture: exporters round."""
+"""A coordinate this near to a whole number is on the edge of the texture: exporters round."""
 
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, LookupError, OverflowError, TypeError, struct.error, zlib.error)
 """What Pillow raises for files that are not pictures."""
@@ -38,12 +38,13 @@ def sampled(image: np.ndarray, places: np.ndarray, wraps: tuple[str, str] = ("re
     a face that reaches the edge of an atlas ends there.
 
     Args:
-      image: uint8 [H, W, C], first row on top.
-      places: float [N, 2], u to the right and v downwards from the upper left corner, 1 for the whole texture. Places
-        that are not finite count as 0.
-      wraps: of u and v beyond 0 and 1, each one of `WRAPS`.
+        image: uint8 [H, W, C], first row on top.
+        places: float [N, 2], u to the right and v downwards from the upper left corner, 1 for the whole texture. Places
+            that are not finite count as 0.
+        wraps: of u and v beyond 0 and 1, each one of `WRAPS`.
 
-    Returns uint8 [N, C].
+    Returns:
+        uint8 [N, C].
     """
     places = np.where(np.isfinite(places), places, 0.0)
     u, v = (_wrapped(places[:, axis], wrap) for axis, wrap in enumerate(wraps))

@@ -28,8 +28,11 @@ _TYPE_NAMES |= {"f4": "float", "f8": "double"}
 class Column:
     """A property of an element with R rows.
 
-    type: NumPy type code without byte order. values: [R], or of a list all items, row after row. lengths: integer [R],
-    items of each row's list, None for a scalar. length_type: in which the lengths are written.
+    Attributes:
+        type: NumPy type code without byte order.
+        values: [R], or of a list all items, row after row.
+        lengths: integer [R], items of each row's list, None for a scalar.
+        length_type: in which the lengths are written.
     """
 
     name: str
@@ -94,7 +97,7 @@ def _with_standard_faces(path: pathlib.Path, header: Header, columns: dict[str, 
 
 
 def mesh_elements(mesh: Mesh, units: str = "m", up: str = "z") -> Elements:
-    """Of a mesh in memory; units, up: those of the coordinates that are wanted."""
+    """The elements of a mesh in memory, with coordinates in `units` and the axis `up`."""
     counts = np.full(len(mesh.faces), 3)
     return _raw_elements(RawMesh(to_file_frame(mesh.vertices, units, up), mesh.faces.ravel(), counts, mesh.colors))
 
@@ -103,9 +106,9 @@ def triangle_elements(vertices: np.ndarray, faces: np.ndarray, properties: Mappi
     """The elements of triangles.
 
     Args:
-      vertices: float32 or float64 [V, 3].
-      faces: integer [F, 3].
-      properties: name -> [V], further properties of the vertices, in types that PLY has.
+        vertices: float32 or float64 [V, 3].
+        faces: integer [F, 3].
+        properties: name -> [V], further properties of the vertices, in types that PLY has.
     """
     columns = {**dict(zip("xyz", vertices.T)), **properties}
     polygons = Column("vertex_indices", "i4", faces.ravel(), np.full(len(faces), 3), "u1")
@@ -125,10 +128,11 @@ def _raw_elements(raw: RawMesh) -> Elements:
 
 
 def with_vertex_properties(elements: Elements, new: Mapping[str, np.ndarray]) -> Elements:
-    """The elements with more vertex properties, after those that are there.
+    """The elements with more vertex properties, after the existing ones.
 
-    new: name -> [V], in a type that PLY has. A property that has one of these names stays in its place as input_NAME,
-    and so does `alpha` where the colours are new.
+    Args:
+        new: name -> [V], in a type that PLY has. A property that has one of these names stays in its place as
+            input_NAME, and so does `alpha` where the colours are new.
     """
     taken = {*new, *(["alpha"] if "red" in new else [])}
     used = {column.name for column in elements["vertex"]} | taken
@@ -165,14 +169,17 @@ def write_labels_ply(
 ) -> None:
     """Writes a mesh with labels (binary little-endian PLY), atomically.
 
-    vertices: float32 or float64 [V, 3]. faces: integer [F, 3]. ids: integer [V], 0 to 65535, written as uint16
-    property `label`. colors: uint8 [V, 3].
+    Args:
+        vertices: float32 or float64 [V, 3].
+        faces: integer [F, 3].
+        ids: integer [V], 0 to 65535, written as uint16 property `label`.
+        colors: uint8 [V, 3].
     """
     vertices, faces, ids = np.asarray(vertices), np.asarray(faces), np.asarray(ids)
     if ids.shape != (len(vertices),):
         raise ValueError(f"{list(ids.shape)} labels for {len(vertices)} vertices")
     if len(ids) and (ids.min() < 0 or ids.max() > 65535):
-        raise ValueError(f"labels must lie between 0 and 65535, these reach from {ids.min()} to {ids.max()}")
+        raise ValueError(f"labels must be between 0 and 65535, these reach from {ids.min()} to {ids.max()}")
     properties = {**({} if colors is None else color_columns(colors)), "label": ids.astype(np.uint16)}
     write_elements(path, triangle_elements(vertices, faces, properties))
 

@@ -30,7 +30,7 @@ SIXTEEN_BITS = "Where the upper 16 bits number the instances, as in SemanticKITT
 
 
 class LabelChoice(NamedTuple):
-    """A label map, with its `unlabelled` id, and what is to be said about how it was made."""
+    """A label map, with its `unlabelled` id, and notes on how it was made."""
 
     label_map: LabelMap
     notes: list[str]
@@ -45,7 +45,7 @@ class Labelled(NamedTuple):
 
 
 def check_label_map(choice: str) -> None:
-    """Raises MeshError if a choice names a file that is not there."""
+    """Raises MeshError if a choice names a missing file."""
     if choice not in (SCANNET20, AUTO) and not pathlib.Path(choice).is_file():
         remedy = "Give scannet20, auto or a CSV file with the header id,name,red,green,blue."
         raise MeshError(f"--label_map {choice}", "there is no such file", remedy)
@@ -60,8 +60,12 @@ def choose_label_map(
 ) -> LabelChoice:
     """The map of a choice; for `auto` the labels of all meshes are read.
 
-    unlabelled: the id that means unlabelled, None if there is none. label_property, labels: see `readers.read_mesh`.
-    Raises MeshError for wrong maps and for those of one class, with which there is nothing to learn.
+    Args:
+        unlabelled: the id that means unlabelled, None if there is none.
+        label_property, labels: see `readers.read_mesh`.
+
+    Raises:
+        MeshError: the map is wrong, or has one class and nothing to learn.
     """
     if choice == AUTO:
         return _auto(Labelled(meshes, label_property, labels), unlabelled)
@@ -128,7 +132,7 @@ def _notes(counts: Counter[int], ids: dict[int, int], unlabelled: int | None) ->
     negative = sorted(id_ for id_ in counts if id_ < 0 and id_ != unlabelled)
     if negative:
         number = sum(counts[id_] for id_ in negative)
-        notes.append(f"{number} of {total} labels have negative ids and are no classes: {_listed(negative)}")
+        notes.append(f"{number} of {total} labels have negative ids and are not classes: {_listed(negative)}")
     largest = max(ids, default=0)
     if largest in IGNORE_IDS and largest - 1 not in ids and len(ids) > 1:
         meant = f"id {largest} ({ids[largest]} of {total} labels) is taken as a class"

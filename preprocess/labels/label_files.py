@@ -1,6 +1,6 @@
 """Raw label ids of a mesh: from NAME.labels.ply, .npy or .txt next to it, or from a property of the PLY file itself.
 
-Ids belong to vertices, in the file's order, or to faces where their number says so.
+Ids belong to vertices, in the file's order, or to faces if their number fits.
 """
 
 import os
@@ -31,7 +31,13 @@ _NO_LABELS = _GEOMETRY | {"radius", "quality", "flags", "curvature"}
 
 
 class RawLabels(NamedTuple):
-    """ids: int64 [V], or [F] for labels per face. file: where they are. element: "vertex", "face", "" if unknown."""
+    """Raw label ids as read from a file.
+
+    Attributes:
+        ids: int64 [V], or [F] for labels per face.
+        file: file that holds them.
+        element: "vertex", "face", "" if unknown.
+    """
 
     ids: np.ndarray
     file: pathlib.Path
@@ -61,7 +67,8 @@ def label_file_of(mesh: pathlib.Path) -> pathlib.Path | None:
 def read_label_file(path: pathlib.Path, name: str | None = None) -> RawLabels:
     """Ids of a label file by its ending; one of another ending is read as PLY.
 
-    name: of the property of a PLY file that holds them, `label` if None. Raises MeshError; OSError if it is not there.
+    `name` is the property of a PLY file that holds them, `label` if None. Raises MeshError for a damaged file, OSError
+    for a missing one.
     """
     reader = LABEL_READERS.get(f".labels{path.suffix.lower()}", _read_ply)
     return reader(path, name)
@@ -81,10 +88,7 @@ def read_labels_inside(path: pathlib.Path, content: bytes, name: str | None = No
 
 
 def likely_property(path: pathlib.Path, content: bytes, name: str | None = None) -> str:
-    """A sentence that names the properties of a PLY file if one of them may hold labels, else "".
-
-    name: of the property that it lacks.
-    """
+    """A sentence that names the properties of a PLY file without `name` if one may hold labels, else ""."""
     others = _other_properties(_header(path, content))
     return _no_property(name or PROPERTY, others) if any(map(_is_likely, others)) else ""
 
@@ -99,15 +103,20 @@ def how_to_label(path: pathlib.Path, name: str | None = None) -> str:
 
 
 def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: list[str]) -> np.ndarray:
-    """Ids of the vertices, int64 [V]; those of faces are turned into those of vertices (`labels_from_faces`).
+    """Ids of the vertices, int64 [V]. Ids of faces become ids of vertices (`labels_from_faces`).
 
-    Ids whose element is unknown belong to the vertices if there are as many; else to the faces if there are as many
-    of those. Raises MeshError if neither is so. raw: a mesh whose face indices have been checked.
+    Ids whose element is unknown belong to the vertices if the numbers agree, else to the faces if those numbers agree.
+
+    Args:
+        raw: a mesh whose face indices have been checked.
+
+    Raises:
+        MeshError: the numbers do not agree.
     """
     vertices, faces, number = len(raw.vertices), len(raw.counts), len(labels.ids)
     if labels.element != "face" and number == vertices:
         if number == faces and not labels.element:
-            notes.append(f"as many faces as vertices; the {number} labels are taken as those of the vertices")
+            notes.append(f"the numbers of faces and vertices are equal; the {number} labels are taken for the vertices")
         return labels.ids
     if labels.element == "vertex" or number != faces:
         known = [pluralize(vertices, "vertex")] + ([] if labels.element == "vertex" else [pluralize(faces, "face")])
@@ -124,8 +133,13 @@ def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: li
 def labels_from_faces(ids: np.ndarray, corners: np.ndarray, counts: np.ndarray, vertices: int) -> np.ndarray:
     """The most frequent id among the faces around each vertex, the smallest on a tie.
 
-    ids: int64 [F]. corners: int64 [sum(counts)], vertices of all faces, one face after the other. counts: int64 [F].
-    Returns int64 [V]; ABSENT for a vertex without a face.
+    Args:
+        ids: int64 [F].
+        corners: int64 [sum(counts)], vertices of all faces, one face after the other.
+        counts: int64 [F].
+
+    Returns:
+        int64 [V]; ABSENT for a vertex without a face.
     """
     present, rows = np.unique(ids, return_inverse=True)
     pairs, votes = np.unique(corners * len(present) + np.repeat(rows.reshape(-1), counts), return_counts=True)
@@ -159,7 +173,7 @@ def _is_likely(name: str) -> bool:
 
 
 def _no_property(name: str, others: list[str]) -> str:
-    """That a PLY file lacks a property, and the flag that takes one of those it has."""
+    """Explains that a PLY file lacks a property, with the flag that takes another one."""
     if not others:
         return f"the file has no property `{name}`"
     likely = [word for word in others if _is_likely(word)]

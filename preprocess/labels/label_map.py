@@ -47,9 +47,12 @@ _COLUMNS = ["id", "name", "red", "green", "blue"]
 
 @dataclass(frozen=True)
 class LabelMap:
-    """ids: raw id of each class. names, colors: name and (red, green, blue), 0 to 255, of each class. Row = class.
+    """The classes of a data set, row = class.
 
-    unlabelled: raw id that means "without annotation", None if there is no such id. An id among `ids` is a class.
+    Attributes:
+        ids: raw id of each class.
+        names, colors: name and (red, green, blue), 0 to 255, of each class.
+        unlabelled: raw id that means "without annotation", None if there is no such id. An id among `ids` is a class.
     """
 
     ids: tuple[int, ...]
@@ -64,13 +67,17 @@ class LabelMap:
         if not self.ids or min(self.ids) < 0 or max(self.ids) > LARGEST_ID:
             raise ValueError(f"a label map needs ids between 0 and {LARGEST_ID}, it has {list(self.ids)}")
         if any(not 0 <= part <= 255 for color in self.colors for part in color):
-            raise ValueError("colours must lie between 0 and 255")
+            raise ValueError("colours must be between 0 and 255")
 
     def to_classes(self, raw: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
         """Raw ids to class indices.
 
-        raw: integer [V], any values. Returns int32 [V] (-1 where the id is not in the map) and {id: vertices} of the
-        ids that are not in the map, without those that `is_unlabelled`.
+        Args:
+            raw: integer [V], any values.
+
+        Returns:
+            int32 [V] (-1 where the id is not in the map) and {id: vertices} of the ids that are not in the map, without
+            those that `is_unlabelled`.
         """
         present, inverse, counts = np.unique(raw, return_inverse=True, return_counts=True)
         index = {id_: row for row, id_ in enumerate(self.ids)}
@@ -113,9 +120,11 @@ def scannet20() -> LabelMap:
 
 
 def auto_label_map(ids: np.ndarray, unlabelled: int | None = UNLABELLED) -> LabelMap:
-    """One class for each distinct id, named after it, in colours that are easy to tell apart.
+    """One class for each distinct id, named after it, in colours that are easy to distinguish.
 
-    ids: integers of any shape; negative ids are skipped. unlabelled: the id that is no class, None if there is none.
+    Args:
+        ids: integer [...], any shape; negative ids are skipped.
+        unlabelled: the id that is not a class, None if there is none.
     """
     present = [int(id_) for id_ in np.unique(ids) if id_ >= 0 and id_ != unlabelled]
     # Golden-ratio steps around the colour circle keep neighbours apart for any number of classes.

@@ -1,4 +1,4 @@
-"""What a mesh may have although it is no clean surface; all of it is kept or ignored later, and counted here."""
+"""Counts what a mesh has that a clean surface lacks. All of it is kept, or ignored later."""
 
 import numpy as np
 
@@ -12,8 +12,10 @@ SLIVER = 1e-12
 def diagnostics(vertices: np.ndarray, faces: np.ndarray, surface: np.ndarray, positions: int) -> list[str]:
     """One sentence for each kind of finding in the mesh.
 
-    vertices: float64 [V, 3]. faces: int32 [F, 3], rows of vertices. surface: int32 [F, 3], the same with vertices at
-    one place welded, `positions` of them.
+    Args:
+        vertices: float64 [V, 3].
+        faces: int32 [F, 3], rows of vertices.
+        surface: int32 [F, 3], the same with vertices at one place welded, `positions` of them.
     """
     used = np.zeros(len(vertices), bool)
     used[faces.ravel()] = True
@@ -48,7 +50,7 @@ def _duplicates_and_crowded_edges(surface: np.ndarray, positions: int) -> tuple[
 
 @compiled
 def _without_area(vertices, faces):
-    """Number of faces [F, 3] whose corners lie on a line."""
+    """Number of faces [F, 3] whose corners are on a line."""
     found = 0
     for face in range(len(faces)):
         a, b, c = vertices[faces[face, 0]], vertices[faces[face, 1]], vertices[faces[face, 2]]

@@ -23,17 +23,18 @@ class MeshError(InputError):
 
 @dataclass
 class RawMesh:
-    """What a file says, before any check.
+    """A mesh as read from a file, before any check.
 
-    vertices: float64 [V, 3], file order and file units.
-    corners: int64 [sum(counts)], the vertex indices of all polygons, one polygon after the other.
-    counts: int64 [F], corners of each polygon.
-    colors: [V, 3] in the file's own number type, or None.
-    labels: [V] raw ids in the file's own number type, or None.
-    notes: what the reader wants reported.
-    first: number of the first vertex and face in the file's own way of counting, for messages.
-    instead: what the file holds where it has no faces ("24 edges"), for the message.
-    float32: whether the file declares its coordinates as numbers of 32 bits; False also where it does not say.
+    Attributes:
+        vertices: float64 [V, 3], file order and file units.
+        corners: int64 [sum(counts)], the vertex indices of all polygons, one polygon after the other.
+        counts: int64 [F], corners of each polygon.
+        colors: [V, 3] in the file's own number type, or None.
+        labels: [V] raw ids in the file's own number type, or None.
+        notes: the reader's notes for the report.
+        first: number of the first vertex and face in the file's own way of counting, for messages.
+        instead: what the file holds where it has no faces ("24 edges"), for the message.
+        float32: whether the file declares its coordinates as numbers of 32 bits; False also if it does not declare it.
     """
 
     vertices: np.ndarray
@@ -51,14 +52,17 @@ class RawMesh:
 class Mesh:
     """A triangle mesh whose vertices keep the order of its file.
 
-    vertices: float64 [V, 3], finite, z up; metres, or the file's own unit if it was read with units="none".
-    faces: int32 [F, 3], indices into vertices.
-    colors: uint8 [V, 3], or None where the file has none.
-    normals: float32 [V, 3], unit length, area weighted over all faces that meet at the vertex's position; zero for a
-        vertex without a face.
-    labels: int32 [V] raw ids of the file, or None. labels_file: where they were read, for messages.
-    notes: what was found and what was done about it, one sentence each.
-    up: the axis of the file that became z. up_estimate: of that axis, from the surface; None for a mesh of no file.
+    Attributes:
+        vertices: float64 [V, 3], finite, z up; metres, or the file's own unit if it was read with units="none".
+        faces: int32 [F, 3], indices into vertices.
+        colors: uint8 [V, 3], or None where the file has none.
+        normals: float32 [V, 3], unit length, area weighted over all faces that meet at the vertex's position; zero for
+            a vertex without a face.
+        labels: int32 [V] raw ids of the file, or None.
+        labels_file: where they were read, for messages.
+        notes: findings and what was done about them, one sentence each.
+        up: the axis of the file that became z.
+        up_estimate: of that axis, from the surface; None for a mesh of no file.
     """
 
     vertices: np.ndarray
@@ -75,8 +79,12 @@ class Mesh:
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Area-weighted vertex normals.
 
-    vertices: float64 [V, 3]. faces: integer [F, 3], counter-clockwise seen from outside.
-    Returns float32 [V, 3] of unit length; zero where the faces around a vertex cancel or where there is none.
+    Args:
+        vertices: float64 [V, 3].
+        faces: integer [F, 3], counter-clockwise seen from outside.
+
+    Returns:
+        float32 [V, 3] of unit length; zero where the faces around a vertex cancel or where there is none.
     """
     sums = np.zeros(vertices.shape)
     _add_face_areas(np.asarray(vertices, np.float64), np.asarray(faces), sums)

@@ -20,7 +20,10 @@ def precision_notes(vertices: np.ndarray, faces: np.ndarray, units: str, float32
 
     Where the file does not declare numbers of 32 bits (`float32`), their values show it, or that they have six digits.
 
-    vertices: float64 [V, 3], finite, in the file's frame. faces: int32 [F, 3]. units: a key of METRES.
+    Args:
+        vertices: float64 [V, 3], finite, in the file's frame.
+        faces: int32 [F, 3].
+        units: a key of METRES.
     """
     reach, extent = float(np.abs(vertices).max()), float(np.ptp(vertices, axis=0).max())
     if reach == 0 or reach < _FAR * extent:
@@ -52,7 +55,7 @@ def _have_few_digits(vertices: np.ndarray) -> bool:
 
 
 def _median_edge(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Of the sides with a length in a sample of the faces; 0 without any."""
+    """The median length of the sides in a sample of the faces, without zeros; 0 if none is left."""
     corners = vertices[faces[:: len(faces) // _SAMPLED_FACES + 1]]
     lengths = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
     lengths = lengths[lengths > 0]

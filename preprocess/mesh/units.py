@@ -22,7 +22,13 @@ SMALLEST_SCAN, LARGEST_SCAN = 0.2, 200.0
 def to_scene_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
     """File coordinates to scene coordinates: scaled to metres (unless the unit has no scale), z up.
 
-    vertices: float64 [V, 3]. units: a key of METRES. up: a key of UP_ROTATIONS. Returns float64 [V, 3].
+    Args:
+        vertices: float64 [V, 3].
+        units: a key of METRES.
+        up: a key of UP_ROTATIONS.
+
+    Returns:
+        float64 [V, 3].
     """
     if units not in METRES:
         raise ValueError(f"unknown unit {units!r}; known: {', '.join(METRES)}")
@@ -33,7 +39,7 @@ def to_scene_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
 
 
 def to_file_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
-    """The inverse of `to_scene_frame`: scene coordinates float64 [V, 3] back to those of the file."""
+    """The inverse of `to_scene_frame`: scene coordinates float64 [V, 3] back to file coordinates."""
     scale = METRES[units] or 1.0
     back = np.empty_like(vertices)
     for column, (axis, sign) in enumerate(UP_ROTATIONS[up]):
@@ -44,7 +50,9 @@ def to_file_frame(vertices: np.ndarray, units: str, up: str) -> np.ndarray:
 def plausibility_notes(vertices: np.ndarray, units: str) -> list[str]:
     """Warnings about a scan that is much too large or small.
 
-    vertices: float64 [V, 3] in the scene frame. units: as given. Nothing is judged for units without a scale.
+    Args:
+        vertices: float64 [V, 3] in the scene frame.
+        units: as given. Nothing is judged for units without a scale.
     """
     diagonal = float(np.linalg.norm(np.ptp(vertices, axis=0)))
     if METRES[units] is None or SMALLEST_SCAN <= diagonal <= LARGEST_SCAN:

@@ -1,4 +1,4 @@
-"""Which of the six axes of a file points up: an estimate from the surface, and what is said about it.
+"""Which of the six axes of a file points up: an estimate from the surface, and its explanation.
 
 Rooms and camera scans show gravity in many ways: walls stand upright, level surfaces (floors, table tops) are low and
 seen from above, undersides are rarely seen, rooms are wider than high, light comes from above, cameras look down a
@@ -36,7 +36,7 @@ CUES = {
     "mean_height": 8.6,  # of the surface, above the middle of its range
 }
 CONFIDENCE_WEIGHT = 8.0
-"""Of a network's mean probability of the most likely class, beside the cues."""
+"""Weight of a network's mean probability of the most likely class, next to the cues' weights."""
 
 TOLD, LEAD = 0.4, 0.05
 """Probability that an axis needs to be chosen, and its lead over the next one: opposite axes are often equal."""
@@ -54,17 +54,20 @@ CONE = np.cos(np.radians(40.0))  # how far the vertical may lean from an axis; s
 PULL = 0.05  # of the axis on the vertical, in shares of the surface
 EPSILON = 1e-9
 LEANING, LIGHT = 0.15, 0.5  # beyond these, leaning and brightness count no more
-SHAPED = 0.05  # second principal value of the normals; a surface with less is a plane, whose outline tells nothing
-MIN_PATCHES = 24  # fewer tell nothing
+SHAPED = 0.05  # second principal value of the normals; a surface with less is a plane, whose outline shows nothing
+MIN_PATCHES = 24  # fewer show nothing
 MIN_PLANARITY = 0.2  # length of a patch's summed area over the area of its faces; lower is noise
 
 
 class UpEstimate(NamedTuple):
     """Scores of the six axes.
 
-    scores: float64 [6], log-likelihoods in the order of `UP_AXES`. shares: float64 [6, 3], of the surface, for each
-    axis as up: upright, level and facing up, level and facing down. directed: whether the surface has level and
-    upright parts at all. confidence: float64 [6] of a network, see `with_confidence`; None without one.
+    Attributes:
+        scores: float64 [6], log-likelihoods in the order of `UP_AXES`.
+        shares: float64 [6, 3], of the surface, for each axis as up: upright, level and facing up, level and facing
+            down.
+        directed: whether the surface has level and upright parts at all.
+        confidence: float64 [6] of a network, see `with_confidence`; None without one.
     """
 
     scores: np.ndarray
@@ -97,7 +100,8 @@ class UpEstimate(NamedTuple):
     def with_confidence(self, confidence: np.ndarray) -> "UpEstimate":
         """The estimate that a network takes part in.
 
-        confidence: float [6], mean probability of the network's most likely class, for each of `UP_AXES` as up.
+        Args:
+            confidence: float [6], mean probability of the network's most likely class, for each of `UP_AXES` as up.
         """
         confidence = np.asarray(confidence, np.float64)
         return self._replace(scores=self.scores + CONFIDENCE_WEIGHT * confidence, confidence=confidence)
@@ -112,9 +116,9 @@ def estimate_up(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | No
     """Scores the six axes of a mesh as the direction up; a rotated mesh gets the rotated scores.
 
     Args:
-      vertices: float64 [V, 3], any unit, in the file's frame.
-      faces: int32 [F, 3], counter-clockwise seen from the side that was scanned; surfaces of two sides tell nothing.
-      colors: uint8 [V, 3], or None.
+        vertices: float64 [V, 3], any unit, in the file's frame.
+        faces: int32 [F, 3], counter-clockwise seen from the side that was scanned; two-sided surfaces show nothing.
+        colors: uint8 [V, 3], or None.
     """
     cues, shares = up_cues(vertices, faces, colors)
     directed = bool(shares.sum(axis=1).max() >= DIRECTED)
@@ -124,7 +128,8 @@ def estimate_up(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | No
 def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     """The axis that `--up=auto` takes, and a note that gives the reason.
 
-    suffix: ending of the file, ".glb"; where the estimate does not tell, the format's axis is taken, or z.
+    Args:
+        suffix: ending of the file, ".glb"; if the estimate is undecided, the format's axis is taken, or z.
     """
     fallback = FORMAT_UP.get(suffix.lower(), "z")
     if estimate.told:
@@ -138,7 +143,7 @@ def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     reason = f"the most likely is {estimate.best} with {estimate.sure:.0%}"
     if not estimate.directed:
         reason = "the surface has too few faces, or no upright and level parts"
-    return fallback, f"warning: --up=auto cannot tell which axis is up ({reason}); {fallback} is used. Give --up=AXIS"
+    return fallback, f"warning: --up=auto cannot decide which axis is up ({reason}); {fallback} is used. Give --up=AXIS"
 
 
 def up_warning(estimate: UpEstimate, up: str) -> str | None:
@@ -154,7 +159,7 @@ def up_warning(estimate: UpEstimate, up: str) -> str | None:
 
 
 def _listed(confidence: np.ndarray) -> str:
-    """ "z 0.63, -z 0.61, ..." """
+    """Axes with their confidence, such as "z 0.63, -z 0.61"."""
     return ", ".join(f"{axis} {value:.2f}" for axis, value in zip(UP_AXES, confidence))
 
 
@@ -181,8 +186,11 @@ def up_cues(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None =
 class _Patches(NamedTuple):
     """The surface in N small pieces, in the order in which the faces reach them.
 
-    normals: float64 [N, 3], unit length. weights: float64 [N], areas, their sum is 1. places: float64 [N, 3], in units
-    of a patch, around the mesh's middle. brightness: float64 [N], 0 to 1, all 0 without colours.
+    Attributes:
+        normals: float64 [N, 3], unit length.
+        weights: float64 [N], areas, their sum is 1.
+        places: float64 [N, 3], in units of a patch, around the mesh's middle.
+        brightness: float64 [N], 0 to 1, all 0 without colours.
     """
 
     normals: np.ndarray
@@ -311,7 +319,7 @@ def _axis_cues(
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two float64 [N]; 0 where one of them is constant."""
+    """The correlation of two float64 [N], 0 if one is constant."""
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread > EPSILON else 0.0

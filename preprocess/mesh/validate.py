@@ -1,4 +1,4 @@
-"""From what a file says to a mesh that the rest of the program can trust."""
+"""From a file's numbers to a mesh that the rest of the program can trust."""
 
 import pathlib
 
@@ -21,10 +21,14 @@ LARGEST = 1e12
 def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
     """Checks numbers and indices, triangulates, adds the diagnostics, converts to the scene frame.
 
-    path: for messages, and for the axis that its format has up where `up` is "auto" and the surface does not tell.
-    up: a key of `units.UP_ROTATIONS`, or "auto". repair: give non-finite vertices the place of their predecessor and
-    drop their faces, instead of refusing; the vertex count stays, so labels still fit.
-    Raises MeshError for a mesh without vertices or faces, for non-finite numbers and for face indices out of range.
+    Args:
+        path: for messages, and for the axis that its format has up if `up` is "auto" and the surface is undecided.
+        up: a key of `units.UP_ROTATIONS`, or "auto".
+        repair: give non-finite vertices the place of their predecessor and drop their faces, instead of refusing; the
+            vertex count stays, so labels still fit.
+
+    Raises:
+        MeshError: a mesh without vertices or faces, for non-finite numbers and for face indices out of range.
     """
     notes = list(raw.notes)
     if len(raw.vertices) == 0:
@@ -57,7 +61,7 @@ def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str =
 
 
 def _check_indices(path: pathlib.Path, raw: RawMesh) -> None:
-    """Every face index lies in [0, V)."""
+    """Checks that every face index is in [0, V)."""
     wrong = np.flatnonzero((raw.corners < 0) | (raw.corners >= len(raw.vertices)))
     if len(wrong):
         face = int(np.searchsorted(np.cumsum(raw.counts), wrong[0], side="right")) + raw.first
@@ -70,7 +74,7 @@ def _triangulated(raw: RawMesh, notes: list[str]) -> np.ndarray:
     """Polygons as fans around their first corner; int32 [F, 3]."""
     too_small = int((raw.counts < 3).sum())
     if too_small:
-        notes.append(pluralize(too_small, "face", "with fewer than three corners left out"))
+        notes.append(pluralize(too_small, "face", "with fewer than three corners skipped"))
     polygons = int((raw.counts > 3).sum())
     if not too_small and not polygons:
         return raw.corners.reshape(-1, 3).astype(np.int32)
@@ -91,20 +95,20 @@ def _without_broken(
     rows = np.flatnonzero(broken)
     cause = f"{len(rows)} of {len(vertices)} vertices are not finite or beyond {LARGEST:g}, the first is {rows[0]}"
     if not repair:
-        raise MeshError(path, cause, "Mend the file, or give --repair to leave out the faces that touch them.")
+        raise MeshError(path, cause, "Mend the file, or give --repair to drop the faces that touch them.")
     if len(rows) == len(vertices):
         raise MeshError(path, f"no vertex is finite and below {LARGEST:g}", "Export the file again.")
     source = np.maximum.accumulate(np.where(broken, -1, np.arange(len(vertices))))
     source[source < 0] = np.flatnonzero(~broken)[0]
     keep = ~broken[faces].any(axis=1)
-    notes.append(f"repaired: {cause}; {pluralize(int((~keep).sum()), 'face')} left out")
+    notes.append(f"repaired: {cause}; {pluralize(int((~keep).sum()), 'face')} dropped")
     return vertices[source], faces[keep]
 
 
 def _colors_to_uint8(
     path: pathlib.Path, colors: np.ndarray | None, repair: bool, notes: list[str]
 ) -> np.ndarray | None:
-    """Colours of any number type as uint8 [V, 3]; the range is told from type and values, and reported."""
+    """Colours of any number type as uint8 [V, 3]; the range is inferred from type and values, and reported."""
     if colors is None:
         notes.append(NO_COLORS)
         return None

@@ -8,8 +8,12 @@ from kernels.host.jit import compiled
 
 
 class Weld(NamedTuple):
-    """first: int32 [U], ascending, the lowest input row of each distinct position. inverse: int32 [V], the welded row
-    of each input row, so that vertices == vertices[first][inverse]."""
+    """Merged vertices.
+
+    Attributes:
+        first: int32 [U], ascending, the lowest input row of each distinct position.
+        inverse: int32 [V], the welded row of each input row, so that vertices == vertices[first][inverse].
+    """
 
     first: np.ndarray
     inverse: np.ndarray
@@ -18,7 +22,10 @@ class Weld(NamedTuple):
 def weld(vertices: np.ndarray) -> Weld:
     """Merges rows with equal coordinates; -0.0 equals 0.0 and nothing else is rounded.
 
-    vertices: float64 [V, 3], finite. Welded rows are numbered by their first appearance.
+    Welded rows are numbered by their first appearance.
+
+    Args:
+        vertices: float64 [V, 3], finite.
     """
     if vertices.ndim != 2 or vertices.shape[1] != 3:
         raise ValueError(f"vertices must have shape [V, 3], not {list(vertices.shape)}")

@@ -38,9 +38,12 @@ def build_scene(
 ) -> Scene:
     """Builds the hierarchy and the voxels of a mesh.
 
-    label_map: turns the mesh's raw ids into classes; without it, or without ids, the scene has no labels.
-    more_params: what else decides the content, plain JSON values (reading options, ids of the label map).
-    Raises MeshError if (nearly) no labelled vertex has an id of the map.
+    Args:
+        label_map: turns the mesh's raw ids into classes; without it, or without ids, the scene has no labels.
+        more_params: what else decides the content, plain JSON values (reading options, ids of the label map).
+
+    Raises:
+        MeshError: if (nearly) no labelled vertex has an id of the map.
     """
     notes = list(mesh.notes)
     require_extent(mesh.vertices, params.voxel_size)
@@ -88,11 +91,11 @@ def build_scene(
 
 
 def require_extent(vertices: np.ndarray, voxel_size: float) -> None:
-    """Raises ValueError where a mesh spans more voxels than their tables can number."""
+    """Raises ValueError if a mesh with `vertices` [V, 3] spans more voxels than their tables can number."""
     extent = float(np.ptp(vertices, axis=0).max())
     if extent > MAX_VOXELS_ACROSS * voxel_size:
         text = f"the mesh is {extent:.3g} across, more than {MAX_VOXELS_ACROSS} voxels of {voxel_size:g}. "
-        raise ValueError(text + "Is --units right? Or look for a vertex that lies far off.")
+        raise ValueError(text + "Is --units right? Or look for a vertex that is far off.")
 
 
 def _voxel_tables(vertices: np.ndarray, voxel_size: float) -> tuple[Voxels, VoxelPyramid, VoxelHash]:

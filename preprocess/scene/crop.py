@@ -1,4 +1,4 @@
-"""A part of a scene as a scene of its own: what training crops and prediction tiles are made of."""
+"""A part of a scene as its own scene, for training crops and prediction tiles."""
 
 import dataclasses
 
@@ -13,9 +13,12 @@ from preprocess.scene.scene_file import Scene
 def crop_scene(scene: Scene, inside: np.ndarray, name: str = "") -> Scene:
     """The scene of some of the file's vertices, with the faces that have all corners among them.
 
-    inside: bool [V], at least one of them True. Levels, traces, tables and voxels are built anew with the scene's
-    parameters; positions, colours, normals and labels are those of the scene, in its order. name: of the crop,
-    the scene's if empty.
+    Levels, traces, tables and voxels are rebuilt with the scene's parameters. Positions, colours, normals and labels
+    are taken from the scene, in its order.
+
+    Args:
+        inside: bool [V], at least one of them True.
+        name: name of the crop, the scene's if empty.
     """
     place = np.cumsum(inside, dtype=np.int32) - 1
     faces = place[scene.faces[inside[scene.faces].all(axis=1)]]

@@ -25,13 +25,14 @@ HIERARCHIES = ("vc+qem", "vc", "qem")
 class HierarchyParams:
     """How a mesh becomes levels and voxels. Lengths are in the mesh's unit: metres unless it was read otherwise.
 
-    cells: edges of the clustering cells, one level each, finest first.
-    quadric_levels: number of levels after them; cells and quadric levels make 7.
-    ratio: faces that each quadric level keeps of the level before.
-    placement: "half_edge" (coarse vertices are a subset of the finer ones) or "optimal" (the quadric's minimum).
-    ring_width: slots of the one-ring tables; further neighbours go to the overflow list.
-    voxel_size: edge of a voxel at the finest level.
-    level0_labels: "nearest" original vertex, or "majority" of the vertices that fall into a level-0 vertex.
+    Attributes:
+        cells: edges of the clustering cells, one level each, finest first.
+        quadric_levels: number of levels after them; cells and quadric levels make 7.
+        ratio: faces that each quadric level keeps of the level before.
+        placement: "half_edge" (coarse vertices are a subset of the finer ones) or "optimal" (the quadric's minimum).
+        ring_width: slots of the one-ring tables; further neighbours go to the overflow list.
+        voxel_size: edge of a voxel at the finest level.
+        level0_labels: "nearest" original vertex, or "majority" of the vertices that fall into a level-0 vertex.
     """
 
     cells: tuple[float, ...] = (0.02, 0.04)
@@ -53,7 +54,7 @@ class HierarchyParams:
         if list(self.cells) != sorted(set(self.cells)):
             raise ValueError(f"cells must grow from level to level, they are {list(self.cells)}")
         if not 0 < self.ratio < 1:
-            raise ValueError(f"ratio must lie between 0 and 1, it is {self.ratio}")
+            raise ValueError(f"ratio must be between 0 and 1, it is {self.ratio}")
         if self.ring_width < 1:
             raise ValueError(f"ring_width must be at least 1, it is {self.ring_width}")
         if self.placement not in PLACEMENTS:
@@ -67,7 +68,7 @@ class HierarchyParams:
 
     @classmethod
     def from_dict(cls, params: dict) -> "HierarchyParams":
-        """From `to_dict` or from the params of a scene file, whose other entries are not the hierarchy's."""
+        """The parameters in a `to_dict` or in a scene file's params, whose other entries are ignored."""
         return cls(**{field.name: params[field.name] for field in dataclasses.fields(cls)})
 
 
@@ -88,9 +89,13 @@ def plan_levels(hierarchy: str, cells: tuple[float, ...], ratio: float) -> tuple
 class Hierarchy(NamedTuple):
     """Seven levels, finest first.
 
-    vertices: float64 [V_l, 3]. faces: int32 [F_l, 3]. rings: tables of each level, absent -1. traces[0]: int32 [V],
-    file vertex to level 0; traces[l]: int32 [V_{l-1}], level l-1 to level l. Traces are total and surjective.
-    reached: whether the level got down to its number of faces (clustering levels always do).
+    Attributes:
+        vertices: float64 [V_l, 3].
+        faces: int32 [F_l, 3].
+        rings: tables of each level, absent -1.
+        traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l. Total and
+            surjective.
+        reached: whether the level got down to its number of faces (clustering levels always do).
     """
 
     vertices: tuple[np.ndarray, ...]
@@ -131,12 +136,18 @@ def _rings(faces: np.ndarray, num_vertices: int, width: int) -> RingTable:
 def level0_labels(
     rule: str, vertices: np.ndarray, labels: np.ndarray, level0_vertices: np.ndarray, trace: np.ndarray
 ) -> np.ndarray:
-    """Labels of the level-0 vertices from those of the file's vertices.
+    """Labels of the level-0 vertices from the labels of the file's vertices.
 
-    rule: "nearest": label of the nearest file vertex (the lowest row of those at one place); "majority": the most
-    frequent class among the file vertices that trace to it, the lowest on a tie, -1 only if there is no other.
-    vertices: float64 [V, 3]. labels: int32 [V] classes, -1 ignored. level0_vertices: float64 [V_0, 3].
-    trace: int32 [V]. Returns int32 [V_0].
+    Args:
+        rule: "nearest": label of the nearest file vertex (the lowest row of those at one place); "majority": the most
+            frequent class among the file vertices that trace to it, the lowest on a tie, -1 only without any other.
+        vertices: float64 [V, 3].
+        labels: int32 [V] classes, -1 ignored.
+        level0_vertices: float64 [V_0, 3].
+        trace: int32 [V].
+
+    Returns:
+        int32 [V_0].
     """
     if rule == "nearest":
         first = weld(vertices).first

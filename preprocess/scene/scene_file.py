@@ -32,11 +32,14 @@ class SceneError(InputError):
 
 
 class SceneHeader(NamedTuple):
-    """What a scene file says about itself: enough to tell whether it is up to date.
+    """The header of a scene file: enough to decide whether it is up to date.
 
-    params: hierarchy, reading and labelling parameters, plain JSON values. source_hash: of the mesh and label files.
-    notes: what was found in the mesh. reached: per level, whether it got down to its number of faces.
-    sizes: {"vertices", "level_vertices", "level_faces", "voxels"}: counts, the latter three a list of seven.
+    Attributes:
+        params: hierarchy, reading and labelling parameters, plain JSON values.
+        source_hash: of the mesh and label files.
+        notes: what was found in the mesh.
+        reached: per level, whether it got down to its number of faces.
+        sizes: {"vertices", "level_vertices", "level_faces", "voxels"}: counts, the latter three a list of seven.
     """
 
     version: int
@@ -55,13 +58,21 @@ class Scene:
 
     V file vertices, level l has V_l vertices, F_l faces and P_l voxels; absent entries are -1.
 
-    vertices: float64 [V, 3], file order, scene frame. faces: int32 [F, 3]. colors: uint8 [V, 3], grey 128 if the file
-    has none (`has_colors` False). normals: float32 [V, 3]. labels: int32 [V] class index, -1 ignored; or None.
-    level_vertices: 7 x float64 [V_l, 3]. level_faces: 7 x int32 [F_l, 3]. rings: 7 x RingTable.
-    traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l.
-    labels_l0: int32 [V_0] or None.
-    voxels: the pyramid of floor((vertices - vertices.min(0)) * (1 / voxel_size)). hash: of its level 0.
-    voxel_first: int32 [P_0], the lowest file vertex in a voxel. voxel_inverse: int32 [V], the voxel of a file vertex.
+    Attributes:
+        vertices: float64 [V, 3], file order, scene frame.
+        faces: int32 [F, 3].
+        colors: uint8 [V, 3], grey 128 if the file has none (`has_colors` False).
+        normals: float32 [V, 3].
+        labels: int32 [V] class index, -1 ignored; or None.
+        level_vertices: 7 x float64 [V_l, 3].
+        level_faces: 7 x int32 [F_l, 3].
+        rings: 7 x RingTable.
+        traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l.
+        labels_l0: int32 [V_0] or None.
+        voxels: the pyramid of floor((vertices - vertices.min(0)) * (1 / voxel_size)).
+        hash: of its level 0.
+        voxel_first: int32 [P_0], the lowest file vertex in a voxel.
+        voxel_inverse: int32 [V], the voxel of a file vertex.
     """
 
     name: str
@@ -113,7 +124,7 @@ def write_scene(path: str | pathlib.Path, scene: Scene) -> None:
 
 
 def scene_arrays(scene: Scene) -> dict[str, np.ndarray]:
-    """All that a scene file holds, by the names of its entries; `header` is JSON as uint8."""
+    """All entries of a scene file by name, in the shapes of `Scene`; `header` is JSON as uint8 [bytes]."""
     arrays = {"header": np.frombuffer(json.dumps(scene.header()._asdict()).encode(), np.uint8)}
     arrays |= {name: getattr(scene, name) for name in _PLAIN}
     arrays |= {name: getattr(scene, name) for name in _OPTIONAL if getattr(scene, name) is not None}
@@ -132,7 +143,7 @@ def read_scene(path: str | pathlib.Path) -> Scene:
 
 
 def scene_from_arrays(arrays: Mapping[str, np.ndarray], source: str | pathlib.Path) -> Scene:
-    """The scene whose `scene_arrays` are given. Raises SceneError, which names `source`, where one is missing."""
+    """The scene of `scene_arrays`, whose shapes [...] are trusted. Raises SceneError (`source`) if one is missing."""
     header = _read_header_array(arrays["header"], source)
     try:
         levels = len(header.sizes["voxels"])
@@ -174,7 +185,7 @@ def _read_header_array(array: np.ndarray, source: str | pathlib.Path) -> SceneHe
 
 
 def read_header(path: str | pathlib.Path) -> SceneHeader:
-    """Reads only what the file says about itself. Raises SceneError; OSError if there is no such file."""
+    """Reads only the header. Raises SceneError; OSError if there is no such file."""
     return _read(pathlib.Path(path), header_only=True)[1]
 
 

@@ -91,7 +91,7 @@ def sink(rng: np.random.Generator) -> Item:
 
 
 def toilet(rng: np.random.Generator) -> Item:
-    """A water tank with a lid, a foot, a hollow oval bowl, and a seat lid that stands open or lies closed."""
+    """A water tank with a lid, a foot, a hollow oval bowl, and a seat lid that is open or closed."""
     color = pick(rng, CERAMIC)
     parts = [
         box(TOILET, color, (0, 0.1, 0.58), (0.42, 0.19, 0.4), rounding=0.03),
@@ -173,7 +173,7 @@ def window(rng: np.random.Generator, width: float, height: float, sill: float) -
 
 
 def curtains(rng: np.random.Generator, width: float, top: float) -> Item:
-    """Two folded cloths beside a window of the given width, on a rod, reaching nearly to the floor."""
+    """Two folded cloths next to a window of the given width, on a rod, reaching nearly to the floor."""
     color = pick(rng, SOFT)
     low = rng.uniform(0.04, 0.35)
     parts = [box(CURTAIN, shade(color, 0.6), (0, 0.14, top + 0.03), (width + 0.7, 0.06, 0.06))]

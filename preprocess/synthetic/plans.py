@@ -104,7 +104,7 @@ class RoomLayout:
         self.parts: list[Part] = []
 
     def is_clear(self, lower: np.ndarray, upper: np.ndarray) -> bool:
-        """Whether the box lies in the room and overlaps nothing."""
+        """Whether the box with the corners `lower` and `upper` [3] (m) is in the room and overlaps nothing."""
         if lower[0] < -1e-6 or lower[1] < -1e-6 or upper[0] > self.width + 1e-6 or upper[1] > self.depth + 1e-6:
             return False
         return not any(((lower < high) & (low < upper)).all() for low, high in self.taken)

@@ -19,8 +19,14 @@ THINNEST = 0.62  # half thickness of the thinnest solid, in grid steps: thinner 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One solid: shape code, centre f64[3] (m), axes f64[3,3] (rows: local axes), half f64[3] (m), rounding (m),
-    wave f64[3] (amplitude m, angular frequency 1/m, phase) of a sheet, label, color (r, g, b in 0..255), carve."""
+    """One solid. Lengths are in metres.
+
+    Attributes:
+        centre, half: float64 [3], centre and half extent.
+        axes: float64 [3, 3], rows are the local axes.
+        wave: float64 [3], amplitude, angular frequency (1/m) and phase of a sheet.
+        color: red, green and blue, 0 to 255.
+    """
 
     shape: int
     centre: np.ndarray

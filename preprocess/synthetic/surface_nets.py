@@ -17,7 +17,7 @@ def surface_nets(distance: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, 
     (normals point to the outside), tag i32[V] of the inside sample nearest to the surface in the vertex's cell.
     """
     if distance.ndim != 3 or source.shape != distance.shape or min(distance.shape) < 2:
-        raise ValueError(f"surface_nets wants two equal grids of at least 2 samples a side, got {distance.shape}")
+        raise ValueError(f"surface_nets needs two equal grids of at least 2 samples a side, got {distance.shape}")
     cells = tuple(n - 1 for n in distance.shape)
     rows = np.full(cells, -1, np.int32)
     count = _number_cells(distance, rows)

@@ -17,8 +17,8 @@ class Order(NamedTuple):
     """The batches of one epoch, spread over D devices: S steps of n images on each.
 
     Attributes:
-      examples: int32 [D, S, n], rows of the training images; 0 where there is none.
-      rows: bool [D, S, n], false for padding.
+        examples: int32 [D, S, n], rows of the training images; 0 where there is none.
+        rows: bool [D, S, n], false for padding.
     """
 
     examples: np.ndarray
@@ -58,15 +58,15 @@ def map_rows(
     """Applies `function` to all rows of `arrays`, `batch_size` at a time over all devices.
 
     Args:
-      function: made by `parallel.pmap_step` with `out_axes=0`; function(*constants, *shares) -> one array [n, ...] per
-        device.
-      constants: first arguments, the same on all devices: from `parallel.to_devices` or a step.
-      arrays: [N, ...] each, on the host, or array-likes that make their rows when asked (`image_files.Decoded`); the
-        next rows are made while the devices work.
-      batch_size: rows at a time; the last batch is padded by repeating its last row.
+        function: made by `parallel.pmap_step` with `out_axes=0`; function(*constants, *shares) -> one array [n, ...]
+            per device.
+        constants: first arguments, the same on all devices: from `parallel.to_devices` or a step.
+        arrays: [N, ...] each, on the host, or array-likes that make their rows when asked (`image_files.Decoded`); the
+            next rows are made while the devices work.
+        batch_size: rows at a time; the last batch is padded by repeating its last row.
 
     Returns:
-      [N, ...], NumPy.
+        [N, ...], NumPy.
     """
     devices, count = parallel.num_devices(), len(arrays[0])
     per_device = -(-min(batch_size, count) // devices)

@@ -13,13 +13,13 @@ class Release(NamedTuple):
     """An official binary release (https://www.cs.toronto.edu/~kriz/cifar.html).
 
     Attributes:
-      archive: its file name.
-      archive_md5: of the archive, as the site gives it.
-      folder: inside the archive.
-      train, test: file names.
-      sha256: file name -> checksum; empty where only the archive's is published.
-      label_bytes: bytes before the pixels of each image; the last of them is the class.
-      class_names: of the C classes, as in the release's list of labels.
+        archive: its file name.
+        archive_md5: of the archive, as the site gives it.
+        folder: inside the archive.
+        train, test: file names.
+        sha256: file name -> checksum; empty where only the archive's is published.
+        label_bytes: bytes before the pixels of each image; the last of them is the class.
+        class_names: of the C classes, as in the release's list of labels.
     """
 
     archive: str
@@ -85,11 +85,11 @@ def parse_records(raw: bytes, label_bytes: int) -> tuple[np.ndarray, np.ndarray]
     """The records of a binary file: labels, then 1,024 bytes each of red, green and blue.
 
     Returns:
-      images uint8 [N, 32, 32, 3] and classes int32 [N], the last of the label bytes (CIFAR-100: the fine label).
+        images uint8 [N, 32, 32, 3] and classes int32 [N], the last of the label bytes (CIFAR-100: the fine label).
     """
     size = label_bytes + 3 * SIDE * SIDE
     if not raw or len(raw) % size:
-        raise ValueError(f"{len(raw)} bytes are no whole number of records of {size} bytes")
+        raise ValueError(f"{len(raw)} bytes are not a whole number of records of {size} bytes")
     records = np.frombuffer(raw, np.uint8).reshape(-1, size)
     images = records[:, label_bytes:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images), records[:, label_bytes - 1].astype(np.int32)
@@ -99,14 +99,14 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
     """Reads a release, in the order of the official arrays, which the authors' lists index.
 
     Args:
-      name: "cifar10" or "cifar100".
-      path: the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
+        name: "cifar10" or "cifar100".
+        path: the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
 
     Returns:
-      training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].
+        training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].
 
     Raises:
-      ValueError: a file is missing or its checksum differs; or it is the release for Python or Matlab.
+        ValueError: a file is missing or its checksum differs; or it is the release for Python or Matlab.
     """
     release, path = RELEASES[name], pathlib.Path(path).expanduser()
     if not path.exists():
@@ -147,7 +147,7 @@ def _archive_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
     if found != release.archive_md5:
         other = next((name for name, one in RELEASES.items() if one.archive_md5 == found), None)
         if other:
-            raise ValueError(f"{path} is the archive of {other}; config.dataset says {release.archive}")
+            raise ValueError(f"{path} is the archive of {other}; config.dataset needs {release.archive}")
         raise ValueError(
             f"{path}: md5 {found}, the official archive has {release.archive_md5}; take the binary version, "
             f"{release.archive}, and download it again if it is that"

@@ -15,21 +15,21 @@ LISTS = ("pretrain", "long_tail", "full", "few", "val")
 
 
 class Dataset(NamedTuple):
-    """All images of an experiment. A program of your own may build one and give it to `train` and `evaluate`.
+    """All images of an experiment. Your own program may build one and pass it to `train` and `evaluate`.
 
     Attributes:
-      images: uint8 [N, H, W, 3], RGB, or files of any sizes; the lists index these.
-      labels: int32 [N], classes 0 .. C - 1; -1 for images without a class, which `pretrain` alone may list.
-      test_images, test_labels: the test set, likewise.
-      pretrain: int64, images that contrastive learning sees: D_i or D_b.
-      long_tail: int64, D_i of the split; its class sizes define many, medium and few.
-      full: int64, training list of the linear separability.
-      few: int64, S_b, training list of the few-shot evaluation.
-      val: int64, images that choose the probe's epoch.
-      absent: "long_tail", "full", "few", "val" or "test" -> why there is none; these are then empty. Training needs
-        none of them.
-      class_names: of the classes, for reports and pictures; their numbers if there are none.
-      untested: classes of which there is no test image; evaluation leaves them out.
+        images: uint8 [N, H, W, 3], RGB, or files of any sizes; the lists index these.
+        labels: int32 [N], classes 0 .. C - 1; -1 for images without a class, which `pretrain` alone may list.
+        test_images, test_labels: the test set, likewise.
+        pretrain: int64, images that contrastive learning sees: D_i or D_b.
+        long_tail: int64, D_i of the split; its class sizes define many, medium and few.
+        full: int64, training list of the linear separability.
+        few: int64, S_b, training list of the few-shot evaluation.
+        val: int64, images that choose the probe's epoch.
+        absent: "long_tail", "full", "few", "val" or "test" -> why there is none; these are then empty. Training needs
+            none of them.
+        class_names: of the classes, for reports and pictures; their numbers if there are none.
+        untested: classes without a test image; evaluation skips them.
     """
 
     images: np.ndarray | ImageFiles
@@ -98,7 +98,7 @@ def identity(dataset: Dataset) -> dict[str, Any]:
 
 
 def named_counts(names: Sequence[str], counts: np.ndarray) -> str:
-    """Such as "ant 101, bee 58"; of many classes the largest and the smallest alone."""
+    """Text such as "ant 101, bee 58" from `counts` [C]; of many classes only the largest and the smallest."""
     order = np.argsort(-np.asarray(counts), kind="stable").tolist()
     if len(order) <= _CLASSES_SHOWN:
         return ", ".join(f"{names[k]} {counts[k]}" for k in order)

@@ -19,8 +19,8 @@ def load_dataset(config: ConfigDict) -> Dataset:
     """The images and lists that a config names.
 
     Keys: `dataset`, `data_path`, `lists` (folder of the authors' lists; of CIFAR empty draws lists by the same rules),
-    `split`, `balanced` (D_b instead of D_i), `train_limit` (so many random images of the list; 0 for all). Image files
-    have more keys, see `image_lists` and `image_folders`.
+    `split`, `balanced` (D_b instead of D_i), `train_limit` (number of random images of the list; 0 for all). Image
+    files have more keys, see `image_lists` and `image_folders`.
 
     Raises UserError for a name that is not known, ValueError or OSError for files that do not fit.
     """

@@ -1,7 +1,7 @@
 """Where a training step's images come from: all of them on the device, or a batch at a time from the disk.
 
 Both give the loop an iterator of what a step holds, and the step, on the device, `select` to find its images in that.
-Seed and step alone tell which images they are, so that either resumes anywhere.
+Seed and step alone decide which images they are, so that either resumes anywhere.
 """
 
 import functools
@@ -39,10 +39,10 @@ class ResidentImages:
     """The whole training set on every device; a step needs nothing from the host.
 
     Args:
-      images: uint8 [N, H, W, 3].
+        images: uint8 [N, H, W, 3].
 
     Attributes:
-      axis: of the devices in what a step holds, None: it is the same on all.
+        axis: of the devices in what a step holds, None: it is the same on all.
     """
 
     axis = None
@@ -64,12 +64,12 @@ class StreamedImages:
     """Each step's images, decoded and sent to the devices ahead of the step that needs them.
 
     Args:
-      images: the training set.
-      order_of: epoch -> its `Order`, on the host.
-      per_epoch: steps of an epoch.
+        images: the training set.
+        order_of: epoch -> its `Order`, on the host.
+        per_epoch: steps of an epoch.
 
     Attributes:
-      axis: of the devices in what a step holds.
+        axis: of the devices in what a step holds.
     """
 
     axis = 0
@@ -97,7 +97,7 @@ class StreamedImages:
 def make_source(
     images: np.ndarray | ImageFiles, order_of: Callable[[int], Order], per_epoch: int
 ) -> ResidentImages | StreamedImages:
-    """The source that fits the training images."""
+    """The source that fits the training images, uint8 [N, H, W, 3] or files."""
     if isinstance(images, ImageFiles):
         return StreamedImages(images, order_of, per_epoch)
     return ResidentImages(images)

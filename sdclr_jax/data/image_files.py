@@ -57,8 +57,8 @@ class Canvas(NamedTuple):
     """Images of different sizes in one array, each in the upper left corner of a square.
 
     Attributes:
-      pixels: uint8 [N, S, S, 3], RGB; what lies outside an image is never read.
-      sizes: int32 [N, 2], height and width of each image.
+        pixels: uint8 [N, S, S, 3], RGB; pixels outside an image are never read.
+        sizes: int32 [N, 2], height and width of each image.
     """
 
     pixels: np.ndarray
@@ -82,13 +82,13 @@ class ImageFiles:
     """A list of image files; `files[rows]` is another such list, and nothing is decoded before it is read.
 
     Args:
-      root: folder that the paths begin at.
-      paths: relative paths, with "/".
-      origin: row -> where the path was named ("val.txt, line 7"), for messages.
-      canvas: S; larger images are reduced to fit, smaller ones stay as they are.
-      resize, size: of `centre_crops`: the shorter side first becomes `resize` pixels.
-      threads: decode at a time.
-      upright: turn images as the orientation in their EXIF data says.
+        root: folder that the paths begin at.
+        paths: relative paths, with "/".
+        origin: row -> where the path was named ("val.txt, line 7"), for messages.
+        canvas: S; larger images are reduced to fit, smaller ones stay as they are.
+        resize, size: of `centre_crops`: the shorter side first becomes `resize` pixels.
+        threads: decode at a time.
+        upright: rotate images by the orientation in their EXIF data.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class ImageFiles:
     def _decode_all(
         self, decode: Callable[[Image.Image], np.ndarray], store: Callable[[int, np.ndarray], None]
     ) -> None:
-        """store(place, decode(image)) of every row, in threads; UserError for a file that is no whole image."""
+        """store(place, decode(image)) of every row, in threads; Raises UserError for a damaged image."""
 
         def one(place: int) -> None:
             path = self.path(place)
@@ -192,7 +192,7 @@ class ImageFiles:
             )
 
     def check_readable(self) -> None:
-        """Raises UserError that counts the files that are no whole images and names the first ones, with the cause.
+        """Raises UserError with the number of damaged files, the first ones and the cause.
 
         Reads the header of every file, and decodes those that do not end as files of their format do. Logs the names
         of images so large that Pillow warns of them.
@@ -217,7 +217,7 @@ class ImageFiles:
 
 
 class _Examined(NamedTuple):
-    """Of a file: its number of pixels, and why it cannot be read, "" if it can."""
+    """The number of pixels of a file, and why it cannot be read, "" if it can."""
 
     pixels: int
     fault: str
@@ -246,7 +246,7 @@ def _has_its_end(path: pathlib.Path, name: str | None) -> bool:
 
 
 def _cause(path: pathlib.Path, error: Exception) -> str:
-    """Why a file cannot be decoded; more than Pillow says of an empty one and of what is no image."""
+    """Why a file cannot be decoded, with more than Pillow reports for an empty file and for other content."""
     if not isinstance(error, Image.UnidentifiedImageError):
         return str(error)
     with open(path, "rb") as file:
@@ -257,7 +257,7 @@ def _cause(path: pathlib.Path, error: Exception) -> str:
         return "it is an HEIC image, which Pillow does not read; convert it to JPEG"
     if head.startswith(b"version https://git-lfs"):
         return "it is a pointer of Git LFS, not the image; run git lfs pull"
-    return "its content is no image that Pillow knows"
+    return "its content is not an image that Pillow knows"
 
 
 def _file_names(folder: pathlib.Path) -> frozenset[str]:
@@ -271,7 +271,10 @@ def _file_names(folder: pathlib.Path) -> frozenset[str]:
 def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
     """uint8 [h, w, 3], RGB, of an opened image; reduced (bicubic, antialiased) if it is larger than `side` pixels.
 
-    A JPEG that is more than twice too large is reduced within its decoder first. upright: see `ImageFiles`.
+    A JPEG that is more than twice too large is reduced within its decoder first.
+
+    Args:
+        upright: see `ImageFiles`.
     """
     longer = max(image.size)
     target = image.size
@@ -286,7 +289,8 @@ def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
 def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = False) -> np.ndarray:
     """uint8 [size, size, 3], RGB: torchvision's Resize(resize), bilinear with antialias, then CenterCrop(size).
 
-    upright: see `ImageFiles`.
+    Args:
+        upright: see `ImageFiles`.
     """
     rgb = _upright_rgb(image)[0] if upright else to_rgb(image)
     shorter = min(rgb.size)
@@ -297,7 +301,7 @@ def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = F
 
 
 def _upright_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image as RGB, turned as its EXIF orientation says, and whether that exchanged height and width.
+    """The image as RGB, rotated by its EXIF orientation, and whether that exchanged height and width.
 
     Damaged EXIF data count as none. Of TIFF files Pillow applies the orientation itself, whatever is asked for.
     """
@@ -310,5 +314,5 @@ def _upright_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def as_pixels(images: "np.ndarray | ImageFiles") -> "np.ndarray | Decoded":
-    """Unaugmented images of one size: arrays as they are, files as central crops. For `batches.map_rows`."""
+    """Unaugmented images [N, H, W, 3] for `batches.map_rows`: arrays unchanged, files as central crops."""
     return images.centre_crops if isinstance(images, ImageFiles) else images

@@ -23,7 +23,7 @@ _UNSCORED = ("long_tail", "full", "few", "val", "test")
 
 
 class Part(NamedTuple):
-    """The images of one part of the data: relative paths and labels int32 (`NO_CLASS` without a class)."""
+    """The images of one part of the data: relative paths and labels int32 [N] (`NO_CLASS` without a class)."""
 
     paths: list[str]
     labels: np.ndarray
@@ -32,8 +32,8 @@ class Part(NamedTuple):
 def image_folder(config: ConfigDict) -> Dataset:
     """The images in the folder `data_path`, at any depth.
 
-    A folder directly below `data_path`, or below its `train`, is a class; images beside such folders have none and
-    train only. `image_tree.find_layout` tells which folders train, validate and test. Without test folders a fifth of
+    A folder directly below `data_path`, or below its `train`, is a class; images next to such folders have none and
+    train only. `image_tree.find_layout` decides which folders train, validate and test. Without test folders a fifth of
     each class is the test set, the same for every split; without a folder that validates a tenth of the rest of each
     class does. A class keeps at least one image to train on. D_i are the images that are left, with `imbalance` = 0; or
     drawn from them along the exponential profile with `imbalance` between the largest and the smallest class, from the
@@ -41,7 +41,7 @@ def image_folder(config: ConfigDict) -> Dataset:
 
     With fewer than two classes all images train, and nothing can be evaluated: the lists are `absent`.
 
-    Logs what is not used. Raises UserError: no folder, no image, or files that are no whole images.
+    Logs what is not used. Raises UserError if there is no folder, no image, or a damaged file.
     """
     _check_imbalance(config)
     root, tree = _find(require_folder(config, "data_path"))
@@ -108,7 +108,7 @@ def _below(tree: ImageTree, prefix: str, least: int = 0) -> list[str]:
 
 
 def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
-    """The images below a prefix, by class, those of no class last."""
+    """The images below a prefix, by class, images of no class last."""
     label_of = {name: label for label, name in enumerate(classes)}
     paths: list[list[str]] = [[] for _ in range(len(classes) + 1)]
     for path in _below(tree, prefix):
@@ -120,7 +120,7 @@ def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
 
 
 def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
-    """The images of validation or test; those of no class of the training images are counted and left out."""
+    """The images of validation or test. Images of other classes than the training's are counted and skipped."""
     part = _part(tree, prefix, classes)
     mismatched = [path for path, label in zip(part.paths, part.labels) if label == NO_CLASS]
     if mismatched:
@@ -212,7 +212,7 @@ def _with_classes(
 def _with_loose(
     config: ConfigDict, folder: pathlib.Path, paths: list[str], pretrain: np.ndarray, loose: np.ndarray
 ) -> np.ndarray:
-    """The training list with the images of no class, where they are not left out for a list of equal or drawn sizes."""
+    """The training list with the images of no class, unless a list of equal or drawn sizes excludes them."""
     what = f"{named(paths, 'image')} directly in {folder}, in no class folder"
     if config.imbalance or config.balanced:
         _log.warning("not used: %s; longtail and balanced draw from classes", what)

@@ -51,10 +51,10 @@ def read_text_list(path: pathlib.Path) -> Entries:
 
 
 def text_lists(config: ConfigDict) -> Dataset:
-    """Images below `data_path`, named by the lists `list_imbalanced` (D_i), `list_balanced` (D_b), `list_full`,
-    `list_few` (S_b), `list_val` and `list_test` in the folder `lists`.
+    """Images below `data_path`, named by the lists in the folder `lists`.
 
-    Training needs D_i, and D_b where `balanced` is set; a list that is not there is `absent` from the data set.
+    They are `list_imbalanced` (D_i), `list_balanced` (D_b), `list_full`, `list_few` (S_b), `list_val` and `list_test`.
+    Training needs D_i, and D_b if `balanced` is set. A missing list is `absent` from the data set.
     """
     folders = {key: require_folder(config, key) for key in ("data_path", "lists")}
     lists, absent = {}, {}
@@ -103,7 +103,7 @@ def require_folder(config: ConfigDict, key: str) -> pathlib.Path:
     if path.is_file():
         raise UserError(f"config.{key} is {config[key]!r}, which is a file; unpack an archive and name the folder")
     if not path.is_dir():
-        raise UserError(f"config.{key} is {config[key]!r}, which is no folder; see docs/sdclr.md")
+        raise UserError(f"config.{key} is {config[key]!r}, which is not a folder; see docs/sdclr.md")
     return path
 
 
@@ -172,9 +172,9 @@ def _merged(config: ConfigDict, lists: list[Entries]) -> tuple[list[np.ndarray],
 def open_files(
     config: ConfigDict, root: pathlib.Path, paths: Sequence[str], origin: Callable[[int], str]
 ) -> ImageFiles:
-    """Image files below `root` as the config wants them decoded; see `ImageFiles` for paths and origin.
+    """Image files below `root`, decoded as the config asks; see `ImageFiles` for paths and origin.
 
-    `exif_orientation` turns them as their EXIF data say; a config without that key does not, as torchvision.
+    `exif_orientation` rotates them by their EXIF data; a config without that key does not, as torchvision.
     """
     return ImageFiles(
         root,

@@ -24,11 +24,11 @@ class ImageTree(NamedTuple):
     """The files below a folder, as relative paths with "/", sorted in each folder. Links are followed.
 
     Attributes:
-      images: files with an ending that Pillow decodes, and images without an ending.
-      others: files that are no such images.
-      system: hidden files and folders, and those that systems leave behind (`Thumbs.db`, `__MACOSX`).
-      broken: links to nothing.
-      folders: all folders but hidden ones and those of systems.
+        images: files with an ending that Pillow decodes, and images without an ending.
+        others: all other files.
+        system: hidden files and folders, and those that systems leave behind (`Thumbs.db`, `__MACOSX`).
+        broken: links to nothing.
+        folders: all folders but hidden and system ones.
     """
 
     images: list[str]
@@ -42,9 +42,9 @@ class FolderLayout(NamedTuple):
     """The parts of a folder of images.
 
     Attributes:
-      train, val, test: prefixes of the paths of each part, "" for the whole folder; None where there is no such part.
-      unused: the images of no part.
-      notes: sentences for the user about what was taken for what.
+        train, val, test: prefixes of the paths of each part, "" for the whole folder; None without such a part.
+        unused: the images of no part.
+        notes: sentences for the user about what was taken for what.
     """
 
     train: str
@@ -104,11 +104,11 @@ def find_layout(root: str | os.PathLike, images: Sequence[str]) -> FolderLayout:
     With `val` but without `test`, `val` is the test set, as ImageNet's. Without `train` all images train.
 
     Args:
-      root: the folder, for messages.
-      images: relative paths.
+        root: the folder, for messages.
+        images: relative paths.
 
     Raises:
-      UserError: two folders that may be the same part, or test images without training images.
+        UserError: two folders that may be the same part, or test images without training images.
     """
     tops: dict[str, list[str]] = {}
     for path in images:
@@ -124,7 +124,7 @@ def find_layout(root: str | os.PathLike, images: Sequence[str]) -> FolderLayout:
     notes = []
     if val and not test:
         notes.append(
-            f"{root} has no folder 'test' beside '{train}': the images in '{val}' are the test set, and a tenth of "
+            f"{root} has no folder 'test' next to '{train}': the images in '{val}' are the test set, and a tenth of "
             f"each class in '{train}' validates. If '{val}' is meant to validate, add a folder 'test'."
         )
         val, test = None, val
@@ -144,7 +144,7 @@ def _inner_tests(images: Sequence[str]) -> list[str]:
     if not inner:
         return []
     what = named(inner, "image") + " in a folder 'test' inside a class folder"
-    return [f"{what} may be trained on. For a test set of its own use test/CLASS beside train/CLASS."]
+    return [f"{what} may be trained on. For its own test set use test/CLASS next to train/CLASS."]
 
 
 def _part(root: str | os.PathLike, tops: Iterable[str], names: Sequence[str]) -> str | None:

@@ -9,12 +9,12 @@ KINDS = ("D_i", "D_b", "S_b")
 
 
 class LongTail(NamedTuple):
-    """The lists of one split, int64 indices of images, each list ascending.
+    """The lists of one split, indices int64 [...] of images, each list ascending.
 
     Attributes:
-      imbalanced: D_i, class sizes along the exponential profile.
-      balanced: D_b, as many images (rounded down) in equal classes.
-      few: S_b, the few-shot set: equal small classes, within both of the others.
+        imbalanced: D_i, class sizes along the exponential profile.
+        balanced: D_b, the same number of images (rounded down) in equal classes.
+        few: S_b, the few-shot set: equal small classes, within both of the others.
     """
 
     imbalanced: np.ndarray
@@ -23,12 +23,12 @@ class LongTail(NamedTuple):
 
 
 class CifarLists(NamedTuple):
-    """Everything that is drawn from CIFAR's training images for one split, int64 indices, ascending.
+    """All lists drawn from CIFAR's training images for one split, indices int64 [...], ascending.
 
     Attributes:
-      long_tail: D_i, D_b and S_b.
-      full: training list of the linear separability.
-      val: 5,000 images that validate, the same in every split.
+        long_tail: D_i, D_b and S_b.
+        full: training list of the linear separability.
+        val: 5,000 images that validate, the same in every split.
     """
 
     long_tail: LongTail
@@ -58,11 +58,11 @@ def make_long_tail(
     size is random too.
 
     Args:
-      labels: int [N], class of every image of the whole set.
-      pool: int [M], indices of the images that may be drawn.
-      sizes: int [C], sizes of the classes of D_i, in any order.
-      few_per_class: images per class of S_b, at most the smallest class of D_i.
-      rng: of the class order and the images.
+        labels: int [N], class of every image of the whole set.
+        pool: int [M], indices of the images that may be drawn.
+        sizes: int [C], sizes of the classes of D_i, in any order.
+        few_per_class: images per class of S_b, at most the smallest class of D_i.
+        rng: of the class order and the images.
     """
     num_classes = len(sizes)
     if few_per_class > min(sizes):
@@ -81,7 +81,7 @@ def make_long_tail(
 
 
 def balanced_draw(labels: np.ndarray, pool: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
-    """`per_class` images of each class that occurs in `pool`, int64 indices, ascending. ValueError if one has fewer."""
+    """`per_class` images of each class in `pool` [M], int64 [...], ascending. Raises ValueError if one has fewer."""
     classes, counts = np.unique(labels[pool], return_counts=True)
     if counts.min() < per_class:
         c, smallest = classes[counts.argmin()], counts.min()
@@ -90,13 +90,13 @@ def balanced_draw(labels: np.ndarray, pool: np.ndarray, per_class: int, rng: np.
 
 
 def capped_draw(labels: np.ndarray, pool: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """As `balanced_draw`, but of a class with fewer than `most` images all."""
+    """As `balanced_draw` (int64 [...]), but all images of a class with fewer than `most`."""
     parts = [rng.permutation(pool[labels[pool] == c])[:most] for c in np.unique(labels[pool])]
     return np.sort(np.concatenate(parts)).astype(np.int64)
 
 
 def read_list(path: str | pathlib.Path, num_images: int) -> np.ndarray:
-    """An index list of the authors (`split1_D_i.npy`), int64, ascending; nothing in the file is executed.
+    """An index list of the authors (`split1_D_i.npy`), int64 [M], ascending; nothing in the file is executed.
 
     Raises ValueError if it is not a list of distinct integers in 0 .. num_images - 1, OSError if it cannot be read.
     """
@@ -123,10 +123,10 @@ def cifar_lists(name: str, labels: np.ndarray, folder: str | pathlib.Path | None
     """The lists of a split of CIFAR, imbalance 100: D_i has 4500 .. 45 or 450 .. 4 images of a class.
 
     Args:
-      name: "cifar10" or "cifar100".
-      labels: int [50000], of the official training array.
-      folder: of the authors' .npy files; without one the lists are drawn from the split's number by the same rules.
-      split: 1 .. 5.
+        name: "cifar10" or "cifar100".
+        labels: int [50000], of the official training array.
+        folder: of the authors' .npy files; without one the lists are drawn from the split's number by the same rules.
+        split: 1 .. 5.
     """
     if folder:
         prefix = {"cifar10": "", "cifar100": "cifar100_"}[name]

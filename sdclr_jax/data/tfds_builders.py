@@ -34,7 +34,7 @@ class CifarLt(tfds.core.GeneratorBasedBuilder):
     )
     MANUAL_DOWNLOAD_INSTRUCTIONS = """\
     The official binary version from https://www.cs.toronto.edu/~kriz/cifar.html: cifar-10-binary.tar.gz, whole or
-    unpacked, or cifar-100-binary.tar.gz. The authors' .npy lists may lie beside it; without them lists are drawn.
+    unpacked, or cifar-100-binary.tar.gz. The authors' .npy lists may be next to it; without them lists are drawn.
     """
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -74,9 +74,9 @@ def make_lists(name: str, labels: np.ndarray, folder: pathlib.Path) -> dict[str,
     """Ids of `full` and `val` and of each split's `splitN_D_i`, `splitN_D_b` and `splitN_S_b`.
 
     Args:
-      name: "cifar10" or "cifar100".
-      labels: int [50000].
-      folder: which may hold the authors' .npy lists; if not, lists are drawn.
+        name: "cifar10" or "cifar100".
+        labels: int [50000].
+        folder: which may hold the authors' .npy lists; if not, lists are drawn.
     """
     given = folder if any(folder.glob("*IdxList.npy")) else None
     lists = {split: cifar_lists(name, labels, given, split) for split in SPLITS}
@@ -87,12 +87,12 @@ def make_lists(name: str, labels: np.ndarray, folder: pathlib.Path) -> dict[str,
 
 
 def prepare_cifar(name: str, source: str | pathlib.Path, output: str | pathlib.Path) -> pathlib.Path:
-    """Writes `output`/cifar_lt/NAME/1.0.0 as array_record and returns that folder; one that is there stays as it is.
+    """Writes `output`/cifar_lt/NAME/1.0.0 as array_record and returns that folder; an existing one stays.
 
     Args:
-      name: "cifar10" or "cifar100".
-      source: folder with the official files and perhaps the authors' lists.
-      output: TensorFlow Datasets' `data_dir`.
+        name: "cifar10" or "cifar100".
+        source: folder with the official files and perhaps the authors' lists.
+        output: TensorFlow Datasets' `data_dir`.
     """
     builder = CifarLt(config=name, data_dir=str(output), file_format="array_record")
     manual = tfds.download.DownloadConfig(manual_dir=str(source))
@@ -103,12 +103,12 @@ def prepare_cifar(name: str, source: str | pathlib.Path, output: str | pathlib.P
 def read_prepared(folder: str | pathlib.Path, split: int) -> tuple[tuple[np.ndarray, ...], CifarLists]:
     """A prepared folder as images, labels, test images, test labels (as `cifar.read_cifar` gives them) and lists.
 
-    Raises UserError if the folder is no such data set.
+    Images are uint8 [N, H, W, 3], labels int32 [N]. Raises UserError if the folder is not such a data set.
     """
     folder = pathlib.Path(folder)
     if not (folder / "dataset_info.json").is_file():
         raise UserError(
-            f"{folder} is no prepared data set: it has no dataset_info.json. config.data_path names the folder that "
+            f"{folder} is not a prepared data set: it has no dataset_info.json. config.data_path names the folder that "
             "python -m sdclr_jax.tfds_prepare printed"
         )
     builder = tfds.builder_from_directory(str(folder))

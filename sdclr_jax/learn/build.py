@@ -20,7 +20,7 @@ OPTIMIZERS = {"sgd": sgd, "lars": lars}
 
 
 class Keys(NamedTuple):
-    """Random keys of a run, by purpose."""
+    """Random keys [] of a run, by purpose."""
 
     init: jax.Array
     views: jax.Array
@@ -38,7 +38,7 @@ def is_pruned(config: ConfigDict) -> bool:
 
 
 def build_model(config: ConfigDict, axis_name: str | None = None) -> ContrastiveNet:
-    """The network of a config. With `axis_name` its training statistics are those of all devices together."""
+    """The network of a config. With `axis_name` its training statistics span all devices."""
     if config.dtype not in DTYPES:
         raise UserError(f"config.dtype is {config.dtype!r}; known: {', '.join(DTYPES)}")
     return ContrastiveNet(
@@ -67,7 +67,7 @@ def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientT
 
 
 def build_temperature(config: ConfigDict) -> Callable[[jax.Array | float], jax.Array | float]:
-    """Temperature by epoch: constant, or along `config.temperature_cycle` = (minimum, maximum, period in epochs)."""
+    """Temperature [] by epoch: constant, or by `config.temperature_cycle` = (minimum, maximum, period in epochs)."""
     if config.temperature_cycle:
         return lambda epoch: temperature_schedule(epoch, *config.temperature_cycle)
     return lambda epoch: config.temperature

@@ -7,7 +7,7 @@ from jax import lax
 
 
 def l2_normalize(x: jax.Array) -> jax.Array:
-    """Rows divided by their norm, the norm clamped below at 1e-12 as torch's F.normalize does: zero rows stay zero."""
+    """Rows of x [..., D] over their norm, clamped below at 1e-12 as in torch's F.normalize: zero rows stay zero."""
     return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-24))
 
 
@@ -23,16 +23,16 @@ def nt_xent(
     Negatives are every other row of either view. Computed as log-sum-exp, at least in float32.
 
     Args:
-      features1: float [N, D], view 1 (in SDCLR the dense branch). N is this device's share of the batch.
-      features2: float [N, D], view 2 (the pruned branch); row i belongs to the image of row i of `features1`.
-      temperature: t > 0, a number or a scalar array.
-      rows: bool [N], false for padding images, which count neither as rows nor as columns; None when all are real.
-        At least one row of the whole batch is real.
-      axis_name: mapped axis over which the batch is spread; the similarities run over the gathered batch.
+        features1: float [N, D], view 1 (in SDCLR the dense branch). N is this device's share of the batch.
+        features2: float [N, D], view 2 (the pruned branch); row i belongs to the image of row i of `features1`.
+        temperature: t > 0, a number or a scalar array.
+        rows: bool [N], false for padding images, which count neither as rows nor as columns; None when all are real. At
+            least one row of the whole batch is real.
+        axis_name: mapped axis over which the batch is spread; the similarities run over the gathered batch.
 
     Returns:
-      Scalar: the loss, or with `axis_name` this device's share of it: the `psum` of the shares is the loss, and the
-      `psum` of their gradients its gradient.
+        Scalar: the loss, or with `axis_name` this device's share of it: the `psum` of the shares is the loss, and the
+        `psum` of their gradients its gradient.
     """
     chex.assert_rank([features1, features2], 2)
     chex.assert_equal_shape([features1, features2])
@@ -68,8 +68,8 @@ def nt_xent_interleaved(
     """NT-Xent in SimCLR's published form: row 2i is view 1 of image i, row 2i + 1 view 2.
 
     Args:
-      features: float [2N, D], interleaved.
-      temperature, rows ([N], by image), axis_name: as in `nt_xent`, which computes the value.
+        features: float [2N, D], interleaved.
+        temperature, rows, axis_name: as in `nt_xent`, which computes the value; rows [N] by image.
     """
     chex.assert_rank(features, 2)
     if features.shape[0] % 2:
@@ -83,9 +83,9 @@ def temperature_schedule(
     """tau(e) = (maximum - minimum) (1 + cos(2 pi e / period)) / 2 + minimum (Kukleva et al., ICLR 2023).
 
     Args:
-      epoch: epoch, fractions allowed; 0 gives the maximum.
-      minimum: lowest temperature.
-      maximum: highest temperature.
-      period: epochs per oscillation.
+        epoch: [], fractions allowed; 0 gives the maximum.
+        minimum: lowest temperature.
+        maximum: highest temperature.
+        period: epochs per oscillation.
     """
     return (maximum - minimum) * (1 + jnp.cos(2 * jnp.pi * epoch / period)) / 2 + minimum

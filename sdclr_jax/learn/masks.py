@@ -41,12 +41,12 @@ def is_backbone_conv(path: Path) -> bool:
 
 
 def prunable_leaves(params: Tree) -> dict[Path, jax.Array]:
-    """The backbone's convolution kernels by path; see `pruning.prunable_leaves`."""
+    """The backbone's convolution kernels [H, W, C_in, C_out] by path; see `pruning.prunable_leaves`."""
     return pruning.prunable_leaves(params, is_backbone_conv)
 
 
 def magnitude_threshold(params: Tree, fraction: float) -> jax.Array:
-    """The global threshold; see `pruning.magnitude_threshold`."""
+    """The global threshold []; see `pruning.magnitude_threshold`."""
     return pruning.magnitude_threshold(params, fraction, is_backbone_conv)
 
 
@@ -56,7 +56,7 @@ def magnitude_masks(params: Tree, fraction: float) -> Tree:
 
 
 def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction: float) -> Tree:
-    """Masks of which a part is random; see `pruning.random_masks`."""
+    """Masks of which a part is random, from the jax key `rng` []; see `pruning.random_masks`."""
     return pruning.random_masks(rng, params, fraction, random_fraction, is_backbone_conv)
 
 

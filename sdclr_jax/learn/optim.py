@@ -16,8 +16,9 @@ def warmup_cosine(
     """Linear warm-up, then a half cosine to `min_lr`, per step.
 
     Returns:
-      step s -> rate: base_lr s / W below W, then min_lr + (base_lr - min_lr)(1 + cos(pi (s - W)/(T - W)))/2, with W and
-      T the steps of the warm-up and of the whole run. Steps count from 1: the first update uses s = 1, the last s = T.
+        step s -> rate: base_lr s / W below W, then min_lr + (base_lr - min_lr)(1 + cos(pi (s - W)/(T - W)))/2, with W
+        and T the steps of the warm-up and of the whole run. Steps count from 1: the first update uses s = 1, the last s
+        = T.
     """
     if min(steps_per_epoch, epochs) < 1 or warmup_epochs < 0:
         raise ValueError(f"{steps_per_epoch=}, {epochs=}, {warmup_epochs=}: need 1 or more, the warm-up 0 or more")
@@ -38,13 +39,13 @@ def step_decay(
     """Step decay of the linear evaluation, per epoch.
 
     Args:
-      base_lr: first rate (30 in the published evaluations).
-      decay_epochs: epochs e at which the rate is multiplied by `factor`: (10, 20) full, (40, 60) few-shot.
-      decays_before_epoch: true: epoch e itself already has the lower rate (the original's CIFAR program, which steps
-        its scheduler at the start of an epoch); false: from epoch e + 1 on (its ImageNet program).
+        base_lr: first rate (30 in the published evaluations).
+        decay_epochs: epochs e at which the rate is multiplied by `factor`: (10, 20) full, (40, 60) few-shot.
+        decays_before_epoch: true: epoch e itself already has the lower rate (the original's CIFAR program, which steps
+            its scheduler at the start of an epoch); false: from epoch e + 1 on (its ImageNet program).
 
     Returns:
-      epoch, counted from 1 -> rate.
+        epoch, counted from 1 -> rate.
     """
 
     def rate(epoch: jax.Array | int) -> jax.Array:
@@ -64,9 +65,9 @@ def sgd(schedule: Schedule | float, momentum: float = 0.9, weight_decay: float =
     """torch.optim.SGD without dampening: g += wd w; buf = momentum buf + g; w -= lr buf, for every parameter alike.
 
     Args:
-      schedule: rate, or a function of the step counted from 1.
-      momentum: of the buffer, which starts as the first gradient.
-      weight_decay: L2, added to the gradient.
+        schedule: rate, or a function of the step counted from 1.
+        momentum: of the buffer, which starts as the first gradient.
+        weight_decay: L2, added to the gradient.
     """
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
@@ -76,7 +77,7 @@ def sgd(schedule: Schedule | float, momentum: float = 0.9, weight_decay: float =
 
 
 class LarsState(NamedTuple):
-    """Updates so far (int32 scalar) and the momentum buffers, shaped as the parameters."""
+    """Updates so far, int32 [], and the momentum buffers, shaped as the parameters."""
 
     count: jax.Array
     buffers: optax.Updates
@@ -91,8 +92,8 @@ def lars(
     w -= buf.
 
     Args:
-      schedule: rate, or a function of the step counted from 1.
-      momentum, weight_decay, trust: as in the formula.
+        schedule: rate, or a function of the step counted from 1.
+        momentum, weight_decay, trust: as in the formula.
     """
     rate_at = _next_step(schedule)
 

@@ -11,8 +11,7 @@ from sdclr_jax.learn.step import TrainState
 
 
 def mask_metrics(old: Tree, new: Tree) -> dict[str, jax.Array]:
-    """`sparsity`, the share of weights that `new` prunes, and `changed`, the share that differs from `old`; with
-    `sparsity/LAYER` for each layer under its name of `prune.sparsity_report`."""
+    """`sparsity`, the share that `new` prunes, `changed`, the share unlike `old`, and `sparsity/LAYER`, [] each."""
     before, after = traverse_util.flatten_dict(old), traverse_util.flatten_dict(new)
     total = sum(mask.size for mask in after.values())
     pruned = {path: (~mask).sum() for path, mask in after.items()}
@@ -26,12 +25,12 @@ def make_refresh(
 ) -> Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
     """refresh(state, rng) -> state with new masks, and `mask_metrics`. Equal on all devices without communication.
 
-    `rng` is the run's key of the random part, as `jax.random.key_data`.
+    `rng` is the run's key of the random part, as `jax.random.key_data`, uint32 [2].
 
     Args:
-      fraction: pruned share of the backbone's convolutions.
-      random_fraction: the part of it that is drawn at random, anew each epoch; 0 for none.
-      steps_per_epoch: tells the epoch from `state.step`.
+        fraction: pruned share of the backbone's convolutions.
+        random_fraction: the part of it that is drawn at random, again each epoch; 0 for none.
+        steps_per_epoch: gives the epoch of `state.step`.
     """
 
     def refresh(state: TrainState, rng: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:

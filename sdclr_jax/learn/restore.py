@@ -27,11 +27,11 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     """Restores a run from its workdir.
 
     Args:
-      workdir: folder of `python -m sdclr_jax.train`.
-      step: "last" or a step's number.
+        workdir: folder of `python -m sdclr_jax.train`.
+        step: "last" or a step's number.
 
     Raises:
-      UserError: no such folder, no checkpoint, or damaged ones only.
+        UserError: no such folder, no checkpoint, or damaged ones only.
     """
     workdir = pathlib.Path(workdir)
     config = load_config(workdir)

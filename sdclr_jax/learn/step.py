@@ -20,11 +20,11 @@ class TrainState:
     """Everything that a run changes.
 
     Attributes:
-      step: int32 scalar, updates so far.
-      params: one shared parameter tree.
-      batch_stats: running statistics of BatchNorm.
-      opt_state: the optimiser's state.
-      masks: of the pruned branch, see `prune`; empty for SimCLR.
+        step: int32 scalar, updates so far.
+        params: one shared parameter tree.
+        batch_stats: running statistics of BatchNorm.
+        opt_state: the optimiser's state.
+        masks: of the pruned branch, see `prune`; empty for SimCLR.
     """
 
     step: jax.Array
@@ -44,11 +44,11 @@ def create_state(
     """A fresh state, with masks that keep everything when a pruned branch is asked for.
 
     Args:
-      model: the network; its initial values do not depend on `axis_name`.
-      tx: the optimiser.
-      rng: jax key of the initial weights.
-      image_shape: (H, W, 3) of the views.
-      pruned: whether the run has a pruned branch.
+        model: the network; its initial values do not depend on `axis_name`.
+        tx: the optimiser.
+        rng: jax key [] of the initial weights.
+        image_shape: (H, W, 3) of the views.
+        pruned: whether the run has a pruned branch.
     """
     model = model.clone(axis_name=None)
     variables = jax.jit(model.init)(rng, jnp.zeros((1, *image_shape)))
@@ -74,13 +74,13 @@ def sdclr_loss(
     """NT-Xent of view 1 through the dense branch against view 2 through the pruned one.
 
     Args:
-      params, pruned_params: of the two branches; the second is `apply_masks` of the first.
-      views: float [2, N, H, W, 3], RGB in [0, 1].
-      rows: bool [N], false for padding; None when all images are real.
-      temperature: of the loss.
+        params, pruned_params: of the two branches; the second is `apply_masks` of the first.
+        views: float [2, N, H, W, 3], RGB in [0, 1].
+        rows: bool [N], false for padding; None when all images are real.
+        temperature: of the loss.
 
     Returns:
-      The loss (with `model.axis_name` this device's share, see `nt_xent`) and the new running statistics.
+        The loss (with `model.axis_name` this device's share, see `nt_xent`) and the new running statistics.
     """
     embeddings = []
     for branch, weights in ((DENSE, params), (PRUNED, pruned_params)):
@@ -102,7 +102,7 @@ def simclr_loss(
 ) -> tuple[jax.Array, Tree]:
     """NT-Xent of two views through one branch in one forward, so that BatchNorm's statistics span both views.
 
-    Arguments and results as in `sdclr_loss`.
+    Arguments and results, such as views [2, N, H, W, 3], as in `sdclr_loss`.
     """
     images = views.reshape(-1, *views.shape[2:])
     both_rows = None if rows is None else jnp.tile(rows, 2)
@@ -119,13 +119,13 @@ def make_train_step(
     """The step as a pure function, to be jitted, or pmapped over `model.axis_name`.
 
     Args:
-      model: the network; `model.axis_name` names the mapped axis of the batch, or None on one device.
-      tx: the optimiser.
-      pruned: true for SDCLR (dense against pruned branch), false for SimCLR.
+        model: the network; `model.axis_name` names the mapped axis of the batch, or None on one device.
+        tx: the optimiser.
+        pruned: true for SDCLR (dense against pruned branch), false for SimCLR.
 
     Returns:
-      step(state, views [2, N, H, W, 3], rows bool [N] or None, temperature) -> (state, metrics): the scalars `loss`
-      and `grad_norm`, equal on all devices. N is the device's share of the batch.
+        step(state, views [2, N, H, W, 3], rows bool [N] or None, temperature) -> (state, metrics): the scalars `loss`
+        and `grad_norm`, equal on all devices. N is the device's share of the batch.
     """
 
     def step(

@@ -1,5 +1,8 @@
-"""Backbone and head in one module. The dense and the pruned branch are this module applied to `params` and to
-`apply_masks(params, masks)`; the branch chooses the set of BatchNorm."""
+"""Backbone and head in one module.
+
+The dense and the pruned branch are this module applied to `params` and to `apply_masks(params, masks)`. The branch
+chooses the set of BatchNorm.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,14 +37,14 @@ class ContrastiveNet(nn.Module):
     """The network of SimCLR and SDCLR.
 
     Attributes:
-      backbone_name: a key of `BACKBONES`.
-      stem: "cifar" or "imagenet".
-      head_layers: 2 or 3. The published SDCLR runs have 3, SimCLR 2.
-      projection_size: D of the head's output.
-      num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
-      prune_bn_updates: see `BranchNorm.prune_updates`.
-      axis_name: mapped axis of the batch for BatchNorm's statistics, or None.
-      dtype: of convolutions and products, e.g. bfloat16; None takes the inputs' and parameters' type.
+        backbone_name: a key of `BACKBONES`.
+        stem: "cifar" or "imagenet".
+        head_layers: 2 or 3. The published SDCLR runs have 3, SimCLR 2.
+        projection_size: D of the head's output.
+        num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
+        prune_bn_updates: see `BranchNorm.prune_updates`.
+        axis_name: mapped axis of the batch for BatchNorm's statistics, or None.
+        dtype: of convolutions and products, e.g. bfloat16; None takes the inputs' and parameters' type.
     """
 
     backbone_name: str = "resnet18"
@@ -66,10 +69,10 @@ class ContrastiveNet(nn.Module):
         """Embed images.
 
         Args:
-          images: float [N, H, W, 3], RGB in [0, 1].
-          branch: `norm.DENSE` or `norm.PRUNED`.
-          train: whether BatchNorm uses the batch (and updates `batch_stats`, which must then be mutable).
-          rows: bool [N], false for padding images, whose pixels are not read; None when all are real.
+            images: float [N, H, W, 3], RGB in [0, 1].
+            branch: `norm.DENSE` or `norm.PRUNED`.
+            train: whether BatchNorm uses the batch (and updates `batch_stats`, which must then be mutable).
+            rows: bool [N], false for padding images, whose pixels are not read; None when all are real.
         """
         if rows is not None:
             images = jnp.where(per_row(rows, images.ndim), images, 0)

@@ -25,10 +25,10 @@ class ProjectionHead(nn.Module):
     The first linear layer has a bias, the others none. The published SDCLR runs use three layers, SimCLR two.
 
     Attributes:
-      layers: number of linear layers, 2 or 3.
-      features: output dimension D.
-      norm: makes a `BranchNorm` from a name.
-      dtype: of the products; None takes the inputs' and parameters' type.
+        layers: number of linear layers, 2 or 3.
+        features: output dimension D.
+        norm: makes a `BranchNorm` from a name.
+        dtype: of the products; None takes the inputs' and parameters' type.
     """
 
     layers: int

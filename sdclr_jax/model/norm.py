@@ -18,9 +18,9 @@ class ForwardMode(NamedTuple):
     """How one forward pass runs.
 
     Attributes:
-      branch: DENSE or PRUNED, a Python int: the set of BatchNorm parameters and statistics in use.
-      train: batch statistics (and an update of the running ones) when true, running statistics otherwise.
-      rows: bool [N], false for the padding images of a short batch; None when every image is real.
+        branch: DENSE or PRUNED, a Python int: the set of BatchNorm parameters and statistics in use.
+        train: batch statistics (and an update of the running ones) when true, running statistics otherwise.
+        rows: bool [N], false for the padding images of a short batch; None when every image is real.
     """
 
     branch: int = DENSE
@@ -39,12 +39,12 @@ def batch_moments(
     """Mean and biased variance per channel over the real rows of the batch of all devices.
 
     Args:
-      x: float [N, ..., C].
-      rows: bool [N], false for padding; None for no padding. At least one row of the whole batch is real.
-      axis_name: mapped axis over which the batch is spread, or None.
+        x: float [N, ..., C].
+        rows: bool [N], false for padding; None for no padding. At least one row of the whole batch is real.
+        axis_name: mapped axis over which the batch is spread, or None.
 
     Returns:
-      mean [C], variance [C], and the number of values per channel (the product of rows and positions).
+        mean [C], variance [C], and the number of values per channel (the product of rows and positions).
     """
     axes = tuple(range(x.ndim - 1))
     positions = x.size // (x.shape[0] * x.shape[-1])
@@ -70,13 +70,13 @@ class BranchNorm(nn.Module):
     With two sets the pass's branch chooses; with one set both branches share it. Padding rows leave as zeros.
 
     Attributes:
-      num_sets: 1 or 2.
-      prune_updates: how often a training pass of the pruned branch applies its statistics to the running ones. The
-        original runs the pruned branch twice per step, so 2 reproduces its running statistics; with one set for both
-        branches all but their order (there pruned, dense, pruned; here dense, then pruned twice).
-      momentum: weight of the new statistics (torch's convention, 0.1; flax calls the same 0.9).
-      epsilon: added to the variance.
-      axis_name: mapped axis for statistics over all devices, or None.
+        num_sets: 1 or 2.
+        prune_updates: how often a training pass of the pruned branch applies its statistics to the running ones. The
+            original runs the pruned branch twice per step, so 2 reproduces its running statistics; with one set for
+            both branches all but their order (there pruned, dense, pruned; here dense, then pruned twice).
+        momentum: weight of the new statistics (torch's convention, 0.1; flax calls the same 0.9).
+        epsilon: added to the variance.
+        axis_name: mapped axis for statistics over all devices, or None.
     """
 
     num_sets: int = 1

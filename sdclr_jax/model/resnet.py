@@ -31,7 +31,7 @@ class Conv(nn.Module):
     """A `size` x `size` convolution without bias, padded by size // 2 on every side as torch pads.
 
     Attributes: `channels` output channels; `size`, `stride` of the kernel; `init` its initialiser; `dtype` of the
-    arithmetic, None for that of inputs and kernel.
+    arithmetic, None for the type of inputs and kernel.
     """
 
     channels: int
@@ -97,14 +97,14 @@ class ResNet(nn.Module):
     """Stem, four stages, global average pool.
 
     Attributes:
-      block: BasicBlock, one of its subclasses.
-      depths: blocks per stage.
-      widths: output channels per stage.
-      stem: "cifar": 3 x 3, stride 1, no pool; "imagenet": 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2.
-      norm: makes a `BranchNorm` from a name.
-      stem_width: channels of the stem.
-      init: of the convolutions.
-      dtype: of the convolutions; None takes the inputs' and parameters' type.
+        block: BasicBlock, one of its subclasses.
+        depths: blocks per stage.
+        widths: output channels per stage.
+        stem: "cifar": 3 x 3, stride 1, no pool; "imagenet": 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2.
+        norm: makes a `BranchNorm` from a name.
+        stem_width: channels of the stem.
+        init: of the convolutions.
+        dtype: of the convolutions; None takes the inputs' and parameters' type.
     """
 
     block: type[BasicBlock]

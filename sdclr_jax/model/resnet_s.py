@@ -14,8 +14,8 @@ def option_a_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
     """Every `stride`-th pixel, and zero channels on both sides.
 
     Args:
-      x: float [N, H, W, C].
-      channels: output channels; channels - C is even.
+        x: float [N, H, W, C].
+        channels: output channels; channels - C is even.
     """
     side = (channels - x.shape[-1]) // 2
     return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (side, side)))

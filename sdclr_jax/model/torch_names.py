@@ -33,8 +33,8 @@ def torch_name(path: Path, num_bn_sets: int) -> str:
     """('params', 'backbone', 'layer1_0', 'bn1', 'scale_1') -> 'layer1.0.bn1.bn_list.1.weight'.
 
     Args:
-      path: collection ('params' or 'batch_stats'), then the path in it.
-      num_bn_sets: 1 or 2, of the whole network.
+        path: collection ('params' or 'batch_stats'), then the path in it.
+        num_bn_sets: 1 or 2, of the whole network.
     """
     _, root, *modules, leaf = path
     parts = [SHORTCUTS[num_bn_sets].get(module, re.sub(r"^(layer\d)_(\d+)$", r"\1.\2", module)) for module in modules]
@@ -60,7 +60,7 @@ def to_torch_layout(array: np.ndarray) -> np.ndarray:
 
 
 def from_torch_layout(array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_torch_layout`."""
+    """The inverse of `to_torch_layout`: a kernel [C_out, C_in, ...] -> ours [..., C_in, C_out]."""
     return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
 
 
@@ -76,8 +76,8 @@ def to_state_dict(variables: Mapping[str, Any], updates: tuple[int, int] = (0, 0
     """The original's state_dict (without the `module.` prefix of its checkpoints).
 
     Args:
-      variables: {'params': ..., 'batch_stats': ...} of a `ContrastiveNet`.
-      updates: how often the running statistics of set 0 and set 1 were updated (`num_batches_tracked`).
+        variables: {'params': ..., 'batch_stats': ...} of a `ContrastiveNet`.
+        updates: how often the running statistics of set 0 and set 1 were updated (`num_batches_tracked`).
     """
     flat = traverse_util.flatten_dict(dict(variables))
     state = {
@@ -112,15 +112,15 @@ def from_state_dict(
     """Variables from a state_dict, whole or not at all.
 
     Args:
-      state: name -> array in torch layout; a leading `module.` is dropped.
-      like: variables (or their shapes, from `jax.eval_shape` of `model.init`) that name what is wanted.
-      skip: prefixes of names that are left out knowingly, e.g. ("fc.",) when only the backbone is wanted.
+        state: name -> array [...] in torch layout; a leading `module.` is dropped.
+        like: variables (or their shapes, from `jax.eval_shape` of `model.init`) that name the needed arrays.
+        skip: prefixes of names to skip, e.g. ("fc.",) if only the backbone is needed.
 
     Returns:
-      Nested dict as `like`, NumPy arrays of the dtypes of `state`.
+        Nested dict as `like`, NumPy arrays of the dtypes of `state`.
 
     Raises:
-      ValueError: names missing, left over or of another shape, all of them listed.
+        ValueError: names missing, left over or of another shape, all of them listed.
     """
     state = {name.removeprefix("module."): np.asarray(array) for name, array in state.items()}
     table = name_table(like)
@@ -141,10 +141,10 @@ def linear_export(variables: Mapping[str, Any], rng: jax.Array, num_classes: int
     """State_dict of a plain torchvision-style classifier: dense weights unmasked, one BatchNorm set, a fresh `fc`.
 
     Args:
-      variables: of a `ContrastiveNet` with one or two sets of BatchNorm.
-      rng: jax key of the new classifier's weight, normal with deviation 0.01; its bias is zero.
-      num_classes: rows of the classifier.
-      bn_set: the set to keep; 0, the dense branch's, is the one that evaluations use.
+        variables: of a `ContrastiveNet` with one or two sets of BatchNorm.
+        rng: jax key [] of the new classifier's weight, normal with deviation 0.01; its bias is zero.
+        num_classes: rows of the classifier.
+        bn_set: the set to keep; 0, the dense branch's, is the one that evaluations use.
     """
     flat = traverse_util.flatten_dict({name: {"backbone": tree["backbone"]} for name, tree in variables.items()})
     kept = {}

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-WEAK_POINTS = 1.0  # per cent that one image may move a figure by before it is called weak
+WEAK_POINTS = 1.0  # % that one image may move a figure by before it is called weak
 _NAMES_SHOWN = 8
 
 
 class Groups(NamedTuple):
-    """Classes by the number of their training images: int arrays of class indices that together hold every class.
+    """Classes by the number of their training images: class indices int [...] that together hold every class.
 
     A group may be empty; all are, where there are too few classes for groups by rank.
     """
@@ -29,7 +29,7 @@ def groups_by_rank(counts: np.ndarray) -> Groups:
     """Thirds of the classes by size, as published for CIFAR: Few and Medium get C // 3 classes, Many the rest.
 
     Args:
-      counts: int [C], images per class in D_i (also where the model was trained on D_b).
+        counts: int [C], images per class in D_i (also where the model was trained on D_b).
     """
     third = len(counts) // 3
     if third < 1:
@@ -39,7 +39,7 @@ def groups_by_rank(counts: np.ndarray) -> Groups:
 
 
 def groups_by_size(counts: np.ndarray, many: int = 100, few: int = 20) -> Groups:
-    """Groups by thresholds, as published for ImageNet: Many above `many` images, Few below `few`, Medium between."""
+    """Groups of classes with `counts` [C] images, as for ImageNet: Many above `many`, Few below `few`, else Medium."""
     counts = np.asarray(counts)
     is_many, is_few = counts > many, counts < few
     return Groups(*(np.flatnonzero(part) for part in (is_many, ~is_many & ~is_few, is_few)))
@@ -62,7 +62,7 @@ def group_classes(grouping: str, counts: np.ndarray) -> Groups:
 
 
 def empty_groups(grouping: str, counts: np.ndarray) -> str:
-    """Why some of the groups have no class, "" if all have one; arguments as of `group_classes`."""
+    """Why some groups have no class, "" if all have one; `counts` [C] as in `group_classes`."""
     empty = [name for name, classes in group_classes(grouping, counts)._asdict().items() if not len(classes)]
     if not empty:
         return ""
@@ -76,8 +76,8 @@ def class_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int
     """Share of the images of each class that got their label, float64 [C], NaN for a class without an image.
 
     Args:
-      predicted, labels: int [N].
-      num_classes: C.
+        predicted, labels: int [N].
+        num_classes: C.
     """
     right = np.bincount(labels[predicted == labels], minlength=num_classes)
     total = np.bincount(labels, minlength=num_classes)
@@ -85,7 +85,7 @@ def class_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int
 
 
 class Balancedness(NamedTuple):
-    """Means of class accuracies (shares, not per cent); `std` is the population deviation of the groups.
+    """Means of class accuracies (shares, not %); `std` is the population deviation of the groups.
 
     A group without an accuracy is None, and `std` is None for fewer than two groups that have one.
     """
@@ -101,8 +101,8 @@ def balancedness(accuracies: np.ndarray, groups: Groups) -> Balancedness:
     """The columns of the published tables; every class weighs the same.
 
     Args:
-      accuracies: float [C]; NaN for classes without a test image, which count nowhere.
-      groups: of the classes; a group may be empty.
+        accuracies: float [C]; NaN for classes without a test image, which count nowhere.
+        groups: of the classes; a group may be empty.
     """
     means = [_mean(accuracies[group]) for group in groups]
     known = [mean for mean in means if mean is not None]
@@ -124,12 +124,12 @@ def weak_figures(test_counts: np.ndarray, groups: Groups, names: Sequence[str]) 
     """What rests on few test images: where one image moves the accuracy of a group, or of all classes, by a point.
 
     Args:
-      test_counts: int [C], test images by class; classes of 0 count nowhere.
-      groups: of the classes.
-      names: of the classes.
+        test_counts: int [C], test images by class; classes of 0 count nowhere.
+        groups: of the classes.
+        names: of the classes.
 
     Returns:
-      such as "Few rests on 10 test images (ant 4, bee 6): one of them is up to 12.5 points".
+        such as "Few rests on 10 test images (ant 4, bee 6): one of them is up to 12.5 points".
     """
     lines = []
     for name, classes in {**groups._asdict(), "all": np.arange(len(test_counts))}.items():

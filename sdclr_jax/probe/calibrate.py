@@ -16,14 +16,14 @@ BATCH = 128
 
 
 def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any, Any], Any]:
-    """calibrated(params, batch_stats) -> `batch_stats` with the dense branch's statistics estimated anew.
+    """calibrated(params, batch_stats) -> `batch_stats` with the dense branch's statistics estimated again.
 
     They are the means over batches of up to 128 of the batch's own mean and unbiased variance, as training measures
-    them; an incomplete last batch is left out.
+    them; an incomplete last batch is skipped.
 
     Args:
-      model: the network, without an axis name.
-      images: uint8 [N, H, W, 3], N >= 2; unaugmented.
+        model: the network, without an axis name.
+        images: uint8 [N, H, W, 3], N >= 2; unaugmented.
     """
     size = min(BATCH, len(images))
 

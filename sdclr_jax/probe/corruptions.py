@@ -20,24 +20,24 @@ def _each(function: Callable[[Image.Image], Image.Image], images: np.ndarray) ->
 
 
 def noise(images: np.ndarray, severity: int) -> np.ndarray:
-    """Gaussian noise, the same for the same number and shape of images."""
+    """Gaussian noise on uint8 [N, H, W, 3], the same for the same number and shape of images."""
     drawn = np.random.default_rng(0).standard_normal(images.shape, np.float32)
     return np.clip(images + 255 * NOISE[severity - 1] * drawn, 0, 255).astype(np.uint8)
 
 
 def blur(images: np.ndarray, severity: int) -> np.ndarray:
-    """Pillow's Gaussian blur."""
+    """Pillow's Gaussian blur of uint8 [N, H, W, 3]."""
     return _each(lambda image: image.filter(ImageFilter.GaussianBlur(BLUR[severity - 1])), images)
 
 
 def contrast(images: np.ndarray, severity: int) -> np.ndarray:
-    """Nearer to the mean colour of the image."""
+    """Moves uint8 [N, H, W, 3] towards the mean colour of each image."""
     mean = images.mean((1, 2), keepdims=True)
     return (mean + CONTRAST[severity - 1] * (images - mean)).clip(0, 255).astype(np.uint8)
 
 
 def compression(images: np.ndarray, severity: int) -> np.ndarray:
-    """Pillow's JPEG and back."""
+    """Pillow's JPEG of uint8 [N, H, W, 3] and back."""
 
     def through_jpeg(image: Image.Image) -> Image.Image:
         file = io.BytesIO()
@@ -59,8 +59,8 @@ def corrupted(images: np.ndarray, severity: int) -> dict[str, np.ndarray]:
     """The images under each corruption, by its name.
 
     Args:
-      images: uint8 [N, H, W, 3].
-      severity: 1 (weak) .. 5 (strong). The strengths were chosen for 32 x 32 pixels; larger images suffer less.
+        images: uint8 [N, H, W, 3].
+        severity: 1 (weak) .. 5 (strong). The strengths were chosen for 32 x 32 pixels; larger images suffer less.
     """
     if not 1 <= severity <= 5:
         raise ValueError(f"severity is {severity}; it must be 1 .. 5")

@@ -23,11 +23,11 @@ class FeatureReader:
     """Computes features of images over all devices, `batch_size` at a time.
 
     Args:
-      model: the network, without an axis name.
-      variables: {"params", "batch_stats"}, on the host.
-      crop: augmentation of training images: one of `CROPS`, see `views.probe_views`.
-      batch_size: images at a time, of all devices.
-      rng: key of the augmentation.
+        model: the network, without an axis name.
+        variables: {"params", "batch_stats"}, on the host.
+        crop: augmentation of training images: one of `CROPS`, see `views.probe_views`.
+        batch_size: images at a time, of all devices.
+        rng: key of the augmentation.
     """
 
     def __init__(self, model: ContrastiveNet, variables: Any, crop: str, batch_size: int, rng: jax.Array):

@@ -47,7 +47,7 @@ def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Ar
 
 
 def most_forgotten(scores: np.ndarray, fraction: float) -> np.ndarray:
-    """Indices of the images with the highest scores, ceil(fraction N) of them; earlier images win ties."""
+    """Indices of the ceil(fraction N) images with the highest `scores` [N]; ties go to the earliest."""
     count = int(np.ceil(fraction * len(scores)))
     return np.argsort(-scores, kind="stable")[:count]
 
@@ -56,8 +56,8 @@ def group_shares(labels: np.ndarray, groups: Groups) -> dict[str, float]:
     """Share of images whose class is in each group, by the group's name.
 
     Args:
-      labels: int [N], N >= 1.
-      groups: of the classes.
+        labels: int [N], N >= 1.
+        groups: of the classes.
     """
     return {name: float(np.isin(labels, classes).mean()) for name, classes in groups._asdict().items()}
 

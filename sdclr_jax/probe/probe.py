@@ -20,13 +20,13 @@ class ProbeSchedule(NamedTuple):
     """How a linear probe is trained; see `optim.step_decay` for the rate.
 
     Attributes:
-      epochs: 30 (linear separability) or 100 (few-shot).
-      learning_rate: 30 in the published evaluations.
-      decay_epochs: (10, 20) or (40, 60).
-      decays_before_epoch: the CIFAR program's timing; false for the ImageNet program's.
-      batch_size: images per step; the last batch may be short.
-      validate_every: epochs between validations.
-      select_top: 1 chooses the epoch by top-1 accuracy (CIFAR), 5 by top-5 (ImageNet).
+        epochs: 30 (linear separability) or 100 (few-shot).
+        learning_rate: 30 in the published evaluations.
+        decay_epochs: (10, 20) or (40, 60).
+        decays_before_epoch: the CIFAR program's timing; false for the ImageNet program's.
+        batch_size: images per step; the last batch may be short.
+        validate_every: epochs between validations.
+        select_top: 1 chooses the epoch by top-1 accuracy (CIFAR), 5 by top-5 (ImageNet).
     """
 
     epochs: int
@@ -59,7 +59,7 @@ def logits(weights: LinearClassifier, features: jax.Array) -> jax.Array:
 
 
 def top_accuracy(weights: LinearClassifier, features: np.ndarray, labels: np.ndarray, top: int) -> float:
-    """Share of the rows whose label is among the `top` largest logits, of all where there are fewer classes."""
+    """Share of rows of `features` [N, C] whose label [N] is among the `top` largest logits, or all if K < top."""
     best = np.asarray(lax.top_k(logits(weights, features), min(top, len(weights.bias)))[1])
     return float((best == labels[:, None]).any(1).mean())
 
@@ -97,16 +97,16 @@ def fit_probe(
 ) -> Probe:
     """Trains a linear layer on frozen features: SGD with momentum 0.9, no weight decay, cross-entropy.
 
-    The weights that validate best win, the earliest of equals. Initially the kernel is normal with deviation 0.01, the
+    The weights that validate best win; ties go to the earliest. Initially the kernel is normal with deviation 0.01, the
     bias zero.
 
     Args:
-      features_of_epoch: epoch (from 1) -> float32 [N, C], features of the training images as augmented in that epoch.
-      labels: int [N].
-      val_features, val_labels: [M, C] and [M]; the features of the unaugmented images.
-      num_classes: K.
-      schedule: epochs, rate and selection.
-      seed: of the initial weights and the order of the images.
+        features_of_epoch: epoch (from 1) -> float32 [N, C], features of the training images as augmented in that epoch.
+        labels: int [N].
+        val_features, val_labels: [M, C] and [M]; the features of the unaugmented images.
+        num_classes: K.
+        schedule: epochs, rate and selection.
+        seed: of the initial weights and the order of the images.
     """
     rate = step_decay(schedule.learning_rate, schedule.decay_epochs, schedule.decays_before_epoch)
     labels = jnp.asarray(labels, jnp.int32)
@@ -135,8 +135,8 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray) -> LinearClassifier:
     their features differ.
 
     Args:
-      features: float [N, C].
-      labels: int [N]; every class 0 .. K - 1 occurs, K >= 3.
+        features: float [N, C].
+        labels: int [N]; every class 0 .. K - 1 occurs, K >= 3.
     """
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     deviation = np.where(deviation > 1e-6 * np.abs(mean) + 1e-12, deviation, np.inf)
@@ -161,14 +161,14 @@ def nearest_neighbours(
     """Classes by weighted vote of the nearest training features (Wu et al., CVPR 2018: exp(cosine / 0.07)).
 
     Args:
-      bank: float [N, C], features of labelled images.
-      bank_labels: int [N].
-      queries: float [M, C].
-      num_classes: K.
-      neighbours: voters, at most N.
+        bank: float [N, C], features of labelled images.
+        bank_labels: int [N].
+        queries: float [M, C].
+        num_classes: K.
+        neighbours: voters, at most N.
 
     Returns:
-      int [M].
+        int [M].
     """
     bank, bank_labels = l2_normalize(jnp.asarray(bank)), jnp.asarray(bank_labels)
     rows = min(1000, len(queries))

@@ -35,7 +35,7 @@ def _sparsities(report: dict) -> list[float]:
 
 
 def _per_cent(shares: Sequence[float | None]) -> list[float]:
-    """Shares in per cent for a line, which breaks where there is none."""
+    """Shares in % for a line, which breaks where there is none."""
     return [np.nan if share is None else 100 * share for share in shares]
 
 
@@ -84,7 +84,8 @@ def draw_sheet(
 ) -> None:
     """Writes the contact sheet: a row for each sparsity, images uint8 [N, H, W, 3] with the names of their classes.
 
-    groups: name -> classes, as in the report; the frame of an image has the colour of its class's group.
+    Args:
+        groups: name -> classes, as in the report; the frame of an image has the colour of its class's group.
     """
     across = max([len(found) for _, found in rows] + [6])
     tall = 1.6 if max(map(len, names)) < 3 else 2.0

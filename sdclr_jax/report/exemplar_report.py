@@ -15,8 +15,8 @@ class Predictions(NamedTuple):
     """Labels predicted by the networks of one sparsity.
 
     Attributes:
-      sparsity: share of pruned weights, 0 for the dense networks.
-      labels: by version of the images, `CLEAN` or a corruption's name: int [M, N], of M networks.
+        sparsity: share of pruned weights, 0 for the dense networks.
+        labels: by version of the images, `CLEAN` or a corruption's name: int [M, N], of M networks.
     """
 
     sparsity: float
@@ -29,7 +29,7 @@ def mean_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int)
 
 
 def summarize_level(one: Predictions, labels: np.ndarray, groups: Groups) -> dict:
-    """Accuracies of the networks of one sparsity: clean by group and class, corrupted by group."""
+    """Accuracies at one sparsity, from labels int [N]: clean by group and class, corrupted by group."""
     num_classes = sum(map(len, groups))
     figures = {"sparsity": one.sparsity, "networks": len(one.labels[CLEAN])}
     for version, predicted in one.labels.items():
@@ -41,12 +41,12 @@ def summarize_level(one: Predictions, labels: np.ndarray, groups: Groups) -> dic
 
 
 def forgotten(dense: Predictions, pruned: Predictions, labels: np.ndarray, groups: Groups) -> dict:
-    """The exemplars of one sparsity and whom they belong to.
+    """The exemplars of one sparsity among images with `labels` int [N], and their groups and classes.
 
     Returns:
-      `count`; `share` of all images; by group: its share among the `exemplars` (None where there is none), its share
-      among all `images`, and the `rate`, which part of the group's images are exemplars; `rates` of the classes; the
-      dense networks' accuracy `dense_on_exemplars` and `dense_on_others` (None where there is none).
+        `count`; `share` of all images; by group: its share among the `exemplars` (None where there is none), its share
+        among all `images`, and the `rate`, which part of the group's images are exemplars; `rates` of the classes; the
+        dense networks' accuracy `dense_on_exemplars` and `dense_on_others` (None where there is none).
     """
     num_classes = sum(map(len, groups))
     is_exemplar = exemplars(dense.labels[CLEAN], pruned.labels[CLEAN], num_classes)
@@ -74,7 +74,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def make_report(dense: Predictions, levels: list[Predictions], labels: np.ndarray, groups: Groups) -> dict:
-    """`dense` and, for each sparsity, `levels`: as `summarize_level`, with `forgotten` of that sparsity."""
+    """`dense` and, for each sparsity, `levels` by `summarize_level` from `labels` [N], with `forgotten`."""
     return {
         "images": len(labels),
         "groups": {name: classes.tolist() for name, classes in groups._asdict().items()},
@@ -96,7 +96,7 @@ class Example(NamedTuple):
 
 
 def examples(dense: Predictions, pruned: Predictions, labels: np.ndarray, most: int) -> list[Example]:
-    """Up to `most` exemplars, evenly over the rows; those whose dense label is the true one come first."""
+    """Up to `most` exemplars, evenly over `labels` [N]. Those with a right dense label come first."""
     num_classes = 1 + max(map(np.max, (labels, dense.labels[CLEAN], pruned.labels[CLEAN])))
     before, after = (modal_labels(one.labels[CLEAN], num_classes) for one in (dense, pruned))
     rows = np.flatnonzero(before != after)
@@ -109,7 +109,7 @@ def examples(dense: Predictions, pruned: Predictions, labels: np.ndarray, most: 
 
 
 def as_lines(report: Mapping) -> list[str]:
-    """The report for the terminal, in per cent."""
+    """The report for the terminal, in %."""
     present = ", ".join(
         f"{100 * group['images']:.1f}" for group in report["levels"][0]["forgotten"]["by_group"].values()
     )

@@ -25,11 +25,11 @@ class TestFeatures(NamedTuple):
     """Features of test images of an evaluated run.
 
     Attributes:
-      name: of the run, for the plot.
-      values: float32 [N, C].
-      labels: int [N].
-      groups: of the classes.
-      class_names: of the classes.
+        name: of the run, for the plot.
+        values: float32 [N, C].
+        labels: int [N].
+        groups: of the classes.
+        class_names: of the classes.
     """
 
     __test__ = False  # not a test of pytest's
@@ -42,7 +42,7 @@ class TestFeatures(NamedTuple):
 
 
 def read_features(path: str | pathlib.Path) -> TestFeatures:
-    """Of the newest evaluated step of a run. UserError if it was not evaluated, or by an older program."""
+    """Features of a run's newest evaluated step. Raises UserError if it was not evaluated, or by an older program."""
     run = read_run(path)
     file = run.path / "eval" / f"step_{run.report['step']}" / FEATURES
     if not file.exists():

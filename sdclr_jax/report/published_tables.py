@@ -15,10 +15,10 @@ class Table(NamedTuple):
     """One table.
 
     Attributes:
-      title: what it compares.
-      metrics: protocols, one after the other in a line; a row that lacks one of them is left out.
-      columns: of each metric.
-      belongs: which rows it has.
+        title: what it compares.
+        metrics: protocols, one after the other in a line; a row that lacks one of them is omitted.
+        columns: of each metric.
+        belongs: which rows it has.
     """
 
     title: str
@@ -76,7 +76,7 @@ def published_tables(rows: Sequence[TableRow]) -> list[dict]:
     """Each of the five tables as JSON values: `number`, `title`, `metrics`, `columns`, `rows`.
 
     A row has `dataset`, `long_tail`, `subset`, `method`, `runs`, `splits` and, by metric and column, mean, deviation
-    and values in per cent.
+    and values in %.
     """
     tables = []
     for number, table in TABLES.items():
@@ -96,7 +96,7 @@ def published_tables(rows: Sequence[TableRow]) -> list[dict]:
 
 
 def format_tables(tables: Sequence[dict]) -> str:
-    """The tables as Markdown; of one without a row its title and what is missing."""
+    """The tables as Markdown; a table without a row as its title and the missing runs."""
     return "\n".join(map(_format, tables))
 
 

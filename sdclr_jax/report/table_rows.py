@@ -44,8 +44,8 @@ class TableRow(NamedTuple):
     """Runs of the same experiment.
 
     Attributes:
-      dataset, subset ("D_i" or "D_b"), method: what was trained, and a note where such rows need to be told apart.
-      runs: the runs, by split and seed.
+        dataset, subset, method: what was trained, on "D_i" or "D_b", and a note that distinguishes such rows.
+        runs: the runs, by split and seed.
     """
 
     dataset: str
@@ -54,7 +54,7 @@ class TableRow(NamedTuple):
     runs: list[EvaluatedRun]
 
     def values(self, protocol: str) -> np.ndarray | None:
-        """float [runs, HEADINGS] in per cent; None if not every run was evaluated by the protocol.
+        """float [runs, HEADINGS] in %; None if not every run was evaluated by the protocol.
 
         NaN where a run has no such figure: a group without a class or without a test image.
         """
@@ -63,7 +63,7 @@ class TableRow(NamedTuple):
         return 100 * np.array([_values(run.report[protocol]) for run in self.runs], np.float64)
 
     def figures(self, protocol: str) -> dict[str, dict] | None:
-        """By column of `HEADINGS` the `mean`, population `deviation` and `values` of the runs, in per cent, or None.
+        """By column of `HEADINGS` the `mean`, population `deviation` and `values` of the runs, in %, or None.
 
         Runs without a figure have the value None and do not count in mean and deviation.
         """
@@ -96,7 +96,7 @@ def _figure(values: np.ndarray) -> dict:
 
 
 def read_run(path: str | pathlib.Path) -> EvaluatedRun:
-    """Raises UserError if the folder is no run or was not evaluated."""
+    """Raises UserError if the folder is not a run or was not evaluated."""
     path = pathlib.Path(path)
     config = load_config(path)
     require_settings(config, SETTINGS, f"the run in {path}", "sdclr_jax")

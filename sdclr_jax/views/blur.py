@@ -10,7 +10,7 @@ PASSES = 3
 
 
 def box_radius(sigma: jax.Array | float) -> jax.Array:
-    """Radius of the box whose threefold repetition has deviation sigma (Gwosdek et al., 2011, eq. 11 to 14)."""
+    """Radius [] of the box whose threefold repetition has deviation sigma [] (Gwosdek et al., 2011, eq. 11 to 14)."""
     variance = jnp.square(jnp.asarray(sigma, jnp.float32)) / PASSES
     whole = jnp.floor((jnp.sqrt(12 * variance + 1) - 1) / 2)
     part = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance) / (6 * (variance - jnp.square(whole + 1)))
@@ -18,7 +18,7 @@ def box_radius(sigma: jax.Array | float) -> jax.Array:
 
 
 def box_weights(radius: jax.Array, reach: int) -> jax.Array:
-    """Weights of the offsets 0 .. reach in 24-bit fixed point, uint32: whole pixels, then the fraction of the next."""
+    """Weights uint32 [reach + 1] of the offsets 0 .. reach in 24-bit fixed point, the last one a part of a pixel."""
     one = jnp.uint32(1 << 24)
     whole = jnp.floor(radius).astype(jnp.uint32)
     inner = (one.astype(jnp.float32) / (2 * radius + 1)).astype(jnp.uint32)
@@ -43,9 +43,9 @@ def gaussian_blur(image: jax.Array, sigma: jax.Array | float, largest_sigma: flo
     """Blur, rounded to uint8 after every box blur as in Pillow.
 
     Args:
-      image: uint8 [H, W, C].
-      sigma: standard deviation in pixels, possibly traced.
-      largest_sigma: Python float, an upper bound of sigma: sets how many neighbours are read.
+        image: uint8 [H, W, C].
+        sigma: standard deviation in pixels, possibly traced.
+        largest_sigma: Python float, an upper bound of sigma: sets how many neighbours are read.
     """
     reach = math.floor((math.sqrt(12 * largest_sigma**2 / PASSES + 1) - 1) / 2) + 1
     weights = box_weights(box_radius(sigma), reach)

@@ -16,7 +16,7 @@ def luma(image: jax.Array) -> jax.Array:
 
 
 def grayscale(image: jax.Array) -> jax.Array:
-    """The luma in all three channels."""
+    """The luma of uint8 [H, W, 3] in all three channels."""
     return jnp.broadcast_to(luma(image)[..., None], image.shape)
 
 
@@ -24,9 +24,9 @@ def blend(degenerate: jax.Array, image: jax.Array, factor: jax.Array | float) ->
     """degenerate + factor (image - degenerate), clipped to 0..255 and truncated (PIL's Image.blend).
 
     Args:
-      degenerate: uint8, broadcastable to `image`: the result at factor 0.
-      image: uint8 [H, W, 3], the result at factor 1.
-      factor: 0 to 30; above 1 extrapolates.
+        degenerate: uint8, broadcastable to `image`: the result at factor 0.
+        image: uint8 [H, W, 3], the result at factor 1.
+        factor: 0 to 30; above 1 extrapolates.
     """
     start = degenerate.astype(jnp.float32)
     change = jnp.asarray(factor, jnp.float32) * (image.astype(jnp.float32) - start)
@@ -36,19 +36,19 @@ def blend(degenerate: jax.Array, image: jax.Array, factor: jax.Array | float) ->
 
 
 def adjust_brightness(image: jax.Array, factor: jax.Array | float) -> jax.Array:
-    """Blend with black."""
+    """Blends uint8 [H, W, 3] with black."""
     return blend(jnp.zeros((), jnp.uint8), image, factor)
 
 
 def adjust_contrast(image: jax.Array, factor: jax.Array | float) -> jax.Array:
-    """Blend with the rounded mean of the image's luma."""
+    """Blends uint8 [H, W, 3] with the rounded mean of its luma."""
     gray = luma(image)
     mean = (2 * gray.sum(dtype=jnp.int32) + gray.size) // (2 * gray.size)
     return blend(mean.astype(jnp.uint8), image, factor)
 
 
 def adjust_saturation(image: jax.Array, factor: jax.Array | float) -> jax.Array:
-    """Blend with the grey image."""
+    """Blends uint8 [H, W, 3] with the grey image."""
     return blend(luma(image)[..., None], image, factor)
 
 
@@ -92,7 +92,7 @@ def rgb_to_hsv(image: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Hue, saturation, value, int32 [H, W] in 0..255, truncated as PIL's mode HSV; hue 255 is one turn.
 
     PIL truncates rounded float32 quotients. They differ from the exact ones only where those are whole numbers, and
-    then by the number alone: `HUE_FALLS_SHORT` and `SATURATION_FALLS_SHORT` say where PIL lands one below.
+    then by the number alone: `HUE_FALLS_SHORT` and `SATURATION_FALLS_SHORT` list where PIL is one below.
     """
     red, green, blue = jnp.moveaxis(image.astype(jnp.int32), -1, 0)
     value = jnp.maximum(jnp.maximum(red, green), blue)
@@ -126,7 +126,7 @@ def hsv_to_rgb(hue: jax.Array, saturation: jax.Array, value: jax.Array) -> jax.A
 
 
 def adjust_hue(image: jax.Array, shift: jax.Array | float) -> jax.Array:
-    """Turn the hue by `shift` turns (-0.5 .. 0.5): in uint8 HSV, by trunc(255 shift), modulo 256, as torchvision."""
+    """Turns the hue of uint8 [H, W, 3] by trunc(255 shift) modulo 256 in HSV, as torchvision; shift -0.5 .. 0.5."""
     hue, saturation, value = rgb_to_hsv(image)
     steps = (jnp.asarray(shift, jnp.float32) * 255).astype(jnp.int32)
     return hsv_to_rgb((hue + steps) % 256, saturation, value)
@@ -136,9 +136,9 @@ def jitter(image: jax.Array, order: jax.Array, factors: jax.Array) -> jax.Array:
     """Brightness, contrast, saturation and hue, one after another in the given order.
 
     Args:
-      image: uint8 [H, W, 3].
-      order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue.
-      factors: float [4]: three factors and the hue's shift, in that fixed sequence.
+        image: uint8 [H, W, 3].
+        order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue.
+        factors: float [4]: three factors and the hue's shift, in that fixed sequence.
     """
     operations = [
         lambda x: adjust_brightness(x, factors[0]),

@@ -9,7 +9,7 @@ from jax import lax
 
 
 class Box(NamedTuple):
-    """A crop in whole pixels: int32 scalars, possibly traced."""
+    """A crop in whole pixels: int32 [] each, possibly traced."""
 
     top: jax.Array | int
     left: jax.Array | int
@@ -18,7 +18,7 @@ class Box(NamedTuple):
 
 
 def bicubic_kernel(x: jax.Array) -> jax.Array:
-    """Keys' cubic with a = -0.5 (Pillow's BICUBIC), support 2."""
+    """Keys' cubic with a = -0.5 (Pillow's BICUBIC) at x float [...] pixels, support 2."""
     x = jnp.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -26,7 +26,7 @@ def bicubic_kernel(x: jax.Array) -> jax.Array:
 
 
 def bilinear_kernel(x: jax.Array) -> jax.Array:
-    """The triangle, support 1."""
+    """The triangle at x float [...] pixels, support 1."""
     return jnp.maximum(1 - jnp.abs(x), 0)
 
 
@@ -39,13 +39,13 @@ def resample_weights(start: jax.Array | int, length: jax.Array | int, size: int,
     The kernel is widened by the reduction (antialiasing) and cut off at the crop's borders.
 
     Args:
-      start, length: the crop on this axis, possibly traced.
-      size: length of the whole axis.
-      out: output pixels.
-      method: "bicubic" or "bilinear".
+        start, length: the crop on this axis, possibly traced.
+        size: length of the whole axis.
+        out: output pixels.
+        method: "bicubic" or "bilinear".
 
     Returns:
-      float32 [out, size], rows of sum 1, zero outside the crop.
+        float32 [out, size], rows of sum 1, zero outside the crop.
     """
     scale = jnp.asarray(length, jnp.float32) / out
     centres = (jnp.arange(out, dtype=jnp.float32) + 0.5) * scale
@@ -63,13 +63,13 @@ def resized_crop(image: jax.Array, box: Box, size: tuple[int, int], method: str 
     """Crop, then resize: along the rows first, then the columns, rounded to uint8 after each as in Pillow.
 
     Args:
-      image: uint8 [H, W, C].
-      box: the crop, inside the image (not checked), possibly traced.
-      size: output (height, width).
-      method: "bicubic" or "bilinear".
+        image: uint8 [H, W, C].
+        box: the crop, inside the image (not checked), possibly traced.
+        size: output (height, width).
+        method: "bicubic" or "bilinear".
 
     Returns:
-      uint8 [*size, C]; exactly the crop where the sizes agree.
+        uint8 [*size, C]; exactly the crop where the sizes agree.
     """
     height, width, _ = image.shape
     across = resample_weights(box.left, box.width, width, size[1], method)
@@ -89,10 +89,10 @@ def random_box(
     """The crop of torchvision's RandomResizedCrop: ten tries, then the largest centred crop within the ratios.
 
     Args:
-      rng: jax key.
-      height, width: of the image, possibly traced.
-      area: range of the crop's share of the image, uniform.
-      ratio: range of width / height, log-uniform.
+        rng: jax key [].
+        height, width: of the image, possibly traced.
+        area: range of the crop's share of the image, uniform.
+        ratio: range of width / height, log-uniform.
     """
     uniform = jax.random.uniform(rng, (22,), jnp.float32)
     low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -110,7 +110,7 @@ def random_box(
 
 
 def central_box(height: jax.Array | int, width: jax.Array | int, ratio: tuple[float, float]) -> Box:
-    """The largest centred crop whose width / height lies within `ratio`."""
+    """The largest centred crop of `height` [] x `width` [] pixels whose width / height is within `ratio`."""
     crop_height = jnp.minimum(height, jnp.round(width / ratio[0]).astype(jnp.int32))
     crop_width = jnp.minimum(width, jnp.round(height * ratio[1]).astype(jnp.int32))
     return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
@@ -120,9 +120,9 @@ def padded_crop(image: jax.Array, top: jax.Array | int, left: jax.Array | int, p
     """A crop of the image's own size out of the image with `padding` zero pixels around it.
 
     Args:
-      image: uint8 [H, W, C].
-      top, left: in the padded image, 0 .. 2 padding, possibly traced.
-      padding: pixels on each side.
+        image: uint8 [H, W, C].
+        top, left: in the padded image, 0 .. 2 padding, possibly traced.
+        padding: pixels on each side.
     """
     padded = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
     return lax.dynamic_slice(padded, (top, left, 0), image.shape)

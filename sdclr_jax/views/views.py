@@ -16,15 +16,15 @@ class ViewConfig:
     """Distribution of the pre-training views; the defaults are the original's for CIFAR.
 
     Attributes:
-      size: side of a view in pixels.
-      area: range of the crop's share of the image.
-      ratio: range of the crop's width / height.
-      flip: probability of a mirror image.
-      jitter: probability of the colour jitter.
-      strengths: of brightness, contrast, saturation (factors 1 +- strength) and hue (turns +- strength).
-      gray: probability of a grey image.
-      blur: probability of a Gaussian blur.
-      sigma: range of the blur's deviation in pixels.
+        size: side of a view in pixels.
+        area: range of the crop's share of the image.
+        ratio: range of the crop's width / height.
+        flip: probability of a mirror image.
+        jitter: probability of the colour jitter.
+        strengths: of brightness, contrast, saturation (factors 1 +- strength) and hue (turns +- strength).
+        gray: probability of a grey image.
+        blur: probability of a Gaussian blur.
+        sigma: range of the blur's deviation in pixels.
     """
 
     size: int = 32
@@ -60,7 +60,7 @@ class ViewParams(NamedTuple):
 
 
 def draw_view(rng: jax.Array, height: jax.Array | int, width: jax.Array | int, config: ViewConfig) -> ViewParams:
-    """Draw the parameters of one view of a `height` x `width` image."""
+    """The parameters of one view of a `height` x `width` image, drawn from the jax key `rng` []."""
     box_key, other_key = jax.random.split(rng)
     uniform = jax.random.uniform(other_key, (13,), jnp.float32)
     strengths = jnp.asarray(config.strengths, jnp.float32)
@@ -82,12 +82,12 @@ def apply_view(image: jax.Array, view: ViewParams, config: ViewConfig) -> jax.Ar
     """Crop and resize, mirror, jitter, grey, blur: the original's order.
 
     Args:
-      image: uint8 [H, W, 3], RGB.
-      view: what to do.
-      config: `size`, and whether a blur can occur at all (`blur` > 0) and how wide (`sigma`).
+        image: uint8 [H, W, 3], RGB.
+        view: what to do.
+        config: `size`, and whether a blur can occur at all (`blur` > 0) and how wide (`sigma`).
 
     Returns:
-      uint8 [size, size, 3].
+        uint8 [size, size, 3].
     """
     image = resized_crop(image, view.box, (config.size, config.size))
     image = jnp.where(view.flip, image[:, ::-1], image)
@@ -99,12 +99,12 @@ def apply_view(image: jax.Array, view: ViewParams, config: ViewConfig) -> jax.Ar
 
 
 def example_key(rng: jax.Array, epoch: jax.Array | int, example: jax.Array | int, use: jax.Array | int) -> jax.Array:
-    """The key of one use (view 0, view 1, ...) of one example in one epoch, wherever it stands in whichever batch."""
+    """The key [] of one use (view 0, view 1, ...) of one example in one epoch, at any place in any batch."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(rng, epoch), example), use)
 
 
 def to_float(images: jax.Array) -> jax.Array:
-    """uint8 0..255 -> float32 0..1, the network's input."""
+    """uint8 [...] 0..255 -> float32 [...] 0..1, the network's input."""
     return images.astype(jnp.float32) / 255
 
 
@@ -119,16 +119,16 @@ def two_views(
     """Two random views of every image.
 
     Args:
-      rng: jax key of the run.
-      epoch: number of the epoch.
-      examples: int32 [N], the images' numbers in the data set.
-      images: uint8 [N, H, W, 3], RGB.
-      config: distribution of the views.
-      sizes: int32 [N, 2], height and width of each image in the upper left of its square; None when all images fill
-        theirs. What lies outside is not read.
+        rng: jax key of the run.
+        epoch: number of the epoch.
+        examples: int32 [N], the images' numbers in the data set.
+        images: uint8 [N, H, W, 3], RGB.
+        config: distribution of the views.
+        sizes: int32 [N, 2], height and width of each image in the upper left of its square; None when all images fill
+            theirs. Pixels outside are not read.
 
     Returns:
-      float32 [2, N, size, size, 3] in [0, 1].
+        float32 [2, N, size, size, 3] in [0, 1].
     """
 
     def one(use: jax.Array, example: jax.Array, image: jax.Array, size: jax.Array | None) -> jax.Array:
@@ -153,16 +153,15 @@ def probe_views(
     """Training images of the linear evaluation, randomly cropped and mirrored.
 
     Args:
-      rng, epoch, examples, images: as in `two_views`.
-      size: output side; for "padded" the images' own.
-      method: "padded": a crop out of 4 zero pixels all round (CIFAR); "resized": a random crop of 8 to 100 % of the
-        area, bilinear (ImageNet).
-      sizes: as in `two_views`; "padded" needs images that fill their squares.
+        rng, epoch, examples, images: as in `two_views`.
+        size: output side; for "padded" the images' own.
+        method: "padded": a crop out of 4 zero pixels on all sides (CIFAR); "resized": a random crop of 8 to 100 % of
+            the area, bilinear (ImageNet).
+        sizes: as in `two_views`; "padded" needs images that fill their squares.
 
     Returns:
-      float32 [N, size, size, 3] in [0, 1].
+        float32 [N, size, size, 3] in [0, 1].
     """
-
     if method not in ("padded", "resized"):
         raise ValueError(f"crops {method!r}; known: 'padded', 'resized'")
     if method == "padded" and images.shape[1:3] != (size, size):

@@ -260,13 +260,13 @@ def test_the_hierarchy_is_recorded_in_the_scene_file(run, folder, hierarchy, clu
     ("flags", "message"),
     [
         (["--cells=0.1"], None),
-        (["--cells=0.1,x"], "--cells 0.1,x: write lengths parted by commas, such as 0.02,0.04"),
+        (["--cells=0.1,x"], "--cells 0.1,x: write comma-separated lengths, such as 0.02,0.04"),
         (["--cells=0.1,0.2", "--quadric_levels=4"], "7 levels, not 2 clustering cells and 4 quadric levels"),
         (["--cells="], "without cells give --voxel_size"),
         (["--shard=2/2"], "write I/N with 0 <= I < N"),
         (["--workers=-1"], "not a whole number"),
         (["--units=parsec"], "invalid choice"),
-        (["--ratio=2"], "ratio must lie between 0 and 1"),
+        (["--ratio=2"], "ratio must be between 0 and 1"),
         (["--hierarchy=vc", "--cells=", "--voxel_size=1"], "--hierarchy vc grows from the first of --cells"),
         (["--hierarchy=qem", "--quadric_levels=5"], "7 levels, not 0 clustering cells and 5 quadric levels"),
     ],
@@ -312,7 +312,7 @@ def test_two_meshes_of_one_name(run, folder):
     status, out, _ = run()
     assert status == 1
     assert "0 built, 3 up to date, 1 failed" in out
-    assert f"failed: b: {folder / 'b.obj'}: the name b is also that of {folder / 'b.ply'}. Keep or rename" in out
+    assert f"failed: b: {folder / 'b.obj'}: the name b also belongs to {folder / 'b.ply'}. Keep or rename" in out
 
 
 def test_a_full_disk_is_one_scene_s_failure(run, folder, monkeypatch):
@@ -352,7 +352,7 @@ def test_a_signal_stops_it_and_the_next_run_goes_on(folder, write_ply, make_sphe
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 75, err
-    assert "the same command goes on from here" in err
+    assert "the same command resumes from here" in err
     done = list(output.glob("*.npz"))
     assert 0 < len(done) < 400
     for path in done:

@@ -244,12 +244,12 @@ def test_evaluation_of_files_is_that_of_arrays_and_goes_on_without_a_list(finish
     with_arrays = evaluate(finished[0], protocols=("few", "knn"), limit=100)
     absent = {"full": "there is no list train.txt"}
     report = evaluate(finished[0], limit=100, dataset=digit_files._replace(absent=absent, full=np.zeros(0, np.int64)))
-    assert "full is left out: there is no list train.txt" in caplog.text
-    assert "knn is left out: there is no list train.txt" in caplog.text
+    assert "full is skipped: there is no list train.txt" in caplog.text
+    assert "knn is skipped: there is no list train.txt" in caplog.text
     assert report["few"] == with_arrays["few"]
     assert {"full", "knn"}.isdisjoint(report)
     assert evaluate(finished[0], protocols=("knn",), limit=100, dataset=digit_files)["knn"] == with_arrays["knn"]
-    with pytest.raises(UserError, match=r"nothing to evaluate: knn is left out: no images"):
+    with pytest.raises(UserError, match=r"nothing to evaluate: knn is skipped: no images"):
         evaluate(finished[0], protocols=("knn",), dataset=digit_files._replace(absent={"test": "no images"}))
 
 
@@ -279,7 +279,7 @@ def test_images_without_classes_are_trained_on_and_not_evaluated(tmp_path, caplo
     assert "Training images: 33 images, no classes; steps of an epoch: 3" in caplog.text
     assert "The last batch of each epoch has 1 image (33 images in batches of 16)" in caplog.text
     assert not [line for line in records(tmp_path / "run") if "forgotten/many" in line]
-    message = r"nothing to evaluate: full, few, knn are left out: .*photos has no class folders; evaluation needs"
+    message = r"nothing to evaluate: full, few, knn are skipped: .*photos has no class folders; evaluation needs"
     with pytest.raises(UserError, match=message):
         evaluate(tmp_path / "run")
 
@@ -294,7 +294,7 @@ def test_two_small_classes_are_trained_and_evaluated_by_name(tmp_path, caplog):
     report = evaluate(tmp_path / "run")
     assert "no class is in Many, Medium, Few: 2 classes make no three groups" in caplog.text
     assert "All rests on 3 test images (cat 2, dog 1): one of them is up to 50.0 points" in caplog.text
-    assert "training images are not those of the run" not in caplog.text
+    assert "training images differ from the run's" not in caplog.text
     file = next(tmp_path.glob("run/eval/*/report.json"))
     assert json.loads(file.read_text(), parse_constant=pytest.fail) == report
     assert (report["class_names"], report["class_counts"], report["test_counts"]) == (["cat", "dog"], [9, 4], [2, 1])
@@ -308,7 +308,7 @@ def test_two_small_classes_are_trained_and_evaluated_by_name(tmp_path, caplog):
 
     write_folders(photos, {"cat": 15})
     evaluate(tmp_path / "run", protocols=("knn",))
-    assert "not those of the run: it saw 13, the data set has 15. Images that are tested here may have" in caplog.text
+    assert "differ from the run's: it saw 13, the data set has 15. Images that are tested here may have" in caplog.text
 
 
 def test_a_class_without_a_test_image_counts_in_no_figure(tmp_path, caplog):

@@ -78,7 +78,7 @@ def test_other_classes_need_their_names(weights, tmp_path):
 
 def test_a_run_of_its_own_is_not_overwritten(converted, weights, tmp_path):
     write_tensors(tmp_path / "net.pt", weights)
-    with pytest.raises(UserError, match="checkpoints of its own"):
+    with pytest.raises(UserError, match="its own checkpoints"):
         from_torch(tmp_path / "net.pt", converted, load_config_file(CONFIG))
 
 

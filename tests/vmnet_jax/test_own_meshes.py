@@ -232,7 +232,7 @@ def test_results_inside_the_folder_of_meshes_are_not_labelled_again(workdir, tmp
         run(f"--workdir={workdir}", f"--mesh={tmp_path}", f"--output={tmp_path / 'out'}", "--units=mm", "--up=y")
     assert {path.name for path in (tmp_path / "out").rglob("*")} == {"a.ply", "a.labels.ply", "a.html", "a.png"}
     (tmp_path / "a.off").unlink()
-    with pytest.raises(UserError, match="all meshes lie in --output"):
+    with pytest.raises(UserError, match="all meshes are in --output"):
         run(f"--workdir={workdir}", f"--mesh={tmp_path}", f"--output={tmp_path / 'out'}")
 
 
@@ -284,7 +284,7 @@ def test_two_formats_of_one_name_fail_and_the_others_are_predicted(workdir, tmp_
     flags = [f"--mesh={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", "--units=mm", "--up=y"]
     with caplog.at_level("INFO"), pytest.raises(UserError, match="1 of 2 meshes could not be read; the others are in"):
         run(f"--workdir={workdir}", *flags)
-    assert f"the name a is also that of {tmp_path / 'in' / 'a.off'}. Keep or rename one of them" in caplog.text
+    assert f"the name a also belongs to {tmp_path / 'in' / 'a.off'}. Keep or rename one of them" in caplog.text
     assert "skipped, hidden or of the system: 1 (._b.off)" in caplog.text
     assert sorted(path.name for path in (tmp_path / "out" / "linked").iterdir()) == [
         "b.html",

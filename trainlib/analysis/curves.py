@@ -17,10 +17,10 @@ class Panel(NamedTuple):
     """A figure over the steps.
 
     Attributes:
-      name: in metrics.jsonl.
-      title: of the plot.
-      scale: factor, 100 for per cent.
-      first: records before this one are left out.
+        name: in metrics.jsonl.
+        title: of the plot.
+        scale: factor, 100 for %.
+        first: records before this one are skipped.
     """
 
     name: str
@@ -41,12 +41,12 @@ def read_runs(runs: Sequence[str | os.PathLike]) -> dict[str, list[dict]]:
     records = {str(run): read_metrics(run) for run in runs}
     for run, lines in records.items():
         if not any("loss" in line for line in lines):
-            raise UserError(f"{run} has no record of a loss in metrics.jsonl: it is no run, or one that has just begun")
+            raise UserError(f"{run} has no record of a loss in metrics.jsonl: it is not a run, or has just begun")
     return records
 
 
 def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None:
-    """A line for each run; says so where no run has the figure."""
+    """A line for each run, or a note if no run has the figure."""
     style_axes(axes, panel.title, x="step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     empty = True

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from trainlib.core.files import atomic_file
 from trainlib.core.outputs import require_file
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart; black is left for text.
+# Okabe and Ito's colours, which people with any colour vision can distinguish; black is left for text.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
-# What tells apart those beyond the seventh, whose colours come again.
+# Line styles beyond the seventh line, whose colours repeat.
 DASHES, HATCHES = ("-", "--", ":"), ("", "///", "...")
 INK, SOFT, LINE = "#26282c", "#6b7078", "#e4e4e0"
 
@@ -26,7 +26,7 @@ def require_picture(path: str | os.PathLike) -> pathlib.Path:
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """A figure of so many inches, whose parts keep clear of one another; `save_figure` writes it without a display."""
+    """A figure of the given inches, whose parts do not overlap. `save_figure` writes it without a display."""
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.04)
     if title:

@@ -19,7 +19,7 @@ Prunable = Callable[[Path], bool]
 
 
 def prunable_leaves(params: Tree, prunable: Prunable) -> dict[Path, jax.Array]:
-    """The prunable arrays of a parameter tree by path. ValueError when there are none or more than int32 can count."""
+    """The prunable arrays [...] of a tree by path. Raises ValueError for none, or more weights than int32 can count."""
     leaves = {path: leaf for path, leaf in traverse_util.flatten_dict(params).items() if prunable(path)}
     total = sum(leaf.size for leaf in leaves.values())
     if not 0 < total < 2**31:
@@ -41,11 +41,11 @@ def kth_smallest_magnitude(leaves: list[jax.Array], k: int) -> jax.Array:
     stays set as long as at most k magnitudes are smaller. One counting pass per bit.
 
     Args:
-      leaves: float arrays of one dtype, any shapes.
-      k: rank, 0 <= k < number of elements.
+        leaves: float [...] arrays of one dtype, any shapes.
+        k: rank, 0 <= k < number of elements.
 
     Returns:
-      Scalar of the arrays' dtype.
+        [] of the arrays' dtype.
     """
     dtype = jnp.result_type(*leaves)
     width = jnp.finfo(dtype).bits
@@ -75,12 +75,12 @@ def magnitude_masks(params: Tree, fraction: float, prunable: Prunable) -> Tree:
     the largest weight.
 
     Args:
-      params: nested dict of float arrays.
-      fraction: share of the prunable weights to prune, a Python float in [0, 1].
-      prunable: which paths take part.
+        params: nested dict of float arrays.
+        fraction: share of the prunable weights to prune, a Python float in [0, 1].
+        prunable: which paths take part.
 
     Returns:
-      Nested dict of bool arrays, true where the weight is kept.
+        Nested dict of bool arrays, true where the weight is kept.
     """
     threshold = magnitude_threshold(params, fraction, prunable)
     return traverse_util.unflatten_dict(
@@ -97,15 +97,17 @@ def random_probability(total: int, fraction: float, random_fraction: float) -> f
 
 
 def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction: float, prunable: Prunable) -> Tree:
-    """Masks of which a part is random: magnitude pruning of `fraction - random_fraction`, then every weight, pruned or
-    not, is dropped with the probability that makes the expected sparsity `fraction` (the original's ablation).
+    """Masks of which a part is random (the original's ablation).
+
+    After magnitude pruning of `fraction - random_fraction` every weight, pruned or not, is dropped with the probability
+    that makes the expected sparsity `fraction`.
 
     Args:
-      rng: jax key; give every device the same one.
-      params: nested dict of float arrays.
-      fraction: expected pruned share, magnitude and random together.
-      random_fraction: the random part of it, at most `fraction`.
-      prunable: which paths take part.
+        rng: jax key []; give every device the same one.
+        params: nested dict of float [...] arrays.
+        fraction: expected pruned share, magnitude and random together.
+        random_fraction: the random part of it, at most `fraction`.
+        prunable: which paths take part.
     """
     total = sum(leaf.size for leaf in prunable_leaves(params, prunable).values())
     probability = random_probability(total, fraction, random_fraction)
@@ -120,7 +122,7 @@ def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction:
 
 
 def full_masks(params: Tree, prunable: Prunable) -> Tree:
-    """Masks that keep every prunable weight, structured as those of `magnitude_masks`."""
+    """Masks that keep every prunable weight, structured as in `magnitude_masks`."""
     return traverse_util.unflatten_dict(
         {path: jnp.ones(leaf.shape, bool) for path, leaf in prunable_leaves(params, prunable).items()}
     )

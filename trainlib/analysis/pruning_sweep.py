@@ -19,9 +19,9 @@ class PruningSweep(NamedTuple):
     """The pruned networks of an analysis.
 
     Attributes:
-      sparsities: shares of the prunable weights to prune, each in (0, 1).
-      masks: networks of each sparsity, at least 1.
-      random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
+        sparsities: shares of the prunable weights to prune, each in (0, 1).
+        masks: networks of each sparsity, at least 1.
+        random_share: part of the pruned weights that all masks but the first draw at random, in [0, 1].
     """
 
     sparsities: Sequence[float] = (0.3, 0.5, 0.7, 0.9)
@@ -39,7 +39,7 @@ class PruningSweep(NamedTuple):
         return self._replace(sparsities=sorted(map(float, self.sparsities)))
 
     def pruned_params(self, params: Tree, sparsity: float, rng: jax.Array, prunable: Prunable) -> Iterator[Tree]:
-        """Parameters under the mask by magnitude alone, and under `masks` - 1 of which a part is random."""
+        """`params` (float [...]) masked by magnitude, then by `masks` - 1 partly random masks from the key `rng` []."""
         yield apply_masks(params, magnitude_masks(params, sparsity, prunable))
         for k in range(1, self.masks):
             key, part = jax.random.fold_in(rng, k), self.random_share * sparsity
@@ -57,20 +57,20 @@ def add_pruning_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def pruning_from_flags(arguments: argparse.Namespace) -> PruningSweep:
-    """Of a parsed command line. UserError for sparsities that are no numbers."""
+    """The sweep of a parsed command line. Raises UserError if the sparsities are not numbers."""
     try:
         sparsities = [float(part) for part in arguments.sparsities.split(",")]
     except ValueError as error:
-        raise UserError(f"--sparsities={arguments.sparsities} is no list of numbers such as 0.3,0.5") from error
+        raise UserError(f"--sparsities={arguments.sparsities} is not a list of numbers such as 0.3,0.5") from error
     return PruningSweep(sparsities, arguments.masks, arguments.random_share)
 
 
 def modal_labels(predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """The label that most members of a population predict, int [N]; of equals that of the earliest member.
+    """The label that most members of a population predict, int [N]; ties go to the earliest member.
 
     Args:
-      predictions: int [M, N], of M networks, classes 0 .. num_classes - 1.
-      num_classes: K.
+        predictions: int [M, N], of M networks, classes 0 .. num_classes - 1.
+        num_classes: K.
     """
     rows = np.arange(predictions.shape[1])
     votes = np.zeros((len(rows), num_classes), np.int32)
@@ -86,7 +86,7 @@ def exemplars(dense: np.ndarray, pruned: np.ndarray, num_classes: int) -> np.nda
     """Where the modal labels of two populations differ, bool [N]: the pruning-identified exemplars.
 
     Args:
-      dense, pruned: int [M, N] and [L, N], predictions of the dense and of the pruned networks.
-      num_classes: K.
+        dense, pruned: int [M, N] and [L, N], predictions of the dense and of the pruned networks.
+        num_classes: K.
     """
     return modal_labels(dense, num_classes) != modal_labels(pruned, num_classes)

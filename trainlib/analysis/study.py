@@ -1,6 +1,6 @@
 """A study: runs of several variants with several seeds, one after the other, and the table of their results.
 
-A run is a training and, where the training does not evaluate, an evaluation, in processes of their own and in
+A run is a training and, if the training does not evaluate, an evaluation, in their own processes and in
 WORKDIR/VARIANT/seed_S. Finished runs are skipped and an unfinished one resumes, so the same command continues an
 interrupted study.
 """
@@ -41,7 +41,7 @@ class StudyTarget(NamedTuple):
     Attributes:
         train: module of the training main.
         evaluate: module of the evaluation main; None where the training evaluates.
-        read: workdir of a run -> its figures by column, in per cent.
+        read: workdir of a run -> its figures by column, in %.
         check: raises UserError for a config that the training would refuse.
     """
 
@@ -62,7 +62,7 @@ class StudyRun(NamedTuple):
 
     @property
     def name(self) -> str:
-        """ "VARIANT, seed S" """
+        """The run as "VARIANT, seed S"."""
         return f"{self.variant}, seed {self.seed}"
 
     def commands(self, system: StudyTarget) -> list[list[str]]:
@@ -73,7 +73,7 @@ class StudyRun(NamedTuple):
         return [[sys.executable, "-m", *part, f"--workdir={self.workdir}"] for part in parts]
 
     def result(self) -> Result | None:
-        """What a finished run left; None for others. Raises UserError where its settings were others."""
+        """The result of a finished run; None for others. Raises UserError if its settings were different."""
         file = self.workdir / RESULT
         if not file.is_file():
             return None
@@ -91,9 +91,14 @@ def plan_runs(
 ) -> list[StudyRun]:
     """All variants with the first seed, then all with the next.
 
-    study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with "{seed}"
-    where the seed goes. check: see `StudyTarget`. Raises UsageError for what is no study, and for files, words and keys
-    that do not exist, and UserError, with the variant's name, for settings out of their range.
+    Args:
+        study: `title`, `seeds`, and `variants`: (name, config file with words, settings "KEY=VALUE"), each with
+            "{seed}" where the seed goes.
+        check: see `StudyTarget`.
+
+    Raises:
+        UsageError: it is not a study, or files, words or keys do not exist.
+        UserError: with the variant's name, if settings are out of their range.
     """
     _check(study)
     runs = []
@@ -116,10 +121,10 @@ def plan_runs(
 
 
 def _check(study: ConfigDict) -> None:
-    """Raises UsageError where title, seeds or variants are missing or not of their form."""
+    """Raises UsageError if title, seeds or variants are missing or malformed."""
     missing = [key for key in ("title", "seeds", "variants") if key not in study]
     if missing:
-        raise UsageError(f"this config is no study: it has no {', '.join(missing)}")
+        raise UsageError(f"this config is not a study: it has no {', '.join(missing)}")
     seeds = study.seeds
     if not isinstance(seeds, tuple | list) or not seeds or not all(isinstance(seed, int) for seed in seeds):
         raise UsageError(f"seeds is {seeds!r}; it must be whole numbers such as (0, 1, 2)")
@@ -140,7 +145,7 @@ def run_study(
     """Does the runs that are not finished and writes table.md, table.json and table.png into `workdir` after each.
 
     Returns the results of all runs. Raises Stopped, with the runs that are left, after a signal or `max_seconds`: the
-    running training saves and resumes the next time. Raises UserError where a run fails.
+    running training saves and resumes the next time. Raises UserError if a run fails.
     """
     runs = plan_runs(study, pathlib.Path(workdir), system.check)
     workdir = require_folder(workdir, "--workdir")

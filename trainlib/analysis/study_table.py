@@ -18,8 +18,7 @@ _PANELS_ACROSS = 4
 
 
 class Result(NamedTuple):
-    """Of one run: figures by column in per cent (None for what is not a number), wall-clock and processor seconds of
-    training and evaluation."""
+    """One run: figures by column in % (None if not a number), and its seconds on the clock and of processor time."""
 
     variant: str
     seed: int
@@ -53,12 +52,12 @@ def _columns(results: Sequence[Result]) -> list[str]:
 
 
 def mean(values: np.ndarray) -> float | None:
-    """None if a value is not a number."""
+    """Mean of `values` [N]; None if a value is not a number."""
     return _finite(values.mean())
 
 
 def deviation(values: np.ndarray) -> float | None:
-    """Sample deviation (divided by n - 1); None for fewer than two values, or if one is not a number."""
+    """Sample deviation (divided by N - 1) of `values` [N]; None for N < 2, or if a value is not a number."""
     return _finite(values.std(ddof=1)) if len(values) > 1 else None
 
 
@@ -109,7 +108,7 @@ def as_json(study: ConfigDict, results: Sequence[Result]) -> list[dict]:
 
 
 def draw(path: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
-    """Bars with their values, a panel for each column, four beside one another; whiskers are sample deviations."""
+    """Bars with their values, a panel for each column, four in a row; whiskers are sample deviations."""
     rows = [row for row in make_rows(study, results) if row.results]
     columns = _columns(results)
     across, down = min(len(columns), _PANELS_ACROSS), -(-len(columns) // _PANELS_ACROSS)
@@ -134,7 +133,7 @@ def draw(path: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> No
 
 
 def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
-    """Writes table.md, table.json and table.png into the folder; nothing as long as there is no result."""
+    """Writes table.md, table.json and table.png into the folder; nothing without a result."""
     if not results:
         return
     repeated = len({result.seed for result in results}) > 1

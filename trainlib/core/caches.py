@@ -20,7 +20,7 @@ def prepare_caches(package: str | os.PathLike) -> None:
     this one starts inherit them. Without any writable folder nothing is set: then the programs run without caches.
 
     Args:
-        package: folder of the importing package, beside which `kernels` is installed.
+        package: folder of the importing package; `kernels` is installed next to it.
     """
     user, settings = user_cache(), user_folder("XDG_CONFIG_HOME", ".config")
     has_cache = user is not None and _can_write(user)

@@ -22,10 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Calls a program's `main` and leaves the process with the exit code that it returns (None is 0).
+    r"""Calls a program's `main` and leaves the process with the exit code that it returns (None is 0).
 
     Standard streams that are closed become /dev/null, and characters that a stream cannot show are escaped
-    (`\\u30d9`). If the reader of a pipe leaves (`| head`), the program ends without a message and with UNREAD, or, if
+    (`\u30d9`). If the reader of a pipe leaves (`| head`), the program ends without a message and with UNREAD, or, if
     it was done already, with its own exit code. A UserError that `main` raises is printed as its message.
     """
     prepare_streams()
@@ -46,10 +46,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """`parser.parse_args`, but abbreviated flags are refused and an unknown one is answered by the nearest.
-
-    arguments: the command line without the program's name; None for that of the process.
-    """
+    """`parser.parse_args` of `arguments` (None: of the process); an abbreviated or unknown flag is refused."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser.allow_abbrev = False
     known = [name for action in parser._actions for name in action.option_strings]

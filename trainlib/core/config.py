@@ -21,7 +21,11 @@ def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any
         known: name -> default. A word whose default is False is a switch ("smoke" gives True); any other takes a value
             of the default's type ("split=2"); a tuple is a choice whose first is the default, each a word by itself.
 
-    Returns name -> value for every known name. Raises UsageError for what is not known, with the list of what is.
+    Returns:
+        name -> value for every known name.
+
+    Raises:
+        UsageError: an unknown word, with the list of known ones.
     """
     values = {name: default[0] if isinstance(default, tuple) else default for name, default in known.items()}
     choices = {word: name for name, default in known.items() if isinstance(default, tuple) for word in default}
@@ -47,7 +51,8 @@ def load_config_file(path: str, settings: Sequence[str] = ()) -> ConfigDict:
     Args:
         settings: values of keys, "KEY=VALUE"; a value is read as Python where it is not text (`True`, `0.3`, `(1, 2)`).
 
-    Raises UsageError if there is no such file, key or value.
+    Raises:
+        UsageError: there is no such file, key or value.
     """
     file, _, words = path.partition(":")
     require_config_file(pathlib.Path(file))
@@ -93,7 +98,7 @@ class Range(NamedTuple):
         return low and (value < self.most if self.below else value <= self.most)
 
     def __str__(self) -> str:
-        """For messages: "between 0 and 1", "at least 1", "above 0"."""
+        """The range for messages: "between 0 and 1", "at least 1", "above 0"."""
         if self == Range():
             return "a finite number"
         if self.most == math.inf:

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something outside the program is wrong: a file, a folder, a setting. The message says what and what to do."""
+    """Something outside the program is wrong: a file, a folder, a setting. The message names cause and remedy."""
 
     exit_code = 1
 
@@ -22,7 +22,7 @@ class CheckpointError(UserError):
 
 
 class DiskFull(CheckpointError):
-    """There is no room for a checkpoint."""
+    """A checkpoint does not fit on the disk."""
 
 
 class Stopped(Exception):

@@ -65,7 +65,7 @@ def write_atomic(path: str | os.PathLike, data: bytes | str) -> None:
 def write_json(path: str | os.PathLike, value: object) -> None:
     """Replaces the file `path` by a JSON document, as `write_atomic` does.
 
-    Raises ValueError for NaN and infinities, which JSON has no word for, and TypeError for what is no JSON value.
+    Raises ValueError for NaN and infinities, which JSON lacks, and TypeError for other than JSON values.
     """
     write_atomic(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
@@ -82,7 +82,7 @@ class GrowingFile:
         self._waiting = b""
 
     def append(self, data: bytes) -> None:
-        """Hands the bytes to the system, or keeps them with a logged warning where there is no room."""
+        """Hands the bytes to the system, or keeps them with a logged warning if the disk is full."""
         self._waiting += data
         try:
             while self._waiting:
@@ -99,7 +99,7 @@ class GrowingFile:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether a failure to write is for want of space (disk, quota or limit of the process), whoever reports it."""
+    """Whether a failure to write is for lack of space (disk, quota or limit of the process), whoever reports it."""
     if isinstance(error, OSError):
         return error.errno in _NO_SPACE
     return any(os.strerror(number) in str(error) for number in _NO_SPACE)

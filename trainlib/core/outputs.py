@@ -12,7 +12,7 @@ from trainlib.core.text import did_you_mean
 def require_folder(path: str | os.PathLike, flag: str = "--output", *, make: bool = True) -> pathlib.Path:
     """Makes a folder with its parents if it is missing and writes a file into it, which is removed again.
 
-    Without `make` nothing is made: the file is tried in the nearest folder that is there. Raises UserError with the
+    Without `make` nothing is made: the file is tried in the nearest existing folder. Raises UserError with the
     flag, the folder and the cause.
     """
     path = pathlib.Path(path)
@@ -31,12 +31,13 @@ def require_folder(path: str | os.PathLike, flag: str = "--output", *, make: boo
 
 
 def require_file(path: str | os.PathLike, flag: str = "--output", endings: Collection[str] = ()) -> pathlib.Path:
-    """Checks that a file can be written: its ending, its folder (see `require_folder`) and a file that is there.
+    """Checks that a file can be written: its ending, its folder (see `require_folder`) and an existing file.
 
     Args:
         endings: allowed ends of the name, such as "png"; empty for any.
 
-    Raises UserError with the flag, the path and the cause.
+    Raises:
+        UserError: with the flag, the path and the cause.
     """
     path = pathlib.Path(path)
     ending = path.suffix.removeprefix(".").lower()

@@ -16,7 +16,7 @@ class ItemProgress:
     """
 
     def __init__(self, total: int, unit: str, *, label: str = "", shown: bool = True, leave: bool = True):
-        """unit: name of one item; label: what is being done; shown: False for nothing at all; leave: the bar stays."""
+        """Starts a bar of items called `unit`, after a `label`, unless `shown` is False. With `leave` the bar stays."""
         self._total, self._unit, self._label = total, unit, label
         self._leave, self._done, self._tenth = leave, 0, 0
         self._is_shown = shown and total > 0

@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-# UTF-32 first: the mark of its little-endian form begins with that of UTF-16.
+# UTF-32 first: the mark of its little-endian form begins with the mark of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -18,7 +18,7 @@ _SAMPLE = 4096
 
 
 def decode(content: bytes) -> str:
-    """Text from bytes: by its byte-order mark, else UTF-16 if its zero bytes say so, else UTF-8, else Windows-1252.
+    """Text from bytes: by its byte-order mark, else UTF-16 if its zero bytes fit, else UTF-8, else Windows-1252.
 
     Raises ValueError for bytes that are not text: zero bytes outside UTF-16, an odd or a damaged UTF-16.
     """

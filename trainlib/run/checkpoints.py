@@ -1,4 +1,4 @@
-"""Checkpoints: one folder a step, holding an Orbax checkpoint (`state/`) and a manifest of checksums.
+"""Checkpoints: one folder per step, with an Orbax checkpoint (`state/`) and a manifest of checksums.
 
 `save` writes under a name that no reader looks at, forces it to the disk and renames it, so a kill at any moment leaves
 whole checkpoints only. Arrays are kept as the host sees them, without their devices: any number of devices can resume.
@@ -67,7 +67,7 @@ class CheckpointStore:
         return max(self.steps(), default=None)
 
     def best_step(self) -> int | None:
-        """The step with the highest figure, the earliest of equals; None if no step has one."""
+        """The step with the highest figure, ties go to the earliest; None if no step has one."""
         return next(iter(self._by_metric()), None)
 
     def check_space(self, state: Any) -> None:
@@ -86,20 +86,21 @@ class CheckpointStore:
         notes: dict[str, Any] | None = None,
         retry_later: bool = False,
     ) -> bool:
-        """Keeps `state` as step `step`, and drops steps that are no longer wanted.
+        """Keeps `state` as step `step`, and drops steps that are no longer needed.
 
-        Steps above `step` belong to a future that is being computed anew; they are dropped too.
+        Steps above `step` are dropped too: the run computes them again.
 
         Args:
-            step: 0 or more. A checkpoint of the same step is replaced, and is there until the new one is whole.
-            state: a tree of arrays and Python numbers, each with a name of its own, unreplicated. JAX random keys as
+            step: 0 or more. A checkpoint of the same step is replaced once the new one is whole.
+            state: a tree of arrays and Python numbers, each with its own name, unreplicated. JAX random keys as
                 `jax.random.key_data`.
             metric: validation figure at this step, higher is better (give a loss with its sign turned).
             notes: JSON values that `notes` returns.
             retry_later: where the disk is full, log it and return False instead of raising; the next save tries again.
 
-        Raises CheckpointError with path and numbers if the state cannot be written or holds NaN or Inf. The older
-        checkpoints are untouched then.
+        Raises:
+            CheckpointError: with path and numbers if the state cannot be written or holds NaN or Inf. The older
+                checkpoints are untouched then.
         """
         _require_figure(step, metric)
         arrays = named_arrays(state)
@@ -118,7 +119,7 @@ class CheckpointStore:
         return True
 
     def score(self, step: int, metric: float, *, retry_later: bool = False) -> None:
-        """Adds the validation figure to a step saved without it; arguments and errors are those of `save`."""
+        """Adds the validation figure to a step saved without it; arguments and errors as in `save`."""
         _require_figure(step, metric)
         try:
             with self._failures(f"the validation figure of step {step}"):
@@ -141,9 +142,12 @@ class CheckpointStore:
                 ("last": for the next older one, "best": for the next best one); one named by its number is not.
             strict: raise instead of passing over.
 
-        Returns the tree, its leaves NumPy arrays (Python numbers stay such), and the step it is from.
-        Raises CheckpointError if there is no whole checkpoint, or with a table of all names, shapes and dtypes that
-        differ: nothing is cast, nothing left out.
+        Returns:
+            the tree, its leaves NumPy arrays (Python numbers stay such), and the step it is from.
+
+        Raises:
+            CheckpointError: if there is no whole checkpoint, or with a table of all names, shapes and dtypes that
+                differ: nothing is cast, nothing skipped.
         """
         tree, found = self.read(step, strict=strict)
         return fill(target, traverse_util.flatten_dict(tree), f"the checkpoint {self.directory / str(found)}"), found

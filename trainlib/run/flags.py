@@ -29,10 +29,10 @@ _log = logging.getLogger(__name__)
 def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
     """Parses the command line, calls `main(config, workdir)` and leaves the process with one of the exit codes.
 
-    The exit codes and the treatment of errors are those of `trainlib.core.cli.exit_code`.
+    Exit codes and errors are handled by `trainlib.core.cli.exit_code`.
 
     Args:
-        main: its result is ignored. Flags of its own are defined with absl at the top of its module.
+        main: its result is ignored. Its own flags are defined with absl at the top of its module.
         argv: program name and arguments, sys.argv if not given.
     """
     argv = list(sys.argv if argv is None else argv)
@@ -72,12 +72,12 @@ def _run(main: Main, argv: list[str]) -> None:
 
 
 def _join() -> None:
-    """Joins the other processes of the run, if the command line says that there are any; all but one are quiet."""
+    """Joins the other processes of the run, if the command line names any. All but one are quiet."""
     place = (FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     if place == (None, None, None) and not FLAGS.distributed:
         return
     if FLAGS.distributed and place != (None, None, None):
-        raise UsageError("--distributed is for clusters that JAX knows; leave out --coordinator and what belongs to it")
+        raise UsageError("--distributed is for clusters that JAX knows; omit --coordinator and its companions")
     if None in place and not FLAGS.distributed:
         raise UsageError("several processes need all of --coordinator=HOST:PORT --num_processes=N --process_id=I")
     if not FLAGS.distributed and not re.fullmatch(r".+:\d+", FLAGS.coordinator):

@@ -42,7 +42,7 @@ class Measurement(NamedTuple):
         name: for messages, with its article.
         function: state on the devices -> figures.
         every: steps.
-        key: one of the figures, that tells whether a step was measured already.
+        key: one of the figures, that shows whether a step was measured already.
         score: the figure by which checkpoints compare, higher is better; "" for none.
         shown: beginning of the names of the figures that are logged.
         digits: decimals in the log.
@@ -235,7 +235,7 @@ class TrainRun:
 def restore_newest(store: CheckpointStore, state: Any, strict: bool) -> Any | None:
     """The newest whole checkpoint, in the structure of `state`; None if there is none.
 
-    Process 0 chooses the step, the others read the same one. Errors are those of `CheckpointStore.restore`.
+    Process 0 chooses the step, the others read the same one. Errors as in `CheckpointStore.restore`.
     """
     if processes.broadcast_from_first(store.latest_step()) is None:
         return None

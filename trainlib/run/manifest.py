@@ -1,4 +1,4 @@
-"""The list of a checkpoint's files with their checksums: what tells a whole checkpoint from a damaged one."""
+"""The list of a checkpoint's files with their checksums, which reveal a damaged checkpoint."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,7 @@ class Manifest:
         step: of the checkpoint.
         metric: validation figure or None.
         files: relative path -> sha256 (hexadecimal).
-        notes: what the run wants to find again, as JSON values.
+        notes: the run's own notes, as JSON values.
     """
 
     step: int
@@ -34,7 +34,7 @@ class Manifest:
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
-        """As JSON values; empty notes are left out."""
+        """As JSON values; empty notes are omitted."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "notes" or value}
 
     def checksum(self) -> str:

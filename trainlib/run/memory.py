@@ -21,10 +21,10 @@ class StepMemory(NamedTuple):
     """Bytes that one call of a step needs on each device.
 
     Attributes:
-      arguments: state and batch.
-      results: what is returned in memory of its own, not in that of donated arguments.
-      temporaries: activations and workspace, as planned by the compiler.
-      traffic: bytes that one call reads and writes by the compiler's count; 0 where it keeps none.
+        arguments: state and batch.
+        results: results in their own memory, not in the memory of donated arguments.
+        temporaries: activations and workspace, as planned by the compiler.
+        traffic: bytes that one call reads and writes by the compiler's count; 0 where it keeps none.
     """
 
     arguments: int
@@ -72,9 +72,10 @@ def check_memory(step: Callable[..., Any], *arguments: Any, what: str, remedy: s
         step: made by `parallel.pmap_step`; arguments: of the call that follows.
         what: size of the batch, for the message.
         remedy: what to do where a step does not fit.
-        growth: size of the run's largest batch by this one's; a warning tells that the largest may not fit.
+        growth: size of the run's largest batch by this one's; a warning follows if the largest may not fit.
 
-    Raises UserError where a step needs more than a device has.
+    Raises:
+        UserError: if a step needs more than a device has.
     """
     _log.info("Compiling a step, %s", what)
     needed, there = step_memory(step, *arguments), device_memory()

@@ -25,7 +25,7 @@ class MetricWriter:
     """Appends to `metrics.jsonl` in `workdir`; what another run wrote after `start_step` is dropped first.
 
     So the file of a resumed run equals the file of an uninterrupted one, `time` (Unix seconds) apart. What is written
-    is in the files at once; if the disk is full it waits, and the run goes on.
+    is in the files at once; if the disk is full it waits, and the run continues.
 
     Args:
         workdir: folder, exists.
@@ -56,7 +56,7 @@ class MetricWriter:
         self._write_event(step=int(step), summary=Summary(value=values))
 
     def has(self, step: int, name: str) -> bool:
-        """Whether the figure `name` of `step` has been written, by this run or one that it goes on from."""
+        """Whether the figure `name` of `step` has been written, by this run or one that it resumes."""
         return any(record["step"] == step and name in record for record, _ in _records(self._path))
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class MetricWriter:
 
 
 class SilentWriter:
-    """Of the processes whose figures process 0 writes."""
+    """The writer of a process whose figures process 0 writes."""
 
     def has(self, step: int, name: str) -> bool:
         """Known to process 0 alone."""
@@ -99,18 +99,18 @@ class SilentWriter:
 
 
 def open_metrics(workdir: str | os.PathLike, start_step: int) -> MetricWriter | SilentWriter:
-    """The writer of this process; arguments are those of `MetricWriter`."""
+    """The writer of this process; arguments as in `MetricWriter`."""
     return MetricWriter(workdir, start_step) if processes.is_first() else SilentWriter()
 
 
 def read_metrics(workdir: str | os.PathLike) -> list[dict[str, float]]:
-    """The complete lines of `metrics.jsonl` in `workdir`, in order; empty if there is no such file."""
+    """The complete lines of `metrics.jsonl` in `workdir`, in order; empty without a file."""
     path = pathlib.Path(workdir) / FILE_NAME
     return [record for record, _ in _records(path)] if path.exists() else []
 
 
 def _records(path: pathlib.Path) -> list[tuple[dict[str, float], bytes]]:
-    """(parsed, raw) of each line; a last line without its end, left by a kill, is no record."""
+    """(parsed, raw) of each line; a last line without its end, left by a kill, is not a record."""
     *lines, _ = path.read_bytes().split(b"\n")
     records = []
     for number, line in enumerate(lines, 1):
@@ -118,7 +118,7 @@ def _records(path: pathlib.Path) -> list[tuple[dict[str, float], bytes]]:
             record = json.loads(line)
             int(record["step"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}, line {number} is no record of a step: repair or remove the file") from error
+            raise UserError(f"{path}, line {number} is not a record of a step: repair or remove the file") from error
         records.append((record, line))
     return records
 

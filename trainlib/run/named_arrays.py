@@ -43,7 +43,8 @@ def fill(target: Any, arrays: NamedArrays, source: str) -> Any:
         arrays: exactly the names, shapes and dtypes of `target`.
         source: where the arrays are from, for the message.
 
-    Raises CheckpointError with a table of all names, shapes and dtypes that differ: nothing is cast, nothing left out.
+    Raises:
+        CheckpointError: with a table of all names, shapes and dtypes that differ: nothing is cast, nothing skipped.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(target)
     expected = {_names(path): _signature(leaf) for path, leaf in leaves}

@@ -25,7 +25,7 @@ def num_devices() -> int:
 
 
 def num_local_devices() -> int:
-    """Devices of this process; every process has as many."""
+    """Devices of this process; every process has the same number."""
     return jax.local_device_count()
 
 

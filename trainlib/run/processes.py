@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Peers:
-    """This process's side of the group, and a thread that hears what the others say."""
+    """This process's side of the group, and a thread that receives the others' messages."""
 
     def __init__(self, client: Any, index: int, count: int):
         self.client, self.index, self.count = client, index, count
@@ -83,7 +83,7 @@ class _Peers:
         self.client.key_value_set(f"end/stop/{self.index}", str(started))
 
     def stops_after(self, step: int) -> bool:
-        """Every process says how far it has gone and goes no further before all have; the furthest step is the last."""
+        """Every process reports its step and waits for all others; the furthest step is the last."""
         with self._guard:
             if not self._stop_requested:
                 self._started = step + 1
@@ -131,7 +131,7 @@ class _Peers:
 
 
 _peers: _Peers | None = None
-_REMEDY = "Its output says why; then run the same command again on all processes"
+_REMEDY = "Its output shows why; then run the same command again on all processes"
 
 
 class Cancelled(Exception):
@@ -145,7 +145,8 @@ def initialize(coordinator: str | None = None, num_processes: int | None = None,
         coordinator: HOST:PORT of process 0, a free port there; nothing at all where JAX knows the cluster.
         num_processes: of the run. index: of this process, 0 .. num_processes - 1.
 
-    Raises UserError if they do not come together.
+    Raises:
+        UserError: if they do not come together.
     """
     global _peers
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
@@ -184,7 +185,7 @@ def count() -> int:
 
 
 def index() -> int:
-    """Of this process."""
+    """The number of this process."""
     return _peers.index if _peers else 0
 
 
@@ -246,7 +247,7 @@ def require_same(what: str, value: Any) -> None:
     others = [str(i) for i, digest in enumerate(digests) if digest != digests[0]]
     if others:
         raise UserError(
-            f"{what} of process {', '.join(others)} differs from that of process 0; all processes need the same "
+            f"{what} of process {', '.join(others)} differs from process 0; all processes need the same "
             "command, files and kind of machine"
         )
 
@@ -284,7 +285,7 @@ def shutdown(status: int) -> None:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()
         if status != STOPPED:
-            _log.error("All processes end. If another one has ended before this one, its output says why")
+            _log.error("All processes end. If another one has ended before this one, its output shows why")
         sys.stdout.flush()
         _peers.exit_all(status, "stopped" if status == STOPPED else "ended with an error")
     _peers.close()

@@ -60,7 +60,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        """Around long work in C++ (a compile) with nothing to save: a signal then exits within moments.
+        """Around long work in C++ (a compile) with nothing to save: a signal then exits immediately.
 
         Raises Stopped if the signal came before. All processes leave then, so none may have anything to save.
         """
@@ -110,7 +110,7 @@ class StopRequest:
                 _leave_on_second(first)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        """Runs in the main thread; makes up for bytes that an event loop with a pipe of its own has taken."""
+        """Runs in the main thread; makes up for bytes that an event loop with its own pipe has taken."""
         if self._handled is None:
             self._handled = time.monotonic()
             self._requested = True

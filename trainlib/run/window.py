@@ -31,7 +31,7 @@ class MetricWindow:
             self._count, self._sums = notes["count"], dict(notes["sums"])
 
     def add(self, step: int, contents: str, metrics: dict[str, Any]) -> None:
-        """Takes the metrics (scalars) of a step and what its batch holds; checks those of the step before."""
+        """Takes the metrics (scalars) of a step and its batch's content; checks the metrics of the step before."""
         self.check()
         self._open.append((step, contents, metrics))
 

@@ -47,8 +47,9 @@ class Workdir:
         Args:
             data: nested dicts of JSON values, such as {"train": {"name of a scene": "checksum"}}.
 
-        Raises UserError with what differs, unless `data` is among the keys that may change; or if another process has
-        other data.
+        Raises:
+            UserError: with what differs, unless `data` is among the keys that may change; or if another process has
+                other data.
         """
         if processes.is_first():
             self._compare_data(data)
@@ -107,8 +108,9 @@ def open_workdir(
         config: values must be representable in JSON (tuples come back as tuples).
         allow_change: keys ("a" or "a.b") that may differ from the config that the run began with; "data": the data.
 
-    Raises UserError if the folder cannot be written, another run has it, or the config differs in another key or in
-    another process.
+    Raises:
+        UserError: if the folder cannot be written, another run has it, or the config differs in another key or in
+            another process.
     """
     path = pathlib.Path(path)
     allowed = frozenset(allow_change)
@@ -147,7 +149,7 @@ def load_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
 
 
 def require_settings(config: ml_collections.ConfigDict, keys: Iterable[str], where: str, system: str) -> None:
-    """Raises UserError if a config lacks settings by which those of a system ("vmnet_jax") are known."""
+    """Raises UserError if a config lacks the settings that mark a system ("vmnet_jax")."""
     missing = [key for key in keys if key not in config]
     if missing:
         raise UserError(f"{where} is not of {system}: it has no {', '.join(missing)}")
@@ -174,7 +176,7 @@ def _take_lock(path: pathlib.Path) -> int:
 
 
 def _changed_config(path: pathlib.Path, config: dict[str, Any], allow_change: frozenset[str]) -> dict[str, Any] | None:
-    """The config to write: None if it is that of config.json. Refuses differences in keys outside `allow_change`."""
+    """The config to write: None if config.json holds it. Refuses differences in keys outside `allow_change`."""
     file = path / CONFIG_NAME
     if not file.exists():
         return config

@@ -41,13 +41,13 @@ _DAMAGE = (
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The weights of a file by name: of a bare state_dict, or of the largest one inside a checkpoint's dicts.
+    """The weights [...] of a file by name: of a bare state_dict, or of the largest one inside a checkpoint's dicts.
 
     A leading `module.` of all names (DistributedDataParallel) is dropped.
 
     Raises:
-      UserError: no weight file, a damaged one, or one that holds other things than tensors, numbers and strings; with
-        file and cause. Nothing of the file is ever executed.
+        UserError: not a weight file, a damaged one, or one with more than tensors, numbers and strings. Nothing of it
+            is ever executed.
     """
     path = pathlib.Path(path)
     try:
@@ -166,8 +166,8 @@ def write_tensors(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) ->
     """Writes a state_dict that `torch.load(path)` reads; the file appears whole or not at all.
 
     Args:
-      path: the file, by custom `.pt`.
-      tensors: arrays by name, of the dtypes of `tensor_pickle.STORAGE_DTYPES`.
+        path: the file, by custom `.pt`.
+        tensors: arrays [...] by name, of the dtypes of `tensor_pickle.STORAGE_DTYPES`.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     buffer = io.BytesIO()

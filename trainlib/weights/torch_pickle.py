@@ -39,7 +39,7 @@ class Storage(NamedTuple):
 
 
 class TensorView(NamedTuple):
-    """A tensor as a pickle names it: where it lies in its storage, in elements."""
+    """A tensor as a pickle names it: its place in its storage, in elements."""
 
     storage: Storage
     offset: int
@@ -47,7 +47,7 @@ class TensorView(NamedTuple):
     strides: tuple[int, ...]
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
-        """The tensor, copied out of its storage's numbers [length]. Raises UnsafePickle where it reaches outside."""
+        """The tensor, copied out of its storage's numbers [length]. Raises UnsafePickle if it reaches outside."""
         sizes = (self.offset, *self.shape, *self.strides)
         if any(not isinstance(n, int) or n < 0 for n in sizes) or len(self.shape) != len(self.strides):
             raise UnsafePickle(f"a tensor with offset {self.offset}, shape {self.shape}, strides {self.strides}")
@@ -156,7 +156,7 @@ class _Machine:
             raise UnsafePickle(f"the opcode {opcode}")
 
     def _marked(self) -> list[Any]:
-        """Pops what lies above the last mark, and the mark."""
+        """Pops everything above the last mark, and the mark."""
         place = len(self.stack) - 1
         while self.stack[place] is not _MARK:
             place -= 1
@@ -175,7 +175,7 @@ class _Machine:
         return _NAMES[name]
 
     def _build(self, state: Any) -> None:
-        """Attributes of an OrderedDict (`_metadata` of a state_dict) are left out; anything else has none."""
+        """Attributes of an OrderedDict (`_metadata` of a state_dict) are skipped; anything else has none."""
         _require(self.stack[-1], dict)
         _require(state, dict)
 
@@ -196,10 +196,10 @@ def read_pickle(file: BinaryIO | bytes) -> Any:
     """The value of one pickle: numbers, strings, None, tuples, lists, dicts and `TensorView`s.
 
     Args:
-      file: the pickle's bytes, or a file that stands at its first byte and stands behind its last one afterwards.
+        file: the pickle's bytes, or a file that stands at its first byte and stands behind its last one afterwards.
 
     Raises:
-      UnsafePickle: a name or opcode that tensors do not need, or bytes that are no pickle.
+        UnsafePickle: a name or opcode that tensors do not need, or bytes that are not a pickle.
     """
     machine = _Machine()
     try:

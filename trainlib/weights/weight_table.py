@@ -18,13 +18,13 @@ def require_weights(
     """The arrays of `found` that the network has, as float32.
 
     Args:
-      source: the file, for the message.
-      expected: shape by name of every array that the network has.
-      found: arrays by name.
-      unused: whether a name that the network lacks is known and meant to be left out.
+        source: the file, for the message.
+        expected: shape by name of every array that the network has.
+        found: arrays [...] by name.
+        unused: whether a name that the network lacks is known and may be skipped.
 
     Raises:
-      UserError: a table of all names that are missing, left over or of another shape.
+        UserError: a table of all names that are missing, left over or of another shape.
     """
     shapes = {name: array.shape for name, array in found.items()}
     rows = {

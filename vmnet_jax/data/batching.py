@@ -127,10 +127,7 @@ def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
 
 
 def bucket_at(number: int, buckets: list[Sizes]) -> Sizes:
-    """Number `number` of the planned buckets and those that continue them, each 1.25 times the one before.
-
-    buckets: planned, ascending, at least one.
-    """
+    """Bucket `number` of the planned `buckets` (ascending, at least one); later ones are each 1.25 times larger."""
     beyond = number - len(buckets) + 1
     if beyond <= 0:
         return buckets[number]
@@ -149,8 +146,12 @@ def bucket_number(sizes: Sizes, buckets: list[Sizes]) -> int:
 def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None) -> SceneBatch:
     """Joins samples into one batch padded to `bucket`; NumPy arrays, ready for the device.
 
-    num_scenes: the batch's static number of scenes; None for the number of samples. The scenes above that are empty.
-    Raises DoesNotFit, with the numbers, if the samples need more rows than the bucket has.
+    Args:
+        num_scenes: the batch's static number of scenes; None for the number of samples. The scenes above that are
+            empty.
+
+    Raises:
+        DoesNotFit: with the numbers, if the samples need more rows than the bucket has.
     """
     sizes, num_scenes = add_sizes([sample_sizes(s) for s in samples]), num_scenes or len(samples)
     if not sizes.fits(bucket):
@@ -225,7 +226,7 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
 def empty_batch(features: int, vertices: VertexInputs | None = None) -> SceneBatch:
     """A batch of one scene without any row, for shapes: F input channels, one padding row everywhere.
 
-    vertices: as for `vmnet_jax.data.sample.make_sample`.
+    `vertices` is as for `vmnet_jax.data.sample.make_sample`.
     """
 
     def zeros(*shape: int) -> np.ndarray:
@@ -263,7 +264,9 @@ def _scene_ids(counts: list[int], rows: int, num_scenes: int) -> np.ndarray:
 def _joined_edges(edges: list[tuple[RingTable, np.ndarray]], rows: int, spare: int) -> tuple[Rings, np.ndarray]:
     """Ring tables and the mask of kept edges in the joined flat edge order: all slots, then all overflow edges.
 
-    edges: table and mask of each sample. rows, spare: padded rows of the tables and of the overflow list.
+    Args:
+        edges: table and mask of each sample.
+        rows, spare: padded rows of the tables and of the overflow list.
     """
     tables = [table for table, _ in edges]
     joined = padding.join_rings(tables, rows, spare)

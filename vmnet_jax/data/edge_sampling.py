@@ -29,7 +29,7 @@ def keep_mask(table: RingTable, rng: np.random.Generator, cutoff: int = 4) -> np
         cutoff: degree up to which a source keeps all of its edges.
 
     Returns:
-        bool [V * K + O] by flat edge id, False where there is no edge.
+        bool [V * K + O] by flat edge id, False without an edge.
     """
     source = _sources(table)
     probability = np.append(keep_probability(table.degree, cutoff), 0.0).astype(np.float32)
@@ -37,5 +37,5 @@ def keep_mask(table: RingTable, rng: np.random.Generator, cutoff: int = 4) -> np
 
 
 def _sources(table: RingTable) -> np.ndarray:
-    """int32 [V * K + O]: the source of every flat edge id, -1 where there is no edge."""
+    """int32 [V * K + O]: the source of every flat edge id, -1 without an edge."""
     return np.concatenate([table.ring.ravel(), table.overflow_source])

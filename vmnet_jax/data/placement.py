@@ -52,10 +52,10 @@ def training_matrix(jitter: np.ndarray, sign: float, rotation: np.ndarray, voxel
     """(I + 0.1 jitter, its entry [0, 0] times sign) / voxel_size @ rotation.
 
     Args:
-      jitter: float64 [3, 3], standard normal.
-      sign: +1 or -1.
-      rotation: float64 [3, 3].
-      voxel_size: edge of a voxel in the scene's unit.
+        jitter: float64 [3, 3], standard normal.
+        sign: +1 or -1.
+        rotation: float64 [3, 3].
+        voxel_size: edge of a voxel in the scene's unit.
     """
     near_identity = np.eye(3) + JITTER * jitter
     near_identity[0, 0] *= sign
@@ -66,8 +66,8 @@ def random_offset(points: np.ndarray, r1: np.ndarray, r2: np.ndarray, extent: in
     """Translation float64 [3] that puts `points` at a random place inside [0, extent)^3, or around it if too large.
 
     Args:
-      points: float64 [V, 3], already multiplied by the matrix.
-      r1, r2: uniform draws in [0, 1)^3.
+        points: float64 [V, 3], already multiplied by the matrix.
+        r1, r2: uniform draws in [0, 1)^3.
     """
     low, high = points.min(0), points.max(0)
     room = extent - high + low
@@ -106,6 +106,6 @@ def evaluation_placement(
 
 
 def fixed_placement(points: np.ndarray, voxel_size: float) -> Placement:
-    """The unaugmented placement: minimum at the origin, no rotation."""
+    """The unaugmented placement of `points` [V, 3]: minimum at the origin, no rotation."""
     origin = np.asarray(points, np.float64).min(0)
     return Placement(origin, np.eye(3) * (1 / voxel_size), np.zeros(3), np.zeros(3, np.float32))

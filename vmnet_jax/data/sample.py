@@ -26,8 +26,10 @@ _RADIUS_RINGS: weakref.WeakKeyDictionary[Scene, dict] = weakref.WeakKeyDictionar
 class VertexInputs(NamedTuple):
     """What a network reads that starts at the mesh's vertices.
 
-    radii: up to which vertices are neighbours in space, in the scene's unit, for each of the finest levels; may be
-    empty. max_neighbours: of a vertex in space.
+    Attributes:
+        radii: up to which vertices are neighbours in space, in the scene's unit, for each of the finest levels; may be
+            empty.
+        max_neighbours: of a vertex in space.
     """
 
     radii: tuple[float, ...] = ()
@@ -91,15 +93,15 @@ def make_sample(
 ) -> Sample:
     """Voxelizes a placed scene and builds the tables that depend on the placement.
 
-    Args:
-      scene: a preprocessed scene.
-      placement: where the scene goes; None takes the unaugmented placement whose tables the scene file holds.
-      features: names out of `FEATURE_WIDTHS`.
-      edge_cutoff: vertices with more neighbours than this lose edges at random (training); 0 keeps all edges.
-      rng: draws the kept edges; needed where `edge_cutoff` is not 0.
-      vertices: what to make for a network that starts at vertices; None for none.
-
     A voxel takes the features and the label of its first vertex.
+
+    Args:
+        scene: a preprocessed scene.
+        placement: where the scene goes; None takes the unaugmented placement whose tables the scene file holds.
+        features: names out of `FEATURE_WIDTHS`.
+        edge_cutoff: vertices with more neighbours than this lose edges at random (training); 0 keeps all edges.
+        rng: draws the kept edges; needed where `edge_cutoff` is not 0.
+        vertices: what to make for a network that starts at vertices; None for none.
     """
     if placement is None:
         placement = fixed_placement(scene.vertices, scene.params["voxel_size"])

@@ -35,7 +35,7 @@ class SceneFiles:
         return read_scene(self._folder / f"{name}{SUFFIX}")
 
     def header(self, name: str) -> SceneHeader:
-        """What a scene file says about itself. Raises as `read`."""
+        """The header of a scene file. Raises as `read`."""
         return read_header(self._folder / f"{name}{SUFFIX}")
 
     def source_hash(self, name: str) -> str:
@@ -47,7 +47,7 @@ class PreparedScenes:
     """The scenes of a prepared folder, each read when asked for: as `SceneFiles`."""
 
     def __init__(self, folder: str | pathlib.Path):
-        """names: of all scenes, sorted. headers: what each scene file said about itself, by name.
+        """Reads `names`, of all scenes, sorted, and `headers`, of the scene files by name.
 
         Raises UserError if the folder holds another data set.
         """
@@ -62,7 +62,7 @@ class PreparedScenes:
         self._records = builder.as_data_source(SPLIT)
 
     def read(self, name: str) -> Scene:
-        """Equal, bit for bit, to the scene file that was packed. Raises SceneError, UserError where there is none."""
+        """Equal, bit for bit, to the scene file that was packed. Raises SceneError, or UserError if there is none."""
         if name not in self.headers:
             raise UserError(f"{self._folder} has no scene {name}; it has {len(self.names)} others.")
         try:

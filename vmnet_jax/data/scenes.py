@@ -64,7 +64,7 @@ class Batch(NamedTuple):
     """A batch and what it is made of."""
 
     arrays: list[SceneBatch]  # one for each device of this process
-    names: list[str]  # all scenes, those of other processes too
+    names: list[str]  # all scenes, other processes' scenes too
     bucket: Sizes
 
 
@@ -75,7 +75,7 @@ def read_split(
 
     The automatic split orders the scenes by a checksum of their names and takes the first `val_fraction` for
     validation, so that it does not depend on the file system. Names are paths below the folder, as preprocessing gave
-    them. A listed scene that is not there is an error, or left out and logged with `allow_missing`; one that is on no
+    them. A missing listed scene is an error, or skipped and logged with `allow_missing`; one that is on no
     list is logged. A scene that a list names twice counts once; one that is on both lists gets a warning.
     """
     present = open_scenes(folder).names
@@ -94,7 +94,7 @@ def read_split(
             near = next(filter(None, (meant(name, present) for name in missing)), "")
             raise UserError(f"{text}{near}. Preprocess them, take them off the list, or give --allow_missing.")
         if missing:
-            _log.warning("%s; they are left out", text)
+            _log.warning("%s; they are skipped", text)
         names.append([name for name in dict.fromkeys(wanted) if name not in missing])
         repeated = [name for name, count in collections.Counter(wanted).items() if count > 1]
         if repeated:
@@ -148,7 +148,7 @@ class SceneFolder:
 
     @property
     def names(self) -> list[str]:
-        """Of all scenes of the folder, sorted."""
+        """The names of all scenes of the folder, sorted."""
         return self._scenes.names
 
     def sources(self, names: list[str]) -> dict[str, str]:
@@ -169,9 +169,13 @@ class SceneFolder:
     def check_params(self, names: Sequence[str], expected: dict | None = None, labels: bool = True) -> dict:
         """The parameters that all scenes were preprocessed with.
 
-        expected: those of the scenes that a run was trained on, None if there are none yet. labels: False where the
-        scenes' labels are not read, so that they may follow another label map than the run's. Raises UserError, with
-        the parameters that differ, where scenes differ from each other, from `expected` or from the folder's label map.
+        Args:
+            expected: parameters of the run's training scenes, None if there are none yet.
+            labels: False if the scenes' labels are not read, so that they may follow another label map.
+
+        Raises:
+            UserError: with the parameters that differ, if scenes differ from each other, from `expected` or from the
+                folder's label map.
         """
         first, than = expected, "the scenes that this run was trained on"
         for name in names:
@@ -196,7 +200,7 @@ class SceneFolder:
 class TrainingBatches:
     """step -> batch, for the training split.
 
-    The buckets are planned on the scenes as they lie. A random placement may need more voxels: up to half as many
+    The buckets are planned on unaugmented scenes. A random placement may need more voxels: up to half as many
     again for a dense mesh, and never more than the mesh has vertices. Such a batch takes the first larger bucket that
     holds it (`vmnet_jax.data.batching.bucket_at`). A run therefore compiles its step at most `max_buckets` times,
     and once more for each factor of 1.25 between the largest planned and the largest drawn batch: in practice once or
@@ -219,10 +223,13 @@ class TrainingBatches:
         max_voxels: int = 0,
         vertices: VertexInputs | None = None,
     ):
-        """max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
+        """Plans the buckets.
 
-        devices: of all processes. own: numbers of those that this process makes batches for; None is all of them.
-        vertices: as for `vmnet_jax.data.sample.make_sample`.
+        Args:
+            max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
+            devices: number of devices of all processes.
+            own: devices that this process makes batches for; None is all of them.
+            vertices: as for `vmnet_jax.data.sample.make_sample`.
         """
         if batch_size % devices:
             raise UserError(f"batch_size {batch_size} is not a multiple of the {devices} devices")
@@ -246,14 +253,14 @@ class TrainingBatches:
             _log.warning("All labelled vertices of the training scenes are of one class: there is nothing to learn")
 
     def members(self, step: int) -> list[tuple[int, int]]:
-        """(epoch, scene index) of each scene of a batch; an epoch's incomplete last batch is left out."""
+        """(epoch, scene index) of each scene of a batch; an epoch's incomplete last batch is dropped."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._names))
         rows = np.arange(place * self._batch_size, (place + 1) * self._batch_size) % len(order)
         return [(epoch, int(order[i])) for i in rows]
 
     def _scene_sizes(self, index: int) -> list[Sizes]:
-        """Of the scene as it lies; of some of its crops where it is too large."""
+        """Sizes of the unaugmented scene, or of some of its crops if it is too large."""
         scene = self._read(self._names[index])
         if scene.labels is not None:
             self._classes.update(np.unique(scene.labels[scene.labels >= 0]).tolist())
@@ -323,8 +330,10 @@ class EvaluationBatches:
     ):
         """Plans buckets that hold every group in the placements of these votes; other votes may need larger ones.
 
-        known: buckets that are compiled already; one of them is taken where all groups fit and not too loosely.
-        vertices: as for `vmnet_jax.data.sample.make_sample`. votes: 1 for vote 0, N for the votes 1 to N.
+        Args:
+            known: buckets that are compiled already; one of them is taken where all groups fit and not too loosely.
+            vertices: as for `vmnet_jax.data.sample.make_sample`.
+            votes: 1 for vote 0, N for the votes 1 to N.
         """
         self._read, self.names, self._seed = read, names, seed
         self._features, self._rotation, self._vertices = features, rotation, vertices
@@ -365,13 +374,13 @@ class EvaluationBatches:
         return [collate(part, bucket, self._scenes_per_batch) for part in parts]
 
     def largest(self) -> SceneBatch:
-        """The first group as it lies, padded to the largest planned bucket."""
+        """The first group, unaugmented, padded to the largest planned bucket."""
         samples = [self.sample(index, 0) for index in self.groups[0]]
         return collate(samples, self.buckets[-1], self._scenes_per_batch)
 
 
 def votes_of(votes: int) -> range:
-    """Numbers of the placements that `votes` votes see: 0, as the scene lies, for one; 1 to N for more."""
+    """Numbers of the placements of `votes` votes: 0, unaugmented, for one; 1 to N for more."""
     return range(1) if votes == 1 else range(1, votes + 1)
 
 

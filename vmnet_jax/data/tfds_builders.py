@@ -103,14 +103,15 @@ def _examples(scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]
 def prepare_scenes(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib.Path:
     """Writes `data_dir`/scene_meshes/1.0.0 as array_record and returns that folder.
 
-    What is there stays if it was made of the same scenes in the same format.
-
-    Raises UserError if it was not, if `scenes` has none or a scene is too large for a record; SceneError for damaged
-    scene files.
+    An existing data set stays if it was made of the same scenes in the same format.
 
     Args:
-      scenes: folder of scene files and label_map.csv.
-      data_dir: TensorFlow Datasets' folder of all its data sets.
+        scenes: folder of scene files and label_map.csv.
+        data_dir: TensorFlow Datasets' folder of all its data sets.
+
+    Raises:
+        UserError: if it was not, if `scenes` has none or a scene is too large for a record.
+        SceneError: damaged scene files.
     """
     scenes = pathlib.Path(scenes)
     files = SceneFiles(scenes)

@@ -1,7 +1,7 @@
 """Scenes that are too large for one pass, in overlapping tiles.
 
-A tile is a rectangle in x and y over the whole height. Tiles overlap, and the scores of a vertex are those of the tile
-inside which it lies deepest, so that no vertex is judged at a cut that its scene does not have.
+A tile is a rectangle in x and y over the whole height. Tiles overlap, and a vertex takes its scores from the tile
+inside which it is deepest, so that no vertex is judged at a cut that its scene does not have.
 """
 
 import functools
@@ -24,10 +24,10 @@ class Tile(NamedTuple):
     """A scene, or a part of one.
 
     Attributes:
-      inside: bool [V], the file's vertices in the tile; None for the whole scene.
-      scored: bool [V], those that take their scores from it; None for the whole scene.
-      scene: the scene's place in the list of names.
-      last: whether it is the last one of its scene.
+        inside: bool [V], the file's vertices in the tile; None for the whole scene.
+        scored: bool [V], those that take their scores from it; None for the whole scene.
+        scene: the scene's place in the list of names.
+        last: whether it is the last one of its scene.
     """
 
     inside: np.ndarray | None
@@ -39,7 +39,10 @@ class Tile(NamedTuple):
 class TileSet:
     """tile name -> scene: whole scenes where they have at most `max_voxels` voxels at level 0, tiles of the others.
 
-    names: each once, ValueError otherwise. max_voxels: 0 for no limit. limit: what set it, for the log.
+    Attributes:
+        names: each once, ValueError otherwise.
+        max_voxels: 0 for no limit.
+        limit: what set it, for the log.
     """
 
     def __init__(self, read: Callable[[str], Scene], names: list[str], max_voxels: int = 0, limit: str = ""):
@@ -75,8 +78,12 @@ class TileSet:
 def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, max_voxels: int) -> list[Tile]:
     """Cuts the bounding box in x and y into halves until each part with its margin fills at most `max_voxels`.
 
-    vertices: float64 [V, 3]. coords: int [P, 3], the voxels of level 0. inverse: int32 [V], the voxel of a vertex.
-    Every vertex is scored by one tile: the one inside which it lies deepest.
+    Every vertex is scored by one tile: the one inside which it is deepest.
+
+    Args:
+        vertices: float64 [V, 3].
+        coords: int [P, 3], the voxels of level 0.
+        inverse: int32 [V], the voxel of a vertex.
     """
     places = coords[:, :2].astype(np.float64) + 0.5
     low, high = places.min(axis=0) - 0.5, places.max(axis=0) + 0.5
@@ -84,7 +91,7 @@ def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, ma
     depth = np.full(len(places), -np.inf)
     owner = np.zeros(len(places), np.int32)
     for number, (start, stop) in enumerate(windows):
-        # A side on the edge of the scene is no cut: everything lies deep behind it.
+        # A side on the edge of the scene is not a cut: everything is deep behind it.
         below = np.where(start <= low, np.inf, places - start).min(axis=1)
         above = np.where(stop >= high, np.inf, stop - places).min(axis=1)
         deeper = np.minimum(below, above) > depth

@@ -32,7 +32,7 @@ WITHOUT_LAYER_NORM = ("euclidean", "dcm")
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:
     """The network of a config: its `__call__(batch, train)` gives `vmnet_jax.model.vmnet.Logits`.
 
-    With `axis_name` its training statistics are those of all devices together.
+    With `axis_name` its training statistics span all devices.
     """
     if config.dtype not in DTYPES:
         raise UserError(f"config.dtype is {config.dtype!r}, known are {', '.join(DTYPES)}")

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class SceneScores(NamedTuple):
-    """Summed logits of one scene, one row a vertex of its file."""
+    """Summed logits of one scene, one row per vertex of its file."""
 
     index: int
     scores: np.ndarray  # float32 [V, K]
@@ -58,11 +58,12 @@ def fitting_batches(
     """Batches of whole scenes where they fit, of overlapping tiles where not.
 
     Args:
-      max_voxels: voxels of level 0 that a pass may have; 0 asks the compiler whether the largest pass fits the device.
-      known: buckets that are compiled and fit, with what a pass of them needs: they are taken again where they serve,
-        and not asked about; grows.
-      how: further arguments of `EvaluationBatches`. Its `votes` should be those that the scenes will be seen in, so
-        that the largest pass is known.
+        max_voxels: voxels of level 0 that a pass may have; 0 asks the compiler whether the largest pass fits the
+            device.
+        known: buckets that are compiled and fit, with what a pass of them needs: they are taken again where they serve,
+            and not asked about; grows.
+        how: further arguments of `EvaluationBatches`. Its `votes` should be those that the scenes will be seen in, so
+            that the largest pass is known.
     """
     known = {} if known is None else known
     tiles = TileSet(read, names, max_voxels, "--max_voxels")
@@ -79,7 +80,7 @@ def fitting_batches(
 
 
 def _most_voxels(read: Callable[[str], Scene], names: list[str]) -> int:
-    """Voxels of the largest scene at level 0, as it lies."""
+    """Voxels of the largest unaugmented scene at level 0."""
     return max(len(read(name).voxels.coords[0]) for name in names)
 
 
@@ -114,12 +115,12 @@ def scene_scores(
     """Yields every scene once, in order, with the logits of all its votes summed.
 
     Args:
-      forward: from `make_forward`.
-      variables: on the local devices (`parallel.to_devices`).
-      batches: of the tiles.
-      votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
-      on_pass_done: called when a group of tiles has been seen in one placement, for progress bars.
-      read_out: see `vmnet_jax.prediction.read_out.file_vertex_scores`.
+        forward: from `make_forward`.
+        variables: on the local devices (`parallel.to_devices`).
+        batches: of the tiles.
+        votes: placements a scene is seen in; 1 is the unaugmented one, N are N random rigid ones.
+        on_pass_done: called when a group of tiles has been seen in one placement, for progress bars.
+        read_out: see `vmnet_jax.prediction.read_out.file_vertex_scores`.
     """
     joined = None
     for name, scores in _tile_scores(forward, variables, batches, tiles, votes, on_pass_done, read_out):

@@ -37,15 +37,15 @@ def cross_entropy_sums(
 def scene_loss(
     logits: Logits, batch: SceneBatch, axis_name: str | None = None, class_weights: jax.Array | None = None
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean cross entropy of the labelled vertices of level 0, plus that of the labelled voxels where they have logits.
+    """Mean cross entropy of the labelled vertices of level 0, plus the mean of the labelled voxels if they have logits.
 
     With axis_name, sums and counts are reduced over the devices before they are divided, and the value to
     differentiate is this device's share of the loss: the psum (not the pmean) of its gradients over the axis is the
     gradient of the whole. A branch without any label contributes zero.
 
     Returns:
-        The share (without axis_name the loss itself), and {"loss", "voxel_loss", "vertex_loss"} of the whole batch
-        (without "voxel_loss" where there are no voxel logits).
+        The share [] (without axis_name the loss itself), and {"loss", "voxel_loss", "vertex_loss"}, [] each, of the
+        whole batch (without "voxel_loss" if there are no voxel logits).
     """
 
     def branch(scores, labels):

@@ -8,7 +8,7 @@ def confusion(pred: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndar
 
     Args:
         pred: int [N], predicted class, in 0..K-1.
-        labels: int [N], true class; rows with a negative label are left out.
+        labels: int [N], true class; rows with a negative label are skipped.
         num_classes: K.
 
     Raises:
@@ -41,6 +41,6 @@ def iou_from_confusion(counts: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def accuracy(counts: np.ndarray) -> float:
-    """Share of labelled rows whose prediction is right; NaN without any."""
+    """Share of labelled rows whose prediction is right; NaN without any. `counts` is the confusion [K, K]."""
     counts = np.asarray(counts, np.int64)
     return float(np.trace(counts) / counts.sum()) if counts.any() else float("nan")

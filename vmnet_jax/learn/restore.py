@@ -42,7 +42,7 @@ class TrainedRun(NamedTuple):
 
 
 def write_inputs(workdir: pathlib.Path, params: dict, label_map: LabelMap) -> None:
-    """Keeps the label map and the preprocessing parameters beside the checkpoints."""
+    """Keeps the label map and the preprocessing parameters next to the checkpoints."""
     write_label_map(workdir / LABEL_MAP, label_map)
     write_json(workdir / PREPROCESSING, dict(sorted(params.items())))
 
@@ -55,7 +55,7 @@ def initial_weights(workdir: str | pathlib.Path, state: TrainState, label_map: L
     classes are compared.
 
     Raises:
-      UserError: a table of all other arrays that differ in name or shape.
+        UserError: a table of all other arrays that differ in name or shape.
     """
     workdir = pathlib.Path(workdir)
     load_config(workdir)
@@ -92,7 +92,7 @@ def _other_classes(workdir: pathlib.Path, label_map: LabelMap | None) -> str:
 
 
 def _seen(workdir: pathlib.Path) -> str:
-    """What the weights of another run are used to, for the log; "" where it does not say."""
+    """What the weights of another run expect, for the log; "" if unknown."""
     params = trained_params(workdir)
     return f"; it was trained on voxels of {params['voxel_size']:g} {params.get('units', 'm')}" if params else ""
 
@@ -107,18 +107,18 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     """Restores a run from its workdir.
 
     Args:
-      workdir: folder of `python -m vmnet_jax.train`.
-      step: "last", "best" (by validation mean IoU) or a step's number.
+        workdir: folder of `python -m vmnet_jax.train`.
+        step: "last", "best" (by validation mean IoU) or a step's number.
 
     Raises:
-      UserError: no such folder, no checkpoint, or damaged ones only.
+        UserError: no such folder, no checkpoint, or damaged ones only.
     """
     workdir = pathlib.Path(workdir)
     config = load_config(workdir)
     for name in (LABEL_MAP, PREPROCESSING):
         if not (workdir / name).is_file():
             raise UserError(
-                f"{workdir}: no {name}; this is no workdir of python -m vmnet_jax.train, or it never started"
+                f"{workdir}: no {name}; this is not a workdir of python -m vmnet_jax.train, or it never started"
             )
     label_map = read_label_map(workdir / LABEL_MAP)
     params = json.loads((workdir / PREPROCESSING).read_text())

@@ -34,7 +34,7 @@ class TrainState:
 def create_state(
     model: nn.Module, optimizer: optax.GradientTransformation, batch: SceneBatch, rng: jax.Array
 ) -> TrainState:
-    """Fresh state; `batch` gives the shapes only. `model` must have no axis name here."""
+    """Fresh state from the jax key `rng` []; `batch` gives the shapes only. `model` must have no axis name here."""
     variables = init_variables(model, rng, batch)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
@@ -46,7 +46,7 @@ def is_head(path: tuple[str, ...]) -> bool:
 
 
 def map_backbone(function: Callable[[jax.Array], jax.Array], params: dict) -> dict:
-    """Applies `function` to every parameter that is not a classifier's."""
+    """Applies `function` to every parameter [...] that is not a classifier's."""
     return path_aware_map(lambda path, leaf: leaf if is_head(path) else function(leaf), params)
 
 
@@ -57,10 +57,11 @@ def make_train_step(
     class_weights: jax.Array | None = None,
     heads_only: bool = False,
 ) -> Callable[[TrainState, SceneBatch], tuple[TrainState, dict]]:
-    """step(state, batch) -> state, metrics. Inside pmap, `axis_name` joins the devices: the result is that of one
-    device that holds the whole batch, since sums and counts are reduced, never means.
+    """step(state, batch) -> state, metrics.
 
-    With `heads_only` the two classifiers learn; everything else stays as it is and computes as in evaluation.
+    Inside pmap, `axis_name` joins the devices: the result equals one device's with the whole batch, since sums and
+    counts are reduced, never means. `class_weights` is float [K]. With `heads_only` the two classifiers learn;
+    everything else stays as it is and computes as in evaluation.
     """
 
     def step(state: TrainState, batch: SceneBatch) -> tuple[TrainState, dict]:

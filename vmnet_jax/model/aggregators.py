@@ -43,7 +43,7 @@ class VectorAttention(nn.Module):
 class EdgeLinear(nn.Module):
     """Linear map of [t_i, s_j - t_i] on every edge j -> i, or of s_j - t_i alone.
 
-    Computed at the vertices, since it is t_i (A - B) + s_j B. Initial weights as those of `Linear`.
+    Computed at the vertices, since it is t_i (A - B) + s_j B. Initial weights as in `Linear`.
 
     Attributes:
         features: number of output channels.

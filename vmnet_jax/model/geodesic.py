@@ -104,7 +104,7 @@ class LinearNormReLU(nn.Module):
 
 
 class VertexwiseBlocks(nn.Module):
-    """In place of `IntraAggregation` where there is no attention: two residual linear blocks of each vertex alone."""
+    """Replaces `IntraAggregation` without attention: two residual linear blocks of each vertex alone."""
 
     options: MeshOptions = MeshOptions()
 

@@ -1,4 +1,4 @@
-"""Initial weights: those of torch and torchsparse 1.1.0, uniform within +-1 / sqrt(fan), drawn in few programs."""
+"""Initial weights as in torch and torchsparse 1.1.0, uniform within +-1 / sqrt(fan), drawn in few programs."""
 
 import collections
 import contextvars
@@ -45,7 +45,7 @@ def init_variables(model: nn.Module, rng: jax.Array, batch: SceneBatch) -> dict:
 
     Args:
         model: a network on batches, whose weights come from `symmetric_uniform`; other initialisers run one by one.
-        rng: key.
+        rng: jax key [].
         batch: gives the shapes only.
     """
     if isinstance(rng, jax.core.Tracer):

@@ -99,8 +99,7 @@ class MaskedBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, count: jax.Array, train: bool) -> jax.Array:
-        """x [N, C], count int32 []: number of real rows, the first ones, or bool [N]: which are real -> [N, C], the
-        other rows zero."""
+        """x [N, C], count int32 [] of the first, real rows, or bool [N] -> [N, C], the other rows zero."""
         shape = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
@@ -163,7 +162,7 @@ class GraphLayerNorm(nn.Module):
 class TransformerConv(nn.Module):
     """Single-head attention of every vertex to its one-ring, plus a linear map of the vertex itself.
 
-    After TransformerConv of PyG 1.6.3 (its unused edge weight is left out). `source` gives keys and values, `target`
+    After TransformerConv of PyG 1.6.3 (without its unused edge weight). `source` gives keys and values, `target`
     queries and the skip connection; a vertex without edges has the skip connection only.
 
     Attributes:

@@ -1,9 +1,9 @@
 """Normalisations over the real rows, with the ReLU that follows them, and their backward passes.
 
 Derivatives are written out for the sake of memory: from the forward pass only the input and a few sums are kept, and
-the backward pass centres the input again. It does so by a formula of its own, since XLA would merge the same one with
-that of the forward pass, and one that needs the cotangent (`_after`), since XLA would compute it early; in both cases
-the centred input of every layer would lie in memory through the whole step.
+the backward pass centres the input again. It does so by its own formula, since XLA would merge an equal one with
+the forward pass, and one that needs the cotangent (`_after`), since XLA would compute it early. In both cases the
+centred input of every layer would stay in memory through the whole step.
 """
 
 import functools
@@ -25,23 +25,22 @@ def masked_batch_norm(
     """y = (x - mean) / sqrt(var + epsilon) * scale + bias over the real rows (Ioffe and Szegedy 2015, algorithm 1).
 
     Args:
-      x: float [N, C].
-      scale, bias: float [C].
-      real: bool [N, 1], which rows count.
-      epsilon: added to the variance.
-      axis_name: mapped axis of the devices that share the statistics; sums and counts are reduced over it.
-      relu: negative results become zero.
+        x: float [N, C].
+        scale, bias: float [C].
+        real: bool [N, 1], which rows count.
+        epsilon: added to the variance.
+        axis_name: mapped axis of the devices that share the statistics; sums and counts are reduced over it.
+        relu: negative results become zero.
 
     Returns:
-      y [N, C], other rows zero, and (mean [C], biased variance [C], number of rows []) over all devices, through which
-      no gradient flows; mean and variance are 0 where there are no rows. Reverse mode only.
+        y [N, C], other rows zero, and (mean [C], biased variance [C], number of rows []) over all devices, through
+        which no gradient flows; mean and variance are 0 without rows. Reverse mode only.
     """
     return _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu)[0]
 
 
 def _batch_norm_forward(x, scale, bias, real, epsilon, axis_name, relu):
-    """The sums run over x - shift, where shift is the mean up to rounding: the mean that is left is exact to the last
-    digits and the variance does not cancel."""
+    """Sums x - shift, shift being the mean up to rounding: the rest is exact and the variance does not cancel."""
     count = psum(jnp.sum(real), axis_name).astype(x.dtype)
     rows = jnp.maximum(count, 1)
     shift = psum(jnp.where(real, x, 0).sum(0), axis_name) / rows
@@ -88,16 +87,16 @@ def graph_layer_norm(
     the square root at 0 is 0, as torch has it.
 
     Args:
-      x: float [V, C].
-      scale, bias: float [].
-      real: bool [V, 1], which rows count.
-      member: float [V, S], 1 where a row belongs to a group, else 0; zero in rows that do not count.
-      epsilon: added to the deviation.
-      axis_name: mapped axis of the devices that share the groups.
-      relu: negative results become zero.
+        x: float [V, C].
+        scale, bias: float [].
+        real: bool [V, 1], which rows count.
+        member: float [V, S], 1 where a row belongs to a group, else 0; zero in rows that do not count.
+        epsilon: added to the deviation.
+        axis_name: mapped axis of the devices that share the groups.
+        relu: negative results become zero.
 
     Returns:
-      [V, C], other rows zero. Reverse mode only.
+        [V, C], other rows zero. Reverse mode only.
     """
     return _layer_norm_forward(x, scale, bias, real, member, epsilon, axis_name, relu)[0]
 
@@ -145,7 +144,7 @@ def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _after(cotangent: jax.Array, x: jax.Array) -> jax.Array:
-    """x, but not computed before the cotangent is there (to a compiler 0 * y is not 0: y may be NaN)."""
+    """x, but not computed before the cotangent (to a compiler 0 * y is not 0: y may be NaN)."""
     return x + 0 * cotangent
 
 

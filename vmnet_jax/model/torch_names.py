@@ -15,7 +15,7 @@ from vmnet_jax.model.scene_batch import NUM_LEVELS
 
 
 class TorchArray(NamedTuple):
-    """Where an array of ours lies in the state_dict, and how it is stored there."""
+    """The place of an array of ours in the state_dict, and its layout there."""
 
     name: str
     transposed: bool = False
@@ -102,19 +102,19 @@ TORCH_NAMES: dict[Path, TorchArray] = _euclidean() | _geodesic()
 
 
 def to_ours(array: np.ndarray, entry: TorchArray) -> np.ndarray:
-    """An array as the state_dict (or a gradient of it) has it -> our shape."""
+    """An array [...] (or its gradient) in the state_dict's shape -> our shape."""
     array = np.asarray(array)
     return array.T if entry.transposed else array.reshape(()) if entry.scalar else array
 
 
 def to_theirs(array: np.ndarray, entry: TorchArray) -> np.ndarray:
-    """An array of ours -> the state_dict's shape."""
+    """An array [...] of ours -> the state_dict's shape."""
     array = np.asarray(array)
     return array.T if entry.transposed else array.reshape(1) if entry.scalar else array
 
 
 def from_state_dict(state: Mapping[str, np.ndarray]) -> dict:
-    """{"params", "batch_stats"} of `VMNet` from arrays by state_dict name; unused entries are skipped.
+    """{"params", "batch_stats"} of `VMNet` from arrays [...] by state_dict name; unused entries are skipped.
 
     Raises:
         KeyError: with the names that are missing.
@@ -137,13 +137,13 @@ def torch_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def to_state_dict(variables: Mapping) -> dict[str, np.ndarray]:
-    """Arrays by state_dict name from {"params", "batch_stats"}, or from {"params": gradient} those of a gradient."""
+    """Arrays [...] by state_dict name from {"params", "batch_stats"}, or gradients from {"params": gradient}."""
     flat = flatten_dict(dict(variables))
     return {TORCH_NAMES[path].name: to_theirs(array, TORCH_NAMES[path]) for path, array in flat.items()}
 
 
 def with_unused(state: Mapping[str, np.ndarray], updates: int = 0) -> dict[str, np.ndarray]:
-    """The whole state_dict of the original: with `lin_edge` (zeros) and `num_batches_tracked` (`updates`)."""
+    """The original's whole state_dict: `state` [...] with `lin_edge` (zeros) and `num_batches_tracked` (`updates`)."""
     whole = {}
     for name, array in state.items():
         if ".lin_skip.weight" in name:

@@ -29,10 +29,9 @@ class VMNet(nn.Module):
         geo_width: channels of the mesh branch at every level.
         layer_norm_scope: "scene", or "batch" as in the original program; see `vmnet_jax.model.layers.GraphLayerNorm`.
         attention_shift: "vertex", or "global" (the original); see `kernels.device.attention.api.one_ring_attention`.
-        axis_name: mapped axis of the devices that share one batch's statistics; the module must then be applied
-            inside that axis.
-        dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least
-            float32.
+        axis_name: mapped axis of the devices that share one batch's statistics; the module must then be applied inside
+            that axis.
+        dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least float32.
         param_dtype: of parameters and running statistics.
         operator: how a vertex aggregates its one-ring; a key of `vmnet_jax.model.geodesic.OPERATORS`.
         intra, inter: attention within and across the domains; see `vmnet_jax.model.geodesic.GeodesicLevel`.
@@ -79,7 +78,7 @@ class EuclideanNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
-        """Logits of a batch, as those of `VMNet`."""
+        """Logits of a batch, as in `VMNet`."""
         common = (self.axis_name, self.dtype, self.param_dtype)
         branch = EuclideanBranch(self.num_classes, self.widths, *common, name="euclidean")
         logits, table = branch(batch, train).logits, batch.corners[0]

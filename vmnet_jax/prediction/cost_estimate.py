@@ -1,4 +1,4 @@
-"""What a prediction is going to take, said before it begins."""
+"""The expected cost of a prediction, printed before it begins."""
 
 import os
 from typing import NamedTuple
@@ -12,15 +12,15 @@ FILES_BY_PREPARATION = 3.5
 
 
 class Expectation(NamedTuple):
-    """Of one mesh.
+    """The expected cost of one mesh.
 
     Attributes:
-      passes: forward passes, over all tiles and votes.
-      device: bytes of one pass on a device, from the compiler.
-      host: bytes of the process, by the numbers of vertices and voxels.
-      network_s: seconds of the passes, the bytes that the compiler counts by the measured speed of the device's memory;
-        None where it counts none. Good to a factor of two.
-      files_s: seconds for writing the results.
+        passes: forward passes, over all tiles and votes.
+        device: bytes of one pass on a device, from the compiler.
+        host: bytes of the process, by the numbers of vertices and voxels.
+        network_s: seconds of the passes, the bytes that the compiler counts by the measured speed of the device's
+            memory; None where it counts none. Good to a factor of two.
+        files_s: seconds for writing the results.
     """
 
     passes: int
@@ -41,13 +41,14 @@ class Expectation(NamedTuple):
 def expect(
     vertices: int, voxels: int, passes: int, rounds: int, memory: StepMemory, speed: float, preparation_s: float
 ) -> Expectation:
-    """From what is known after a mesh was read, its levels built and its pass compiled.
+    """The cost, estimated once a mesh is read, its levels are built and its pass is compiled.
 
     Args:
-      vertices, voxels: of the mesh, at level 0.
-      rounds: passes one after another; several devices work at once.
-      memory: of a pass. speed: bytes a second, of `trainlib.run.memory.memory_speed`.
-      preparation_s: seconds that reading and building took.
+        vertices, voxels: of the mesh, at level 0.
+        rounds: passes one after another; several devices work at once.
+        memory: memory of a pass.
+        speed: bytes per second, of `trainlib.run.memory.memory_speed`.
+        preparation_s: seconds that reading and building took.
     """
     host = BASE_BYTES + vertices * BYTES_PER_VERTEX + voxels * BYTES_PER_VOXEL
     network_s = rounds * memory.traffic / speed if memory.traffic else None

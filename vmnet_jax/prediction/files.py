@@ -22,7 +22,7 @@ from vmnet_jax.viewer.raster import write_picture
 
 
 class Prediction(NamedTuple):
-    """What the network says of one mesh, in the order of its vertices."""
+    """The network's prediction for one mesh, in the order of its vertices."""
 
     classes: np.ndarray  # int32 [V], index into the label map
     probability: np.ndarray  # float32 [V], of that class
@@ -63,12 +63,12 @@ def write_prediction(
     where the mesh has labels.
 
     Args:
-      units, up: of the file; used where there is none.
-      source: the mesh's file; without it the PLY files have the mesh's own vertices, colours and faces.
-      probabilities: write STEM.probabilities.npz as well.
+        units, up: of the file; used where there is none.
+        source: the mesh's file; without it the PLY files have the mesh's own vertices, colours and faces.
+        probabilities: write STEM.probabilities.npz as well.
 
     Raises:
-      MeshError: the file has other vertices than the mesh: it has changed since it was read.
+        MeshError: the file has other vertices than the mesh: it has changed since it was read.
     """
     stem = pathlib.Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)

@@ -26,12 +26,12 @@ def file_vertex_scores(scene: Scene, logits: np.ndarray, read_out: str = TRACE) 
     that are joined on the surface are mixed, and a vertex without a face takes its trace.
 
     Args:
-      scene: V vertices, V_0 of them at level 0.
-      logits: float32 [V_0 or more, K]; rows after the first V_0 are padding.
-      read_out: one of `READ_OUTS`.
+        scene: V vertices, V_0 of them at level 0.
+        logits: float32 [V_0 or more, K]; rows after the first V_0 are padding.
+        read_out: one of `READ_OUTS`.
 
     Returns:
-      float32 [V, K].
+        float32 [V, K].
     """
     if read_out == TRACE:
         return logits[scene.traces[0]]

@@ -1,4 +1,4 @@
-"""The up axis of a mesh, where the surface alone leaves it open: what a trained network says to the six axes."""
+"""The up axis of a mesh whose surface is undecided: a trained network scores the six axes."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ MAX_VOXELS = 20_000
 def needs_network(estimate: UpEstimate, rotation: str) -> bool:
     """Whether a network is asked: the surface is not sure, and the network was trained upright.
 
-    rotation: of the training placements, `config.rotation`; a network trained in all directions knows no axis.
+    A network whose training placements (`rotation` of the config) had all directions knows no axis.
     """
     return 0 < estimate.sure < SURE and rotation == "z"
 
@@ -27,7 +27,9 @@ def needs_network(estimate: UpEstimate, rotation: str) -> bool:
 def with_network(predictor, mesh: Mesh, estimate: UpEstimate) -> UpEstimate:
     """The estimate with the confidence of a network: one pass over the middle of the mesh for each axis.
 
-    predictor: a `vmnet_jax.predict.Predictor`. mesh: in the scene frame that its own `up` gives.
+    Args:
+        predictor: a `vmnet_jax.predict.Predictor`.
+        mesh: in the scene frame that its own `up` gives.
     """
     part = middle_part(mesh, predictor.run.preprocessing.voxel_size)
     confidence = []

@@ -20,8 +20,10 @@ KINDS += [("the same wrong label", STILL_WRONG), ("unlabelled", UNLABELLED)]
 
 
 def draw_by_class(path: pathlib.Path, report: dict) -> None:
-    """Writes the chart: classes from the most to the least frequent, their share of all vertices and of the forgotten,
-    and which part of their rightly labelled vertices is forgotten at each sparsity."""
+    """Writes the chart: by class, the most frequent first, its shares of all and of the forgotten vertices, and rates.
+
+    A rate is the part of a class's rightly labelled vertices that is forgotten at a sparsity.
+    """
     order = [k for k in np.argsort(report["frequency"])[::-1] if report["frequency"][k]]
     x, names = np.arange(len(order)), [report["classes"][k] for k in order]
     title = f"What pruning makes the network mislabel, of {report['vertices']:,} labelled vertices"
@@ -62,9 +64,9 @@ def write_scene_page(
     sparsity: float,
     label_map: LabelMap,
 ) -> None:
-    """Writes the page of a scene; one without faces has nothing to show and is left out.
+    """Writes the page of a scene with faces.
 
-    dense, pruned: labels int [V]. Layers: what was forgotten, input colour, dense, pruned and ground truth.
+    `dense` and `pruned` are labels int [V]. Layers: the forgotten, input colour, dense, pruned and ground truth.
     """
     if not len(scene.faces):
         return

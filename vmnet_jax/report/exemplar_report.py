@@ -25,14 +25,14 @@ def figures(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> dict:
 
 
 def summarize_level(dense: np.ndarray, level: Forgotten, truth: np.ndarray, num_classes: int) -> dict:
-    """One sparsity.
+    """The figures of one sparsity, from the labels `dense` and `truth`, int [V].
 
     Returns:
-      `sparsity`, `networks`; `figures` of the labels by magnitude alone, which come first; `exemplars`, the share of
-      the labelled vertices whose modal label is not the dense one; `forgotten`, the share of them that the dense
-      network labels rightly and the modal label does not; `gained`, the opposite; and by class `forgotten_by_class`,
-      the class's share among the forgotten (None where there is none), and `rates`, which part of its vertices that
-      the dense network labelled rightly are forgotten (None where there is none).
+        `sparsity`, `networks`; `figures` of the labels by magnitude alone, which come first; `exemplars`, the share of
+        the labelled vertices whose modal label is not the dense one; `forgotten`, the share of them that the dense
+        network labels rightly and the modal label does not; `gained`, the opposite; and by class `forgotten_by_class`,
+        the class's share among the forgotten (None where there is none), and `rates`, which part of its vertices that
+        the dense network labelled rightly are forgotten (None where there is none).
     """
     labelled, modal = truth >= 0, modal_labels(level.labels, num_classes)
     was_right, is_right = (labelled & (labels == truth) for labels in (dense, modal))
@@ -54,10 +54,10 @@ def make_report(dense: np.ndarray, levels: list[Forgotten], truth: np.ndarray, n
     """The report: `classes`, the share of the labelled `vertices` by class, `dense`, and by `summarize_level` `levels`.
 
     Args:
-      dense: int [V], labels by the dense network.
-      levels: of each sparsity.
-      truth: int [V], -1 unlabelled; at least one vertex is labelled.
-      names: of the K classes.
+        dense: int [V], labels by the dense network.
+        levels: of each sparsity.
+        truth: int [V], -1 unlabelled; at least one vertex is labelled.
+        names: of the K classes.
     """
     counts = np.bincount(truth[truth >= 0], minlength=len(names))
     return {
@@ -70,7 +70,7 @@ def make_report(dense: np.ndarray, levels: list[Forgotten], truth: np.ndarray, n
 
 
 def as_lines(report: Mapping) -> list[str]:
-    """The report for the terminal, in per cent: a line for each sparsity, then one for each class."""
+    """The report for the terminal, in %: a line for each sparsity, then one for each class."""
     lines = ["          by magnitude        over the masks"]
     lines.append("  pruned  mean IoU  accuracy  exemplars  forgotten  gained")
     lines.append(f"{0:8}  {100 * report['dense']['mean_iou']:8.1f}  {100 * report['dense']['accuracy']:8.1f}")

@@ -37,7 +37,7 @@ def summary(table: np.ndarray, names: list[str]) -> dict:
 
 
 def scene_figures(table: np.ndarray) -> dict[str, float | int | None]:
-    """Mean IoU over the classes of one scene, accuracy and labelled vertices; None where nothing is labelled."""
+    """Mean IoU, accuracy and labelled vertices of a scene's confusion [K, K]; None without labels."""
     if not table.any():
         return {"mean_iou": None, "accuracy": None, "vertices": 0}
     return {"mean_iou": iou_from_confusion(table)[1], "accuracy": accuracy(table), "vertices": int(table.sum())}
@@ -60,7 +60,7 @@ def format_summary(result: dict) -> str:
 def write_report(folder: pathlib.Path, result: dict, table: np.ndarray, names: list[str]) -> None:
     """Writes report.json, confusion.csv (rows predicted, columns true) and confusion.png into `folder`.
 
-    Without a labelled vertex there is no picture.
+    `table` is the confusion int64 [K, K]. It has a picture if any vertex is labelled.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "report.json", result)
@@ -77,7 +77,7 @@ def write_report(folder: pathlib.Path, result: dict, table: np.ndarray, names: l
 
 
 def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> None:
-    """Picture of the confusion, each true class scaled to 100 %; classes that do not occur are left out."""
+    """Picture of the confusion [K, K], each true class scaled to 100 %; absent classes are omitted."""
     shown = np.flatnonzero(table.sum(0) + table.sum(1))
     share = 100 * table[np.ix_(shown, shown)] / np.maximum(table.sum(0)[shown], 1)
     labels = [names[k] for k in shown]

@@ -20,10 +20,10 @@ class SceneViews:
     """Writes pages/SCENE.html as scenes come in, and contact_sheet.png, contact_sheet_2.png, ... of 20 scenes each.
 
     Args:
-      folder: of the evaluation's report, made if missing.
-      title: of the contact sheets: what was evaluated.
-      label_map: names and colours of the classes.
-      limit: scenes after so many are not shown.
+        folder: of the evaluation's report, made if missing.
+        title: of the contact sheets: what was evaluated.
+        label_map: names and colours of the classes.
+        limit: number of scenes to show.
     """
 
     def __init__(self, folder: pathlib.Path, title: str, label_map: LabelMap, limit: int):
@@ -35,9 +35,12 @@ class SceneViews:
             old.unlink()
 
     def add(self, name: str, scene: Scene, scores: np.ndarray, table: np.ndarray) -> None:
-        """Writes the page of a scene and keeps its row. A scene without faces has nothing to show and is left out.
+        """Writes the page of a scene and keeps its row. A scene without faces is skipped.
 
-        name: a path below `pages`. scores: float32 [V, K], the mean logits of its vertices. table: its confusion.
+        Args:
+            name: a path below `pages`.
+            scores: float32 [V, K], the mean logits of its vertices.
+            table: its confusion.
         """
         if not self._room or not len(scene.faces):
             return

@@ -1,4 +1,4 @@
-"""Scenes of an evaluation at a glance: a row a scene, its layers side by side, and one legend below."""
+"""Scenes of an evaluation at a glance: one row per scene, its layers side by side, and one legend below."""
 
 import pathlib
 from typing import NamedTuple
@@ -21,10 +21,10 @@ class SheetRow(NamedTuple):
     """One scene.
 
     Attributes:
-      name, figures: of its caption, such as "scene0011_00" and "mean IoU 63.1 %".
-      panels: an image for each of `COLUMNS`, None where there is nothing to show; all of one height.
-      classes: int [n], of the label map, those that occur.
-      keys: column -> (meaning, colour), of those whose colours are not those of classes.
+        name, figures: of its caption, such as "scene0011_00" and "mean IoU 63.1 %".
+        panels: an image for each of `COLUMNS`, None where there is nothing to show; all of one height.
+        classes: int [n], of the label map, those that occur.
+        keys: column -> (meaning, colour), for columns whose colours do not mean classes.
     """
 
     name: str

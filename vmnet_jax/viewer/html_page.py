@@ -1,7 +1,7 @@
 """A page to look at a coloured mesh: one HTML file with its own small WebGL code and all data inside.
 
 It opens from the disk without a network: turn, zoom and move, switch between layers of colours, hide classes, read the
-class under the pointer. The page's own text is `page.html` beside this file.
+class under the pointer. The page's own text is `page.html` next to this file.
 """
 
 import base64
@@ -32,12 +32,20 @@ def write_page(
 ) -> None:
     """Writes the page; the second layer is shown first, or the only one.
 
-    vertices f64[V,3] (m, z up); faces i32[F,3]; layers: name -> u8[V,3]; legend: (class name, its colour, number of
-    vertices). In a layer that is coloured with the legend's colours (more than half of the vertices) a vertex belongs
-    to the class of its colour; where the layer in view is none of these, the first one that is tells what to hide.
-    keys: layer name -> (meaning, colour), for layers whose colours are not those of classes; shown beside that layer.
-    `#layer=2&hide=wall` after the page's address opens it with its second layer and without the class "wall".
-    Above 300,000 vertices the page holds a coarser mesh and says so. ValueError: wrong shapes, no face or no layer.
+    In a layer that is coloured with the legend's colours (more than half of the vertices) a vertex belongs to the class
+    of its colour. If the layer in view is not such a layer, the first one that is decides what to hide.
+    `#layer=2&hide=wall` after the page's address opens it with its second layer and without the class "wall". Above
+    300,000 vertices the page holds a coarser mesh, with a note.
+
+    Args:
+        vertices: float64 [V, 3], metres, z up.
+        faces: int32 [F, 3].
+        layers: name -> uint8 [V, 3].
+        legend: class name, its colour and number of vertices.
+        keys: layer name -> (meaning, colour), for layers whose colours do not mean classes; shown with that layer.
+
+    Raises:
+        ValueError: wrong shapes, no face or no layer.
     """
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces)
     layers = {name: np.asarray(colors) for name, colors in layers.items()}
@@ -77,7 +85,7 @@ def write_page(
 
 def _check(vertices: np.ndarray, faces: np.ndarray, layers: dict[str, np.ndarray]) -> None:
     if not len(faces) or not layers:
-        raise ValueError(f"a page wants faces and layers, got {len(faces)} faces and {len(layers)} layers")
+        raise ValueError(f"a page needs faces and layers, got {len(faces)} faces and {len(layers)} layers")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise ValueError(f"faces name vertices {faces.min()} to {faces.max()} of {len(vertices)}")
     for name, colors in layers.items():

@@ -18,8 +18,8 @@ def prediction_layers(
     """Name -> uint8 [V, 3]: input colour, prediction, ground truth, errors and confidence, as far as there are.
 
     Args:
-      classes: int32 [V], predicted, indices into the label map.
-      probability: float32 [V], of that class.
+        classes: int32 [V], predicted, indices into the label map.
+        probability: float32 [V], of that class.
     """
     palette = np.asarray(label_map.colors, np.uint8)
     layers = {} if mesh.colors is None else {"input colour": mesh.colors}
@@ -35,7 +35,7 @@ def prediction_layers(
 
 
 def layer_keys(layers: Mapping[str, np.ndarray]) -> dict[str, list[tuple[str, tuple[int, int, int]]]]:
-    """(meaning, colour) of what is seen in the layers whose colours are not those of classes."""
+    """(meaning, colour) for `layers` (uint8 [V, 3]) whose colours do not mean classes."""
     errors = [("right", RIGHT), ("wrong", WRONG), ("unlabelled", UNLABELLED)]
     shares = np.linspace(0, 1, 5)
     confidence = [(f"{100 * p:.0f} %", tuple(c.tolist())) for p, c in zip(shares, confidence_colors(shares))]

@@ -33,12 +33,11 @@ def write_picture(
 ) -> None:
     """Writes a PNG: each layer seen from the same side, in the order of the mapping, and the legend below.
 
-    vertices f64[V,3] (m, z up); faces i32[F,3]; layers: name -> u8[V,3]; legend: (class name, its colour, number of
-    vertices); keys: layer name -> (meaning, colour), for layers whose colours are not those of classes. azimuth,
-    elevation: see `render_layers`. ValueError: no face or no layer.
+    `azimuth` and `elevation` are as in `render_layers`, `vertices` [V, 3] to `keys` as in `html_page.write_page`.
+    Raises ValueError if there is no face or no layer.
     """
     if not len(faces) or not layers:
-        raise ValueError(f"a picture wants faces and layers, got {len(faces)} faces and {len(layers)} layers")
+        raise ValueError(f"a picture needs faces and layers, got {len(faces)} faces and {len(layers)} layers")
     panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth, elevation)
     entries = {"classes and their vertices": [(f"{name}  {count:,}", color) for name, color, count in legend], **keys}
     with atomic_file(path) as file:
@@ -55,8 +54,13 @@ def render_layers(
 ) -> list[Image.Image]:
     """One image of `width` pixels for each layer, all of the same height and seen from the same side.
 
-    vertices f64[V,3] (m, z up); faces i32[F,3], F > 0; layers: u8[V,3] each. azimuth, elevation: where the viewer
-    stands, degrees; None looks over a corner of the footprint. Outer walls on the viewer's side are left out.
+    Outer walls on the viewer's side are omitted.
+
+    Args:
+        vertices: float64 [V, 3], metres, z up.
+        faces: int32 [F, 3], F > 0.
+        layers: uint8 [V, 3] each.
+        azimuth, elevation: the viewer's direction, degrees; None looks over a corner of the footprint.
     """
     vertices, large = np.asarray(vertices, np.float64), width * OVERSAMPLING
     outward, side = outer_walls(vertices)
@@ -70,11 +74,16 @@ def render_layers(
 
 
 def outer_walls(vertices: np.ndarray) -> tuple[np.ndarray, float]:
-    """Which vertices make up the outer walls, and how the footprint lies.
+    """The vertices of the outer walls, and the direction of the footprint.
 
-    vertices f64[V,3], z up -> outward f32[V,2]: the horizontal unit direction that leaves the scan there, zero for
-    vertices inside or at floor height; and the angle (degrees) of one side of the smallest rectangle around it. Outer
-    wall is what lies within 4 % of the footprint's width of its convex outline; a viewer on that side hides it.
+    Outer wall is within 4 % of the footprint's width of its convex outline. A viewer on that side hides it.
+
+    Args:
+        vertices: float64 [V, 3], z up.
+
+    Returns:
+        outward float32 [V, 2], the horizontal unit direction that leaves the scan there, zero for vertices inside or at
+        floor height; and the angle (degrees) of one side of the smallest rectangle around the footprint.
     """
     angles = np.arange(0, 360, 3)
     directions = np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))], axis=1)
@@ -188,7 +197,7 @@ def _compose(names: list[str], panels: list[Image.Image], entries: Mapping[str, 
 def draw_legend(entries: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]], width: int) -> Image.Image:
     """Swatches with their texts, each group below its heading, in columns as wide as its longest text needs.
 
-    entries: heading -> (text, colour). The image is `width` pixels wide and as high as needed, 0 without an entry.
+    `entries` is heading -> (text, colour). The image is `width` pixels wide and as high as needed, 0 without an entry.
     """
     font, heading_font, margin, line, swatch = ImageFont.load_default(17), ImageFont.load_default(18), 24, 28, 18
     groups = {heading: list(group) for heading, group in entries.items() if group}

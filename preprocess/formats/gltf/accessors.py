@@ -1,4 +1,4 @@
-"""Arrays of a glTF 2.0 file: buffers, buffer views and accessors, each checked against the bytes that are there."""
+"""Arrays of a glTF 2.0 file: buffers, buffer views and accessors, each checked against the available bytes."""
 
 import base64
 import binascii
@@ -19,16 +19,16 @@ _CUT_OFF = "The file was cut off or is damaged; copy or export it again."
 _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _ZEROS = 2**20
-"""An accessor without data may have this many bytes, or as many as the file."""
+"""An accessor without data may have this many bytes, or the file's number of bytes."""
 
 
 class Accessors:
     """Reads the arrays of a document.
 
     Args:
-      document: the JSON part.
-      binary: the BIN chunk, or None where there is none.
-      size: bytes of the file, the bound of what an accessor may declare.
+        document: the JSON part.
+        binary: the BIN chunk, or None where there is none.
+        size: bytes of the file, the bound of what an accessor may declare.
     """
 
     def __init__(self, document: Document, binary: memoryview | None, size: int):
@@ -47,12 +47,16 @@ class Accessors:
         """The elements of an accessor, sparse values put in; zeros where it names no data (glTF 2.0, 3.6.2).
 
         Args:
-          accessor: entry of `accessors`.
-          kinds: the values of `type` that are accepted.
-          normalized: whether integers stand for -1 to 1 or 0 to 1; None takes what the accessor says.
+            accessor: entry of `accessors`.
+            kinds: the values of `type` that are accepted.
+            normalized: whether integers stand for -1 to 1 or 0 to 1; None follows the accessor.
 
-        Returns [count, components]: float64 where integers are normalised, else the file's number type. It may be a
-        view of the file: do not write to it. Raises GltfError.
+        Returns:
+            [count, components]: float64 where integers are normalised, else the file's number type. It may be a view of
+            the file: do not write to it.
+
+        Raises:
+            GltfError: the accessor or its buffer breaks the format.
         """
         if accessor.text("type") not in kinds:
             raise GltfError(
@@ -167,7 +171,7 @@ def _decoded(entry: Entry) -> bytes:
     head, comma, body = uri.partition(",")
     if head[:5].lower() != "data:":
         raise GltfError(
-            f"{entry.place} lies in another file, {quoted(uri)}", "Export it as one GLB with all data inside."
+            f"{entry.place} is in another file, {quoted(uri)}", "Export it as one GLB with all data inside."
         )
     if not comma:
         raise GltfError(f"{entry.place} has a data: URI without data, {quoted(uri)}")
@@ -178,4 +182,4 @@ def _decoded(entry: Entry) -> bytes:
     try:
         return base64.b64decode(content + b"=" * (-len(content) % 4))
     except binascii.Error as error:
-        raise GltfError(f"{entry.place} has a data: URI that is no base64 ({error})", _CUT_OFF) from None
+        raise GltfError(f"{entry.place} has a data: URI that is not base64 ({error})", _CUT_OFF) from None

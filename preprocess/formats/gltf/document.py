@@ -27,15 +27,15 @@ class Entry:
     """An object of the JSON part.
 
     Attributes:
-      fields: the object.
-      place: where it is, for messages: "accessor 3", "mesh 0, primitive 1".
+        fields: the object.
+        place: where it is, for messages: "accessor 3", "mesh 0, primitive 1".
     """
 
     fields: dict
     place: str
 
     def __contains__(self, key: str) -> bool:
-        """Whether the field is there; null counts as missing."""
+        """Whether the field exists; null counts as missing."""
         return self.fields.get(key) is not None
 
     def integer(self, key: str, default: int | None = None, low: int = 0) -> int:
@@ -65,6 +65,7 @@ class Entry:
         return value
 
     def text(self, key: str, default: str = "") -> str:
+        """A string. Raises GltfError for another type."""
         value = self._get(key, default)
         if not isinstance(value, str):
             raise self._wrong(key, "text")
@@ -78,6 +79,7 @@ class Entry:
         return value
 
     def flag(self, key: str) -> bool:
+        """A truth value, False if absent. Raises GltfError for another type."""
         value = self._get(key, False)
         if not isinstance(value, bool):
             raise self._wrong(key, "true or false")
@@ -154,7 +156,7 @@ class Document:
         return self._lists[kind]
 
     def at(self, kind: str, index: int, origin: str) -> Entry:
-        """The object of that number; `origin` says for messages who names it."""
+        """The object of that number. `origin` is what names it, for messages."""
         if index >= len(self.all(kind)):
             raise GltfError(f"{origin} names {_NOUNS[kind]} {index}, but the file has {len(self.all(kind))} of them")
         return self.all(kind)[index]

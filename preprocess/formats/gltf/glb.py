@@ -21,7 +21,7 @@ _READ = {
     "EXT_mesh_gpu_instancing", "EXT_texture_avif", "EXT_texture_webp", "KHR_materials_pbrSpecularGlossiness",
     "KHR_materials_unlit", "KHR_mesh_quantization", "KHR_texture_basisu", "KHR_texture_transform", "MSFT_texture_dds",
 }  # fmt: skip
-"""Extensions about the places or base colours of vertices that are followed; a warning says where one cannot be."""
+"""Supported extensions of vertex positions and base colours. A warning names one that cannot be applied."""
 _WITHOUT_EFFECT = {
     "EXT_lights_ies", "EXT_lights_image_based", "EXT_mesh_features", "EXT_structural_metadata", "EXT_instance_features",
     "KHR_animation_pointer", "KHR_lights_punctual", "KHR_materials_anisotropy", "KHR_materials_clearcoat",
@@ -65,7 +65,7 @@ def _read(content: bytes) -> RawMesh:
     _check_growth(placed, meshes, len(content))
     colors = _colors(painter, placed, meshes)
     vertices, corners = _geometry(reader, placed, meshes)
-    notes += [f"warning: {pluralize(number, 'part')} {kind} left out" for kind, number in reader.left_out.items()]
+    notes += [f"warning: {pluralize(number, 'part')} {kind} skipped" for kind, number in reader.left_out.items()]
     notes += painter.notes() + _attribute_notes(meshes, painter.used_coordinates)
     return RawMesh(vertices, corners, np.full(len(corners) // 3, 3, np.int64), colors, notes=notes)
 
@@ -88,7 +88,7 @@ def _json_part(content: bytes) -> dict:
     except ValueError as error:
         raise GltfError(f"not a readable GLB ({type(error).__name__}: {str(error)[:200]})") from None
     if not isinstance(root, dict):
-        raise GltfError("not a readable GLB (its JSON is no object)")
+        raise GltfError("not a readable GLB (its JSON is not an object)")
     return root
 
 
@@ -134,7 +134,7 @@ def _no_triangles(left_out: collections.Counter[str]) -> tuple[str, str]:
 
 
 def _check_growth(placed: list[Placement], meshes: dict[int, list[Primitive]], size: int) -> None:
-    """Raises GltfError where copies make more of the file than is plausible; nothing is allocated before."""
+    """Raises GltfError if copies make the file implausibly large, before anything is allocated."""
     totals = {mesh: (vertex_count(primitives), corner_count(primitives)) for mesh, primitives in meshes.items()}
     vertices = sum(part.copies * totals[part.mesh][0] for part in placed)
     corners = sum(part.copies * totals[part.mesh][1] for part in placed)
@@ -142,7 +142,7 @@ def _check_growth(placed: list[Placement], meshes: dict[int, list[Primitive]], s
     if vertices > most_vertices or corners > most_corners:
         cause = f"its nodes and instances place {vertices} vertices and {corners // 3} triangles"
         limit = f"{most_vertices} and {most_corners // 3} are the most for a file of {size} bytes"
-        raise GltfError(f"{cause}; {limit}", "Split it into several files, or leave out copies.")
+        raise GltfError(f"{cause}; {limit}", "Split it into several files, or remove copies.")
 
 
 def _geometry(

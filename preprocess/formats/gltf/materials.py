@@ -38,11 +38,11 @@ class Painter:
     """Colours of primitives.
 
     Args:
-      document: the JSON part.
-      accessors: its arrays.
+        document: the JSON part.
+        accessors: its arrays.
 
     Attributes:
-      used_coordinates: names of the texture coordinates that were looked up.
+        used_coordinates: names of the texture coordinates that were looked up.
     """
 
     def __init__(self, document: Document, accessors: Accessors):
@@ -64,9 +64,9 @@ class Painter:
     def colors(self, primitive: Entry, count: int) -> np.ndarray | None:
         """Colours of the `count` vertices of a primitive.
 
-        Returns [count, 3], sRGB: uint8, or float32 from 0 to 1 with NaN where COLOR_0 is not finite; None where nothing
-        says a colour. Raises GltfError where COLOR_0 or the material is wrong; a texture that cannot be used is left
-        out and told by `notes`.
+        Returns [count, 3], sRGB: uint8, or float32 from 0 to 1 with NaN where COLOR_0 is not finite; None without any
+        colour. Raises GltfError if COLOR_0 or the material is wrong. A texture that cannot be used is skipped, with a
+        line in `notes`.
         """
         vertex = self._vertex_colors(primitive, count)
         factor, info = self._base_color(primitive)
@@ -102,7 +102,7 @@ class Painter:
         attributes = primitive.entry("attributes")
         if "COLOR_0" not in attributes:
             return None
-        # Integers are fractions of their largest value by the standard, also where an exporter forgot to say so.
+        # Integers are fractions of their largest value by the standard, also if an exporter forgot the flag.
         accessor = self._document.named("accessors", attributes, "COLOR_0")
         values = self._accessors.read(accessor, ("VEC3", "VEC4"), normalized=True)[:, :3].astype(np.float64)
         if len(values) != count:
@@ -139,7 +139,7 @@ class Painter:
             return None
 
     def _places(self, primitive: Entry, info: Entry, count: int) -> np.ndarray:
-        """Texture coordinates float64 [count, 2], v downwards, transformed as KHR_texture_transform says."""
+        """Texture coordinates float64 [count, 2], v downwards, transformed by KHR_texture_transform."""
         transform = info.extension(_TRANSFORM) or Entry({}, info.place)
         name = f"TEXCOORD_{transform.integer('texCoord', info.integer('texCoord', 0))}"
         attributes = primitive.entry("attributes")
@@ -194,7 +194,7 @@ class Painter:
                     return np.asarray(to_rgb(opened))
         except UnidentifiedImageError:
             kind = image.text("mimeType", "?")
-            cause = f"{image.place} of type {quoted(kind, 30)} is no image of {', '.join(_FORMATS)}"
+            cause = f"{image.place} of type {quoted(kind, 30)} is not an image of {', '.join(_FORMATS)}"
             raise GltfError(cause) from None
         except _PILLOW_ERRORS as error:
             if isinstance(error, GltfError):

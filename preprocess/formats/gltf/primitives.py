@@ -19,9 +19,9 @@ class Primitive:
     """Triangles of a mesh.
 
     Attributes:
-      entry: its object.
-      vertices: number of its vertices.
-      corners: three for each of its triangles.
+        entry: its object.
+        vertices: number of its vertices.
+        corners: three for each of its triangles.
     """
 
     entry: Entry
@@ -33,11 +33,11 @@ class MeshReader:
     """Reads meshes.
 
     Args:
-      document: the JSON part.
-      accessors: its arrays.
+        document: the JSON part.
+        accessors: its arrays.
 
     Attributes:
-      left_out: how many primitives are "of lines", "of points" or "without POSITION".
+        left_out: how many primitives are "of lines", "of points" or "without POSITION".
     """
 
     def __init__(self, document: Document, accessors: Accessors):
@@ -71,11 +71,12 @@ class MeshReader:
         """A mesh in its own frame.
 
         Args:
-          mesh: its number.
-          primitives: of it, as `primitives` returns them.
-          weights: of its morph targets, float64 [T]; None for the mesh's own.
+            mesh: its number.
+            primitives: of it, as `primitives` returns them.
+            weights: of its morph targets, float64 [T]; None for the mesh's own.
 
-        Returns vertices float64 [V, 3], those of one primitive after the other, and triangles int64 [F, 3].
+        Returns:
+            vertices float64 [V, 3], one primitive after the other, and triangles int64 [F, 3].
         """
         weights = self._document.all("meshes")[mesh].numbers("weights") if weights is None else weights
         vertices, triangles, start = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0

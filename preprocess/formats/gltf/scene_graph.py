@@ -22,10 +22,10 @@ class Placement:
     """A node with a mesh.
 
     Attributes:
-      mesh: number of the mesh.
-      matrix: float64 [4, 4] from the node's frame to the scene's.
-      weights: of the node for the mesh's morph targets, float64 [T]; None for the mesh's own.
-      instances: what EXT_mesh_gpu_instancing says; None for one copy in the node's frame.
+        mesh: number of the mesh.
+        matrix: float64 [4, 4] from the node's frame to the scene's.
+        weights: of the node for the mesh's morph targets, float64 [T]; None for the mesh's own.
+        instances: the EXT_mesh_gpu_instancing entry; None for one copy in the node's frame.
     """
 
     mesh: int
@@ -67,7 +67,7 @@ def placements(document: Document, accessors: Accessors, notes: list[str]) -> li
 
     A node comes before its children, and the last child with all below it before the one before: the order in which
     trimesh lists them, so that labels made with it fit. Notes on scenes, meshes, skins and animations that are ignored
-    are added to `notes`. Raises GltfError where nodes are no tree, or a number or reference is wrong.
+    are added to `notes`. Raises GltfError if nodes are not a tree, or a number or reference is wrong.
     """
     found, skinned = [], 0
     for node, matrix in _nodes(document, _roots(document, notes)):
@@ -79,7 +79,7 @@ def placements(document: Document, accessors: Accessors, notes: list[str]) -> li
     total = len(document.all("meshes"))
     unused = total - len({placement.mesh for placement in found})
     if unused:
-        notes.append(f"warning: {unused} of {total} meshes left out, no node of the scene has them")
+        notes.append(f"warning: {unused} of {total} meshes skipped, no node of the scene has them")
     if skinned:
         notes.append(f"warning: skins ignored, {pluralize(skinned, 'part')} in the pose of the mesh itself")
     if document.all("animations"):
@@ -111,7 +111,7 @@ def _nodes(document: Document, roots: list[int]) -> list[tuple[Entry, np.ndarray
         origin = "the scene" if parent < 0 else nodes[parent].place
         node = document.at("nodes", number, origin)
         if number in seen:
-            raise GltfError(f"{node.place} is reached twice, from {origin} too; the nodes are no tree")
+            raise GltfError(f"{node.place} is reached twice, from {origin} too; the nodes are not a tree")
         seen.add(number)
         waiting += [(child, len(nodes)) for child in node.integers("children")]
         nodes.append(node)
@@ -143,8 +143,9 @@ def _local_matrices(nodes: list[Entry]) -> np.ndarray:
 def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Translation times rotation times scale, float64 [I, 4, 4].
 
-    translations, scales: [I, 3]. rotations: quaternions x y z w [I, 4] of any length; one of length 0
-    does not turn.
+    Args:
+        translations, scales: [I, 3].
+        rotations: quaternions x y z w [I, 4] of any length; one of length 0 does not turn.
     """
     squared = np.einsum("iq,iq->i", rotations, rotations)
     twice = np.divide(2.0, squared, out=np.zeros_like(squared), where=squared > 0)

@@ -28,8 +28,12 @@ _SHOWN = 5
 class Texture:
     """A picture as a `map_Kd` line names it.
 
-    file: the line without its options. offset, scale: of u and v. clamp: whether it ends at 0 and 1.
-    ignored: options that are not applied. image: uint8 [H, W, 3], None until it is read.
+    Attributes:
+        file: the line without its options.
+        offset, scale: of u and v.
+        clamp: whether it ends at 0 and 1.
+        ignored: options that are not applied.
+        image: uint8 [H, W, 3], None until it is read.
     """
 
     file: str
@@ -49,7 +53,7 @@ class Texture:
 
 @dataclass
 class Material:
-    """color: 0 to 255, or None. texture: or None. folder: of its library."""
+    """A material of the library in `folder`: its colour, 0 to 255, and its texture, each None if absent."""
 
     folder: pathlib.Path
     color: tuple[float, ...] | None = None
@@ -62,9 +66,9 @@ def read_materials(
     """The materials that are used, with their pictures, by the name in `used`, and notes on what is missing.
 
     Args:
-      folder: of the OBJ file.
-      libraries: the rest of each `mtllib` line.
-      used: the rest of each `usemtl` line.
+        folder: of the OBJ file.
+        libraries: the rest of each `mtllib` line.
+        used: the rest of each `usemtl` line.
     """
     known: dict[str, Material] = {}
     missing, notes = [], []
@@ -76,7 +80,7 @@ def read_materials(
     found = {name: material for name in used if (material := _of_name(known, name)) is not None}
     undefined = [name for name in used if name not in found]
     if missing:
-        absent = f"{', '.join(missing)} is not beside it"
+        absent = f"{', '.join(missing)} is not next to it"
         lost = bool(undefined) or not known
         notes.insert(0, f"warning: its materials are missing, {absent}" if lost else f"{absent}, and is not needed")
     elif undefined and libraries:
@@ -89,7 +93,7 @@ def read_materials(
 
 
 def _library_files(folder: pathlib.Path, rest: str) -> tuple[list[pathlib.Path], list[str]]:
-    """The files of one `mtllib` line, and the names that are not there."""
+    """The files of one `mtllib` line, and the names of missing ones."""
     for name in spellings(rest):
         whole = find_beside(folder, name)
         if whole is not None:

@@ -30,7 +30,7 @@ _KNOWN = frozenset(
     b"g o s mg l p cstype deg bmat step parm trim hole scrv sp end con usemap maplib shadow_obj trace_obj lod bevel "
     b"c_interp d_interp stech ctech call csh".split()
 )
-"""Keywords that say nothing of vertices, faces and colours."""
+"""Keywords without vertices, faces or colours."""
 _WIDTHS = (3, 4, 6, 7, 8)
 _POLYPAINT = b"#MRGB"
 _SHOWN = 5
@@ -40,8 +40,10 @@ _SHOWN = 5
 class _Lines:
     """What follows the keywords that are read.
 
-    face_seen, face_texture_seen: `v` and `vt` lines before each face. face_material: index into `materials`, whose
-    first is that of faces before any `usemtl`. others: how many lines have another keyword.
+    Attributes:
+        face_seen, face_texture_seen: `v` and `vt` lines before each face.
+        face_material: index into `materials`, whose first applies to faces before any `usemtl`.
+        others: how many lines have another keyword.
     """
 
     vertices: list[bytes] = field(default_factory=list)
@@ -58,7 +60,7 @@ class _Lines:
 
 @dataclass
 class _Corners:
-    """Of all faces: vertex and texture int64 [C], indices from 0, -1 where none is; counts int64 [F]."""
+    """All faces: vertex and texture int64 [C], indices from 0, -1 if absent; counts int64 [F]."""
 
     vertex: np.ndarray
     texture: np.ndarray
@@ -70,9 +72,9 @@ def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
 
     A `v` line has x y z and possibly w, which is not used, and r g b and possibly a. Of 7 numbers the fourth is w if it
     is 1 on all lines and the last is not; else the last is a. Negative indices count back from the latest vertex.
-    Without colours on the `v` lines those of ZBrush's `#MRGB` lines are used; without them, or where all are one
-    filler, a vertex has the mean over its corners of what the texture (`map_Kd`) or else the material (`Kd`) has there.
-    Vertices without a colour are grey where others have one. Raises MeshError.
+    Without colours on the `v` lines, ZBrush's `#MRGB` lines are used. Without them, or if all are one filler,
+    a vertex has the mean colour of its corners in the texture (`map_Kd`) or else the material (`Kd`). Vertices without
+    a colour are grey if others have one. Raises MeshError if the file is damaged.
     """
     text = plain_text(path, content)
     lines = _sorted_lines(text)
@@ -255,7 +257,7 @@ def _material_colors(
     painted, colors = _painted_corners(path, text, lines, corners, by_index)
     means, _ = corner_means(corners.vertex[painted], colors, len(lines.vertices))
     if own is not None:
-        notes.append("all vertices have one colour, so those of its materials are used")
+        notes.append("all vertices have one colour, so its materials' colours are used")
     textures = len({id(material.texture) for material in textured})
     notes.append(
         f"colours from {pluralize(textures, 'texture')} and {pluralize(len(plain), 'plain material')} of the OBJ"
@@ -299,7 +301,7 @@ def _curves(lines: _Lines) -> str:
 
 
 def _unread(lines: _Lines) -> list[str]:
-    """Notes on lines that say something of the shape and are not read, and on keywords that are not of OBJ."""
+    """Notes on lines that describe the shape and are not read, and on keywords that OBJ lacks."""
     notes = []
     surfaces = sorted(word for word in lines.others if word in _SURFACES)
     if surfaces:

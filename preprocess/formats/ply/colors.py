@@ -21,8 +21,11 @@ _NUMBERS = ("texnumber", "texture_number", "texid", "tex_id")
 class Surface(NamedTuple):
     """The polygons of a file.
 
-    corners: int64 [sum(counts)]. counts: int64 [F]. element, columns: name and properties of the element whose rows are
-    the first polygons, "" and {} if there is none. A property is [rows], a list (flat values, lengths int64 [rows]).
+    Attributes:
+        corners: int64 [sum(counts)].
+        counts: int64 [F].
+        element, columns: name and properties of the element whose rows are the first polygons, "" and {} if there is
+            none. A property is [rows], a list (flat values, lengths int64 [rows]).
     """
 
     corners: np.ndarray
@@ -34,8 +37,11 @@ class Surface(NamedTuple):
 def stored_colors(path: pathlib.Path, header: Header, element: str, found: dict) -> np.ndarray | None:
     """The three colour properties of an element [rows, 3] in the type that the header declares, or None.
 
-    found: {property: values [rows], float64 in ASCII files, or a tuple for a list}. Raises MeshError for numbers that
-    the declared type cannot hold.
+    Args:
+        found: {property: values [rows], float64 in ASCII files, or a tuple for a list}.
+
+    Raises:
+        MeshError: numbers that the declared type cannot hold.
     """
     names = _color_names(found)
     if names is None:
@@ -65,10 +71,10 @@ def painted_colors(
     """Colours uint8 [V, 3] of textures or faces; `own` if there are none.
 
     Args:
-      path: the PLY file, which its pictures are beside.
-      vertex: {property in small letters: [V]}.
-      own: colours [V, 3] of the vertices, all the same, or None.
-      notes: what was found is added.
+        path: the PLY file; its pictures are next to it.
+        vertex: {property in small letters: [V]}.
+        own: colours [V, 3] of the vertices, all the same, or None.
+        notes: what was found is added.
     """
     columns = {name.lower(): values for name, values in reversed(surface.columns.items())}
     colors = _texture_colors(path.parent, header, vertex, surface._replace(columns=columns), notes)
@@ -122,7 +128,7 @@ def _texture_colors(
 
 
 def _texture_numbers(columns: dict, rows: int) -> np.ndarray:
-    """Which texture each row has, [rows]; the first where no column says so."""
+    """The texture of each row, [rows]; the first if no column names one."""
     found = next((columns[name] for name in _NUMBERS if name in columns), None)
     return np.zeros(rows) if found is None or isinstance(found, tuple) else found
 
@@ -132,7 +138,7 @@ def _images(folder: pathlib.Path, names: list[str], notes: list[str]) -> list[np
     images = []
     for name in names:
         path = next((found for text in spellings(name) if (found := find_beside(folder, text)) is not None), None)
-        image, reason = (None, "it is not beside the mesh") if path is None else read_texture(path)
+        image, reason = (None, "it is not next to the mesh") if path is None else read_texture(path)
         if image is None:
             notes.append(f"warning: a texture cannot be read, {name}: {reason}")
         images.append(image)
@@ -144,8 +150,9 @@ def _face_colors(
 ) -> np.ndarray | None:
     """The mean colour of the faces at each vertex, uint8 [V, 3].
 
-    stored: [rows, 3] of any number type. own: colours of the vertices; where there are some, None if the faces too have
-    one for all.
+    Args:
+        stored: [rows, 3] of any number type.
+        own: colours of the vertices; where there are some, None if the faces too have one for all.
     """
     colors = as_bytes(stored)
     if colors is None:

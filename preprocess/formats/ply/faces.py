@@ -23,10 +23,14 @@ _SHOWN = 6
 class Faces(NamedTuple):
     """Polygons, and where they are in the file.
 
-    corners: [sum(counts)] in the file's own number type. counts: int64 [F].
-    element: name of the element whose rows are the first polygons, "" if there is none. properties: those that hold its
-    corners. strips: names of the elements that hold strips.
-    notes: what is worth a word. instead: what the file holds if it has no faces.
+    Attributes:
+        corners: [sum(counts)] in the file's own number type.
+        counts: int64 [F].
+        element: name of the element whose rows are the first polygons, "" if there is none.
+        properties: those that hold its corners.
+        strips: names of the elements that hold strips.
+        notes: notes for the report.
+        instead: what the file holds if it has no faces.
     """
 
     corners: np.ndarray
@@ -47,8 +51,11 @@ def is_face_element(element: Element) -> bool:
 def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> Faces:
     """The polygons of all elements that hold any.
 
-    columns: {element: {property: values [rows], or (flat values, lengths int64 [rows]) of a list}}. Raises MeshError if
-    an element of faces has no list of corners that can be told from the others.
+    Args:
+        columns: {element: {property: values [rows], or (flat values, lengths int64 [rows]) of a list}}.
+
+    Raises:
+        MeshError: an element of faces has no list that is clearly its corners.
     """
     parts, notes = [], []
     element = _face_element(header)
@@ -74,7 +81,7 @@ def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> 
 
 
 def _face_element(header: Header) -> Element | None:
-    """The element with rows whose name or whose list says that it holds faces."""
+    """The element with rows whose name or list shows that it holds faces."""
     by_name = {element.name.lower(): element for element in reversed(header.elements) if element.count}
     named = next((by_name[name] for name in _ELEMENTS if name in by_name), None)
     other = (e for e in header.elements if e.count and is_face_element(e) and e.name.lower() not in _STRIPS)
@@ -121,7 +128,12 @@ def _strip_triangles(values: np.ndarray, lengths: np.ndarray, type_: str) -> tup
     Every second triangle of a strip is turned; -1 (in an unsigned type its largest value) begins a new strip, and so
     does every row. Triangles that name a vertex twice only lead from one strip to the next and are dropped.
 
-    values: the corners of all rows. lengths: int64 [rows]. Returns corners [3 T] in the type of the values.
+    Args:
+        values: the corners of all rows.
+        lengths: int64 [rows].
+
+    Returns:
+        corners [3 T] in the type of the values.
     """
     restart = np.iinfo(type_).max if type_[0] == "u" else -1
     breaks = values == restart

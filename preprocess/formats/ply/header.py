@@ -15,7 +15,7 @@ WRITE_AGAIN = "Export it again as PLY (ascii or binary, version 1.0)."
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _LONGEST_HEADER = 1 << 20
 _DIGITS = 18
-"""Of a declared count: what int64 holds."""
+"""Most digits of a declared count: int64 holds them."""
 _BEGIN = re.compile(rb"ply[ \t]*[\r\n]", re.IGNORECASE)
 _END = re.compile(rb"(\r\n|\r|\n)[ \t]*end_header[ \t]*(?=[\r\n]|\Z)", re.IGNORECASE)
 _TEXTURE = re.compile(r"\s*comment\s+texturefile\s+(.*\S)\s*", re.IGNORECASE)
@@ -41,7 +41,13 @@ class Element:
 
 @dataclass
 class Header:
-    """byte_order: "" for ASCII, "<" or ">". start: where the data begin. textures: names in MeshLab's comments."""
+    """The header of a PLY file.
+
+    Attributes:
+        byte_order: "" for ASCII, "<" or ">".
+        start: where the data begin.
+        textures: names in MeshLab's comments.
+    """
 
     byte_order: str
     elements: list[Element]
@@ -78,7 +84,7 @@ def _data_start(content: bytes, end: re.Match) -> int:
 
 
 def _parse_line(path: pathlib.Path, number: int, line: bytes, header: Header, formats: list[str]) -> None:
-    """Adds what a line of the header says to `header` and `formats`."""
+    """Adds a line of the header to `header` and `formats`."""
     text, elements = line.decode("latin-1"), header.elements
     words = text.split()
     keyword = words[0].lower() if words else "comment"
@@ -100,7 +106,7 @@ def _parse_line(path: pathlib.Path, number: int, line: bytes, header: Header, fo
 
 
 def _is_list(words: list[str]) -> bool:
-    """`property list <integer type> <type> <name>`"""
+    """Whether the words are `property list <integer type> <type> <name>`."""
     return len(words) == 5 and words[1] == "list" and words[3] in TYPES and TYPES.get(words[2], "f")[0] in "iu"
 
 

@@ -20,9 +20,10 @@ from trainlib.core.text import pluralize
 def read_ply(path: pathlib.Path, content: bytes) -> RawMesh:
     """The mesh in the bytes of a PLY file.
 
-    path: for messages and for the pictures beside it. Reads vertex x, y, z, `label` and the faces. Colours are those of
-    the vertices; where there are none, or one for all, those of the texture that MeshLab names in a comment, or the
-    means of the faces' colours. A file without faces gives no polygons. Raises MeshError.
+    Reads vertex x, y, z, `label` and the faces. The vertices' own colours come first. If there are none, or one for
+    all, the texture that MeshLab names in a comment gives them, or the means of the faces' colours. A file without
+    faces gives no polygons. `path` is for messages and for the pictures next to it. Raises MeshError if the file is
+    damaged.
     """
     content = plain_text(path, content)
     header = parse_header(path, content)
@@ -79,22 +80,22 @@ def read_ply_labels(
 
 
 def whole_numbers(path: pathlib.Path, name: str, values: np.ndarray) -> np.ndarray:
-    """The values of a property as int64, if that is what they are and 32 bits hold them."""
+    """The values [N] of a property as int64 [N]. Raises MeshError if one is not a whole number of 32 bits."""
     with np.errstate(invalid="ignore"):
         integers = values.astype(np.int64)
     if values.dtype.kind == "f":
         fits = (integers == values) & (integers < 2**32) & (integers > -(2**32))
         if not fits.all():
             row = int(np.argmin(fits))
-            cause = f"value {row} of the property `{name}` is {values[row]:g}, which is no 32-bit integer"
+            cause = f"value {row} of the property `{name}` is {values[row]:g}, which is not a 32-bit integer"
             raise MeshError(path, cause, "Write it with an integer type.")
     return integers
 
 
 def _read_elements(path: pathlib.Path, content: bytes, wanted: tuple[str, ...]) -> tuple[dict[str, dict], str]:
-    """{element: {property: values, or (flat values, lengths int64) for a list}}, up to the last wanted element.
+    """{element: {property: values, or (flat values, lengths int64) for a list}}, up to the last needed element.
 
-    The second result says what lies after the last element of the header ("17 bytes"); "" if nothing does, or if that
+    The second result names what follows the last element of the header ("17 bytes"); "" if nothing does, or if that
     element was not read.
     """
     header = parse_header(path, content)
@@ -113,7 +114,7 @@ def _read_text_elements(
 ) -> tuple[dict[str, dict], str]:
     """`_read_elements` of an ASCII file: the numbers one after the other, wherever lines are broken.
 
-    Raises MeshError with the line where the lines are one a row and one of them does not fit the header.
+    Raises MeshError with the line if each row has one line and a line does not fit the header.
     """
     numbers = _ascii_numbers(path, header, content)
     declared = sum(element.count for element in header.elements if element.properties)
@@ -136,10 +137,12 @@ def _read_text_elements(
 
 
 def _misfit(header: Header, values: np.ndarray, starts: np.ndarray, widths: np.ndarray, lines: np.ndarray) -> str:
-    """The first line whose numbers are not those of one row, "" if there is none.
+    """The first line that does not hold the numbers of one row, "" if there is none.
 
-    values: float64 [N]. starts, widths, lines: int64 [R], of each line with numbers the index of the first number, how
-    many there are, and the number of the line.
+    Args:
+        values: float64 [N].
+        starts, widths, lines: int64 [R], of each line with numbers the index of the first number, how many there are,
+            and the number of the line.
     """
     first = 0
     for element in header.elements:
@@ -191,7 +194,8 @@ def _read_element(
 ) -> tuple[dict, int]:
     """Columns of one element and the position after it.
 
-    source: uint8 bytes (binary) or float64 numbers (ASCII, order ""); positions and sizes count its items.
+    Args:
+        source: uint8 bytes (binary) or float64 numbers (ASCII, order ""); positions and sizes count its items.
     """
     unit = 1 if order else 8
     smallest = sum(np.dtype(p.length_type or p.type).itemsize if order else 1 for p in element.properties)
@@ -256,9 +260,12 @@ def _layout(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Where each property of each row starts and how many items it has.
 
-    sizes: int64 [properties, 2], of one item and of the list length (0: no list). Returns starts and lengths, int64
-    [count, properties] or [0, properties] unless `stored`, and the end position, or minus (the first row that runs
-    over the end or has a list length that is no count) minus 1.
+    Args:
+        sizes: int64 [properties, 2], of one item and of the list length (0: no list).
+
+    Returns:
+        starts and lengths, int64 [count, properties] or [0, properties] unless `stored`, and the end position, or minus
+        (the first row that runs over the end or has a list length that is not a count) minus 1.
     """
     starts = np.empty((count if stored else 0, len(sizes)), np.int64)
     lengths = np.empty_like(starts)

@@ -111,8 +111,8 @@ def glb_header(**changes) -> dict:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"buffers": [{"uri": "/etc/hostname", "byteLength": 36}]}, "buffer 0 lies in another file, '/etc/hostname'"),
-        ({"buffers": [{"uri": "../secret.bin", "byteLength": 36}]}, "buffer 0 lies in another file, '../secret.bin'"),
+        ({"buffers": [{"uri": "/etc/hostname", "byteLength": 36}]}, "buffer 0 is in another file, '/etc/hostname'"),
+        ({"buffers": [{"uri": "../secret.bin", "byteLength": 36}]}, "buffer 0 is in another file, '../secret.bin'"),
         (
             {"accessors": [{"componentType": 5126, "count": 10**12, "type": "VEC3"}]},
             "accessor 0 declares 12000000000000",

@@ -26,7 +26,7 @@ def test_04_coordinates(tmp_path, capsys, value, text):
     status, out, _ = run_scenes(capsys, path.parent, "--repair")
     assert status == 0
     gone = np.isin(faces, [7, 100]).any(axis=1).sum()
-    assert f"repaired: 2 of 225 vertices are not finite or beyond 1e+12, the first is 7; {gone} faces left out" in out
+    assert f"repaired: 2 of 225 vertices are not finite or beyond 1e+12, the first is 7; {gone} faces dropped" in out
     scene = read_scene(tmp_path / "out" / "a.scene.npz")
     assert len(scene.vertices) == len(scene.labels) == 225
     assert np.isfinite(scene.vertices).all()

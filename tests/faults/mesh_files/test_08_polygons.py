@@ -14,7 +14,7 @@ def test_08_polygons(tmp_path, capsys):
     status, out, _ = run_scenes(capsys, path.parent)
     assert status == 0
     assert "2 faces with more than three corners split into fans, 7 triangles in all" in out
-    assert "1 face with fewer than three corners left out" in out
+    assert "1 face with fewer than three corners skipped" in out
     expected = [[0, 15, 16], [0, 16, 1], [1, 16, 17], [2, 17, 32], [2, 32, 33], [2, 33, 18], [2, 18, 3]]
     np.testing.assert_array_equal(read_scene(tmp_path / "out" / "a.scene.npz").faces, expected)
 

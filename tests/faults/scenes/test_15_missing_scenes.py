@@ -21,11 +21,11 @@ def test_15_preprocessing(folder, tmp_path, capsys):
     assert status == 1
     assert f"gone: no mesh of this name in {folder}. Add the mesh, take it off the list, or give --allow_missing" in out
     assert f"table: no mesh of this name in {folder} (did you mean 'kitchen/table'?)" in out
-    assert f"left out, not in {tmp_path / 'list.txt'}: 2 scenes (b, kitchen/table)" in out
+    assert f"skipped, not in {tmp_path / 'list.txt'}: 2 scenes (b, kitchen/table)" in out
     assert built(folder) == ["a"]
     status, out, _ = run_scenes(capsys, folder, split, "--allow_missing")
     assert status == 0
-    assert f"left out, no mesh in {folder}: 2 scenes (table, gone)" in out
+    assert f"skipped, no mesh in {folder}: 2 scenes (table, gone)" in out
 
 
 def test_15_a_scene_file_without_a_mesh(folder, tmp_path, capsys):
@@ -47,7 +47,7 @@ def test_15_training(folder, tmp_path, capsys, caplog):
     assert "--allow_missing" in str(caught.value)
     with caplog.at_level("INFO"):
         assert read_split(scenes, str(listing), "", allow_missing=True).train == ["a"]
-    assert f"{message}; they are left out" in caplog.text
+    assert f"{message}; they are skipped" in caplog.text
     assert f"2 of 3 scenes of {scenes} are on no list: b, kitchen/table" in caplog.text
 
 
@@ -66,5 +66,5 @@ def test_15_the_flag_reaches_training(run, vmnet_arguments, tiny_rooms, tmp_path
         "vmnet_jax.train", *vmnet_arguments, *overrides, f"--workdir={tmp_path / 'run'}", "--allow_missing"
     )
     assert code == 0
-    assert "room_9; they are left out" in program.err
+    assert "room_9; they are skipped" in program.err
     assert "1 training and 1 validation scenes" in program.err

@@ -147,13 +147,13 @@ def test_two_formats_of_one_name_stop_only_that_name(tmp_path, mesh, run, capsys
     assert status == 1
     assert "2 built, 0 up to date, 1 failed" in printed
     first, second = inside / "hall" / "a.OBJ", inside / "hall" / "a.ply"
-    assert f"failed: hall/a: {first}: the name hall/a is also that of {second}. Keep or rename one" in printed
+    assert f"failed: hall/a: {first}: the name hall/a also belongs to {second}. Keep or rename one" in printed
     (failed,) = json.loads((tmp_path / "out" / "failed.json").read_text())
     assert failed["name"] == "hall/a"
     assert check.main([str(inside)]) == 1
     printed = capsys.readouterr().out
     assert "4 files: 2 with an error" in printed
-    assert printed.count("the name hall/a is also that of") == 2
+    assert printed.count("the name hall/a also belongs to") == 2
     (tmp_path / "list.txt").write_text("a\nb\n")
     assert run(f"--split={tmp_path / 'list.txt'}")[0] == 0
 

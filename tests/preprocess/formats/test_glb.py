@@ -56,7 +56,7 @@ def test_containers_that_are_refused():
     refused(pack(header, glb.binary[:-8]), f"buffer 0 declares {len(glb.binary)} bytes", f"has {len(glb.binary) - 8}")
     refused(whole[:-8], f"the header declares {len(whole)} bytes, the file has {len(whole) - 8}")
     refused(whole.replace(b"BIN\0", b"BIN ").replace(struct.pack("<I", len(glb.binary)), b"\xff\0\0\0"), "chunk ends")
-    refused(pack(b"[1]"), "no object")
+    refused(pack(b"[1]"), "not an object")
     refused(pack(b'{"a": nothing}'), "not a readable GLB (JSONDecodeError")
     refused(pack(b'\xff\xff{"a": 1}'), "not a readable GLB (UnicodeDecodeError")
     refused(pack(b'{"asset": {"version": "3.0"}}'), "glTF '3.0'")
@@ -74,7 +74,7 @@ def test_buffers_in_data_uris_and_in_other_files():
     raw = read(pack(glb.header | {"buffers": [entry | {"uri": escaped}]}, None))
     np.testing.assert_array_equal(raw.vertices, SQUARE)
     for other in ("scene.bin", "https://example.com/a.bin", "/etc/hostname"):
-        refused(pack(glb.header | {"buffers": [entry | {"uri": other}]}, None), "buffer 0 lies in another file", other)
+        refused(pack(glb.header | {"buffers": [entry | {"uri": other}]}, None), "buffer 0 is in another file", other)
     refused(pack(glb.header | {"buffers": [entry | {"uri": uri[:-9]}]}, None), "buffer 0 declares")
     refused(pack(glb.header | {"buffers": [entry | {"uri": "data:;base64"}]}, None), "without data")
 

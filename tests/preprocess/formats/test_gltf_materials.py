@@ -192,8 +192,8 @@ def damaged_textures() -> dict:
     whole = png(FOUR)
     return {
         "cut": ({"image": whole[:50]}, "image 0 is damaged"),
-        "other": ({"image": b"no image at all"}, "image 0 of type 'image/png' is no image of PNG, JPEG"),
-        "file": ({"images": [{"uri": "skin.png"}]}, "image 0 lies in another file, 'skin.png'"),
+        "other": ({"image": b"no image at all"}, "image 0 of type 'image/png' is not an image of PNG, JPEG"),
+        "file": ({"images": [{"uri": "skin.png"}]}, "image 0 is in another file, 'skin.png'"),
         "missing": ({"images": []}, "names image 0, but the file has 0 of them"),
         "textures": ({"textures": []}, "names texture 0, but the file has 0 of them"),
         "ktx": (

@@ -41,9 +41,9 @@ def test_lines_and_points_are_counted():
     raw = read(glb.simple(*others, glb.primitive(), {"attributes": {}}).bytes())
     np.testing.assert_array_equal(raw.vertices, SQUARE)
     assert raw.notes == [
-        "warning: 1 part of points left out",
-        "warning: 3 parts of lines left out",
-        "warning: 1 part without POSITION left out",
+        "warning: 1 part of points skipped",
+        "warning: 3 parts of lines skipped",
+        "warning: 1 part without POSITION skipped",
     ]
     glb = Glb()
     refused(
@@ -141,7 +141,7 @@ def test_nodes_must_be_a_tree():
         glb.mesh(glb.primitive())
         for node, more in zip(glb.header["nodes"], nodes):
             node |= more
-        refused(glb.bytes(scenes=[{"nodes": [0]}]), "is reached twice", "no tree")
+        refused(glb.bytes(scenes=[{"nodes": [0]}]), "is reached twice", "not a tree")
     glb = Glb()
     glb.node(mesh=glb.mesh(glb.primitive()), children=[7])
     refused(glb.bytes(scenes=[{"nodes": [0]}]), "node 0 names node 7, but the file has 1 of them")
@@ -197,7 +197,7 @@ def test_what_is_ignored_is_told():
     glb.mesh(glb.primitive())
     glb.node(mesh=glb.mesh(glb.primitive(attributes=attributes | {"JOINTS_0": SQUARE})), skin=0)
     assert read(glb.bytes(scenes=[{"nodes": [0]}])).notes == [
-        "warning: 1 of 2 meshes left out, no node of the scene has them",
+        "warning: 1 of 2 meshes skipped, no node of the scene has them",
         "warning: skins ignored, 1 part in the pose of the mesh itself",
         "1 animation ignored",
         "vertex attributes ignored: COLOR_1, TEXCOORD_1, _LABEL",

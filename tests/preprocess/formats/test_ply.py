@@ -172,7 +172,7 @@ def test_labels_must_be_integers(tmp_path):
     rows = np.array([(0, 0, 0, 1.5)], [("x", "f4"), ("y", "f4"), ("z", "f4"), ("label", "f4")])
     path = tmp_path / "a.ply"
     plyfile.PlyData([plyfile.PlyElement.describe(rows, "vertex")]).write(path)
-    with pytest.raises(MeshError, match=r"value 0 of the property `label` is 1\.5, which is no 32-bit integer"):
+    with pytest.raises(MeshError, match=r"value 0 of the property `label` is 1\.5, which is not a 32-bit integer"):
         read_ply_labels(path, path.read_bytes())
 
 

@@ -222,7 +222,7 @@ def test_textures_that_cannot_be_read(read):
     vertex = (*XYZ, "float s", "float t")
     mesh = read(quad(vertex=vertex, points=with_places(), comments=["TextureFile gone.png"]))
     assert mesh.colors is None
-    assert "warning: a texture cannot be read, gone.png: it is not beside the mesh" in mesh.notes
+    assert "warning: a texture cannot be read, gone.png: it is not next to the mesh" in mesh.notes
     mesh = read(quad(comments=["TextureFile t.png"]))
     assert mesh.colors is None
     assert "warning: no texture coordinates for the texture t.png" in mesh.notes

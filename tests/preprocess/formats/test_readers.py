@@ -79,7 +79,7 @@ def test_obj_colours_of_textures_and_materials(painted):
 @pytest.mark.parametrize(
     ("mtl", "note"),
     [
-        (None, "warning: its materials are missing, all.mtl is not beside it"),
+        (None, "warning: its materials are missing, all.mtl is not next to it"),
         ("newmtl skin\nmap_Kd gone.png\n", "warning: a texture cannot be read, gone.png"),
         ("newmtl coat\nKd 0.8 0.8 0.8\n", "warning: no colours, grey is used"),
     ],

@@ -116,7 +116,7 @@ def test_ids_with_instances_in_the_upper_bits(run, command, flags):
 def test_ids_that_often_mean_ignore(run, command):
     status, printed = run(command, [-1, 1, 2], "--label_map=auto")
     assert status == 0
-    assert "54 of 162 labels have negative ids and are no classes: -1" in printed
+    assert "54 of 162 labels have negative ids and are not classes: -1" in printed
     assert "outside the label map" not in printed
     for ids in ([1, 2, 255], [1, 2, 65535]):
         status, printed = run(command, ids, "--label_map=auto")

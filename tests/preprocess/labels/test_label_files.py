@@ -277,7 +277,7 @@ def test_as_many_labels_as_faces_belong_to_the_faces(tmp_path):
     np.save(tmp_path / "m.labels.npy", IDS)
     mesh = read_mesh(tmp_path / "m.ply")
     np.testing.assert_array_equal(mesh.labels, IDS)
-    assert "as many faces as vertices; the 25 labels are taken as those of the vertices" in mesh.notes
+    assert "the numbers of faces and vertices are equal; the 25 labels are taken for the vertices" in mesh.notes
 
 
 def test_labels_of_stl_are_those_of_triangles_or_corners(tmp_path):

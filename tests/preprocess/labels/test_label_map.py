@@ -58,7 +58,7 @@ def test_auto_map_has_the_positive_ids_in_distinct_colors():
         ("id;name\n", "begins with 'id;name"),
         (HEADER + "1,wall,0,0\n", "row 2 is '1,wall,0,0'"),
         (HEADER + "1,wall,0,0,0\none,floor,0,0,0\n", "row 3 is 'one,floor,0,0,0'"),
-        (HEADER + "1,wall,0,0,256\n", "colours must lie between 0 and 255"),
+        (HEADER + "1,wall,0,0,256\n", "colours must be between 0 and 255"),
         (HEADER + "1,wall,0,0,0\n1,floor,0,0,0\n", "ids [1] appear more than once"),
         (HEADER + "70000,wall,0,0,0\n", "ids between 0 and 65535"),
         (HEADER, "ids between 0 and 65535, it has []"),
@@ -97,6 +97,6 @@ def test_label_files_refuse_what_does_not_fit(tmp_path, sphere):
         write_labels_ply(tmp_path / "a.ply", vertices, faces, ids[:7])
     for value in (-1, 65536):
         ids[5] = value
-        with pytest.raises(ValueError, match="labels must lie between 0 and 65535"):
+        with pytest.raises(ValueError, match="labels must be between 0 and 65535"):
             write_labels_ply(tmp_path / "a.ply", vertices, faces, ids)
     assert not list(tmp_path.iterdir())

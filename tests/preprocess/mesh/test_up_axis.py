@@ -122,7 +122,7 @@ def test_without_gravity_nothing_is_told_and_z_stays(mesh):
     assert not estimate.told
     axis, note = choose_up(estimate)
     assert axis == "z"
-    assert note.startswith("warning: --up=auto cannot tell")
+    assert note.startswith("warning: --up=auto cannot decide")
     assert all(up_warning(estimate, up) is None for up in UP_AXES)
 
 

@@ -61,7 +61,7 @@ def test_polygons_become_fans():
     expected = [[0, k, k + 1] for k in range(1, 6)] + [[7, 8, 9], [7, 9, 10], [7, 10, 13]]
     np.testing.assert_array_equal(mesh.faces, expected)
     assert any("2 faces with more than three corners split into fans, 8 triangles in all" in n for n in mesh.notes)
-    assert any("1 face with fewer than three corners left out" in n for n in mesh.notes)
+    assert any("1 face with fewer than three corners skipped" in n for n in mesh.notes)
 
 
 @pytest.mark.parametrize(

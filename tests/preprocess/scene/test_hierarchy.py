@@ -153,7 +153,7 @@ def test_params_survive_their_dict():
         ({"cells": (0.02, 0)}, "must be positive"),
         ({"cells": (0.04, 0.02)}, "cells must grow from level to level"),
         ({"voxel_size": float("nan")}, "must be positive"),
-        ({"ratio": 1.0}, "ratio must lie between 0 and 1"),
+        ({"ratio": 1.0}, "ratio must be between 0 and 1"),
         ({"ring_width": 0}, "ring_width must be at least 1"),
         ({"placement": "best"}, "placement must be one of"),
         ({"level0_labels": "first"}, "level0_labels must be one of"),

@@ -177,7 +177,7 @@ def test_the_archive_of_the_other_cifar_is_named(tmp_path, monkeypatch):
 
 
 def test_a_truncated_record_is_refused():
-    with pytest.raises(ValueError, match="3074 bytes are no whole number of records of 3073"):
+    with pytest.raises(ValueError, match="3074 bytes are not a whole number of records of 3073"):
         cifar.parse_records(b"\0" * 3074, 1)
 
 

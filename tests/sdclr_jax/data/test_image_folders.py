@@ -99,7 +99,7 @@ LAYOUTS = {
     "ImageNet's train and val": (
         {"train/cat": 6, "train/dog": 5, "val/cat": 2, "val/dog": 2},
         (9, [5, 4], [2, 2], 2),
-        ["no folder 'test' beside 'train': the images in 'val' are the test set"],
+        ["no folder 'test' next to 'train': the images in 'val' are the test set"],
     ),
     "valid and a third folder and loose images": (
         {"train/cat": 6, "train/dog": 5, "valid/cat": 2, "valid/dog": 2, "meta": 2, "": 1},
@@ -204,7 +204,7 @@ def test_folders_that_cannot_be_parted_are_refused(tmp_path, tree, message):
 def test_a_path_that_is_no_folder_says_so(tmp_path, monkeypatch):
     (tmp_path / "photos.zip").write_bytes(b"PK")
     for path, message in {
-        tmp_path / "nothing": "which is no folder",
+        tmp_path / "nothing": "which is not a folder",
         tmp_path / "photos.zip": "which is a file; unpack an archive",
         "": r"config\.data_path is empty",
     }.items():
@@ -294,7 +294,7 @@ def test_files_that_are_no_whole_images_are_named_all_at_once_before_training(tm
     damaged = {
         "train/a/cut.jpg": (whole[: len(whole) // 2], "truncated"),
         "train/a/0.PNG": (b"", "the file is empty"),
-        "train/b/1.PNG": (b"<html>404</html>", "its content is no image that Pillow knows"),
+        "train/b/1.PNG": (b"<html>404</html>", "its content is not an image that Pillow knows"),
         "test/a/2.PNG": (b"\0\0\0\x18ftypheic" + bytes(20), "it is an HEIC image, which Pillow does not read"),
         "test/b/2.PNG": (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
     }

@@ -106,7 +106,7 @@ def test_lists_that_do_not_fit_are_refused_with_file_and_line(imagenet):
     with pytest.raises(ValueError, match="names no image"):
         load_dataset(imagenet)
     imagenet.data_path = "nowhere"
-    with pytest.raises(UserError, match=r"config\.data_path is 'nowhere', which is no folder"):
+    with pytest.raises(UserError, match=r"config\.data_path is 'nowhere', which is not a folder"):
         load_dataset(imagenet)
 
 

@@ -61,5 +61,5 @@ def test_flags_give_the_population():
     assert pruning_from_flags(parser.parse_args([])).checked() == PruningSweep().checked()
     given = ["--sparsities=0.9,0.5", "--masks=2", "--random_share=0.3"]
     assert pruning_from_flags(parser.parse_args(given)).checked() == PruningSweep([0.5, 0.9], 2, 0.3)
-    with pytest.raises(UserError, match="is no list of numbers"):
+    with pytest.raises(UserError, match="is not a list of numbers"):
         pruning_from_flags(parser.parse_args(["--sparsities=0.9;0.5"]))

@@ -125,7 +125,7 @@ def test_what_is_wrong_with_a_study_is_said_at_once(study, tmp_path):
     for seeds in ((), 3, ("a",)):
         with pytest.raises(UsageError, match=r"seeds is .*it must be whole numbers"):
             plan_runs(ConfigDict({"title": "Toys", "seeds": seeds, "variants": good}), tmp_path)
-    with pytest.raises(UsageError, match="is no study: it has no title, seeds, variants"):
+    with pytest.raises(UsageError, match="is not a study: it has no title, seeds, variants"):
         plan_runs(ConfigDict({"batch_size": 3}), tmp_path)
 
 
