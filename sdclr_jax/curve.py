@@ -3,7 +3,7 @@
 forgetting  Figure 2 of the paper: the share of many, medium and few among the tenth of the training images that are
             forgotten most (1 - cosine between the two branches' projections of the unaugmented image), or among the
             hundredth, as published (--most=hundredth); of SDCLR runs. Lines are means over the runs, bands their
-            population deviation, dashed lines the share among all images
+            sample deviation (n - 1), dashed lines the share among all images
 training    loss, learning rate, sparsity of all layers and of each, and the share of mask entries that changed, a line
             for each run
 features    features of test images in two dimensions, by PCA or t-SNE (--method), coloured by the size of their class:
@@ -76,11 +76,11 @@ def draw_curves(path: str | pathlib.Path, curves: Curves, most: str = "tenth") -
     runs = len(next(iter(curves.forgotten.values())))
     title = (
         f"Whom pruning forgets: the {most} of the training images on which the two branches\n"
-        f"differ most, {'1 run' if runs == 1 else f'mean and deviation of {runs} runs'}"
+        f"differ most, {'1 run' if runs == 1 else f'mean and sample deviation of {runs} runs'}"
     )
     style_axes(axes, title, x="epoch", y="share (%)")
     for (name, shares), marker in zip(curves.forgotten.items(), MARKERS):
-        mean, deviation, color = 100 * shares.mean(0), 100 * shares.std(0), GROUP_COLORS[name]
+        mean, deviation, color = 100 * shares.mean(0), 100 * _deviation(shares), GROUP_COLORS[name]
         axes.plot(curves.epochs, mean, color=color, marker=marker, markersize=4, label=name.capitalize())
         axes.fill_between(curves.epochs, mean - deviation, mean + deviation, color=color, alpha=0.18, linewidth=0)
         axes.axhline(100 * curves.present[name].mean(), color=color, linestyle="--", linewidth=1)
@@ -88,6 +88,11 @@ def draw_curves(path: str | pathlib.Path, curves: Curves, most: str = "tenth") -
     axes.set_ylim(0, 100)
     legend_below(figure, axes, columns=4)
     save_figure(figure, path)
+
+
+def _deviation(shares: np.ndarray) -> np.ndarray:
+    """Sample deviation (n - 1) over the runs, the first axis; of one run 0."""
+    return shares.std(0, ddof=1) if len(shares) > 1 else np.zeros(shares.shape[1:])
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -102,13 +107,12 @@ def main(arguments: argparse.Namespace) -> None:
         draw_curves(output, curves, arguments.most)
         print(
             f"Forgotten: the {arguments.most} of the training images on which the pruned branch differs most from the "
-            "dense one.\nAt the last epoch, mean ± deviation over the runs:"
+            "dense one.\nAt the last epoch, mean ± sample deviation over the runs:"
         )
         for name, shares in curves.forgotten.items():
             last, present = 100 * shares[:, -1], 100 * curves.present[name].mean()
-            print(
-                f"{name:6}  {last.mean():5.1f} ± {last.std():4.1f} % of the forgotten, {present:5.1f} % of all images"
-            )
+            share = f"{last.mean():5.1f} ± {_deviation(last):4.1f} %"
+            print(f"{name:6}  {share} of the forgotten, {present:5.1f} % of all images")
     print(f"Picture: {output}")
 
 

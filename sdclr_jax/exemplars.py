@@ -35,6 +35,7 @@ from trainlib.core.cli import natural
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
+from trainlib.core.text import pluralize
 from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
 
@@ -141,7 +142,7 @@ def run_exemplars(
     require_lists(dataset)
     predict = ExemplarPredictor(runs[0], dataset, limit, severity)
     dense = Predictions(0.0, _stacked([predict(**run.variables) for run in runs]))
-    _log.info("dense: %d network(s), %d test images", len(runs), len(predict.labels))
+    _log.info("dense: %s, %d test images", pluralize(len(runs), "network"), len(predict.labels))
     levels = []
     for sparsity in pruning.sparsities:
         levels.append(Predictions(sparsity, _stacked(list(_pruned_labels(predict, runs, pruning, sparsity)))))
@@ -171,8 +172,8 @@ def _write(
     output: pathlib.Path, report: dict, dense: Predictions, levels: list[Predictions], predict: ExemplarPredictor
 ) -> None:
     write_json(output / "exemplars.json", report)
-    of = f"{len(report['runs'])} run{'s' if len(report['runs']) > 1 else ''}, {report['masks']} mask"
-    title = f"{of}{'s' if report['masks'] > 1 else ''} of each run and sparsity, {report['images']:,} test images"
+    of = f"{pluralize(len(report['runs']), 'run')}, {pluralize(report['masks'], 'mask')}"
+    title = f"{of} of each run and sparsity, {report['images']:,} test images"
     draw_curves(output / "curves.png", report, f"What pruning makes networks forget: {title}")
     rows = [(level.sparsity, examples(dense, level, predict.labels, SHOWN)) for level in levels]
     heading = "Exemplars by pruned share; true: dense \N{RIGHTWARDS ARROW} pruned; frame: size of the class"

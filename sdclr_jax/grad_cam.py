@@ -32,6 +32,7 @@ from sdclr_jax.views.views import to_float
 from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture, save_figure
 from trainlib.core.cli import natural, positive
 from trainlib.core.errors import UserError
+from trainlib.core.text import pluralize
 from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
 
@@ -187,7 +188,7 @@ def write_picture(
         _log.warning("%s; the smallest of all classes are shown", empty_groups(config.groups, counts))
     rows = tail_rows(dataset.test_labels, groups, counts, number)
     if len(rows) < number:
-        _log.warning("The smallest classes have %d test image(s); %d were asked for", len(rows), number)
+        _log.warning("The smallest classes have %s; %d were asked for", pluralize(len(rows), "test image"), number)
     seen = []
     for workdir, run in zip(workdirs, runs):
         seen.append(explain_run(run, f"{method_name(run.config)}\nstep {run.step}", dataset, rows, limit))

@@ -13,10 +13,11 @@ import numpy as np
 
 from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
 from sdclr_jax.report.published_tables import format_tables, published_tables
-from sdclr_jax.report.table_rows import HEADINGS, TableRow, cell, make_rows, markdown_table, read_run
+from sdclr_jax.report.table_rows import DEVIATIONS, HEADINGS, TableRow, cell, make_rows, markdown_table, read_run
 from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, save_figure, style_axes
 from trainlib.core.files import write_atomic, write_json
 from trainlib.core.outputs import require_folder
+from trainlib.core.text import pluralize
 from trainlib.run.command import run_command
 
 TITLES = {"full": "Linear separability", "few": "Few-shot", "knn": "Nearest neighbours"}
@@ -34,7 +35,7 @@ def markdown(rows: list[TableRow]) -> str:
         ]
         if lines:
             header = ["Data", "List", "Method", "Runs", *HEADINGS.values()]
-            parts.append(f"**{TITLES[protocol]}** (%)\n\n{markdown_table(header, lines)}")
+            parts.append(f"**{TITLES[protocol]}** (%; {DEVIATIONS})\n\n{markdown_table(header, lines)}")
     weak = [f"- {line}\n" for row in rows for line in row.weak()]
     if parts and weak:
         parts.append("Figures that rest on few test images:\n\n" + "".join(weak))
@@ -76,9 +77,8 @@ def draw(path: pathlib.Path, rows: list[TableRow]) -> None:
     """Bars of Many, Medium, Few and All for each row, a panel for each protocol; whiskers are deviations."""
     shown = [k for k, column in enumerate(COLUMNS) if column != "std"]
     panels = [protocol for protocol in PROTOCOLS if any(row.values(protocol) is not None for row in rows)]
-    title = (
-        f"Accuracy by class size, mean {'and deviation ' if any(len(row.runs) > 1 for row in rows) else ''}of the runs"
-    )
+    spread = "and population deviation " if any(len(row.runs) > 1 for row in rows) else ""
+    title = f"Accuracy by class size, mean {spread}of the runs"
     figure = new_figure(1.2 + 3.6 * max(len(panels), 2), 4 + 0.2 * len(rows), title)
     width = 0.84 / len(rows)
     for axes, protocol in zip(figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels):
@@ -88,7 +88,7 @@ def draw(path: pathlib.Path, rows: list[TableRow]) -> None:
             if values is None:
                 continue
             x = np.arange(len(shown)) + (place - (len(rows) - 1) / 2) * width
-            label = f"{row.dataset} {row.subset}, {row.method}, {len(row.runs)} run{'s' if len(row.runs) > 1 else ''}"
+            label = f"{row.dataset} {row.subset}, {row.method}, {pluralize(len(row.runs), 'run')}"
             figures = [row.figures(protocol)[COLUMNS[k]] for k in shown]
             mean, deviation = (
                 np.array([np.nan if figure[name] is None else figure[name] for figure in figures])

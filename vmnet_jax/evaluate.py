@@ -14,6 +14,7 @@ from preprocess.scene.scene_file import Scene
 from trainlib.core.cli import natural, positive
 from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
+from trainlib.core.text import pluralize
 from trainlib.run import parallel
 from trainlib.run.command import run_command
 from trainlib.run.devices import check_platform
@@ -99,7 +100,7 @@ def evaluate(
         scenes_per_batch=scenes_per_batch,
     )
     warn_of_single_scenes(config, scenes_per_batch)
-    title = f"{SPLITS[split]}, step {run.step}, {votes} vote{'s' if votes > 1 else ''}"
+    title = f"{SPLITS[split]}, step {run.step}, {pluralize(votes, 'vote')}"
     views = SceneViews(folder, title, run.label_map, pages)
     scored = scene_scores(forward, variables, batches, tiles, votes, read_out=read_out or read_out_of(config))
     tables = [_score(scene_folder(names[index]), names[index], scores / votes, views) for index, scores in scored]

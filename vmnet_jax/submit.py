@@ -9,7 +9,6 @@ python -m preprocess.scenes makes them from the test meshes.
 """
 
 import argparse
-import os
 import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from preprocess.cli.sources import read_scene_list, resolve_names
 from preprocess.labels.label_map import scannet20
 from trainlib.core.cli import positive
 from trainlib.core.errors import UsageError, UserError
+from trainlib.core.files import atomic_file, remove_leftovers
 from trainlib.core.outputs import require_file
 from trainlib.core.progress import ItemProgress
 from trainlib.run.command import run_command
@@ -53,19 +53,17 @@ def write_submission(
     _require_scenes(scenes, names)
     scenes.check_params(names, predictor.run.params, labels=False)
     output = require_file(output)
-    part = output.with_name(f".{output.name}.part")
     ids, counts = np.asarray(predictor.label_map.ids), {}
-    try:
-        zipped = zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED)
+    remove_leftovers(output)
+    with atomic_file(output) as file:
+        zipped = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         with zipped as archive, ItemProgress(len(names), "scene") as progress:
             for name, classes in _classes(predictor, scenes, names, votes):
                 counts[name] = len(classes)
                 archive.writestr(f"{name}.txt", "".join(f"{i}\n" for i in ids[classes]))
                 progress.advance()
-        check_submission(part, counts)
-        os.replace(part, output)
-    finally:
-        part.unlink(missing_ok=True)
+        file.flush()
+        check_submission(file.name, counts)
 
 
 def _classes(

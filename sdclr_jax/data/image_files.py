@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 
 from trainlib.core.errors import UserError
 from trainlib.core.pictures import to_rgb
+from trainlib.core.text import pluralize
 
 _log = logging.getLogger(__name__)
 
@@ -209,8 +210,8 @@ class ImageFiles:
         large = [self._paths[row] for row, one in zip(self._rows, found) if one.pixels > Image.MAX_IMAGE_PIXELS]
         if large:
             _log.warning(
-                "%d image(s) have more than %d million pixels and take long to decode: %s",
-                len(large),
+                "%s of more than %d million pixels, slow to decode: %s",
+                pluralize(len(large), "image"),
                 Image.MAX_IMAGE_PIXELS // 1_000_000,
                 ", ".join(large[:_UNREADABLE_SHOWN]),
             )

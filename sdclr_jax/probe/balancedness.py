@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainlib.core.text import pluralize
+
 WEAK_POINTS = 1.0  # % that one image may move a figure by before it is called weak
 _NAMES_SHOWN = 8
 
@@ -142,7 +144,7 @@ def weak_figures(test_counts: np.ndarray, groups: Groups, names: Sequence[str]) 
             shown = ", ".join(f"{names[k]} {test_counts[k]}" for k in classes[:_NAMES_SHOWN] if test_counts[k])
             more = ", ..." if len(classes) > _NAMES_SHOWN else ""
             lines.append(
-                f"{name.capitalize()} rests on {tested.sum()} test image{'s' if tested.sum() > 1 else ''} "
+                f"{name.capitalize()} rests on {pluralize(tested.sum(), 'test image')} "
                 f"({shown}{more}): one of them is up to {points:.1f} points"
             )
     return lines

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sdclr_jax.learn.build import is_pruned
-from sdclr_jax.report.table_rows import HEADINGS, TableRow, cell, markdown_table
+from sdclr_jax.report.table_rows import DEVIATIONS, HEADINGS, TableRow, cell, markdown_table
 
 PLAIN = ("many", "medium", "few", "all")
 WITH_SPREAD = ("many", "medium", "few", "std", "all", "class_std")
@@ -101,7 +101,7 @@ def format_tables(tables: Sequence[dict]) -> str:
 
 
 def _format(table: dict) -> str:
-    title = f"**Table {table['number']}.** {table['title']} (%)\n\n"
+    title = f"**Table {table['number']}.** {table['title']} (%; {DEVIATIONS})\n\n"
     if not table["rows"]:
         metrics = " and ".join(METRICS[metric] for metric in table["metrics"])
         return f"{title}No evaluated run of this kind, with {metrics}, was given.\n"

@@ -18,6 +18,7 @@ from trainlib.run.workdir import load_config, require_settings
 
 HEADINGS = {"many": "Many ↑", "medium": "Medium ↑", "few": "Few ↑", "std": "Std ↓", "all": "All ↑"}
 HEADINGS["class_std"] = "Class std ↓"  # over all classes, where Std is over the three groups
+DEVIATIONS = "Std and the number after ± are population deviations (n), as published"
 REPEATED = ("seed", "split")
 IRRELEVANT = (
     "platform",

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from sdclr_jax.curve import _parser as curve_parser
 from sdclr_jax.curve import draw_curves, read_curves
+from sdclr_jax.curve import main as curve_main
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import make_rows, read_run
 from sdclr_jax.table import markdown, write_table
@@ -50,6 +52,7 @@ def test_mean_and_population_deviation_over_the_splits(runs, tmp_path):
     text = (tmp_path / "out" / "table.md").read_text()
     wanted = "| D_i | SDCLR, head 3 | 2 | 85.00 ± 5.00 | 70.00 ± 0.00 | 55.00 ± 5.00 | 12.00 ± 4.00 | 70.00 ± 0.00 |"
     assert wanted in text
+    assert "**Linear separability** (%; Std and the number after ± are population deviations (n), as published)" in text
     assert "| digits | D_i | SimCLR, head 2 | 1 | 50.00 | 40.00 | 30.00 | 8.00 | 40.00 | 22.36 |" in text
     assert text.count("SDCLR, head 3") == 1, "few-shot is left out where a run lacks it"
     assert "Nearest" not in text
@@ -94,6 +97,7 @@ def test_tables_1_to_5_by_hand(tmp_path):
     assert sdclr["full"]["class_std"]["mean"] == pytest.approx(100 * 0.05**0.5)
     assert tables[5]["rows"][1]["few"]["all"]["deviation"] == pytest.approx(5)
     text = (tmp_path / "out" / "tables_1_to_5.md").read_text()
+    assert text.count("(%; Std and the number after ± are population deviations (n), as published)") == 5
     assert "| digits | D_b | SimCLR, head 3 | 2 | 80.00 ± 10.00 | 60.00 ± 0.00 | 50.00 ± 0.00 | 60.00 ± 0.00 |" in text
     assert "| 1 | 58.00 | 55.00 | 56.00 | 57.00 | 31.00 | 26.00 | 27.00 | 28.00 |" in text
     assert "20.00 ± 0.00 | 60.00 ± 0.00 | 22.36 ± 0.00 |" in text
@@ -180,3 +184,12 @@ def test_curves_are_read_and_drawn(tmp_path):
     empty = write_shares(tmp_path / "d", [])
     with pytest.raises(UserError, match="no record of forgetting"):
         read_curves([empty])
+
+
+@pytest.mark.parametrize(("names", "many"), [("ab", "30.0 ± 14.1 %"), ("a", "40.0 ±  0.0 %")])
+def test_forgotten_shares_have_the_sample_deviation_over_the_runs(tmp_path, capsys, names, many):
+    """40 % and 20 % at the last epoch: the deviation is sqrt(200); one run has none."""
+    shares = {"a": [0.5, 0.4], "b": [0.7, 0.2]}
+    runs = [str(write_shares(tmp_path / name, shares[name])) for name in names]
+    curve_main(curve_parser().parse_args([*runs, f"--output={tmp_path / 'curve.png'}"]))
+    assert f"many     {many} of the forgotten" in capsys.readouterr().out

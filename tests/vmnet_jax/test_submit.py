@@ -90,6 +90,21 @@ def test_15_a_missing_scene_refuses_and_leaves_nothing(read, params, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_older_zip_stays_where_a_scene_fails(read, params, tmp_path):
+    class FailsOnTheSecond(RandomPredictor):
+        def predict_scenes(self, scenes, votes):
+            if self.seen:
+                raise OSError("the disk is gone")
+            return super().predict_scenes(scenes, votes)
+
+    (tmp_path / "zip.zip").write_text("older")
+    (tmp_path / ".zip.zip.1.partial").write_text("of a killed process")
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_submission(FailsOnTheSecond(scannet20(), params), read, NAMES, tmp_path / "zip.zip")
+    assert (tmp_path / "zip.zip").read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == ["zip.zip"]
+
+
 def test_ids_of_another_data_set_are_refused(read, params, tmp_path):
     foreign = LabelMap((1, 13), ("wall", "blinds"), ((0, 0, 0), (9, 9, 9)))
     with pytest.raises(UserError, match=r"ids \[13\]"):

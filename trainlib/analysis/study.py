@@ -25,7 +25,7 @@ from trainlib.core import cli
 from trainlib.core.cli import exit_code, positive, set_up_logging
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import Stopped, UsageError, UserError
-from trainlib.core.files import write_atomic
+from trainlib.core.files import write_atomic, write_json
 from trainlib.core.outputs import require_folder
 from trainlib.run.signals import STOPPED, StopRequest
 
@@ -185,7 +185,7 @@ def _do(run: StudyRun, system: StudyTarget, is_over: Callable[[], bool]) -> bool
     figures = dict(system.read(run.workdir))
     plain = {name: value if math.isfinite(value) else None for name, value in figures.items()}
     content = {"run": [run.config, *run.settings], "figures": plain, **spent}
-    write_atomic(run.workdir / RESULT, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    write_json(run.workdir / RESULT, content)
     shown = "  ".join(f"{name} {value:.1f}" for name, value in figures.items())
     _log.info("%s: %s  (%.0f s, %.0f s of processor time)", run.name, shown, spent["wall_s"], spent["cpu_s"])
     return True
@@ -225,7 +225,7 @@ def _add_spent(file: pathlib.Path, wall_s: float, cpu_s: float) -> dict[str, flo
     """The time of all processes of a run so far, interrupted ones too."""
     before = _read_json(file) if file.is_file() else {"wall_s": 0.0, "cpu_s": 0.0}
     spent = {"wall_s": before["wall_s"] + wall_s, "cpu_s": before["cpu_s"] + cpu_s}
-    write_atomic(file, (json.dumps(spent) + "\n").encode())
+    write_atomic(file, json.dumps(spent) + "\n")
     return spent
 
 

@@ -145,7 +145,7 @@ def test_images_of_very_many_pixels_are_named(make_files, monkeypatch, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         files[:2].check_readable()
-        assert "1 image(s) have more than 0 million pixels and take long to decode: 1.png" in caplog.text
+        assert "1 image of more than 0 million pixels, slow to decode: 1.png" in caplog.text
         with pytest.raises(UserError, match=r"1 of 3 image files cannot be read:\n.*2\.png: Image size \(400 pixels\)"):
             files.check_readable()
 
