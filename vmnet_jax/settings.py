@@ -79,7 +79,7 @@ def check_classes(config: ConfigDict, label_map: LabelMap, folder: pathlib.Path)
     if len(names) < 2:
         raise UserError(
             f"{folder / 'label_map.csv'} has one class, {names[0]!r}: a network that learns it is always right "
-            "and tells nothing apart. Preprocess the meshes again with a --label_map of at least two classes."
+            "and distinguishes nothing. Preprocess the meshes again with a --label_map of at least two classes."
         )
     if len(weights) not in (0, len(names)):
         raise UserError(

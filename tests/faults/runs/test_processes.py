@@ -204,7 +204,7 @@ def test_22_when_one_is_killed_the_other_ends_and_the_run_goes_on(
 def test_27_processes_with_different_configs_are_refused(pair, tmp_path):
     two = pair("sdclr_jax.train", tmp_path, each=([], ["--config.seed=5"]))
     assert two.finish() == [1, 1]
-    assert "the config of process 1 differs from that of process 0" in two.err
+    assert "the config of process 1 differs from process 0" in two.err
 
 
 def test_32_what_process_0_is_refused_ends_the_other(pair, start, arguments, tmp_path):

@@ -98,7 +98,7 @@ def test_values_of_all_in_their_order_what_nobody_answers_and_what_must_be_the_s
         assert code == 1, err
         assert out[:6] == ["2", "7", "0", "3", "4", "4"]
     seen = " ".join(word for _, out, _ in results for word in out)
-    assert "the colour of process 2 differs from that of process 0" in seen
+    assert "the colour of process 2 differs from process 0" in seen
 
 
 @pytest.mark.parametrize("told", [0, 2])
