@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 IMAGE_FILES = {
     "canvas": 512,  # pixels: side of the square that an image is padded to; larger images are scaled down
     "test_resize": 256,  # pixels: shorter side before the central crop of an evaluation
-    "loader_threads": 16,
+    "loader_threads": 16,  # that decode images
     "exif_orientation": False,  # rotate images by their EXIF orientation; torchvision does not
 }
 """Further settings of images that are read from their files in training."""
@@ -38,10 +38,13 @@ def default_config() -> ConfigDict:
     config.platform = "any"  # or cpu, gpu, tpu: the run refuses to start elsewhere
 
     config.dataset = ""  # digits, cifar10, cifar100, imagenet, imagenet100, folder, tfds
-    config.data_path = ""  # folder of the images
+    config.data_path = ""  # folder of the images; digits needs none
+    # lists: folder of the authors' lists. Without one, CIFAR's are drawn by the same rules; folder has no such key.
+    # list_imbalanced, list_balanced, list_few, list_full, list_val, list_test: files in it, for ImageNet alone.
+    # imbalance: images of the largest class by those of the smallest; 0: as they are. Folder alone has this key.
     config.split = 1  # which draw of the lists
     config.balanced = False  # D_b instead of D_i
-    config.train_limit = 0  # the first images of the list alone; 0: all
+    config.train_limit = 0  # number of random images of the list to train on; 0: all
 
     config.view_size = 32  # pixels
     config.view_area = (0.1, 1.0)  # share of the image that a crop covers
@@ -57,41 +60,41 @@ def default_config() -> ConfigDict:
     config.projection_size = 128  # D, channels of the embedding
     config.dtype = "float32"  # of the computation; or bfloat16
 
-    config.prune_fraction = 0.9  # share of the weights that the second branch lacks; 0: SimCLR, one branch
-    config.prune_random_fraction = 0.0  # of these, the share drawn at random instead of by magnitude
+    config.prune_fraction = 0.9  # share of the backbone's kernels that the second branch lacks; 0: SimCLR, one branch
+    config.prune_random_fraction = 0.0  # the part of prune_fraction that is drawn at random, not by magnitude
     config.dual_batchnorm = True  # own statistics and scales for the pruned branch
     config.prune_bn_updates = 2  # updates of the pruned branch's running statistics per step, as the original: 2
     config.temperature = 0.2  # of NT-Xent
     config.temperature_cycle = ()  # (minimum, maximum, period in epochs), a cosine; (): constant
 
-    config.epochs = 2000
-    config.warmup_epochs = 10
-    config.max_steps = 0  # ends the run early; 0: all epochs
+    config.epochs = 2000  # of the schedule of the learning rate, and of the run
+    config.warmup_epochs = 10  # the learning rate rises linearly from 0
+    config.max_steps = 0  # of the run, without changing the schedule; 0: those of all epochs
     config.batch_size = 512  # images per step, over all devices
-    config.drop_last = False  # the last batch of an epoch is smaller, not skipped
+    config.drop_last = False  # True skips the last, smaller batch of an epoch
     config.optimizer = "sgd"  # or lars
-    config.learning_rate = 0.5  # falls along a cosine
-    config.momentum = 0.9
-    config.weight_decay = 1e-4
+    config.learning_rate = 0.5  # after the warm-up it falls along half a cosine
+    config.momentum = 0.9  # of sgd and lars
+    config.weight_decay = 1e-4  # this times the weights is added to their gradient
 
     config.log_every = 22  # steps; 0: never
     config.forgetting_every_epochs = 50  # Figure 2 of the paper; 0: never
-    config.save_every_epochs = 100
-    config.keep_checkpoints = 2
+    config.save_every_epochs = 100  # epochs between checkpoints; 0: at the end alone
+    config.keep_checkpoints = 2  # the newest ones
 
     config.probe_crop = "padded"  # training crops of the linear probe: none, padded, resized
-    config.feature_batch_size = 1024
-    config.probe_batch_size = 128
-    config.probe_learning_rate = 30.0
+    config.feature_batch_size = 1024  # images per pass of the network in evaluation, over all devices
+    config.probe_batch_size = 128  # images per step of the linear probe
+    config.probe_learning_rate = 30.0  # of the linear probe, before its decays
     config.probe_decay_before_epoch = True  # the rate falls before the epoch of a decay, as on CIFAR; or after
-    config.probe_full_epochs = 30  # linear separability: all training images
-    config.probe_full_decays = (10, 20)
-    config.probe_full_validate_every = 1
-    config.probe_few_epochs = 100  # few-shot: 1 % of them
-    config.probe_few_decays = (40, 60)
-    config.probe_few_validate_every = 5
-    config.probe_select_top = 1  # the best epoch is chosen by top-1 or top-5 accuracy
-    config.probe_limit = 0  # images of a list that the probe uses; 0: all
-    config.knn_neighbours = 200
+    config.probe_full_epochs = 30  # linear separability: the full balanced training list
+    config.probe_full_decays = (10, 20)  # epochs at which the rate falls to a tenth
+    config.probe_full_validate_every = 1  # epochs
+    config.probe_few_epochs = 100  # few-shot: the small balanced list S_b
+    config.probe_few_decays = (40, 60)  # as probe_full_decays
+    config.probe_few_validate_every = 5  # epochs
+    config.probe_select_top = 1  # the best epoch is chosen by top-1 (CIFAR) or top-5 (ImageNet) accuracy
+    config.probe_limit = 0  # images of the full training list that evaluations use; 0: all
+    config.knn_neighbours = 200  # that vote in the evaluation by nearest neighbours
     config.groups = "rank"  # Many, Medium, Few: thirds of the classes by size; or size: above 100, 20 .. 100, below 20
     return config

@@ -21,8 +21,8 @@ def default_config() -> ConfigDict:
     config.platform = "any"  # or cpu, gpu, tpu: the run refuses to start elsewhere
 
     config.scenes = ""  # folder of scene files or of a TFDS data set
-    config.train_list = ""  # file with one scene name per line; "": split by val_fraction
-    config.val_list = ""
+    config.train_list = ""  # file with one scene name per line; with both lists "", val_fraction splits
+    config.val_list = ""  # the same for validation
     config.val_fraction = 0.2  # share of the scenes that validates, without lists
     config.features = ("rgb",)  # inputs of a voxel: rgb, normals, xyz, ones
     config.rotation = "z"  # random rotations in training: about the up axis, or so3: in all directions
@@ -31,7 +31,7 @@ def default_config() -> ConfigDict:
     config.batch_size = 8  # scenes per step, over all devices
     config.max_voxels = 0  # larger scenes are cropped in training and tiled in evaluation; 0: no limit
     config.max_buckets = 8  # padded sizes, each compiled once
-    config.loader_threads = 8
+    config.loader_threads = 8  # that read scenes and build batches
     config.cache_gib = 16.0  # host memory for scenes that have been read
 
     config.model = "vmnet"  # or euclidean, geodesic, baseline, baseline_intra, dcm: docs/studies.md
@@ -49,15 +49,15 @@ def default_config() -> ConfigDict:
     config.init_from = ""  # folder of a run whose weights are the start
     config.heads_only = False  # train the classifiers alone
 
-    config.num_steps = 80_001
+    config.num_steps = 80_001  # of the whole run
     config.learning_rate = 0.1  # falls to 0 with the power 0.9
-    config.momentum = 0.9
-    config.dampening = 0.1
-    config.weight_decay = 1e-4
+    config.momentum = 0.9  # of SGD, as in torch
+    config.dampening = 0.1  # a gradient enters the momentum with the factor 1 - dampening
+    config.weight_decay = 1e-4  # this times the weights is added to their gradient
     config.class_weights = ()  # of the loss, one per class; (): all 1
 
     config.log_every = 50  # steps; 0: never
-    config.eval_every = 4_000
-    config.save_every = 500
-    config.keep_checkpoints = 3
+    config.eval_every = 4_000  # steps between validations; 0: at the end alone
+    config.save_every = 500  # steps between checkpoints; 0: at the end alone
+    config.keep_checkpoints = 3  # the newest ones, next to the best
     return config
