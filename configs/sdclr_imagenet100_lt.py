@@ -9,7 +9,7 @@ Aims at the ImageNet-100-LT rows of the paper's Table 4 (linear separability) an
   T5 SDCLR    48.31  39.17   36.46  5.07  42.38
 
 With simclr,balanced the run aims at the D_b row of Table 3. 48 steps an epoch, 24,000 steps a run: made for GPUs.
-Needs the images of ImageNet and the authors' lists: docs/sdclr/paper.md says where to get them, all but one.
+Needs the images of ImageNet and the authors' lists: docs/sdclr/paper.md names them and the one that is missing.
 
   python -m sdclr_jax.train --config=configs/sdclr_imagenet100_lt.py \
       --config.data_path=DIR --config.lists=DIR --workdir=runs/imagenet100/sdclr
@@ -20,7 +20,7 @@ Words: simclr (one branch, head of two layers, temperature 0.2), balanced (D_b),
 
 from ml_collections import ConfigDict
 
-from sdclr_jax.default_config import IMAGE_FILES, SMOKE, SMOKE_IMAGE_FILES, default_config
+from sdclr_jax.default_config import IMAGE_FILES, IMAGENET, SMOKE, SMOKE_IMAGE_FILES, default_config
 from trainlib.core.config import parse_words
 
 LISTS = {
@@ -38,12 +38,7 @@ def get_config(words: str = "") -> ConfigDict:
     config = default_config()
     config.update(dataset="imagenet100", lists="", balanced=given["balanced"], seed=1)
     config.update(LISTS)
-    config.update(IMAGE_FILES)
-    config.update(view_size=224, view_area=(0.08, 1.0), view_blur=0.5, backbone="resnet50", stem="imagenet")
-    config.update(prune_fraction=0.3, temperature=0.3)
-    config.update(epochs=500, batch_size=256, log_every=48, save_every_epochs=10)
-    config.update(probe_crop="resized", feature_batch_size=512, probe_batch_size=512, probe_decay_before_epoch=False)
-    config.update(probe_full_validate_every=2, probe_few_validate_every=10, probe_select_top=5, groups="size")
+    config.update({**IMAGE_FILES, **IMAGENET}, log_every=48)
     if given["method"] == "simclr":
         config.update(prune_fraction=0.0, head_layers=2, temperature=0.2)
     if given["smoke"]:

@@ -22,7 +22,7 @@ Words: simclr (one branch, head of two layers, temperature 0.2), pareto or exp (
 
 from ml_collections import ConfigDict
 
-from sdclr_jax.default_config import IMAGE_FILES, SMOKE, SMOKE_IMAGE_FILES, default_config
+from sdclr_jax.default_config import IMAGE_FILES, IMAGENET, SMOKE, SMOKE_IMAGE_FILES, default_config
 from trainlib.core.config import parse_words
 
 LONG_TAILS = {"imbalanced": "LT", "balanced": "BL"}
@@ -42,12 +42,7 @@ def get_config(words: str = "") -> ConfigDict:
     prefix = "imageNet_{}_exp" if given["profile"] == "exp" else "ImageNet_{}"
     config.update({f"list_{kind}": prefix.format(name) + "_train.txt" for kind, name in LONG_TAILS.items()})
     config.update(LISTS)
-    config.update(IMAGE_FILES)
-    config.update(view_size=224, view_area=(0.08, 1.0), view_blur=0.5, backbone="resnet50", stem="imagenet")
-    config.update(prune_fraction=0.3, temperature=0.3)
-    config.update(epochs=500, batch_size=256, log_every=50, save_every_epochs=10)
-    config.update(probe_crop="resized", feature_batch_size=512, probe_batch_size=512, probe_decay_before_epoch=False)
-    config.update(probe_full_validate_every=2, probe_few_validate_every=10, probe_select_top=5, groups="size")
+    config.update({**IMAGE_FILES, **IMAGENET}, log_every=50)
     if given["method"] == "simclr":
         config.update(prune_fraction=0.0, head_layers=2, temperature=0.2)
     if given["smoke"]:

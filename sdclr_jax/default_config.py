@@ -10,6 +10,28 @@ IMAGE_FILES = {
 }
 """Further settings of images that are read from their files in training."""
 
+IMAGENET = {
+    "view_size": 224,
+    "view_area": (0.08, 1.0),
+    "view_blur": 0.5,
+    "backbone": "resnet50",
+    "stem": "imagenet",
+    "prune_fraction": 0.3,
+    "temperature": 0.3,
+    "epochs": 500,
+    "batch_size": 256,
+    "save_every_epochs": 10,
+    "probe_crop": "resized",
+    "feature_batch_size": 512,
+    "probe_batch_size": 512,
+    "probe_decay_before_epoch": False,
+    "probe_full_validate_every": 2,
+    "probe_few_validate_every": 10,
+    "probe_select_top": 5,
+    "groups": "size",
+}
+"""Overrides for ImageNet, as the authors ran ImageNet-100-LT."""
+
 SMOKE = {
     "backbone": "resnet32_s",
     "epochs": 2,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kernels.cpu_ffi.runtime.availability import obstacle
+from kernels.cpu_ffi.runtime.availability import unsupported_reason
 
 COLUMN_BYTES = 7 << 20
 """Gathered bytes per block on CPU: what stays in the last-level cache beside its matrix product."""
@@ -62,7 +62,7 @@ def by_platform(
       ValueError: `method` is "numba" and the kernel cannot be used; the message says why.
     """
     if method == "numba":
-        if reason := obstacle(operands):
+        if reason := unsupported_reason(operands):
             raise ValueError(f'method "numba" cannot be used: {reason}')
         return numba(*operands, **static)
     if method == "pallas":
@@ -70,7 +70,7 @@ def by_platform(
     if method in (None, "xla"):
         blocked = functools.partial(function, **static, blocked=True)
         whole = functools.partial(function, **static, blocked=False)
-        usable = method is None and obstacle(operands) is None
+        usable = method is None and unsupported_reason(operands) is None
         return lax.platform_dependent(
             *operands, cpu=functools.partial(numba, **static) if usable else blocked, default=whole
         )

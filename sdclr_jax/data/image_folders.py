@@ -41,7 +41,7 @@ def image_folder(config: ConfigDict) -> Dataset:
 
     With fewer than two classes all images train, and nothing can be evaluated: the lists are `absent`.
 
-    Logs what is not used. Raises UserError if there is no folder, no image, or a damaged file.
+    Logs which files are skipped. Raises UserError if there is no folder, no image, or a damaged file.
     """
     _check_imbalance(config)
     root, tree = _find(require_folder(config, "data_path"))

@@ -1,7 +1,7 @@
 """Tests that were there once and are not any more: `python -m tests.golden.lost_tests`, from the repository's root.
 
 stored/test_ids.txt lists the tests of one time as `FILE::TEST[PARAMETERS]`. Files may have been renamed and moved
-since: tests are compared by what comes after the file, as many times as it occurs. The exit code is 1 if any is lost.
+since: tests are compared by what comes after the file, and by how often it occurs. The exit code is 1 if any is lost.
 """
 
 import collections

@@ -12,9 +12,9 @@ from preprocess.mesh.up_axis import UP_AXES, estimate_up
 from preprocess.rooms import make_room
 from preprocess.scene.hierarchy import HierarchyParams
 from tests.faults.meshes import write_mesh
-from vmnet_jax.data import upright
 from vmnet_jax.learn.restore import TrainedRun
 from vmnet_jax.predict import _read, make_parser
+from vmnet_jax.prediction import upright
 
 PARAMS = HierarchyParams(cells=(0.2, 0.4), voxel_size=0.2)
 

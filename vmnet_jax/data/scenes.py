@@ -200,11 +200,10 @@ class SceneFolder:
 class TrainingBatches:
     """step -> batch, for the training split.
 
-    The buckets are planned on unaugmented scenes. A random placement may need more voxels: up to half as many
-    again for a dense mesh, and never more than the mesh has vertices. Such a batch takes the first larger bucket that
-    holds it (`vmnet_jax.data.batching.bucket_at`). A run therefore compiles its step at most `max_buckets` times,
-    and once more for each factor of 1.25 between the largest planned and the largest drawn batch: in practice once or
-    twice.
+    The buckets are planned on unaugmented scenes. A random placement may need up to 50 % more voxels for a dense mesh,
+    and never more than the mesh has vertices. Such a batch takes the first larger bucket that holds it
+    (`vmnet_jax.data.batching.bucket_at`). A run therefore compiles its step at most `max_buckets` times, and once more
+    for each factor of 1.25 between the largest planned and the largest drawn batch: in practice once or twice.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ def _word(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
 
 
-def _buffer_obstacle(name: str, buffer: int, want: np.ndarray) -> str | None:
+def _unsupported_buffer_reason(name: str, buffer: int, want: np.ndarray) -> str | None:
     """Looks at an XLA_FFI_Buffer that should have the shape and the bytes of `want`."""
     if _word(buffer) != abi.BUFFER_SIZE:
         return f"a buffer has {_word(buffer)} bytes"
@@ -36,7 +36,7 @@ def _buffer_obstacle(name: str, buffer: int, want: np.ndarray) -> str | None:
     return None
 
 
-def _frame_obstacle(frame: int) -> str | None:
+def _unsupported_frame_reason(frame: int) -> str | None:
     """What differs between the frame and `kernels.cpu_ffi.runtime.abi`; if nothing does, the result is written."""
     sizes = {0: abi.FRAME_SIZE, abi.ARGUMENT_BLOCK: abi.ARGUMENT_BLOCK_SIZE}
     sizes |= {abi.RESULT_BLOCK: abi.RESULT_BLOCK_SIZE, abi.ATTRIBUTE_BLOCK: abi.ATTRIBUTE_BLOCK_SIZE}
@@ -46,21 +46,21 @@ def _frame_obstacle(frame: int) -> str | None:
             return f"byte {offset} of the call frame holds {_word(frame + offset)}, not {want}"
     arguments = _word(frame + abi.ARGUMENTS)
     for i, (name, want) in enumerate((("matrix", MATRIX), ("vector", VECTOR))):
-        if reason := _buffer_obstacle(name, _word(arguments + 8 * i), want):
+        if reason := _unsupported_buffer_reason(name, _word(arguments + 8 * i), want):
             return reason
     array = _word(_word(frame + abi.ATTRIBUTES))
     if _word(array + abi.ARRAY_LENGTH) != len(PLAN):
         return f"the length of the attribute reads {_word(array + abi.ARRAY_LENGTH)}"
     if ctypes.string_at(_word(array + abi.ARRAY_DATA), PLAN.nbytes) != PLAN.tobytes():
         return "the numbers of the attribute are not where they should be"
-    if reason := _pool_obstacle(frame):
+    if reason := _unsupported_pool_reason(frame):
         return reason
     out = _word(_word(frame + abi.RESULTS))
     ctypes.memmove(_word(out + abi.BUFFER_DATA), ANSWER.ctypes.data, ANSWER.nbytes)
     return None
 
 
-def _pool_obstacle(frame: int) -> str | None:
+def _unsupported_pool_reason(frame: int) -> str | None:
     """Looks at XLA's table of functions and asks for the number of threads."""
     api = _word(frame + abi.API)
     if _word(api) < abi.API_SIZE:
@@ -88,11 +88,11 @@ def _handle(frame: int) -> int:
         address = _word(extension + abi.METADATA) + abi.API_VERSION
         ctypes.c_int64.from_address(address).value = abi.VERSION[0] | abi.VERSION[1] << 32
     else:
-        _found.append(_frame_obstacle(frame))
+        _found.append(_unsupported_frame_reason(frame))
     return 0
 
 
-def layout_obstacle() -> str | None:
+def unsupported_layout_reason() -> str | None:
     """Why the structs of this jaxlib cannot be read, None if they can. Runs on JAX's CPU device, also while a function
     is traced."""
     _found.clear()

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels.cpu_ffi.runtime import abi
-from kernels.cpu_ffi.runtime.abi_probe import layout_obstacle
+from kernels.cpu_ffi.runtime.abi_probe import unsupported_layout_reason
 
 SWITCH = "KERNELS_CPU"
 """Environment variable: "xla" turns the Numba kernels off. Read when a function is traced."""
@@ -39,7 +39,7 @@ def has_cpu_devices() -> bool:
 
 
 @functools.cache
-def machine_obstacle() -> str | None:
+def unsupported_machine_reason() -> str | None:
     """Why this machine or jaxlib cannot run the kernels, None if it can. Logged once, except where nothing runs on the
     CPU anyway."""
     if not has_cpu_devices():
@@ -50,14 +50,14 @@ def machine_obstacle() -> str | None:
     elif (version := ffi_version()) not in abi.VERSIONS:
         known = " and ".join(".".join(map(str, numbers)) for numbers in abi.VERSIONS)
         reason = f"they know versions {known} of XLA's FFI, jaxlib {jax.lib.__version__} has {version}"
-    elif reason := layout_obstacle():
+    elif reason := unsupported_layout_reason():
         reason = f"jaxlib {jax.lib.__version__} does not lay out XLA's FFI as expected: {reason}"
     if reason:
         logging.getLogger(__name__).warning("Numba kernels are off, XLA forms are used: %s", reason)
     return reason
 
 
-def obstacle(operands: Any) -> str | None:
+def unsupported_reason(operands: Any) -> str | None:
     """Why these operands (a pytree of arrays) cannot go through the Numba kernels on CPU, None if they can."""
     if os.environ.get(SWITCH) == "xla":
         return f"the environment says {SWITCH}=xla"
@@ -67,4 +67,4 @@ def obstacle(operands: Any) -> str | None:
             return f"they take float32 and int32, not {array.dtype}"
         if array.size == 0 and array.ndim > 1:
             return f"they take no empty matrices, such as {array.shape}"
-    return machine_obstacle()
+    return unsupported_machine_reason()

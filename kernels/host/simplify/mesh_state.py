@@ -1,8 +1,8 @@
 """The triangle mesh that edge collapses work on.
 
-A vertex keeps its fan: for each of its faces (v, a, b) the two others as one number, a * 2^32 + b. Fans lie in blocks
-of 64 bytes, so that one look at memory brings all faces around a vertex, and the looks at what they name do not wait
-for one another.
+A vertex keeps its fan: for each of its faces (v, a, b) the two others as one number, a * 2^32 + b. Fans are stored in
+blocks of 64 bytes, so that one look at memory brings all faces around a vertex, and the looks at what they name do not
+wait for one another.
 """
 
 from typing import NamedTuple

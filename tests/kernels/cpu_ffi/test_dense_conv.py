@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from jax import lax
 
-from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.image_conv import conv2d
 
-pytestmark = pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
+pytestmark = pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))
 
 CASES = {  # images, height, width, Cin, Cout, side, stride, padding
     "first layer": (2, 33, 20, 3, 64, 3, 1, 1),

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.attention.api import one_ring_attention
 from kernels.device.tables import Rings
 from kernels.host.batch.padding import join_rings
 from kernels.host.mesh.rings import ring_table, rings_from_edges
 
-pytestmark = pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
+pytestmark = pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))
 
 VERTICES, WIDTH = 700, 5
 

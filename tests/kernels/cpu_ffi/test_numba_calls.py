@@ -20,7 +20,7 @@ from kernels.device.tables import Rings
 from kernels.device.trilinear import trilinear_read_out
 
 needs_kernels = pytest.mark.skipif(
-    availability.machine_obstacle() is not None, reason=str(availability.machine_obstacle())
+    availability.unsupported_machine_reason() is not None, reason=str(availability.unsupported_machine_reason())
 )
 TARGET = "kernels_cpu_"
 ROWS, CIN, COUT = 9001, 8, 24
@@ -118,9 +118,9 @@ def test_the_switch_turns_them_off(monkeypatch):
 
 @pytest.fixture
 def forget_the_machine():
-    availability.machine_obstacle.cache_clear()
+    availability.unsupported_machine_reason.cache_clear()
     yield
-    availability.machine_obstacle.cache_clear()
+    availability.unsupported_machine_reason.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def forget_the_machine():
         ("ffi_version", lambda: (0, 99), "(0, 99)", 26),
         ("ffi_version", lambda: None, "None", 28),
         ("MACHINES", (("system", "processor"),), "processor", 30),
-        ("layout_obstacle", lambda: "a buffer has 56 bytes", "a buffer has 56 bytes", 32),
+        ("unsupported_layout_reason", lambda: "a buffer has 56 bytes", "a buffer has 56 bytes", 32),
     ],
 )
 def test_another_machine_or_jaxlib_is_told_once(monkeypatch, caplog, forget_the_machine, name, value, message, width):
@@ -158,7 +158,7 @@ def test_the_trial_call_works_while_a_function_is_traced():
     found = []
 
     def function(x):
-        found.append(abi_probe.layout_obstacle())
+        found.append(abi_probe.unsupported_layout_reason())
         return x.sum()
 
     spec = jax.sharding.PartitionSpec()
@@ -189,13 +189,13 @@ STRUCTS = {
 def test_the_trial_call_finds_a_struct_that_is_laid_out_otherwise(monkeypatch, name):
     """What a jaxlib with other structs would look like: the same memory against other expectations."""
     monkeypatch.setattr(abi, name, STRUCTS[name])
-    assert abi_probe.layout_obstacle() is not None
+    assert abi_probe.unsupported_layout_reason() is not None
 
 
 @needs_kernels
-def test_a_version_that_xla_refuses_is_an_obstacle(monkeypatch):
+def test_a_version_that_xla_refuses_is_a_reason(monkeypatch):
     monkeypatch.setattr(abi, "VERSION", (7, 0))
-    assert "version" in abi_probe.layout_obstacle()
+    assert "version" in abi_probe.unsupported_layout_reason()
 
 
 @needs_kernels

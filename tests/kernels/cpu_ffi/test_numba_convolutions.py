@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.sparse_conv.api import submanifold_conv
 from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
 from kernels.host.voxel.voxels import downsample, neighbour_table
 
-pytestmark = pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
+pytestmark = pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))
 
 OPERATIONS = {"submanifold": submanifold_conv, "strided": strided_conv, "transposed": transposed_conv}
 WIDTHS = [(3, 32), (32, 20), (48, 48), (96, 17)]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from kernels.cpu_ffi.bind import weighted_sums
-from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.pooling import mean_pool, unpool
 from kernels.device.segment_sum import gather_segment_sum
 from kernels.device.trilinear import trilinear_read_out
 
-pytestmark = pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
+pytestmark = pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))
 
 VERTICES, VOXELS = 700, 600
 """Three tiles of rows in each direction, the last one ragged."""

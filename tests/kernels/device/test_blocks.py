@@ -51,7 +51,7 @@ def test_by_platform_runs_what_it_is_told_on_cpu(method, want):
 
 def test_by_platform_prefers_the_numba_kernel_on_cpu(monkeypatch):
     for reason, want in ((None, 3), ("no reason", 1)):
-        monkeypatch.setattr(blocks, "obstacle", lambda operands, reason=reason: reason)
+        monkeypatch.setattr(blocks, "unsupported_reason", lambda operands, reason=reason: reason)
         assert by_platform(lambda x, *, blocked: x + 1, None, jnp.float32(0), numba=lambda x: x + 3) == want
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from kernels.cpu_ffi.runtime.availability import machine_obstacle
+from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.image_conv import conv2d
 
 TARGET = "kernels_cpu_dense"
@@ -25,7 +25,7 @@ def lowered(x, kernel, platform="cpu"):
     return jax.jit(gradients).trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
 
 
-@pytest.mark.skipif(machine_obstacle() is not None, reason=str(machine_obstacle()))
+@pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))
 def test_the_kernels_are_chosen_on_cpu_and_for_float32_only():
     assert TARGET in lowered(X, KERNEL)
     assert TARGET not in lowered(X, KERNEL, platform="cuda")
