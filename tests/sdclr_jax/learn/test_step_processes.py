@@ -22,13 +22,13 @@ import jax
 port, process = sys.argv[1:]
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(process))
 import numpy as np
-here = pathlib.Path("tests/sdclr_jax")
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, here / f"{name}.py")
+def load(path):
+    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-shared, net = load("test_step_processes"), load("conftest").TinyNet
+shared = load("tests/sdclr_jax/learn/test_step_processes.py")
+net = load("tests/sdclr_jax/conftest.py").TinyNet
 with jax.enable_x64(True):
     model = net(projection_size=16, axis_name="devices")
     state, tx, views, rows = shared.problem(model)
