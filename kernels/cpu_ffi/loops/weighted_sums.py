@@ -4,8 +4,6 @@ The rows are those that a table names, or, which is the transpose, those that so
 entries beyond the arrays is treated as absent.
 """
 
-from numba import njit
-
 from kernels.cpu_ffi.loops.attention import first_of
 from kernels.cpu_ffi.loops.simd import add_weighted
 from kernels.cpu_ffi.runtime.call_frame import cached_cfunc, data, dimension, plan, result
@@ -42,30 +40,6 @@ def table_sums(frame, item):
     return 0
 
 
-@njit(error_model="numpy")
-def sum_segment(entry, segment, frame, out, columns):
-    """Adds the entries of one segment to its row of the result; returns the first entry after it."""
-    source, weights, order, segments = data(frame, 0), data(frame, 1), data(frame, 2), data(frame, 3)
-    count, weight_count, rows = dimension(frame, 3, 0), dimension(frame, 1, 0), dimension(frame, 0, 0)
-    shift, weighted = plan(frame, 3), plan(frame, 4)
-    listed_weights, listed_rows, listed = weight_list(), row_list(), 0
-    while entry < count and load_index(segments + 4 * entry) == segment:
-        place = load_index(order + 4 * entry)
-        entry += 1
-        if place >> shift < rows and place * weighted < weight_count:
-            address = source + 4 * (place >> shift) * columns
-            prefetch(address)
-            prefetch(address + 64)
-            store(listed_weights + 8 * listed, weights + 4 * place * weighted)
-            store(listed_rows + 8 * listed, address)
-            listed += 1
-        if listed == LISTED:
-            listed = add_weighted(listed, (listed_weights, listed_rows), out, columns)
-    if listed > 0:
-        add_weighted(listed, (listed_weights, listed_rows), out, columns)
-    return entry
-
-
 @cached_cfunc(2)
 def segment_sums(frame, item):
     """One item, a tile of segments: source [M, C], weights [E] or one number, order [E], segments [E]; result [S, C].
@@ -73,12 +47,29 @@ def segment_sums(frame, item):
     Plan: kernel, items, S, log2 of the entries per row of the source, 1 if there are weights, else 0. Segments ascend;
     the last one, the padding's, stays zero.
     """
-    total, columns, start = plan(frame, 2), dimension(frame, 0, 1), item * TILE
-    end = min(total, start + TILE)
-    out = result(frame, 0) + 4 * start * columns
+    total, shift, weighted = plan(frame, 2), plan(frame, 3), plan(frame, 4)
+    source, weights, order, segments = data(frame, 0), data(frame, 1), data(frame, 2), data(frame, 3)
+    count, weight_count, rows = dimension(frame, 3, 0), dimension(frame, 1, 0), dimension(frame, 0, 0)
+    start, columns = item * TILE, dimension(frame, 0, 1)
+    end, out = min(total, start + TILE), result(frame, 0) + 4 * start * columns
     fill_zero(out, 4 * (end - start) * columns)
-    entry = first_of(data(frame, 3), dimension(frame, 3, 0), start)
+    listed_weights, listed_rows = weight_list(), row_list()
+    entry = first_of(segments, count, start)
     for segment in range(start, min(end, total - 1)):
-        entry = sum_segment(entry, segment, frame, out, columns)
+        listed = 0
+        while entry < count and load_index(segments + 4 * entry) == segment:
+            place = load_index(order + 4 * entry)
+            entry += 1
+            if place >> shift < rows and place * weighted < weight_count:
+                address = source + 4 * (place >> shift) * columns
+                prefetch(address)
+                prefetch(address + 64)
+                store(listed_weights + 8 * listed, weights + 4 * place * weighted)
+                store(listed_rows + 8 * listed, address)
+                listed += 1
+            if listed == LISTED:
+                listed = add_weighted(listed, (listed_weights, listed_rows), out, columns)
+        if listed > 0:
+            add_weighted(listed, (listed_weights, listed_rows), out, columns)
         out += 4 * columns
     return 0

@@ -40,8 +40,10 @@ def has_cpu_devices() -> bool:
 
 @functools.cache
 def unsupported_machine_reason() -> str | None:
-    """Why this machine or jaxlib cannot run the kernels, None if it can. Logged once, except where nothing runs on the
-    CPU anyway."""
+    """Why this machine or jaxlib cannot run the kernels, None if it can.
+
+    It is logged once, except where nothing runs on the CPU anyway.
+    """
     if not has_cpu_devices():
         return "JAX has no CPU devices here"
     machine = (sys.platform, platform.machine())

@@ -98,15 +98,12 @@ def _outer(rows_ref, source_ref, table_ref, out_ref):
 
 def _run(body: Callable, out: jax.ShapeDtypeStruct, grid: tuple[int, int], *operands: jax.Array) -> jax.Array:
     """The Pallas kernel on a GPU, its interpreter elsewhere; decided when the program is lowered."""
+    if any(array.dtype not in TYPES for array in operands[:2]):
+        known = ", ".join(jnp.dtype(kind).name for kind in TYPES)
+        raise ValueError(f'method "pallas" takes {known}, not {", ".join(str(array.dtype) for array in operands[:2])}')
     compiled = pl.pallas_call(body, out, grid=grid, compiler_params=triton.CompilerParams(num_warps=4))
     interpreted = pl.pallas_call(body, out, grid=grid, interpret=True)
     return lax.platform_dependent(*operands, cuda=compiled, rocm=compiled, default=interpreted)
-
-
-def _check(*features: jax.Array) -> None:
-    if any(array.dtype not in TYPES for array in features):
-        known = ", ".join(jnp.dtype(kind).name for kind in TYPES)
-        raise ValueError(f'method "pallas" takes {known}, not {", ".join(str(array.dtype) for array in features)}')
 
 
 def gather_gemm(source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.Array:
@@ -114,7 +111,6 @@ def gather_gemm(source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.A
 
     The last row of `source` counts as zero, whatever it holds. Raises ValueError for other types than `TYPES`.
     """
-    _check(source, kernel)
     rows, width = table.shape[0], kernel.shape[2]
     grid = pl.cdiv(rows, ROWS), pl.cdiv(width, _block(width))
     return _run(_product, jax.ShapeDtypeStruct((rows, width), source.dtype), grid, source, kernel, table)
@@ -127,7 +123,6 @@ def gather_gemm_outer(
 
     rows [N, A], source [M, B]; kernel and table as for `gather_gemm`.
     """
-    _check(rows, source)
     (count, taps), height, width = table.shape, rows.shape[1], source.shape[1]
     parts = min(max(count // PART_ROWS, 1), PARTS)
     grid = parts * taps, pl.cdiv(height, _block(height)) * pl.cdiv(width, _block(width))
