@@ -103,10 +103,6 @@ def _softmax(scores: Edges, real: Edges, rings: Rings, shift: str) -> _Weights:
     return _Weights((slot_exp, extra_exp), 1 / jnp.where(some, total, 1), leak, top)
 
 
-def _dots(method: str | None, targets: jax.Array, sources: jax.Array, real: Edges, rings: Rings) -> Edges:
-    return by_platform(edge_dots, method, targets, sources, real, rings, numba=on_cpu.edge_dots)
-
-
 def _sums(method: str | None, weights: Edges, sources: jax.Array, rings: Rings, *, opposite: bool = False) -> jax.Array:
     return by_platform(edge_sums, method, weights, sources, rings, numba=on_cpu.edge_sums, opposite=opposite)
 
@@ -120,7 +116,8 @@ def _attend_forward(options, query, key, value, tables):
     (shift, method), (rings, keep) = options, tables
     real = real_edges(rings, keep)
     scaled = query * jnp.asarray(query.shape[1] ** -0.5, accumulator(query.dtype))
-    weights = _softmax(_dots(method, scaled, key, real, rings), real, rings, shift)
+    scores = by_platform(edge_dots, method, scaled, key, real, rings, numba=on_cpu.edge_dots)
+    weights = _softmax(scores, real, rings, shift)
     out = (_sums(method, weights.exp, value, rings) * weights.scale[:, None]).astype(value.dtype)
     return out, (query, key, value, tables, weights)
 
@@ -136,7 +133,7 @@ def _attend_backward(options, saved, cotangent):
     query, key, value, (rings, keep), weights = saved
     cotangent = zero_last_row(cotangent)
     real = real_edges(rings, keep)
-    slot_grad, extra_grad = _dots(method, cotangent, value, real, rings)
+    slot_grad, extra_grad = by_platform(edge_dots, method, cotangent, value, real, rings, numba=on_cpu.edge_dots)
     slot_alpha = weights.exp[0] * weights.scale[:, None]
     extra_alpha = weights.exp[1] * take_rows(weights.scale, rings.overflow_target)
     slots, extra = jnp.where(real[0], slot_alpha * slot_grad, 0), jnp.where(real[1], extra_alpha * extra_grad, 0)

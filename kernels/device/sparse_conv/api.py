@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels.cpu_ffi import bind as on_cpu
+from kernels.device.blocks import accumulator, take_rows, zero_last_row
 from kernels.device.dispatch import by_platform, check_method
 from kernels.device.sparse_conv import pallas as fused
 from kernels.device.sparse_conv import xla
@@ -92,8 +93,10 @@ def transposed_conv(
     rows, width = features.shape
     chex.assert_shape([children, slots, kernel], [(rows, 8), (None,), (8, width, None)])
     if method == "segment_sum":
-        parents = jnp.where(slots[:, None] % 8 == jnp.arange(8), slots[:, None] // 8, rows - 1)
-        return xla.segment_gemm(features, kernel.astype(features.dtype), parents)
+        dtype, weights = accumulator(features.dtype), kernel.astype(features.dtype)
+        parents = take_rows(zero_last_row(features), slots // 8)
+        products = jnp.einsum("pc,kcd->pkd", parents, weights, preferred_element_type=dtype)
+        return (products * jax.nn.one_hot(slots % 8, 8, dtype=dtype)[:, :, None]).sum(axis=1).astype(features.dtype)
     return _conv("transposed", method, features, kernel, (children, slots))
 
 
