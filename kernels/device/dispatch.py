@@ -34,14 +34,14 @@ def by_platform(
             the Numba kernel on CPU if it can be used on this machine and for these types.
         *operands: arrays and pytrees of arrays.
         numba: the form of `kernels.cpu_ffi`.
-        pallas: the form for GPUs, where there is one.
+        pallas: the form for GPUs, if the kernel has one.
         **static: further arguments.
 
     Returns:
         What the form returns.
 
     Raises:
-        ValueError: `method` is "numba" and the kernel cannot be used; the message says why.
+        ValueError: `method` is "numba" and the kernel cannot be used; the message gives the reason.
     """
     if method == "numba":
         if reason := unsupported_reason(operands):

@@ -111,7 +111,7 @@ def _sum(values: jax.Array, mask: jax.Array, rings: Rings) -> jax.Array:
 
 
 def _peak(values: jax.Array, mask: jax.Array, rings: Rings) -> jax.Array:
-    """Maxima over the edges into each vertex [V, C], zero where there is none; constant to the derivative."""
+    """Maxima over the edges into each vertex [V, C], zero without edges; constant to the derivative."""
     slots, extra = _split(jax.lax.stop_gradient(jnp.where(mask, values, -jnp.inf)), rings)
     peak = max_by_target(slots, rings, extra)
     return jnp.where(jnp.isneginf(peak), 0, peak)

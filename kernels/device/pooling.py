@@ -32,7 +32,7 @@ def unpool(features: jax.Array, trace: Trace) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames="num_coarse")
 def mean_pool(features: jax.Array, trace: Trace, *, num_coarse: int) -> jax.Array:
-    """y[c] = mean of features[f] over the fine vertices f with trace[f] == c; zero where there is none.
+    """y[c] = mean of features[f] over the fine vertices f with trace[f] == c; zero without any.
 
     Args:
         features: float [V_fine, C]; padding rows zero.
@@ -68,7 +68,7 @@ _unpool.defvjp(_unpool_forward, _unpool_backward)
 
 
 def _inverse_counts(trace: Trace, rows: int, dtype: jnp.dtype) -> jax.Array:
-    """[rows, 1]: one over the number of fine vertices of each coarse one; one where there is none."""
+    """[rows, 1]: one over the number of fine vertices of each coarse one; one without any."""
     ones = jnp.ones(trace.sorted_trace.shape, dtype)
     counts = jax.ops.segment_sum(ones, trace.sorted_trace, rows, indices_are_sorted=True)
     return 1 / jnp.maximum(counts, 1)[:, None]

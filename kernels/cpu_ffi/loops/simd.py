@@ -12,7 +12,7 @@ from numba.core.registry import cpu_target
 from kernels.cpu_ffi.runtime.memory import I32, I64, external, instruction, load_as, pointer
 
 FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-"""What Numba compiles for, "+avx2" and the like: this machine, or what NUMBA_CPU_FEATURES says."""
+"""What Numba compiles for, "+avx2" and the like: this machine, or the value of NUMBA_CPU_FEATURES."""
 LANES = 16 if "+avx512f" in FEATURES else 8 if "+avx" in FEATURES else 4
 """float32 numbers per vector register; features come in whole ones."""
 WIDEST = (16, 12, 8) if LANES == 16 else (8, 6, 4)

@@ -1,7 +1,7 @@
 """One small call through XLA's FFI whose every number is known, made before any Numba kernel reads raw memory.
 
 The handler is a Python function. It goes from struct to struct and looks at the size that each one begins with before
-it follows a pointer out of it, so a jaxlib with another layout is found out without harm.
+it follows a pointer out of it, so a jaxlib with another layout is detected without harm.
 """
 
 import ctypes

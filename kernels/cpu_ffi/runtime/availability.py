@@ -31,7 +31,7 @@ def ffi_version() -> tuple[int, int] | None:
 
 
 def has_cpu_devices() -> bool:
-    """Whether JAX may use the CPU here; JAX_PLATFORMS can say that it may not."""
+    """Whether JAX may use the CPU here; JAX_PLATFORMS can forbid it."""
     try:
         return bool(jax.local_devices(backend="cpu"))
     except RuntimeError:

@@ -75,7 +75,7 @@ def succeeded(frame, function, size, a, b):
 
 @njit(error_model="numpy")
 def pool_threads(frame):
-    """Threads of the pool; 1 where there is none."""
+    """Threads of the pool; 1 without a pool."""
     threads = number_of_threads()
     store(threads, 1)
     known = succeeded(frame, abi.POOL_NUM_THREADS, abi.POOL_NUM_THREADS_SIZE, threads, 0)

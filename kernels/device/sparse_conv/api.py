@@ -62,7 +62,7 @@ def strided_conv(
         features: float [P, Cin], rows of the fine level; padding rows zero.
         kernel: float [8, Cin, Cout], octant k = 4dx + 2dy + dz, z fastest; cast to the dtype of `features`.
         children: int32 [Q, 8], fine row in each octant of a coarse voxel, absent P-1.
-        slots: int32 [P], parent * 8 + octant, padding (Q-1)*8. Must say the same as `children`; not checked.
+        slots: int32 [P], parent * 8 + octant, padding (Q-1)*8. Must agree with `children`; not checked.
         method: as for `submanifold_conv`, without "pallas".
 
     Returns:
