@@ -86,7 +86,7 @@ def run(inputs: KernelInputs, rounds: int) -> None:
     features = inputs.random_rows(rng, len(inputs.neighbours[0]), inputs.voxels[0], 32)
     compare(
         f"trilinear read-out, {real} points, 32",
-        {m: lambda x, m=m: trilinear_read_out(x, *inputs.corners, method=m) for m in forms},
+        {m: lambda x, m=m: trilinear_read_out(x, inputs.corners, method=m) for m in forms},
         (features,),
         rounds,
     )

@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 
 from benchmarks.data import FINEST, SCENE_SEED, open_inputs
-from kernels.host.mesh.rings import RingTable, edge_targets_sources, ring_table, rings_from_edges
+from kernels.host.mesh.rings import edge_targets_sources, ring_table, rings_from_edges
+from kernels.host.tables import Rings
 from kernels.host.voxel.morton import morton_order
 from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import build_pyramid
@@ -61,7 +62,7 @@ def stored_sample(path: pathlib.Path, sampled_edges: bool) -> Sample:
     )
 
 
-def _edges(edges: np.ndarray, kept: np.ndarray, vertices: int) -> tuple[RingTable, np.ndarray]:
+def _edges(edges: np.ndarray, kept: np.ndarray, vertices: int) -> tuple[Rings, np.ndarray]:
     """One-rings of all edges, and which directed edges are kept."""
     source, target = edges
     rings = ring_table(rings_from_edges(target, source, vertices))

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernels.device.attention.api import Rings
 from kernels.host.batch.padding import join_corners, join_neighbours, join_rings
 from kernels.host.mesh.rings import one_ring, ring_table
+from kernels.host.tables import Rings, Trilinear
 from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import build_pyramid, unique_voxels
 from preprocess.rooms import make_room
@@ -20,7 +20,7 @@ class KernelInputs(NamedTuple):
     Attributes:
         neighbours: int32 [P_l, 27].
         keep: bool [V * K + O], the existing edges.
-        corners: corners int32 and weights float32 [V, 8], and their order and sorted corners int32 [V * 8].
+        corners: of the vertices, in level 0.
     """
 
     voxels: tuple[int, ...]
@@ -28,7 +28,7 @@ class KernelInputs(NamedTuple):
     vertices: int
     rings: Rings
     keep: jax.Array
-    corners: tuple[jax.Array, ...]
+    corners: Trilinear
 
     def random_rows(self, rng: np.random.Generator, rows: int, real: int, channels: int) -> jax.Array:
         """float32 [rows, channels], normal in the first `real` rows and zero after them."""
@@ -55,7 +55,7 @@ def room_inputs(resolution: float) -> KernelInputs:
         voxels,
         tuple(join_neighbours([t], r) for t, r in zip(pyramid.neighbours, rows)),
         vertices,
-        Rings(**{name: jnp.asarray(getattr(joined, name)) for name in Rings._fields}),
+        jax.tree.map(jnp.asarray, joined._replace(degree=None)),
         jnp.asarray(real),
-        tuple(map(jnp.asarray, padded)),
+        jax.tree.map(jnp.asarray, padded),
     )

@@ -11,7 +11,6 @@ from benchmarks.harness.rows import TimeRow
 from benchmarks.harness.tables import exchange, pad, padded, random_rows
 from benchmarks.harness.worker import Case
 from kernels.device.attention.api import one_ring_attention
-from kernels.device.tables import Rings
 from kernels.host.batch.padding import join_rings
 from kernels.host.mesh.clustering import cluster_vertices
 from kernels.host.mesh.rings import edge_targets_sources, one_ring, ring_table
@@ -45,7 +44,7 @@ def attention(data: str) -> Case:
     arrays = {name: random_rows(i, vertices, WIDTH) for i, name in enumerate(("query", "key", "value", "cotangent"))}
     exchange("attention", target=target[valid][order], source=source[valid][order], **arrays)
     joined = join_rings([table], padded(vertices), len(table.overflow_target) + 1)
-    rings = Rings(**{name: jnp.asarray(getattr(joined, name)) for name in Rings._fields})
+    rings = jax.tree.map(jnp.asarray, joined._replace(degree=None))
     operands = [pad(array) for array in arrays.values()]
 
     @jax.jit

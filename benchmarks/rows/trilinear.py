@@ -41,13 +41,13 @@ def read_out(data: str) -> Case:
     vertices, voxels = len(points), len(coords)
     x, cotangent = random_rows(0, voxels, WIDTH), random_rows(1, vertices, WIDTH)
     exchange("trilinear", corners=corners, weights=weights, x=x, cotangent=cotangent)
-    tables = join_corners([corners], [weights], [voxels], padded(vertices), padded(voxels))
-    tables = [jnp.asarray(table) for table in tables]
+    table = join_corners([corners], [weights], [voxels], padded(vertices), padded(voxels))
+    table = jax.tree.map(jnp.asarray, table)
     operands = pad(x), pad(cotangent)
 
     @jax.jit
     def apply(x, cotangent):
-        y, pull = jax.vjp(lambda x: trilinear_read_out(x, *tables), x)
+        y, pull = jax.vjp(lambda x: trilinear_read_out(x, table), x)
         return y, pull(cotangent)[0]
 
     return Case(

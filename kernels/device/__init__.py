@@ -3,10 +3,12 @@
 from kernels.lazy import door
 
 _PLACES = {
-    "Rings": "tables",
+    "Rings": "one_ring",
+    "Trilinear": "trilinear",
+    "Trace": "pooling",
     "submanifold_conv": "sparse_conv.api",
-    "strided_conv": "sparse_conv.strided",
-    "transposed_conv": "sparse_conv.strided",
+    "strided_conv": "sparse_conv.api",
+    "transposed_conv": "sparse_conv.api",
     "one_ring_attention": "attention.api",
     "gather_sources": "one_ring",
     "gather_targets": "one_ring",

@@ -1,16 +1,17 @@
-"""Values on the edges of a mesh and what a vertex makes of those that arrive: mean, maximum, vector attention.
+"""Values on the edges of a mesh, and their mean, maximum or vector attention at each vertex.
 
-A value per edge is an array [E, C] in the order of the flat edge ids, E = V*K + O (`kernels.device.tables.Rings`). The
-edges' own function, a small network for instance, lies between `gather_targets`, `gather_sources` and a reduction.
+A value per edge is an array [E, C] by flat edge id, E = V*K + O (`kernels.host.tables.Rings`). What absent edges hold
+is ignored. The edges' own function, such as a small network, goes between `gather_targets`, `gather_sources` and a
+reduction.
 """
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from kernels.device.attention.xla import add_by_target
+from kernels.device.attention.xla import add_by_target, max_by_target, real_edges
 from kernels.device.blocks import accumulator, take_rows
-from kernels.device.tables import Rings, real_edges
+from kernels.host.tables import Rings
 
 
 def edge_mask(rings: Rings, keep: jax.Array | None = None) -> jax.Array:
@@ -21,8 +22,8 @@ def edge_mask(rings: Rings, keep: jax.Array | None = None) -> jax.Array:
 
 def gather_targets(features: jax.Array, rings: Rings) -> jax.Array:
     """out[j -> i] = features[i]: float [V, C] -> [E, C]; what absent edges hold is arbitrary. Any autodiff mode."""
-    _check_rows(features, rings)
     rows, slots = rings.ring.shape
+    chex.assert_shape(features, (rows, None))
     spread = jnp.broadcast_to(features[:, None], (rows, slots, features.shape[1])).reshape(rows * slots, -1)
     at = jnp.asarray(features).at[rings.overflow_target]
     return jnp.concatenate([spread, at.get(indices_are_sorted=True, mode="promise_in_bounds")])
@@ -33,7 +34,7 @@ def gather_sources(features: jax.Array, rings: Rings) -> jax.Array:
 
     Its derivative gathers too, along `rings.reverse`; reverse mode only. Cotangents of absent edges are ignored.
     """
-    _check_rows(features, rings)
+    chex.assert_shape(features, (rings.ring.shape[0], None))
     return _gather(features, rings)
 
 
@@ -41,12 +42,12 @@ def one_ring_mean(values: jax.Array, rings: Rings, keep: jax.Array | None = None
     """y[i] = mean of values[j -> i] over the edges into i; zero for a vertex without any, and in padding rows.
 
     Args:
-      values: float [E, C] by flat edge id; what absent edges hold is ignored.
-      rings: the one-rings.
-      keep: bool [E], False where an edge is left out; None keeps all.
+        values: float [E, C] by flat edge id.
+        rings: the one-rings, padded.
+        keep: bool [E], False where an edge is dropped; None keeps all.
 
     Returns:
-      [V, C] in the dtype of `values`.
+        [V, C] in the dtype of `values`.
     """
     mask = _checked_mask(values, rings, keep)
     count = _sum(mask.astype(accumulator(values.dtype)), mask, rings)
@@ -54,13 +55,12 @@ def one_ring_mean(values: jax.Array, rings: Rings, keep: jax.Array | None = None
 
 
 def one_ring_max(values: jax.Array, rings: Rings, keep: jax.Array | None = None) -> jax.Array:
-    """y[i] = maximum of values[j -> i] over the edges into i, by channel; arguments and zeros as `one_ring_mean`.
+    """y[i] = maximum of values[j -> i] over the edges into i, by channel [V, C]; arguments as `one_ring_mean`.
 
     Edges that attain the maximum together share its gradient evenly.
     """
     mask = _checked_mask(values, rings, keep)
-    peak = _peak(values, mask, rings)
-    top = mask & (values == gather_targets(peak, rings))
+    top = mask & (values == gather_targets(_peak(values, mask, rings), rings))
     ties = _sum(top.astype(accumulator(values.dtype)), mask, rings)
     return (_sum(values, top, rings) / jnp.maximum(ties, 1)).astype(values.dtype)
 
@@ -73,13 +73,13 @@ def one_ring_vector_attention(
     After Zhao et al., CVPR 2020 and ICCV 2021 (arXiv 2004.13621, 2012.09164).
 
     Args:
-      scores: float [E, D] by flat edge id; what absent edges hold is ignored.
-      value: float [V, D], read at sources.
-      rings: the one-rings.
-      keep: bool [E], False where an edge is left out; None keeps all.
+        scores: float [E, D] by flat edge id.
+        value: float [V, D], read at sources.
+        rings: the one-rings, padded.
+        keep: bool [E], False where an edge is dropped; None keeps all.
 
     Returns:
-      [V, D] in the dtype of `value`; zero for a vertex without edges and in padding rows.
+        [V, D] in the dtype of `value`; zero for a vertex without edges and in padding rows.
     """
     chex.assert_equal(scores.shape[1], value.shape[1])
     mask = _checked_mask(scores, rings, keep)
@@ -89,10 +89,6 @@ def one_ring_vector_attention(
     total = _sum(weights, mask, rings)
     mixed = _sum(weights * gather_sources(value, rings), mask, rings)
     return (mixed / jnp.where(total > 0, total, 1)).astype(value.dtype)
-
-
-def _check_rows(features: jax.Array, rings: Rings) -> None:
-    chex.assert_shape(features, (rings.ring.shape[0], None))
 
 
 def _checked_mask(values: jax.Array, rings: Rings, keep: jax.Array | None) -> jax.Array:
@@ -115,10 +111,9 @@ def _sum(values: jax.Array, mask: jax.Array, rings: Rings) -> jax.Array:
 
 
 def _peak(values: jax.Array, mask: jax.Array, rings: Rings) -> jax.Array:
-    """Maxima over the edges into each vertex [V, C], zero where there is none; constant to the derivative."""
+    """Maxima over the edges into each vertex [V, C], zero without edges; constant to the derivative."""
     slots, extra = _split(jax.lax.stop_gradient(jnp.where(mask, values, -jnp.inf)), rings)
-    at = slots.max(axis=1).at[rings.overflow_target]
-    peak = at.max(extra, indices_are_sorted=True, mode="promise_in_bounds")
+    peak = max_by_target(slots, rings, extra)
     return jnp.where(jnp.isneginf(peak), 0, peak)
 
 

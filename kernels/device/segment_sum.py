@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from kernels.cpu_ffi.bind import weighted_sums as on_cpu
-from kernels.device.blocks import accumulator, block_rows, by_platform, scan_blocks, take_rows, zero_last_row
+from kernels.cpu_ffi import bind as on_cpu
+from kernels.device.blocks import accumulator, block_rows, scan_blocks, take_rows, zero_last_row
+from kernels.device.dispatch import by_platform
 
 BLOCK_BYTES = 2 << 20
 """Bytes of gathered rows per block on CPU."""
@@ -23,16 +24,19 @@ def gather_segment_sum(
     """out[s] = sum of weights[order[e]] * source[order[e] // fan] over the entries e with segments[e] == s.
 
     Args:
-      source: float [N, C].
-      weights: float [N*fan], or None for ones.
-      order: int32 [E], entries in the order of their segments.
-      segments: int32 [E], ascending.
-      num_segments: S.
-      fan: entries per row of `source`, a power of two.
-      method: as for `kernels.device.blocks.by_platform`.
+        source: float [N, C].
+        weights: float [N*fan], or None for ones.
+        order: int32 [E], entries in the order of their segments.
+        segments: int32 [E], ascending.
+        num_segments: S.
+        fan: entries per row of `source`, a power of two.
+        method: as for `kernels.device.dispatch.by_platform`.
 
     Returns:
-      [S, C] in the accumulator's dtype. The last segment is the padding's: its sum is set to zero.
+        [S, C] in the accumulator's dtype. The last segment is the padding's: its sum is set to zero.
+
+    Raises:
+        ValueError: "numba" where it is not possible.
     """
     operands = source, weights, order, segments
     total = by_platform(_sum, method, *operands, numba=on_cpu.segment_sum, num_segments=num_segments, fan=fan)

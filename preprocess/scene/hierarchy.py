@@ -9,8 +9,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from kernels.host.mesh.clustering import cluster_vertices
-from kernels.host.mesh.rings import RingTable, one_ring, ring_table
+from kernels.host.mesh.rings import one_ring, ring_table
 from kernels.host.simplify.decimate import decimate
+from kernels.host.tables import Rings
 from preprocess.labels.label_map import IGNORED
 from preprocess.mesh.mesh import Mesh
 from preprocess.mesh.weld import weld
@@ -100,7 +101,7 @@ class Hierarchy(NamedTuple):
 
     vertices: tuple[np.ndarray, ...]
     faces: tuple[np.ndarray, ...]
-    rings: tuple[RingTable, ...]
+    rings: tuple[Rings, ...]
     traces: tuple[np.ndarray, ...]
     reached: tuple[bool, ...]
 
@@ -129,7 +130,7 @@ def build_hierarchy(mesh: Mesh, params: HierarchyParams) -> Hierarchy:
     return Hierarchy(tuple(all_vertices), tuple(all_faces), tables, tuple(traces), tuple(reached))
 
 
-def _rings(faces: np.ndarray, num_vertices: int, width: int) -> RingTable:
+def _rings(faces: np.ndarray, num_vertices: int, width: int) -> Rings:
     return ring_table(one_ring(faces, num_vertices), width)
 
 

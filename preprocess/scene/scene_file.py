@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.host.mesh.rings import RingTable
+from kernels.host.tables import Rings
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
 from trainlib.core.errors import InputError
@@ -66,7 +66,7 @@ class Scene:
         labels: int32 [V] class index, -1 ignored; or None.
         level_vertices: 7 x float64 [V_l, 3].
         level_faces: 7 x int32 [F_l, 3].
-        rings: 7 x RingTable.
+        rings: 7 x Rings.
         traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l.
         labels_l0: int32 [V_0] or None.
         voxels: the pyramid of floor((vertices - vertices.min(0)) * (1 / voxel_size)).
@@ -86,7 +86,7 @@ class Scene:
     labels: np.ndarray | None
     level_vertices: tuple[np.ndarray, ...]
     level_faces: tuple[np.ndarray, ...]
-    rings: tuple[RingTable, ...]
+    rings: tuple[Rings, ...]
     traces: tuple[np.ndarray, ...]
     labels_l0: np.ndarray | None
     voxels: VoxelPyramid
@@ -148,9 +148,7 @@ def scene_from_arrays(arrays: Mapping[str, np.ndarray], source: str | pathlib.Pa
     try:
         levels = len(header.sizes["voxels"])
         per_level = {name: tuple(arrays[f"{name}.{level}"] for level in range(levels)) for name in _PER_LEVEL}
-        rings = tuple(
-            RingTable(*(arrays[f"rings.{level}.{name}"] for name in RingTable._fields)) for level in range(levels)
-        )
+        rings = tuple(Rings(*(arrays[f"rings.{level}.{name}"] for name in Rings._fields)) for level in range(levels))
         coarser = {"children": levels - 1, "slots": levels - 1}
         voxels = VoxelPyramid(
             *(

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from kernels.device.tables import Rings
+from kernels.host.tables import Rings
 from sdclr_jax.learn.masks import prunable_leaves
 from sdclr_jax.model.norm import BranchNorm, ForwardMode
 from trainlib.core.config import load_config_file

@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.device.attention.api import Rings
 from kernels.host.batch import padding
-from kernels.host.mesh.rings import RingTable
+from kernels.host.tables import Rings, Trace, Trilinear
 from preprocess.scene.scene_file import Scene
 from vmnet_jax.data.placement import Placement
 from vmnet_jax.data.sample import NUM_LEVELS, Sample, VertexInputs, voxel_counts
-from vmnet_jax.model.scene_batch import SceneBatch, Trace, Trilinear
+from vmnet_jax.model.scene_batch import SceneBatch
 
 STEP = 1.25
 REUSED = 2.0  # a compiled bucket serves for scenes down to this part of its rows at level 0
@@ -196,22 +195,18 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
         rings=rings,
         keep=keep,
         corners=tuple(
-            Trilinear(
-                *padding.join_corners(
-                    [s.corners[level] for s in samples],
-                    [s.weights[level] for s in samples],
-                    voxel_counts[level],
-                    vertex_rows[level],
-                    voxel_rows[level],
-                )
+            padding.join_corners(
+                [s.corners[level] for s in samples],
+                [s.weights[level] for s in samples],
+                voxel_counts[level],
+                vertex_rows[level],
+                voxel_rows[level],
             )
             for level in levels
         ),
         traces=tuple(
-            Trace(
-                *padding.join_traces(
-                    [s.traces[i] for s in samples], vertex_counts[i + 1], vertex_rows[i], vertex_rows[i + 1]
-                )
+            padding.join_traces(
+                [s.traces[i] for s in samples], vertex_counts[i + 1], vertex_rows[i], vertex_rows[i + 1]
             )
             for i in steps
         ),
@@ -261,7 +256,7 @@ def _scene_ids(counts: list[int], rows: int, num_scenes: int) -> np.ndarray:
     return ids
 
 
-def _joined_edges(edges: list[tuple[RingTable, np.ndarray]], rows: int, spare: int) -> tuple[Rings, np.ndarray]:
+def _joined_edges(edges: list[tuple[Rings, np.ndarray]], rows: int, spare: int) -> tuple[Rings, np.ndarray]:
     """Ring tables and the mask of kept edges in the joined flat edge order: all slots, then all overflow edges.
 
     Args:
@@ -278,5 +273,4 @@ def _joined_edges(edges: list[tuple[RingTable, np.ndarray]], rows: int, spare: i
         keep[row : row + in_ring] = mask[:in_ring]
         keep[extra : extra + overflow] = mask[in_ring:]
         row, extra = row + in_ring, extra + overflow
-    fields = {name: getattr(joined, name) for name in Rings._fields}
-    return Rings(**fields), keep
+    return joined._replace(degree=None), keep

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kernels.host.mesh.rings import RingTable
+from kernels.host.tables import Rings
 
 
 def keep_probability(degree: np.ndarray, cutoff: int = 4) -> np.ndarray:
@@ -15,12 +15,12 @@ def keep_probability(degree: np.ndarray, cutoff: int = 4) -> np.ndarray:
     return excess ** (-1 / np.log2(cutoff + 1))
 
 
-def all_edges(table: RingTable) -> np.ndarray:
+def all_edges(table: Rings) -> np.ndarray:
     """bool [V * K + O]: which flat edge ids are edges. Table of one scene, absent entries -1."""
     return _sources(table) >= 0
 
 
-def keep_mask(table: RingTable, rng: np.random.Generator, cutoff: int = 4) -> np.ndarray:
+def keep_mask(table: Rings, rng: np.random.Generator, cutoff: int = 4) -> np.ndarray:
     """Draws which edges take part, independently for the two directions, by the degree of the edge's source.
 
     Args:
@@ -36,6 +36,6 @@ def keep_mask(table: RingTable, rng: np.random.Generator, cutoff: int = 4) -> np
     return rng.random(source.shape, np.float32) < probability[source]
 
 
-def _sources(table: RingTable) -> np.ndarray:
+def _sources(table: Rings) -> np.ndarray:
     """int32 [V * K + O]: the source of every flat edge id, -1 without an edge."""
     return np.concatenate([table.ring.ravel(), table.overflow_source])

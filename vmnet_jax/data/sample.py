@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.mesh.radius import radius_graph
-from kernels.host.mesh.rings import RingTable
+from kernels.host.tables import Rings
 from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import VoxelPyramid, build_hash, build_pyramid, downsample, unique_voxels
 from preprocess.scene.scene_file import Scene
@@ -43,14 +43,14 @@ class Sample(NamedTuple):
     features: np.ndarray  # float32 [P, F]
     voxel_labels: np.ndarray  # int32 [P], -1 ignored
     voxels: VoxelPyramid
-    rings: tuple[RingTable, ...]
+    rings: tuple[Rings, ...]
     keep: tuple[np.ndarray, ...]  # L x bool [V_l * K + O_l]
     corners: tuple[np.ndarray, ...]  # L x int32 [V_l, 8]
     weights: tuple[np.ndarray, ...]  # L x float32 [V_l, 8]
     traces: tuple[np.ndarray, ...]  # L - 1 x int32 [V_l], level l to level l + 1
     vertex_labels: np.ndarray  # int32 [V_0], -1 ignored
     vertex_features: np.ndarray | None = None  # float32 [V_0, F], for networks that start at vertices
-    radius_rings: tuple[RingTable, ...] = ()  # of the finest levels: neighbours in space
+    radius_rings: tuple[Rings, ...] = ()  # of the finest levels: neighbours in space
     radius_edge_mask: tuple[np.ndarray, ...] = ()  # bool [V_l * K]
 
 
@@ -146,7 +146,7 @@ def vertex_features(scene: Scene, names: tuple[str, ...], placement: Placement) 
     return (np.stack(sums, axis=1) / np.maximum(count, 1)[:, None]).astype(np.float32)
 
 
-def _radius_rings(scene: Scene, vertices: VertexInputs) -> tuple[RingTable, ...]:
+def _radius_rings(scene: Scene, vertices: VertexInputs) -> tuple[Rings, ...]:
     """The radius graph of each of the finest levels, built once per scene.
 
     It does not depend on the placement: the radii are of the unaugmented scene, and its draws are the same every time.
@@ -160,7 +160,7 @@ def _radius_rings(scene: Scene, vertices: VertexInputs) -> tuple[RingTable, ...]
     return tables[vertices]
 
 
-def _kept(tables: tuple[RingTable, ...], edge_cutoff: int, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
+def _kept(tables: tuple[Rings, ...], edge_cutoff: int, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
     return tuple(keep_mask(table, rng, edge_cutoff) if edge_cutoff else all_edges(table) for table in tables)
 
 

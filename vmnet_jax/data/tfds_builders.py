@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kernels.host.mesh.rings import RingTable
+from kernels.host.tables import Rings
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
 from preprocess.scene.scene_file import SUFFIX, scene_arrays
@@ -50,7 +50,7 @@ def _features() -> dict[str, tfds.features.Tensor]:
         features[f"level_vertices.{level}"] = _array(np.float64, 3)
         features[f"level_faces.{level}"] = _array(np.int32, 3)
         features[f"traces.{level}"] = _array(np.int32)
-        for name in RingTable._fields:
+        for name in Rings._fields:
             table = _array(np.int32, None) if name in ("ring", "reverse") else _array(np.int32)
             features[f"rings.{level}.{name}"] = table
         for name in VoxelPyramid._fields:

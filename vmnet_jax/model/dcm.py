@@ -109,12 +109,10 @@ class DCMNet(nn.Module):
         x, encoded = dual("encoder_0", batch.vertex_features, 0, relative=True), []
         for level in range(1, levels):
             encoded.append(x)
-            trace, rows = batch.traces[level - 1], batch.vertex_scene[level].shape[0]
-            x = mean_pool(x, trace.trace, trace.order, trace.sorted_trace, num_coarse=rows)
+            x = mean_pool(x, batch.traces[level - 1], num_coarse=batch.vertex_scene[level].shape[0])
             x = dual(f"encoder_{level}", x, level)
         for level in reversed(range(levels - 1)):
-            trace = batch.traces[level]
-            unpooled = unpool(x, trace.trace, trace.order, trace.sorted_trace)
+            unpooled = unpool(x, batch.traces[level])
             x = dual(f"decoder_{level}", jnp.concatenate([encoded[level], unpooled], axis=1), level)
         x = Linear(self.head_features, use_bias=False, **kinds, name="head_linear")(x)
         x = nn.relu(MaskedBatchNorm(**norms, name="head_norm")(x, batch.vertex_count[0], train))

@@ -134,9 +134,9 @@ class GeodesicLevel(nn.Module):
     @nn.compact
     def __call__(self, voxels: jax.Array, coarser: jax.Array | None, batch: SceneBatch, level: int) -> jax.Array:
         """voxels [P_l, C_l], coarser [V_l, features] at this level's vertices, None at the top -> [V_l, features]"""
-        graph, table, options = batch.graph(level), batch.corners[level], self.options
+        graph, options = batch.graph(level), self.options
         projected = options.linear(self.features, "read_out")(voxels)
-        joined = trilinear_read_out(projected, table.corners, table.weights, table.order, table.sorted_corners)
+        joined = trilinear_read_out(projected, batch.corners[level])
         if coarser is not None:
             parts = [coarser, joined]
             if self.inter:
@@ -170,8 +170,7 @@ class GeodesicBranch(nn.Module):
         x = None
         for level in reversed(range(NUM_LEVELS)):
             if x is not None:
-                trace = batch.traces[level]
-                x = unpool(x, trace.trace, trace.order, trace.sorted_trace)
+                x = unpool(x, batch.traces[level])
             module = GeodesicLevel(self.features, self.options, self.intra, self.inter, name=f"level_{level}")
             x = module(voxel_levels[level], x, batch, level)
         logits = Linear(self.num_classes, **self.options.dtypes, name="head")(x)

@@ -50,12 +50,10 @@ class GeodesicNetwork(nn.Module):
         encoded = []
         for level in range(NUM_LEVELS - 1):
             encoded.append(aggregate(f"encoder_{level}", x, level))
-            trace, rows = batch.traces[level], batch.vertex_scene[level + 1].shape[0]
-            x = mean_pool(encoded[-1], trace.trace, trace.order, trace.sorted_trace, num_coarse=rows)
+            x = mean_pool(encoded[-1], batch.traces[level], num_coarse=batch.vertex_scene[level + 1].shape[0])
         x = aggregate(f"encoder_{NUM_LEVELS - 1}", x, NUM_LEVELS - 1)
         for level in reversed(range(NUM_LEVELS - 1)):
-            trace = batch.traces[level]
-            joined = jnp.concatenate([unpool(x, trace.trace, trace.order, trace.sorted_trace), encoded[level]], axis=1)
+            joined = jnp.concatenate([unpool(x, batch.traces[level]), encoded[level]], axis=1)
             x = options.linear(self.features, f"merge_{level}")(joined)
             x = aggregate(f"decoder_{level}", x, level) + x
             x = LinearNormReLU(self.features, options, name=f"output_{level}")(x, batch.graph(level))

@@ -10,8 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
 
 from kernels.device.attention.api import one_ring_attention
-from kernels.device.sparse_conv.api import submanifold_conv
-from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
+from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
 from vmnet_jax.model.init import symmetric_uniform
 from vmnet_jax.model.norms import graph_layer_norm, masked_batch_norm
 from vmnet_jax.model.scene_batch import MeshGraph

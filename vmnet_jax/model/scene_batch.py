@@ -9,41 +9,9 @@ from __future__ import annotations
 import flax.struct
 import jax
 
-from kernels.device.attention.api import Rings
+from kernels.device import Rings, Trace, Trilinear
 
 NUM_LEVELS = 7
-
-
-@flax.struct.dataclass
-class Trilinear:
-    """The eight voxels around every vertex, for the read-out of voxel features at mesh vertices.
-
-    Attributes:
-        corners: int32 [V, 8], voxel rows, octant `4 dx + 2 dy + dz`; an absent corner is the last row.
-        weights: float [V, 8], trilinear weights, zero for absent corners, summing to one over the others.
-        order: int32 [V * 8], stable argsort of `corners.ravel()`; the backward pass sums along it.
-        sorted_corners: int32 [V * 8], `corners.ravel()[order]`.
-    """
-
-    corners: jax.Array
-    weights: jax.Array
-    order: jax.Array
-    sorted_corners: jax.Array
-
-
-@flax.struct.dataclass
-class Trace:
-    """Which coarse vertex every fine vertex collapsed into.
-
-    Attributes:
-        trace: int32 [V_fine], rows of the coarser level; padding rows hold its last row.
-        order: int32 [V_fine], stable argsort of `trace`.
-        sorted_trace: int32 [V_fine], `trace[order]`.
-    """
-
-    trace: jax.Array
-    order: jax.Array
-    sorted_trace: jax.Array
 
 
 @flax.struct.dataclass

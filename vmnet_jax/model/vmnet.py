@@ -81,6 +81,5 @@ class EuclideanNetwork(nn.Module):
         """Logits of a batch, as in `VMNet`."""
         common = (self.axis_name, self.dtype, self.param_dtype)
         branch = EuclideanBranch(self.num_classes, self.widths, *common, name="euclidean")
-        logits, table = branch(batch, train).logits, batch.corners[0]
-        at_vertices = trilinear_read_out(logits, table.corners, table.weights, table.order, table.sorted_corners)
-        return Logits(logits, at_vertices)
+        logits = branch(batch, train).logits
+        return Logits(logits, trilinear_read_out(logits, batch.corners[0]))

@@ -1,14 +1,14 @@
 """The work of one-ring attention on CPU: dot products along edges, and weighted sums over the ring of each vertex.
 
-Arguments that name vertices and edges beyond the arrays are treated as absent.
+What names vertices and edges beyond the arrays is treated as absent. Which edges are wanted is as good as random, so
+they are listed without branches: an entry that is not wanted gets overwritten by the next one.
 """
 
 from numba import njit
 
 from kernels.cpu_ffi.loops.simd import LANES, add_weighted, store_dot
-from kernels.cpu_ffi.runtime.cache import cached_cfunc
-from kernels.cpu_ffi.runtime.call_frame import data, dimension, plan, result
-from kernels.cpu_ffi.runtime.memory import fill_zero, load, load_flag, load_index, stack, store
+from kernels.cpu_ffi.runtime.call_frame import cached_cfunc, data, dimension, plan, result
+from kernels.cpu_ffi.runtime.memory import fill_zero, load, load_flag, load_index, stack_buffer, store
 
 TILE = 256
 """Vertices per item."""
@@ -17,8 +17,8 @@ EDGE_TILE = 1024
 LISTED = 256
 """Edges of one vertex that are summed at a time."""
 
-weight_list, source_list = stack(8 * LISTED), stack(8 * LISTED)
-place_list, left_list, right_list = stack(8 * LISTED), stack(8 * LISTED), stack(8 * LISTED)
+weight_list, source_list = stack_buffer(8 * LISTED), stack_buffer(8 * LISTED)
+place_list, left_list, right_list = stack_buffer(8 * LISTED), stack_buffer(8 * LISTED), stack_buffer(8 * LISTED)
 
 
 @njit(error_model="numpy")
@@ -32,17 +32,19 @@ def used_slots(ring_row, slots, absent):
 
 @njit(error_model="numpy")
 def store_dots(count, places, lefts, rights, vectors):
-    """Writes the products of the listed pairs of rows to the listed places."""
+    """Writes the products of the listed pairs of rows to the listed places; returns the list's new length, zero."""
     for i in range(0, 8 * count, 8):
         store_dot(load(places + i), load(lefts + i), load(rights + i), vectors)
+    return 0
 
 
 @cached_cfunc(2)
 def dots(frame, item):
-    """Arguments targets [V, D], sources [V, D], flags [V, K] and [O], ring [V, K], overflow targets [O] and sources
-    [O]; results [V, K] and [O]; plan: kernel, items, tiles of vertices. The items after those are tiles of overflow.
+    """One item, a tile of vertices or, after those, of overflow edges; results [V, K] and [O].
 
-    What is wanted is as good as random, so it is listed without branches: what is not wanted gets overwritten."""
+    Arguments: targets [V, D], sources [V, D], flags [V, K] and [O], ring [V, K], overflow targets [O] and sources [O].
+    Plan: kernel, items, tiles of vertices.
+    """
     tiles = plan(frame, 2)
     targets, sources = data(frame, 0), data(frame, 1)
     rows, row_bytes, slots = dimension(frame, 0, 0), 4 * dimension(frame, 0, 1), dimension(frame, 4, 1)
@@ -61,8 +63,7 @@ def dots(frame, item):
                 store(rights + 8 * listed, sources + source * row_bytes)
                 listed += (load_flag(wanted + edge) != 0) & (source < absent)
                 if listed == LISTED:
-                    store_dots(listed, places, lefts, rights, vectors)
-                    listed = 0
+                    listed = store_dots(listed, places, lefts, rights, vectors)
     else:
         wanted, out, extra_targets, extra_sources = data(frame, 3), result(frame, 1), data(frame, 5), data(frame, 6)
         first = (item - tiles) * EDGE_TILE
@@ -75,8 +76,7 @@ def dots(frame, item):
             store(rights + 8 * listed, sources + source * row_bytes)
             listed += (load_flag(wanted + edge) != 0) & (source < absent) & (target < absent)
             if listed == LISTED:
-                store_dots(listed, places, lefts, rights, vectors)
-                listed = 0
+                listed = store_dots(listed, places, lefts, rights, vectors)
     store_dots(listed, places, lefts, rights, vectors)
     return 0
 
@@ -95,60 +95,57 @@ def first_of(sorted_targets, count, target):
 
 
 @njit(error_model="numpy")
-def list_edge(listed, weights, rows, source, edge, values):
-    """Lists the weight of an edge, by its flat id, and the row of its source; returns the number of what is listed.
-    Without branches that chance decides: what adds nothing gets overwritten."""
-    slot_weights, slot_count, extra_weights, extra_count, sources, absent, columns = values
-    known = edge < slot_count + extra_count
-    weight = slot_weights
-    if edge < slot_count:
-        weight += 4 * edge
-    elif known:
-        weight = extra_weights + 4 * (edge - slot_count)
-    store(weights + 8 * listed, weight)
-    store(rows + 8 * listed, sources + 4 * source * columns)
-    return listed + ((source < absent) & known & (load_index(weight) != 0))
+def list_edges(listed, edges, tables, weights, features, sink):
+    """Lists the weights and source rows of some edges, and adds them to a row of the result whenever the list is full.
 
-
-@njit(error_model="numpy")
-def add_row(row, extra, opposite, values, tables, out):
-    """Adds the weighted sources of one vertex to its row of the result; returns the first overflow edge after it."""
-    slot_count, extra_count, absent, columns = values[1], values[3], values[5], values[6]
-    ring, slots, reverse, extra_targets, extra_sources, extra_reverse = tables
-    weights, rows = weight_list(), source_list()
-    listed, start = 0, row * slots
-    for edge in range(start, start + used_slots(ring + 4 * start, slots, absent)):
-        weighing = load_index(reverse + 4 * edge) if opposite else edge
-        listed = list_edge(listed, weights, rows, load_index(ring + 4 * edge), weighing, values)
+    `edges` are the first and the last one of a list, and the flat id of its edge 0; `tables` its sources and opposite
+    edges. A weight is found by flat id: the opposite edge's, unless that table is 0. Returns how many remain listed.
+    """
+    (first, last, base), (sources, opposites), (rows, absent, columns) = edges, tables, features
+    slot_weights, slot_count, extra_weights, extra_count = weights
+    listed_weights, listed_rows, out = sink
+    for edge in range(first, last):
+        number = load_index(opposites + 4 * edge) if opposites != 0 else base + edge
+        known, weight = number < slot_count + extra_count, slot_weights
+        if number < slot_count:
+            weight += 4 * number
+        elif known:
+            weight = extra_weights + 4 * (number - slot_count)
+        source = load_index(sources + 4 * edge)
+        store(listed_weights + 8 * listed, weight)
+        store(listed_rows + 8 * listed, rows + 4 * source * columns)
+        listed += (source < absent) & known & (load_index(weight) != 0)
         if listed == LISTED:
-            add_weighted(listed, weights, rows, out, columns)
-            listed = 0
-    while extra < extra_count and load_index(extra_targets + 4 * extra) == row:
-        weighing = load_index(extra_reverse + 4 * extra) if opposite else slot_count + extra
-        listed = list_edge(listed, weights, rows, load_index(extra_sources + 4 * extra), weighing, values)
-        extra += 1
-        if listed == LISTED:
-            add_weighted(listed, weights, rows, out, columns)
-            listed = 0
-    if listed > 0:
-        add_weighted(listed, weights, rows, out, columns)
-    return extra
+            listed = add_weighted(listed, (listed_weights, listed_rows), out, columns)
+    return listed
 
 
 @cached_cfunc(2)
 def sums(frame, item):
-    """Arguments weights [V, K] and [O], sources [V, D], ring [V, K], reverse [V, K], overflow targets, sources and
-    reverse [O]; result [V, D]; plan: kernel, items, opposite?. An item is a tile of vertices."""
-    opposite, slots, extra_count = plan(frame, 2) != 0, dimension(frame, 3, 1), dimension(frame, 1, 0)
-    rows, columns, sources = dimension(frame, 2, 0), dimension(frame, 2, 1), data(frame, 2)
-    values = (data(frame, 0), rows * slots, data(frame, 1), extra_count, sources, rows - 1, columns)
-    tables = (data(frame, 3), slots, data(frame, 4), data(frame, 5), data(frame, 6), data(frame, 7))
+    """One item, a tile of vertices; result [V, D]. Plan: kernel, items, 1 for weights of the opposite edges, else 0.
+
+    Arguments: weights [V, K] and [O], sources [V, D], ring [V, K], reverse [V, K], overflow targets, sources and
+    reverse [O].
+    """
+    slots, extra_count = dimension(frame, 3, 1), dimension(frame, 1, 0)
+    rows, columns = dimension(frame, 2, 0), dimension(frame, 2, 1)
+    weights, features = (data(frame, 0), rows * slots, data(frame, 1), extra_count), (data(frame, 2), rows - 1, columns)
+    tables, extra_tables = (data(frame, 3), data(frame, 4)), (data(frame, 6), data(frame, 7))
+    if plan(frame, 2) == 0:
+        tables, extra_tables = (tables[0], 0), (extra_tables[0], 0)
     start = item * TILE
-    end = min(rows, start + TILE)
-    out = result(frame, 0) + 4 * start * columns
+    end, out = min(rows, start + TILE), result(frame, 0) + 4 * start * columns
     fill_zero(out, 4 * (end - start) * columns)
-    extra = first_of(tables[3], extra_count, start)
+    extra = first_of(data(frame, 5), extra_count, start)
+    listed_weights, listed_rows = weight_list(), source_list()
     for row in range(start, min(end, rows - 1)):
-        extra = add_row(row, extra, opposite, values, tables, out)
+        sink, first, own = (listed_weights, listed_rows, out), row * slots, extra
+        while extra < extra_count and load_index(data(frame, 5) + 4 * extra) == row:
+            extra += 1
+        last = first + used_slots(tables[0] + 4 * first, slots, rows - 1)
+        listed = list_edges(0, (first, last, 0), tables, weights, features, sink)
+        listed = list_edges(listed, (own, extra, rows * slots), extra_tables, weights, features, sink)
+        if listed > 0:
+            add_weighted(listed, (listed_weights, listed_rows), out, columns)
         out += 4 * columns
     return 0

@@ -6,17 +6,16 @@ multiplied with that tap's matrix. Table entries beyond the rows of the source a
 
 from numba import njit
 
-from kernels.cpu_ffi.loops.simd import multiply_columns, outer_columns
-from kernels.cpu_ffi.runtime.cache import cached_cfunc
-from kernels.cpu_ffi.runtime.call_frame import data, dimension, plan, result
-from kernels.cpu_ffi.runtime.memory import fill_zero, load_index, prefetch, stack, store
+from kernels.cpu_ffi.loops.simd import add_outer, multiply_rows
+from kernels.cpu_ffi.runtime.call_frame import cached_cfunc, data, dimension, plan, result
+from kernels.cpu_ffi.runtime.memory import fill_zero, load_index, prefetch, stack_buffer, store
 
 TILE = 128
 """Rows of the result per item of `gather_gemm`; they stay in the first-level cache."""
 SLOT_TILE = 512
 """The same for `slot_gemm`, where only one of eight rows meets a matrix."""
 
-first_list, second_list = stack(8 * SLOT_TILE), stack(8 * SLOT_TILE)
+first_list, second_list = stack_buffer(8 * SLOT_TILE), stack_buffer(8 * SLOT_TILE)
 
 
 @njit(error_model="numpy")
@@ -33,9 +32,11 @@ def used_rows(table, taps, rows, absent):
 
 @njit(error_model="numpy")
 def list_tap(column, rows, absent, source, target, lists):
-    """Lists the addresses of the source rows that one column of the table names and of their rows of the tile; returns
-    their number. Without branches: what is absent gets overwritten. `column`, `source` and `target` are a first address
-    and the bytes per row, `lists` the addresses of both lists."""
+    """Lists the addresses of the source rows that one column of a tile of the table names, and of the tile's rows.
+
+    `column`, `source` and `target` are a first address and the bytes per row. Returns the number of pairs. There are no
+    branches: what is absent gets overwritten.
+    """
     (column, row_bytes), (source, source_bytes), (target, target_bytes) = column, source, target
     sources, targets = lists
     pairs = 0
@@ -64,66 +65,56 @@ def list_octant(slots, rows, absent, source, target, lists):
     return pairs
 
 
-@njit(error_model="numpy")
-def zero_columns(target, rows, columns, first, last):
-    if last - first == columns:
-        fill_zero(target, 4 * rows * columns)
-        return
-    for row in range(rows):
-        fill_zero(target + 4 * (row * columns + first), 4 * (last - first))
-
-
 @cached_cfunc(2)
 def multiply(frame, item):
-    """Both products. Arguments source [M, A], kernel [T, A, B], table [N, T] or slots [N]; result [N, B]; plan: kernel,
-    items, by slots?, groups of columns, columns per group. An item is one group of columns of one tile."""
+    """One item, a group of columns of a tile: source [M, A], kernel [T, A, B], table [N, T] or slots [N].
+
+    The result is [N, B]; plan: kernel, items, 1 for slots else 0, groups of columns, columns per group.
+    """
     by_slots, groups, step = plan(frame, 2), plan(frame, 3), plan(frame, 4)
-    source, weights, table = data(frame, 0), data(frame, 1), data(frame, 2)
+    weights, table = data(frame, 1), data(frame, 2)
     absent, depth = dimension(frame, 0, 0) - 1, dimension(frame, 0, 1)
-    taps, columns, total = dimension(frame, 1, 0), dimension(frame, 1, 2), dimension(frame, 2, 0)
+    taps, columns = dimension(frame, 1, 0), dimension(frame, 1, 2)
     tile = SLOT_TILE if by_slots else TILE
-    start, group = item // groups * tile, item % groups
-    first, last, rows = group * step, min(columns, (group + 1) * step), min(tile, total - start)
-    target, lists = result(frame, 0) + 4 * start * columns, (first_list(), second_list())
-    zero_columns(target, rows, columns, first, last)
-    if by_slots:
-        table += 4 * start
-    else:
-        table += 4 * taps * start
+    start, first = item // groups * tile, item % groups * step
+    last, rows = min(columns, first + step), min(tile, dimension(frame, 2, 0) - start)
+    out, lists = result(frame, 0) + 4 * start * columns, (first_list(), second_list())
+    for row in range(rows):
+        fill_zero(out + 4 * (row * columns + first), 4 * (last - first))
+    table += 4 * start * (1 if by_slots else taps)
+    if not by_slots:
         rows = used_rows(table, taps, rows, absent)
+    source, target = (data(frame, 0), 4 * depth), (out, 4 * columns)
     for tap in range(taps):
         if by_slots:
-            pairs = list_octant((table, tap), rows, absent, (source, 4 * depth), (target, 4 * columns), lists)
+            pairs = list_octant((table, tap), rows, absent, source, target, lists)
         else:
-            column = table + 4 * tap, 4 * taps
-            pairs = list_tap(column, rows, absent, (source, 4 * depth), (target, 4 * columns), lists)
+            pairs = list_tap((table + 4 * tap, 4 * taps), rows, absent, source, target, lists)
         if pairs > 0:
-            matrix = weights + 4 * tap * depth * columns
-            multiply_columns((pairs, lists[0], lists[1]), first, last, matrix, 4 * columns, depth)
+            matrix = weights + 4 * tap * depth * columns, 4 * columns
+            multiply_rows(lists, pairs, (first, last), matrix, depth)
     return 0
 
 
 @cached_cfunc(2)
 def sum_outer(frame, item):
-    """Arguments rows [N, A], source [M, B], table [N, T]; result [parts, T, A, B], sums over fixed parts of the rows;
-    plan: kernel, items, parts, groups of taps. An item is one group of taps of one part."""
+    """One item, a group of taps of a part of the rows: rows [N, A], source [M, B], table [N, T].
+
+    The results [parts, T, A, B] are sums over fixed parts of the rows; plan: kernel, items, parts, groups of taps.
+    """
     parts, groups = plan(frame, 2), plan(frame, 3)
-    rows, source, table = data(frame, 0), data(frame, 1), data(frame, 2)
     total, width = dimension(frame, 0, 0), dimension(frame, 0, 1)
     absent, columns, taps = dimension(frame, 1, 0) - 1, dimension(frame, 1, 1), dimension(frame, 2, 1)
-    part, group = item // groups, item % groups
-    tiles = (total + TILE - 1) // TILE
-    begin, end = part * tiles // parts, (part + 1) * tiles // parts
+    part, group, tiles, size = item // groups, item % groups, (total + TILE - 1) // TILE, 4 * width * columns
     first, last = group * taps // groups, (group + 1) * taps // groups
-    out, rights, lefts = result(frame, 0) + 4 * part * taps * width * columns, first_list(), second_list()
-    fill_zero(out + 4 * first * width * columns, 4 * (last - first) * width * columns)
-    for start in range(begin * TILE, end * TILE, TILE):
-        tile_table = table + 4 * taps * start
-        here = used_rows(tile_table, taps, min(TILE, total - start), absent)
-        left = rows + 4 * start * width
+    out, rights, lefts = result(frame, 0) + part * taps * size, first_list(), second_list()
+    fill_zero(out + first * size, (last - first) * size)
+    for tile in range(part * tiles // parts, (part + 1) * tiles // parts):
+        table, left = data(frame, 2) + 4 * taps * tile * TILE, (data(frame, 0) + 4 * width * tile * TILE, 4 * width)
+        rows = used_rows(table, taps, min(TILE, total - tile * TILE), absent)
         for tap in range(first, last):
-            column = tile_table + 4 * tap, 4 * taps
-            pairs = list_tap(column, here, absent, (source, 4 * columns), (left, 4 * width), (rights, lefts))
+            column, right = (table + 4 * tap, 4 * taps), (data(frame, 1), 4 * columns)
+            pairs = list_tap(column, rows, absent, right, left, (rights, lefts))
             if pairs > 0:
-                outer_columns((pairs, lefts, rights), out + 4 * tap * width * columns, width, columns)
+                add_outer((lefts, rights), width, (0, columns), (out + tap * size, 4 * columns), pairs)
     return 0

@@ -7,7 +7,7 @@ Versions 0.3 (jaxlib 0.10) and 0.4 (jaxlib 0.11) agree in everything below: 0.4 
 VERSIONS = ((0, 3), (0, 4))
 """Major and minor numbers of the FFI that are laid out like this."""
 VERSION = VERSIONS[0]
-"""What the handlers say that they were made for; XLA accepts older minor numbers."""
+"""What the handlers report that they were made for; XLA accepts older minor numbers."""
 
 # XLA_FFI_CallFrame and, inside it, XLA_FFI_Args, XLA_FFI_Rets, XLA_FFI_Attrs
 EXTENSION, API, CONTEXT = 8, 16, 24

@@ -1,7 +1,7 @@
 """One small call through XLA's FFI whose every number is known, made before any Numba kernel reads raw memory.
 
 The handler is a Python function. It goes from struct to struct and looks at the size that each one begins with before
-it follows a pointer out of it, so a jaxlib that lays its structs out in another way is found out without harm.
+it follows a pointer out of it, so a jaxlib with another layout is detected without harm.
 """
 
 import ctypes
@@ -22,20 +22,6 @@ def _word(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
 
 
-def _unsupported_buffer_reason(name: str, buffer: int, want: np.ndarray) -> str | None:
-    """Looks at an XLA_FFI_Buffer that should have the shape and the bytes of `want`."""
-    if _word(buffer) != abi.BUFFER_SIZE:
-        return f"a buffer has {_word(buffer)} bytes"
-    if _word(buffer + abi.BUFFER_RANK) != want.ndim:
-        return f"the rank of the {name} reads {_word(buffer + abi.BUFFER_RANK)}"
-    shape = [_word(_word(buffer + abi.BUFFER_SHAPE) + 8 * axis) for axis in range(want.ndim)]
-    if shape != list(want.shape):
-        return f"the shape of the {name} reads {shape}"
-    if ctypes.string_at(_word(buffer + abi.BUFFER_DATA), want.nbytes) != want.tobytes():
-        return f"the numbers of the {name} are not where they should be"
-    return None
-
-
 def _unsupported_frame_reason(frame: int) -> str | None:
     """What differs between the frame and `kernels.cpu_ffi.runtime.abi`; if nothing does, the result is written."""
     sizes = {0: abi.FRAME_SIZE, abi.ARGUMENT_BLOCK: abi.ARGUMENT_BLOCK_SIZE}
@@ -46,8 +32,16 @@ def _unsupported_frame_reason(frame: int) -> str | None:
             return f"byte {offset} of the call frame holds {_word(frame + offset)}, not {want}"
     arguments = _word(frame + abi.ARGUMENTS)
     for i, (name, want) in enumerate((("matrix", MATRIX), ("vector", VECTOR))):
-        if reason := _unsupported_buffer_reason(name, _word(arguments + 8 * i), want):
-            return reason
+        buffer = _word(arguments + 8 * i)
+        if _word(buffer) != abi.BUFFER_SIZE:
+            return f"a buffer has {_word(buffer)} bytes"
+        if _word(buffer + abi.BUFFER_RANK) != want.ndim:
+            return f"the rank of the {name} reads {_word(buffer + abi.BUFFER_RANK)}"
+        shape = [_word(_word(buffer + abi.BUFFER_SHAPE) + 8 * axis) for axis in range(want.ndim)]
+        if shape != list(want.shape):
+            return f"the shape of the {name} reads {shape}"
+        if ctypes.string_at(_word(buffer + abi.BUFFER_DATA), want.nbytes) != want.tobytes():
+            return f"the numbers of the {name} are not where they should be"
     array = _word(_word(frame + abi.ATTRIBUTES))
     if _word(array + abi.ARRAY_LENGTH) != len(PLAN):
         return f"the length of the attribute reads {_word(array + abi.ARRAY_LENGTH)}"
@@ -69,9 +63,8 @@ def _unsupported_pool_reason(frame: int) -> str | None:
     if (version := (number & 0xFFFFFFFF, number >> 32)) not in abi.VERSIONS:
         return f"the table of functions says version {version}"
     threads = ctypes.c_int64(0)
-    arguments = (ctypes.c_int64 * 4)(
-        abi.POOL_NUM_THREADS_SIZE, 0, _word(frame + abi.CONTEXT), ctypes.addressof(threads)
-    )
+    words = abi.POOL_NUM_THREADS_SIZE, 0, _word(frame + abi.CONTEXT), ctypes.addressof(threads)
+    arguments = (ctypes.c_int64 * 4)(*words)
     ask = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_word(api + abi.POOL_NUM_THREADS))
     if ask(ctypes.addressof(arguments)) == 0 and not 0 < threads.value < 1 << 16:
         return f"the number of threads reads {threads.value}"
@@ -93,8 +86,7 @@ def _handle(frame: int) -> int:
 
 
 def unsupported_layout_reason() -> str | None:
-    """Why the structs of this jaxlib cannot be read, None if they can. Runs on JAX's CPU device, also while a function
-    is traced."""
+    """Why the structs of this jaxlib cannot be read, None if they can; by JAX's CPU device, also during tracing."""
     _found.clear()
     capsule = jax.ffi.pycapsule(ctypes.cast(_handle, ctypes.c_void_p))
     try:

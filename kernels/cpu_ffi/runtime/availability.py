@@ -31,7 +31,7 @@ def ffi_version() -> tuple[int, int] | None:
 
 
 def has_cpu_devices() -> bool:
-    """Whether JAX may use the CPU here; JAX_PLATFORMS can say that it may not."""
+    """Whether JAX may use the CPU here; JAX_PLATFORMS can forbid it."""
     try:
         return bool(jax.local_devices(backend="cpu"))
     except RuntimeError:
@@ -40,8 +40,10 @@ def has_cpu_devices() -> bool:
 
 @functools.cache
 def unsupported_machine_reason() -> str | None:
-    """Why this machine or jaxlib cannot run the kernels, None if it can. Logged once, except where nothing runs on the
-    CPU anyway."""
+    """Why this machine or jaxlib cannot run the kernels, None if it can.
+
+    It is logged once, except where nothing runs on the CPU anyway.
+    """
     if not has_cpu_devices():
         return "JAX has no CPU devices here"
     machine = (sys.platform, platform.machine())

@@ -8,57 +8,31 @@ to do and does not touch the frame, which is gone by then. The last one to leave
 
 import ctypes
 
-import jax
 import llvmlite.binding as llvm
 from numba import njit
 
-from kernels.cpu_ffi.runtime import abi
-from kernels.cpu_ffi.runtime.cache import cached_cfunc
-from kernels.cpu_ffi.runtime.call_frame import answered_metadata, plan
-from kernels.cpu_ffi.runtime.memory import (
-    allocate,
-    call_one,
-    call_two,
-    fetch_add,
-    give_way,
-    load,
-    load_atomic,
-    release,
-    stack,
-    store,
-    symbol,
-)
+from kernels.cpu_ffi.runtime import abi, memory
+from kernels.cpu_ffi.runtime.call_frame import answered_metadata, cached_cfunc, plan
+from kernels.cpu_ffi.runtime.memory import call_one, call_two, fetch_add, load, store
 
-KERNELS = (
-    "gather_gemm",
-    "slot_gemm",
-    "gather_outer",
-    "edge_dots",
-    "edge_sums",
-    "table_sums",
-    "segment_sums",
-    "dense_conv",
-    "dense_outer",
-)
-"""Their place is the first number of a call's plan; the second is the number of items."""
-PREFIX = "kernels_cpu_"
-"""Names of the FFI targets begin with it."""
 SPINS = 2000
 """Looks at the counter before the caller lets other threads run."""
+WORKS = (ctypes.c_int64 * 16)()
+"""Addresses of the kernels; a kernel's place is the first number of a call's plan, the number of items the second."""
 
 # The job: addresses relative to its start.
 NEXT, DONE, HOLDERS, ITEMS, WORK, FRAME, JOB_BYTES = 0, 8, 16, 24, 32, 40, 48
 
-_works = (ctypes.c_int64 * len(KERNELS))()
-llvm.add_symbol("kernels_cpu_ffi_works", ctypes.addressof(_works))
-works = symbol("kernels_cpu_ffi_works")
-call_arguments = stack(64)
+llvm.add_symbol("kernels_cpu_ffi_works", ctypes.addressof(WORKS))
+works = memory.external_address("kernels_cpu_ffi_works")
+call_arguments, number_of_threads = memory.stack_buffer(40), memory.stack_buffer(8)
 
 
 @njit(error_model="numpy")
 def leave(job):
+    """Frees the job if nobody else holds it."""
     if fetch_add(job + HOLDERS, -1) == 1:
-        release(job)
+        memory.release(job)
 
 
 @cached_cfunc(1)
@@ -76,58 +50,42 @@ def help_out(job):
 
 
 llvm.add_symbol("kernels_cpu_ffi_help_out", help_out.address)
-help_out_address = symbol("kernels_cpu_ffi_help_out")
+help_out_address = memory.external_address("kernels_cpu_ffi_help_out")
 
 
 @njit(error_model="numpy")
-def succeeded(api, error):
-    """Whether a function of XLA returned no error; destroys the error."""
-    if error == 0:
-        return True
-    arguments = call_arguments()
-    store(arguments, abi.ERROR_DESTROY_SIZE)
+def succeeded(frame, function, size, a, b):
+    """Calls an entry of XLA's table of functions with the context, a and, if the struct's size includes it, b.
+
+    Returns whether there was no error; an error is destroyed.
+    """
+    api, arguments = load(frame + abi.API), call_arguments()
+    store(arguments, size)
     store(arguments + 8, 0)
-    store(arguments + 16, error)
-    call_one(load(api + abi.ERROR_DESTROY), arguments)
-    return False
+    store(arguments + 16, load(frame + abi.CONTEXT))
+    store(arguments + 24, a)
+    store(arguments + 32, b)
+    error = call_one(load(api + function), arguments)
+    if error != 0:
+        store(arguments, abi.ERROR_DESTROY_SIZE)
+        store(arguments + 16, error)
+        call_one(load(api + abi.ERROR_DESTROY), arguments)
+    return error == 0
 
 
 @njit(error_model="numpy")
 def pool_threads(frame):
-    """Threads of the pool; 1 where there is none."""
-    api = load(frame + abi.API)
-    arguments = call_arguments()
-    store(arguments, abi.POOL_NUM_THREADS_SIZE)
-    store(arguments + 8, 0)
-    store(arguments + 16, load(frame + abi.CONTEXT))
-    store(arguments + 24, arguments + 32)
-    store(arguments + 32, 1)
-    if not succeeded(api, call_one(load(api + abi.POOL_NUM_THREADS), arguments)):
-        return 1
-    return load(arguments + 32)
-
-
-@njit(error_model="numpy")
-def ask_for_help(frame, job):
-    """Puts one task into the pool; False if it takes none."""
-    api = load(frame + abi.API)
-    arguments = call_arguments()
-    store(arguments, abi.POOL_SCHEDULE_SIZE)
-    store(arguments + 8, 0)
-    store(arguments + 16, load(frame + abi.CONTEXT))
-    store(arguments + 24, help_out_address())
-    store(arguments + 32, job)
-    fetch_add(job + HOLDERS, 1)
-    if succeeded(api, call_one(load(api + abi.POOL_SCHEDULE), arguments)):
-        return True
-    leave(job)
-    return False
+    """Threads of the pool; 1 without a pool."""
+    threads = number_of_threads()
+    store(threads, 1)
+    known = succeeded(frame, abi.POOL_NUM_THREADS, abi.POOL_NUM_THREADS_SIZE, threads, 0)
+    return load(threads) if known else 1
 
 
 @njit(error_model="numpy")
 def share(frame, work, items, helpers):
     """True when all items are done, False when there was no memory to begin."""
-    job = allocate(JOB_BYTES)
+    job = memory.allocate(JOB_BYTES)
     if job == 0:
         return False
     store(job + NEXT, 0)
@@ -137,14 +95,16 @@ def share(frame, work, items, helpers):
     store(job + WORK, work)
     store(job + FRAME, frame)
     for _ in range(helpers):
-        if not ask_for_help(frame, job):
+        fetch_add(job + HOLDERS, 1)
+        if not succeeded(frame, abi.POOL_SCHEDULE, abi.POOL_SCHEDULE_SIZE, help_out_address(), job):
+            leave(job)
             break
     call_one(help_out_address(), job)
     spins = 0
-    while load_atomic(job + DONE) < items:
+    while memory.load_atomic(job + DONE) < items:
         spins += 1
         if spins > SPINS:
-            give_way()
+            memory.sched_yield()
     leave(job)
     return True
 
@@ -161,9 +121,3 @@ def handle(frame):
         for item in range(items):
             call_two(work, frame, item)
     return 0
-
-
-def register(name: str, work: object) -> None:
-    """Makes the compiled function work(frame, item) known to XLA as the target PREFIX + `name`."""
-    _works[KERNELS.index(name)] = work.address
-    jax.ffi.register_ffi_target(PREFIX + name, jax.ffi.pycapsule(ctypes.c_void_p(handle.address)), platform="cpu")

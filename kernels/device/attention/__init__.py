@@ -1,1 +1,1 @@
-"""One-ring attention: the public function (`api`), a plain reference and the form for XLA."""
+"""One-ring attention: the public function with a plain reference (`api`), and the form for XLA (`xla`)."""

@@ -1,16 +1,16 @@
-"""Dot products along the edges of a mesh and weighted sums over the ring of each vertex: what the forward and backward
-passes of one-ring attention are made of.
+"""What one-ring operations are made of: dot products along edges, sums and maxima over the edges into each vertex.
 
-A value per edge is a pair of arrays: slots [V, K] beside `rings.ring` and overflow [O] beside `rings.overflow_source`.
+A value per edge is a pair of arrays: slots [V, K] as in `rings.ring`, and overflow [O] as in `rings.overflow_source`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from kernels.device.blocks import accumulator, block_rows, scan_blocks, take_rows
-from kernels.device.tables import Rings
+from kernels.host.tables import Rings
 
 Edges = tuple[jax.Array, jax.Array]
 
@@ -18,24 +18,37 @@ BLOCK_ROWS = {True: 512, False: 16384}
 """Rows per block, blocked or not: [rows, K, D] gathered values at a time."""
 
 
-def _scan_rows(body: Any, arrays: Any, blocked: bool) -> jax.Array:
-    rows = jax.tree.leaves(arrays)[0].shape[0]
-    block = block_rows(rows, BLOCK_ROWS[blocked])
-    return scan_blocks(lambda carry, parts: (carry, body(*parts)), None, arrays, block)[1]
+def real_edges(rings: Rings, keep: jax.Array | None) -> Edges:
+    """Which edges exist and are kept (bool [V*K + O] by flat edge id, None keeps all): bool [V, K] and [O]."""
+    absent = rings.ring.shape[0] - 1
+    slots, overflow = rings.ring != absent, rings.overflow_target != absent
+    if keep is None:
+        return slots, overflow
+    return slots & keep[: slots.size].reshape(slots.shape), overflow & keep[slots.size :]
 
 
 def add_by_target(total: jax.Array, rings: Rings, update: jax.Array) -> jax.Array:
-    """total [V, ...] + the sums per target of `update` [O, ...], which is sorted by target."""
+    """total [V, ...] + the sums per target of the overflow's `update` [O, ...]."""
     at = total.at[rings.overflow_target]
     return at.add(update, indices_are_sorted=True, mode="promise_in_bounds")
 
 
-def edge_dots(targets: jax.Array, sources: jax.Array, real: Edges, rings: Rings, *, blocked: bool) -> Edges:
-    """targets[i] . sources[j] for every edge j -> i, in the accumulator's dtype.
+def max_by_target(slots: jax.Array, rings: Rings, extra: jax.Array) -> jax.Array:
+    """Maxima over the edges into each vertex: slots [V, K, ...] and overflow [O, ...] -> [V, ...]."""
+    at = slots.max(axis=1).at[rings.overflow_target]
+    return at.max(extra, indices_are_sorted=True, mode="promise_in_bounds")
 
-    targets, sources float [V, D]; real: bool per edge, where the product is wanted; elsewhere it may be anything.
+
+def _scan_rows(body: Callable[..., Any], arrays: Any, blocked: bool) -> jax.Array:
+    block = block_rows(arrays[0].shape[0], BLOCK_ROWS[blocked])
+    return scan_blocks(lambda carry, parts: (carry, body(*parts)), None, arrays, block)[1]
+
+
+def edge_dots(targets: jax.Array, sources: jax.Array, real: Edges, rings: Rings, *, blocked: bool) -> Edges:
+    """targets[i] . sources[j] for every edge j -> i, from float [V, D], in the accumulator's dtype.
+
+    What it gives for edges that are not `real` is arbitrary.
     """
-    del real
     dtype = accumulator(sources.dtype)
 
     def body(target, index):
@@ -47,9 +60,9 @@ def edge_dots(targets: jax.Array, sources: jax.Array, real: Edges, rings: Rings,
 
 
 def edge_sums(weights: Edges, sources: jax.Array, rings: Rings, *, opposite: bool, blocked: bool) -> jax.Array:
-    """out[i] = sum over the edges j -> i of weight * sources[j], in the accumulator's dtype.
+    """out[i] = sum over the edges j -> i of weight * sources[j], float [V, D], in the accumulator's dtype.
 
-    weights: float per edge, zero where there is none; `opposite` takes for j -> i the weight of i -> j.
+    Weights are zero where there is no edge; `opposite` takes for j -> i the weight of i -> j.
     """
     dtype = accumulator(sources.dtype)
     if opposite:

@@ -1,1 +1,1 @@
-"""Sparse convolution: the public functions (`api`, `strided`) and their forms (`xla`, `pallas`)."""
+"""Sparse convolution: the public functions (`api`) and their forms (`xla`, `pallas`)."""

@@ -1,14 +1,12 @@
 """The products of `kernels.device.sparse_conv.xla` as fused Pallas kernels for GPUs (Triton).
 
-Rows are gathered straight into the matrix product; nothing of the 27-fold im2col reaches memory.
-
-Each program owns a block of the result and sums it in float32 in an order of its own, so results are the same bytes at
-every run. Where the program is not compiled for a GPU, the kernels run in Pallas' interpreter: correct, and slow.
+Rows are gathered straight into the matrix product; nothing of the 27-fold im2col reaches memory. Each program owns a
+block of the result and sums it in float32 in its own order, so results are the same bytes at every run. Where the
+program is not compiled for a GPU, the kernels run in Pallas' interpreter: correct, and slow.
 """
 
 from collections.abc import Callable
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -100,42 +98,34 @@ def _outer(rows_ref, source_ref, table_ref, out_ref):
 
 def _run(body: Callable, out: jax.ShapeDtypeStruct, grid: tuple[int, int], *operands: jax.Array) -> jax.Array:
     """The Pallas kernel on a GPU, its interpreter elsewhere; decided when the program is lowered."""
+    if any(array.dtype not in TYPES for array in operands[:2]):
+        known = ", ".join(jnp.dtype(kind).name for kind in TYPES)
+        raise ValueError(f'method "pallas" takes {known}, not {", ".join(str(array.dtype) for array in operands[:2])}')
     compiled = pl.pallas_call(body, out, grid=grid, compiler_params=triton.CompilerParams(num_warps=4))
     interpreted = pl.pallas_call(body, out, grid=grid, interpret=True)
     return lax.platform_dependent(*operands, cuda=compiled, rocm=compiled, default=interpreted)
 
 
-def _check(*features: jax.Array) -> None:
-    if any(array.dtype not in TYPES for array in features):
-        known = ", ".join(jnp.dtype(kind).name for kind in TYPES)
-        raise ValueError(f'method "pallas" takes {known}, not {", ".join(str(array.dtype) for array in features)}')
-
-
 def gather_gemm(source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.Array:
     """out[n] = sum_t source[table[n, t]] @ kernel[t]; source [M, A], kernel [T, A, B], table [N, T] -> [N, B].
 
-    The last row of `source` counts as zero, whatever it holds.
+    The last row of `source` counts as zero, whatever it holds. Raises ValueError for other types than `TYPES`.
     """
-    _check(source, kernel)
-    chex.assert_shape([source, kernel, table], [(None, kernel.shape[1]), (table.shape[1], None, None), (None, None)])
     rows, width = table.shape[0], kernel.shape[2]
     grid = pl.cdiv(rows, ROWS), pl.cdiv(width, _block(width))
     return _run(_product, jax.ShapeDtypeStruct((rows, width), source.dtype), grid, source, kernel, table)
 
 
-def gather_outer(rows: jax.Array, source: jax.Array, table: jax.Array) -> jax.Array:
-    """out[t] = sum_n rows[n]^T source[table[n, t]]; rows [N, A], source [M, B], table [N, T] -> float32 [T, A, B]."""
-    _check(rows, source)
-    chex.assert_shape([rows, source, table], [(table.shape[0], None), (None, None), (None, None)])
+def gather_gemm_outer(
+    rows: jax.Array, source: jax.Array, kernel: jax.Array, table: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The product of `gather_gemm` [N, B], and out[t] = sum_n rows[n]^T source[table[n, t]], float32 [T, A, B].
+
+    rows [N, A], source [M, B]; kernel and table as for `gather_gemm`.
+    """
     (count, taps), height, width = table.shape, rows.shape[1], source.shape[1]
     parts = min(max(count // PART_ROWS, 1), PARTS)
     grid = parts * taps, pl.cdiv(height, _block(height)) * pl.cdiv(width, _block(width))
     out = jax.ShapeDtypeStruct((parts, taps, height, width), jnp.float32)
-    return _run(_outer, out, grid, rows, source, table).sum(axis=0)
-
-
-def gather_gemm_outer(
-    rows: jax.Array, source: jax.Array, kernel: jax.Array, table: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """(gather_gemm(source, kernel, table), gather_outer(rows, source, table))."""
-    return gather_gemm(source, kernel, table), gather_outer(rows, source, table)
+    outer = _run(_outer, out, grid, rows, source, table).sum(axis=0)
+    return gather_gemm(source, kernel, table), outer

@@ -6,42 +6,11 @@ Every function raises ValueError, with the numbers, where the rows do not fit or
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from kernels.host.batch.offsets import INT32_MAX, argsort_rows, join_edge_ids, join_indices, row_starts
-from kernels.host.mesh.rings import RingTable
-
-
-class CornerTable(NamedTuple):
-    """The voxels around V vertices (real and padding), ready for a gather in both directions.
-
-    Attributes:
-        corners: int32 [V, 8].
-        weights: float [V, 8], zero for absent corners.
-        order: int32 [V * 8], stable argsort of `corners.ravel()`.
-        sorted_corners: int32 [V * 8], `corners.ravel()[order]`.
-    """
-
-    corners: np.ndarray
-    weights: np.ndarray
-    order: np.ndarray
-    sorted_corners: np.ndarray
-
-
-class TraceTable(NamedTuple):
-    """The coarse vertex of every fine vertex (real and padding), ready for a gather in both directions.
-
-    Attributes:
-        trace: int32 [V_fine].
-        order: int32 [V_fine], stable argsort of `trace`.
-        sorted_trace: int32 [V_fine], `trace[order]`.
-    """
-
-    trace: np.ndarray
-    order: np.ndarray
-    sorted_trace: np.ndarray
+from kernels.host.tables import Rings, Trace, Trilinear
 
 
 def pad_rows(arrays: Sequence[np.ndarray], rows: int, fill: float = 0) -> np.ndarray:
@@ -130,7 +99,7 @@ def join_corners(
     voxel_counts: Sequence[int],
     vertex_rows: int,
     voxel_rows: int,
-) -> CornerTable:
+) -> Trilinear:
     """Trilinear tables of all scenes, with the order in which the backward pass sums.
 
     Args:
@@ -141,7 +110,7 @@ def join_corners(
         voxel_rows: P, more than the sum of voxel_counts.
 
     Returns:
-        CornerTable; absent and padding corners are P - 1, with weight zero.
+        Trilinear; absent and padding corners are P - 1, with weight zero.
     """
     vertex_counts = [len(table) for table in corners]
     if vertex_counts != [len(table) for table in weights]:
@@ -153,19 +122,19 @@ def join_corners(
     joined = join_indices(corners, (vertex_rows, 8), voxel_counts, starts, fill=voxel_rows - 1)
     joined_weights = pad_rows(weights, vertex_rows)
     joined_weights[joined == voxel_rows - 1] = 0
-    return CornerTable(joined, joined_weights, *argsort_rows(joined.ravel(), voxel_rows))
+    return Trilinear(joined, joined_weights, *argsort_rows(joined.ravel(), voxel_rows))
 
 
-def join_rings(tables: Sequence[RingTable], vertex_rows: int, overflow_rows: int) -> RingTable:
+def join_rings(tables: Sequence[Rings], vertex_rows: int, overflow_rows: int) -> Rings:
     """Ring tables of all scenes, flat edge ids renumbered.
 
     Args:
-        tables: B RingTable of one width K, -1 absent.
+        tables: B Rings of one width K, -1 absent.
         vertex_rows: V, more than all vertices.
         overflow_rows: O, at least all overflow entries (nothing points at a padding entry).
 
     Returns:
-        RingTable; an absent slot has ring = V - 1 and reverse = (V - 1) * K, a slot of the last row; a padding overflow
+        Rings; an absent slot has ring = V - 1 and reverse = (V - 1) * K, a slot of the last row; a padding overflow
         entry has target = source = V - 1 and reverse = (V - 1) * K; padding vertices have degree 0.
     """
     widths = {table.ring.shape[1] for table in tables}
@@ -191,7 +160,7 @@ def join_rings(tables: Sequence[RingTable], vertex_rows: int, overflow_rows: int
         slots = [count * width for count in counts], [start * width for start in starts]
         return join_edge_ids(arrays, shape, slots, (entry_counts, entry_starts), num_slots, fill=last * width)
 
-    return RingTable(
+    return Rings(
         ring=vertices([t.ring for t in tables], vertex_rows, width),
         reverse=edge_ids([t.reverse for t in tables], vertex_rows, width),
         overflow_target=vertices([t.overflow_target for t in tables], overflow_rows),
@@ -201,9 +170,7 @@ def join_rings(tables: Sequence[RingTable], vertex_rows: int, overflow_rows: int
     )
 
 
-def join_traces(
-    traces: Sequence[np.ndarray], coarse_counts: Sequence[int], fine_rows: int, coarse_rows: int
-) -> TraceTable:
+def join_traces(traces: Sequence[np.ndarray], coarse_counts: Sequence[int], fine_rows: int, coarse_rows: int) -> Trace:
     """Traces of all scenes, with the order in which the backward pass sums.
 
     Args:
@@ -213,15 +180,15 @@ def join_traces(
         coarse_rows: V_coarse, more than the sum of coarse_counts.
 
     Returns:
-        TraceTable; padding entries are V_coarse - 1.
+        Trace; padding entries are V_coarse - 1.
     """
     row_starts("finer vertex rows", [len(trace) for trace in traces], fine_rows)
     starts = row_starts("coarser vertex rows", coarse_counts, coarse_rows)
     joined = join_indices(traces, (fine_rows,), coarse_counts, starts, coarse_rows - 1, absent_allowed=False)
-    return TraceTable(joined, *argsort_rows(joined, coarse_rows))
+    return Trace(joined, *argsort_rows(joined, coarse_rows))
 
 
-def _check_lengths(scene: int, table: RingTable) -> None:
+def _check_lengths(scene: int, table: Rings) -> None:
     """ValueError unless the arrays of a ring table fit together."""
     vertices, entries = len(table.ring), len(table.overflow_target)
     lengths = [len(table.reverse), len(table.degree), len(table.overflow_source), len(table.overflow_reverse)]

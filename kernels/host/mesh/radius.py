@@ -3,14 +3,15 @@
 import numpy as np
 
 from kernels.host.jit import compiled
-from kernels.host.mesh.rings import RingTable, ring_table, rings_from_edges
+from kernels.host.mesh.rings import ring_table, rings_from_edges
+from kernels.host.tables import Rings
 from kernels.host.voxel.hash_map import neighbour_table
 
 CELL_MARGIN = 1e-6
 """Of a cell beyond the radius. Quotients up to 2**21 cells are rounded by less than 1e-9."""
 
 
-def radius_graph(points: np.ndarray, radius: float, width: int, rng: np.random.Generator) -> RingTable:
+def radius_graph(points: np.ndarray, radius: float, width: int, rng: np.random.Generator) -> Rings:
     """Joins every two points within `radius` as long as both have fewer than `width` neighbours.
 
     Pairs are taken in random order, so that a point with more neighbours keeps a random part of them, and the graph is
@@ -23,7 +24,7 @@ def radius_graph(points: np.ndarray, radius: float, width: int, rng: np.random.G
         rng: draws the order.
 
     Returns:
-        RingTable of K slots and no overflow entries, -1 in absent slots.
+        Rings of K slots and no overflow entries, -1 in absent slots.
 
     Raises:
         ValueError: wrong shape, coordinates that are not finite, a radius that is not positive, width < 1.

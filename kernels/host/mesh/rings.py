@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.jit import compiled
+from kernels.host.tables import Rings
 
 _INT32_MAX = 2**31 - 1
 
@@ -19,29 +20,6 @@ class RingCSR(NamedTuple):
 
     offsets: np.ndarray
     neighbours: np.ndarray
-
-
-class RingTable(NamedTuple):
-    """One-rings in rows of K slots; the edges of a vertex beyond its first K neighbours follow in a list.
-
-    The flat id of a directed edge is `target * K + slot`, or `V * K + o` for overflow entry o. Host tables mark an
-    absent slot with -1 in `ring` and `reverse`; for the convention of padded batches see kernels/host/batch/padding.py.
-
-    Attributes:
-        ring: int32 [V, K], the first K neighbours, ascending.
-        reverse: int32 [V, K], flat id of the opposite edge.
-        overflow_target: int32 [O], ascending.
-        overflow_source: int32 [O], ascending within a target.
-        overflow_reverse: int32 [O], flat id of the opposite edge.
-        degree: int32 [V], number of neighbours.
-    """
-
-    ring: np.ndarray
-    reverse: np.ndarray
-    overflow_target: np.ndarray
-    overflow_source: np.ndarray
-    overflow_reverse: np.ndarray
-    degree: np.ndarray
 
 
 def one_ring(faces: np.ndarray, num_vertices: int) -> RingCSR:
@@ -88,7 +66,7 @@ def rings_from_edges(targets: np.ndarray, sources: np.ndarray, num_vertices: int
     return _close(targets, sources, num_vertices)
 
 
-def ring_table(csr: RingCSR, width: int = 16) -> RingTable:
+def ring_table(csr: RingCSR, width: int = 16) -> Rings:
     """The padded form of one-rings.
 
     Args:
@@ -96,7 +74,7 @@ def ring_table(csr: RingCSR, width: int = 16) -> RingTable:
         width: K >= 1, slots of a vertex.
 
     Returns:
-        RingTable with -1 in absent slots.
+        Rings with -1 in absent slots.
 
     Raises:
         ValueError: width < 1, flat edge ids beyond int32, or one-rings that are not symmetric and
@@ -120,10 +98,10 @@ def ring_table(csr: RingCSR, width: int = 16) -> RingTable:
     wrong = _fill_table((offsets, neighbours), overflow_starts, (ring, reverse), (target, source, back))
     if wrong >= 0:
         raise ValueError(f"one-rings are not symmetric, ascending and free of loops at vertex {wrong}")
-    return RingTable(ring, reverse, target, source, back, degree)
+    return Rings(ring, reverse, target, source, back, degree)
 
 
-def edge_targets_sources(table: RingTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def edge_targets_sources(table: Rings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ends of all slots and overflow entries by flat edge id, in the host and in the padded convention.
 
     Args:

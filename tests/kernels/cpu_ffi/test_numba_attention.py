@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from kernels.cpu_ffi.bind import edge_sums
 from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.attention.api import one_ring_attention
-from kernels.device.tables import Rings
 from kernels.host.batch.padding import join_rings
 from kernels.host.mesh.rings import ring_table, rings_from_edges
 
@@ -22,8 +22,7 @@ def make_rings(padding=9, hub=400):
     targets, sources = np.append(targets, np.full(hub, 5)), np.append(sources, rng.permutation(VERTICES - 1)[:hub] + 1)
     apart = targets != sources
     table = ring_table(rings_from_edges(targets[apart], sources[apart], VERTICES), WIDTH)
-    joined = join_rings([table], VERTICES + padding, len(table.overflow_target) + padding)
-    return Rings(*joined[:5])
+    return join_rings([table], VERTICES + padding, len(table.overflow_target) + padding)
 
 
 def make_inputs(rings, width=32, value_width=32):
@@ -96,8 +95,6 @@ def test_a_graph_without_edges_and_one_without_overflow():
 @pytest.mark.parametrize("field", ["ring", "reverse", "overflow_source", "overflow_reverse"])
 def test_entries_out_of_range_add_nothing(field, bad):
     """The kernels alone: their sums are those of a table with the entries absent."""
-    from kernels.cpu_ffi.bind.attention import edge_sums
-
     rings = make_rings()
     rng = np.random.default_rng(3)
     weights = [rng.normal(size=part.shape).astype(np.float32) for part in (rings.ring, rings.overflow_target)]

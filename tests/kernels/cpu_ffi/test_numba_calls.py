@@ -14,10 +14,9 @@ import pytest
 
 from kernels.cpu_ffi.runtime import abi, abi_probe, availability
 from kernels.device.attention.api import one_ring_attention
-from kernels.device.sparse_conv.api import submanifold_conv
-from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
-from kernels.device.tables import Rings
+from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
 from kernels.device.trilinear import trilinear_read_out
+from kernels.host.tables import Rings, Trilinear
 
 needs_kernels = pytest.mark.skipif(
     availability.unsupported_machine_reason() is not None, reason=str(availability.unsupported_machine_reason())
@@ -52,8 +51,8 @@ def read_out_and_grad(x, table):
     """A read-out at the first eight columns of a convolution's table."""
     corners = table[:, 9:17]
     order = np.argsort(corners.ravel(), kind="stable").astype(np.int32)
-    tables = corners, np.sin(corners, dtype=np.float32), order, corners.ravel()[order]
-    out, pull = jax.vjp(lambda x: trilinear_read_out(x, *tables), x)
+    read_out = Trilinear(corners, np.sin(corners, dtype=np.float32), order, corners.ravel()[order])
+    out, pull = jax.vjp(lambda x: trilinear_read_out(x, read_out), x)
     return out, *pull(out)
 
 
@@ -83,12 +82,12 @@ def test_every_operation_takes_them():
     table = np.zeros((ROWS, 4), np.int32)
     rings = Rings(table, table, *[np.zeros(2, np.int32)] * 3)
     corners = np.zeros((4, 8), np.int32)
-    read_out = corners, np.zeros((4, 8), np.float32), corners.ravel(), corners.ravel()
+    read_out = Trilinear(corners, np.zeros((4, 8), np.float32), corners.ravel(), corners.ravel())
     for text in (
         lowered(lambda x: strided_conv(x, kernel[:8], children, slots), x),
         lowered(lambda x: transposed_conv(x, kernel[:8], children, slots), x[:8]),
         lowered(lambda x: one_ring_attention(x, x, x, rings), x),
-        lowered(lambda x: trilinear_read_out(x, *read_out), x),
+        lowered(lambda x: trilinear_read_out(x, read_out), x),
     ):
         assert TARGET in text
 
@@ -263,7 +262,7 @@ def test_one_cpu_and_several_make_the_same_bytes():
 WITHOUT_AVX512 = """
 import sys, pytest
 status = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
-from kernels.cpu_ffi.runtime.targets import LANES
+from kernels.cpu_ffi.loops.simd import LANES
 sys.exit(status or (LANES != 8 and f"{LANES} numbers per register"))
 """
 ORACLES = (

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
-from kernels.device.sparse_conv.api import submanifold_conv
-from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
+from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
 from kernels.host.voxel.voxels import downsample, neighbour_table
 
 pytestmark = pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.cpu_ffi.bind import weighted_sums
+from kernels.cpu_ffi import bind
 from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.pooling import mean_pool, unpool
 from kernels.device.segment_sum import gather_segment_sum
 from kernels.device.trilinear import trilinear_read_out
+from kernels.host.tables import Trace, Trilinear
 
 pytestmark = pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))
 
@@ -28,7 +29,7 @@ def make_tables(padding=9, seed=1):
     table[:VERTICES] = np.where(present, corners, table[-1, -1])
     weights = np.zeros(table.shape, np.float32)
     weights[:VERTICES] = rng.random((VERTICES, 8)) * present
-    return table, weights, *sorted_form(table)
+    return Trilinear(table, weights, *sorted_form(table))
 
 
 def sorted_form(table):
@@ -46,7 +47,7 @@ def run(features, cotangent, tables, method="numba"):
 
     @jax.jit
     def value_and_grad(features, cotangent):
-        out, pull = jax.vjp(lambda x: trilinear_read_out(x, *tables, method=method), features)
+        out, pull = jax.vjp(lambda x: trilinear_read_out(x, tables, method=method), features)
         return out, *pull(cotangent)
 
     return [np.asarray(array) for array in value_and_grad(features, cotangent)]
@@ -86,13 +87,14 @@ def test_entries_out_of_range_count_as_absent(bad):
     wrong = np.where(hit, bad, corners).astype(np.int32)
     absent = np.where(hit, corners[-1, -1], corners)
     features, cotangent = rows(VOXELS, 24), rows(VERTICES, 24)
-    got = run(features, cotangent, (wrong, weights, order, segments))[0]
-    assert got.tobytes() == run(features, cotangent, (absent, weights, order, segments))[0].tobytes()
+    got = run(features, cotangent, Trilinear(wrong, weights, order, segments))[0]
+    assert got.tobytes() == run(features, cotangent, Trilinear(absent, weights, order, segments))[0].tobytes()
     lost = np.random.default_rng(5).random(order.shape) < 0.2
     weights_without = weights.copy()
     weights_without.reshape(-1)[order[lost]] = 0
-    got = run(features, cotangent, (corners, weights, np.where(lost, bad, order).astype(np.int32), segments))[1]
-    want = run(features, cotangent, (corners, weights_without, order, segments))[1]
+    wrong = Trilinear(corners, weights, np.where(lost, bad, order).astype(np.int32), segments)
+    got = run(features, cotangent, wrong)[1]
+    want = run(features, cotangent, Trilinear(corners, weights_without, order, segments))[1]
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-6 * np.abs(want).max())
 
 
@@ -101,7 +103,7 @@ def test_vmap_equals_a_loop():
     features, cotangent = rows(VOXELS, 24), rows(VERTICES, 24)
 
     def value_and_grad(x, g):
-        out, pull = jax.vjp(lambda x: trilinear_read_out(x, *tables), x)
+        out, pull = jax.vjp(lambda x: trilinear_read_out(x, tables), x)
         return out, *pull(g)
 
     mapped = jax.vmap(value_and_grad)(np.stack([features, -features]), np.stack([cotangent, 2 * cotangent]))
@@ -114,12 +116,12 @@ def test_pooling_takes_them():
     """Sums of whole numbers, so that the order of adding does not matter."""
     trace = np.random.default_rng(6).integers(0, 90, VERTICES + 1).astype(np.int32)
     trace[-1] = 90
-    tables = trace, *sorted_form(trace)
+    table = Trace(trace, *sorted_form(trace))
     fine, coarse = np.round(9 * rows(VERTICES, 40, 1)), np.round(9 * rows(90, 40, 1))
 
     def both(fine, coarse):
-        pooled = mean_pool(fine, *tables, num_coarse=91)
-        return pooled, jax.vjp(lambda x: unpool(x, *tables), coarse)[1](fine)[0]
+        pooled = mean_pool(fine, table, num_coarse=91)
+        return pooled, jax.vjp(lambda x: unpool(x, table), coarse)[1](fine)[0]
 
     lowered = jax.jit(both).lower(fine, coarse)
     assert lowered.as_text().count("kernels_cpu_") == 2
@@ -133,7 +135,7 @@ def test_pooling_takes_them():
 def test_the_segment_of_the_padding_is_not_summed():
     """Its row is zero as the kernel leaves it."""
     order, segments = np.array([0, 1, 2], np.int32), np.array([0, 0, 1], np.int32)
-    out = weighted_sums.segment_sum(jnp.ones((3, 16)), None, order, segments, num_segments=2, fan=1)
+    out = bind.segment_sum(jnp.ones((3, 16)), None, order, segments, num_segments=2, fan=1)
     np.testing.assert_array_equal(out, np.repeat([[2.0], [0.0]], 16, axis=1))
 
 

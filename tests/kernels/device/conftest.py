@@ -19,10 +19,9 @@ from kernels.device.one_ring import (
 )
 from kernels.device.pooling import mean_pool, unpool
 from kernels.device.sparse_conv import xla
-from kernels.device.sparse_conv.api import submanifold_conv
-from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
-from kernels.device.tables import Rings
+from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
 from kernels.device.trilinear import trilinear_read_out
+from kernels.host.tables import Rings, Trace, Trilinear
 
 
 def neighbour_table(coords: np.ndarray, rows: int) -> np.ndarray:
@@ -179,17 +178,17 @@ def _mesh_case(name: str, padding: int) -> Case:
         corners = np.concatenate([corners, np.full((padding, 8), coarse_rows - 1)]).astype(np.int32)
         weights = padded(rng.random((fine, 8)) * present, rows)
         order = np.argsort(corners.ravel(), kind="stable").astype(np.int32)
-        tables = (corners, weights, order, corners.ravel()[order])
+        table = Trilinear(corners, weights, order, corners.ravel()[order])
         inputs, cotangent = (padded(coarse_values, coarse_rows),), padded(values, rows)
-        return Case(lambda x, **options: trilinear_read_out(x, *tables, **options), inputs, (coarse,), fine, cotangent)
+        return Case(functools.partial(trilinear_read_out, table=table), inputs, (coarse,), fine, cotangent)
     trace = np.concatenate([rng.integers(0, coarse - 1, fine), np.full(padding, coarse_rows - 1)]).astype(np.int32)
     order = np.argsort(trace, kind="stable").astype(np.int32)
-    tables = {"trace": trace, "order": order, "sorted_trace": trace[order]}
+    table = Trace(trace, order, trace[order])
     if name == "unpool":
         inputs, cotangent = (padded(coarse_values, coarse_rows),), padded(values, rows)
-        return Case(functools.partial(unpool, **tables), inputs, (coarse,), fine, cotangent)
+        return Case(functools.partial(unpool, trace=table), inputs, (coarse,), fine, cotangent)
     inputs, cotangent = (padded(values, rows),), padded(coarse_values, coarse_rows)
-    apply = functools.partial(mean_pool, **tables, num_coarse=coarse_rows)
+    apply = functools.partial(mean_pool, trace=table, num_coarse=coarse_rows)
     return Case(apply, inputs, (fine,), coarse, cotangent)
 
 

@@ -7,7 +7,6 @@ import pytest
 from jax.test_util import check_grads
 
 from kernels.device.attention.api import one_ring_attention
-from kernels.device.tables import Rings
 
 VERTICES, ROWS, DIM = 24, 30, 4
 
@@ -170,4 +169,4 @@ def test_unknown_shift_and_short_keep_are_refused(graph):
     with pytest.raises(AssertionError):
         one_ring_attention(*inputs, rings, keep[:-1])
     with pytest.raises(AssertionError):
-        one_ring_attention(*inputs, Rings(*rings[:4], rings.overflow_reverse[:-1]))
+        one_ring_attention(*inputs, rings._replace(overflow_reverse=rings.overflow_reverse[:-1]))

@@ -4,10 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.device import blocks
-from kernels.device.blocks import block_rows, by_platform, scan_blocks
+from kernels.device import dispatch
+from kernels.device.blocks import block_rows, scan_blocks
+from kernels.device.dispatch import by_platform
 from kernels.device.pooling import mean_pool
 from kernels.device.segment_sum import gather_segment_sum
+from kernels.host.tables import Trace
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_by_platform_runs_what_it_is_told_on_cpu(method, want):
 
 def test_by_platform_prefers_the_numba_kernel_on_cpu(monkeypatch):
     for reason, want in ((None, 3), ("no reason", 1)):
-        monkeypatch.setattr(blocks, "unsupported_reason", lambda operands, reason=reason: reason)
+        monkeypatch.setattr(dispatch, "unsupported_reason", lambda operands, reason=reason: reason)
         assert by_platform(lambda x, *, blocked: x + 1, None, jnp.float32(0), numba=lambda x: x + 3) == want
 
 
@@ -75,5 +77,5 @@ def test_mean_pool_of_hand_computable_rows():
     trace = np.array([2, 0, 0, 3], np.int32)
     order = np.argsort(trace, kind="stable").astype(np.int32)
     features = np.array([[6.0], [1], [3], [0]], np.float32)
-    out = mean_pool(features, trace, order, trace[order], num_coarse=4)
+    out = mean_pool(features, Trace(trace, order, trace[order]), num_coarse=4)
     np.testing.assert_array_equal(out, [[2], [0], [6], [0]])

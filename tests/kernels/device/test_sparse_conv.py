@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from kernels.device.sparse_conv.api import submanifold_conv
-from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
+from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
 
 GRID = (6, 8, 4)
 CIN, COUT = 3, 5

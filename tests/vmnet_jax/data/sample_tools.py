@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernels.host.mesh.rings import RingTable, edge_targets_sources, ring_table, rings_from_edges
+from kernels.host.mesh.rings import edge_targets_sources, ring_table, rings_from_edges
+from kernels.host.tables import Rings
 from vmnet_jax.data.batching import Sizes, add_sizes, sample_sizes
 from vmnet_jax.data.sample import Sample
 
@@ -39,7 +40,7 @@ def permuted(sample: Sample, rng: np.random.Generator) -> tuple[Sample, np.ndarr
     return moved, places[0]
 
 
-def _permuted_levels(tables, masks, places) -> tuple[tuple[RingTable, ...], tuple[np.ndarray, ...]]:
+def _permuted_levels(tables, masks, places) -> tuple[tuple[Rings, ...], tuple[np.ndarray, ...]]:
     levels = [_permuted_edges(*level) for level in zip(tables, masks, places)]
     return tuple(table for table, _ in levels), tuple(mask for _, mask in levels)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from kernels.device.attention.api import Rings
 from kernels.host.batch.padding import join_rings
 from kernels.host.mesh.rings import ring_table, rings_from_edges
 from trainlib.run import parallel
@@ -162,8 +161,7 @@ def graph_of(
     for index, size in enumerate(scene_sizes):
         scene[start : start + size] = index
         start += size
-    fields = Rings(*(getattr(rings, name) for name in Rings._fields))
-    return MeshGraph(fields, keep, scene, len(scene_sizes)), kept
+    return MeshGraph(rings, keep, scene, len(scene_sizes)), kept
 
 
 def layer_norm_by_hand(x: np.ndarray, affine: dict) -> np.ndarray:

@@ -10,9 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.device.sparse_conv.api import submanifold_conv
-from kernels.device.sparse_conv.strided import strided_conv, transposed_conv
-from kernels.device.tables import Rings
+from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
 from kernels.device.trilinear import trilinear_read_out
 from kernels.host.batch.padding import join_children, join_corners, join_neighbours, join_rings, join_slots, pad_rows
 from kernels.host.mesh.rings import edge_targets_sources, ring_table, rings_from_edges
@@ -157,7 +155,7 @@ def test_trilinear_read_out(open_fixture, stride):
     weights[order] = table.weights[: len(order)]
     assert_close_to_largest(weights, file.float32(f"s{stride}_weights"))
     cotangent = pad_rows([file[f"s{stride}_R"][order]], vertex_rows)
-    out, pull = jax.vjp(lambda x: trilinear_read_out(x, *table), voxels.padded(feats))
+    out, pull = jax.vjp(lambda x: trilinear_read_out(x, table), voxels.padded(feats))
     restored = np.empty_like(out[: len(order)])
     restored[order] = out[: len(order)]
     assert_close_to_largest(restored, file.float32(f"s{stride}_out"))
@@ -184,7 +182,7 @@ def graph(mesh) -> MeshGraph:
     keep = np.array([bool(v) and (int(t), int(s)) in listed for t, s, v in zip(target, source, valid)])
     assert keep.sum() == len(listed) == len(targets)
     scene = np.where(np.arange(rows) < count, 0, 1).astype(np.int32)
-    return MeshGraph(Rings(*map(jnp.asarray, joined[:5])), jnp.asarray(keep), jnp.asarray(scene), 1)
+    return MeshGraph(jax.tree.map(jnp.asarray, joined), jnp.asarray(keep), jnp.asarray(scene), 1)
 
 
 def conv_names(prefix: str = "") -> dict:

@@ -1,1 +1,0 @@
-"""JAX functions that call the loops, one file per operation."""

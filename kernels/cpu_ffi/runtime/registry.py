@@ -1,0 +1,53 @@
+"""All compiled kernels by name: importing this file compiles and registers them, and `call` calls them from JAX."""
+
+import ctypes
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernels.cpu_ffi.loops import attention, dense_conv, simd, sparse_conv, weighted_sums
+from kernels.cpu_ffi.runtime import thread_pool
+
+KERNELS = {
+    "gather_gemm": sparse_conv.multiply,
+    "slot_gemm": sparse_conv.multiply,
+    "gather_outer": sparse_conv.sum_outer,
+    "edge_dots": attention.dots,
+    "edge_sums": attention.sums,
+    "table_sums": weighted_sums.table_sums,
+    "segment_sums": weighted_sums.segment_sums,
+    "dense_conv": dense_conv.convolve,
+    "dense_outer": dense_conv.sum_outer,
+}
+PREFIX = "kernels_cpu_"
+"""Names of the FFI targets begin with it."""
+
+for _number, (_name, _work) in enumerate(KERNELS.items()):
+    thread_pool.WORKS[_number] = _work.address
+    _handler = jax.ffi.pycapsule(ctypes.c_void_p(thread_pool.handle.address))
+    jax.ffi.register_ffi_target(PREFIX + _name, _handler, platform="cpu")
+
+
+def call(
+    name: str, shapes: Sequence[tuple[int, ...]], operands: tuple[jax.Array, ...], items: int, *plan: int
+) -> list[jax.Array]:
+    """The results of one kernel, float32 [*shape] for each of `shapes`.
+
+    Args:
+        name: a key of `KERNELS`.
+        shapes: of its results.
+        operands: arrays in the order in which the kernel reads them.
+        items: number of independent parts of the work.
+        *plan: further numbers that the kernel reads.
+    """
+    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    target = jax.ffi.ffi_call(PREFIX + name, results, vmap_method="sequential")
+    return target(*operands, plan=np.array((list(KERNELS).index(name), items, *plan), np.int64))
+
+
+def whole_vectors(array: jax.Array) -> jax.Array:
+    """`array` [..., C] with zero columns up to a multiple of the vector width `simd.LANES`."""
+    missing = -array.shape[-1] % simd.LANES
+    return jnp.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
