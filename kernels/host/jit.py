@@ -1,4 +1,4 @@
-"""The one way in which kernels of this folder are compiled: cached on disk, without the interpreter's lock, serial."""
+"""How kernels of this folder are compiled (cached on disk, no interpreter lock, serial), and their memory."""
 
 import functools
 import logging
@@ -8,11 +8,14 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 PACKAGE = pathlib.Path(__file__).parents[1]
+_ALIGNMENT = 64
 
 _log = logging.getLogger(__name__)
 
@@ -64,20 +67,29 @@ def _log_uncached() -> None:
 
 
 @intrinsic
-def borrowed(typing_context, array):
-    """The same array for use inside one kernel, which its caller keeps alive: its references are not counted.
+def borrowed(typing_context, value):
+    """The same array, or tuple of arrays, for use inside one kernel, which its caller keeps alive: its references are
+    not counted.
 
     Numba counts, with locked instructions, the references to every array in sight of a call or a loop with two exits;
     in the collapse of edges that took a fifth of the time.
     """
 
     def generate(context, builder, signature, arguments):
-        view = context.make_array(signature.return_type)(context, builder, arguments[0])
-        view.meminfo = view.meminfo.type(None)
-        view.parent = view.parent.type(None)
-        return view._getvalue()
+        return _without_owners(context, builder, signature.return_type, arguments[0])
 
-    return array(array), generate
+    return value(value), generate
+
+
+def _without_owners(context, builder, kind, value):
+    """The LLVM value of an array, or a tuple of arrays, whose owners are null, so that Numba counts no references."""
+    if isinstance(kind, types.BaseTuple):
+        parts = zip(kind.types, cgutils.unpack_tuple(builder, value))
+        return context.make_tuple(builder, kind, [_without_owners(context, builder, *part) for part in parts])
+    view = context.make_array(kind)(context, builder, value)
+    view.meminfo = view.meminfo.type(None)
+    view.parent = view.parent.type(None)
+    return view._getvalue()
 
 
 @intrinsic
@@ -96,3 +108,25 @@ def prefetch(typing_context, array, row):
         return context.get_dummy_value()
 
     return types.void(array, row), generate
+
+
+def empty_together(*wanted: tuple[int | tuple[int, ...], type]) -> list[np.ndarray]:
+    """Uninitialised arrays that share one allocation.
+
+    NumPy asks Linux for huge pages from 4 MiB on, so that fewer addresses must be translated; arrays of a kernel's own
+    never have them. An edge collapse takes a twenty-fifth less time in them.
+
+    Args:
+        wanted: (shape, dtype) of each array.
+
+    Returns:
+        Arrays of these shapes, such as [V, 3], each from a multiple of 64 bytes on.
+    """
+    sizes = [int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in wanted]
+    block = np.empty(sum(sizes) + _ALIGNMENT * (len(sizes) + 1), np.uint8)
+    arrays, start = [], 0
+    for (shape, dtype), size in zip(wanted, sizes):
+        start += -(block.ctypes.data + start) % _ALIGNMENT
+        arrays.append(block[start : start + size].view(dtype).reshape(shape))
+        start += size
+    return arrays

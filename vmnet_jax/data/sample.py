@@ -10,8 +10,9 @@ import numpy as np
 
 from kernels.host.mesh.radius import radius_graph
 from kernels.host.tables import Rings
+from kernels.host.voxel.hash_map import build_hash
 from kernels.host.voxel.trilinear import trilinear_table
-from kernels.host.voxel.voxels import VoxelPyramid, build_hash, build_pyramid, downsample, unique_voxels
+from kernels.host.voxel.voxels import VoxelPyramid, build_pyramid, downsample, unique_voxels
 from preprocess.scene.scene_file import Scene
 from vmnet_jax.data.edge_sampling import all_edges, keep_mask
 from vmnet_jax.data.placement import Placement, fixed_placement

@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.jit import compiled, prefetch
-from kernels.host.mesh.faces import box, checked_mesh, unique_faces
-from kernels.host.voxel.morton import morton_order
+from kernels.host.mesh.faces import checked_mesh, unique_faces
+from kernels.host.voxel.hash_map import home, home_shift
+from kernels.host.voxel.morton import AXIS_BITS, box, inverse, morton_order
 
-MAX_CELLS = 2**21
+MAX_CELLS = 2**AXIS_BITS
 """Cells along one axis that a Morton key in int64 can tell apart."""
 
 _AHEAD = 16
@@ -57,42 +58,39 @@ def cluster_vertices(vertices: np.ndarray, faces: np.ndarray, cell_size: float) 
         raise ValueError(f"cell_size must be positive and finite, got {cell_size}")
     if len(vertices) == 0:
         return CoarseMesh(vertices.copy(), faces.copy(), np.zeros(0, np.int32))
-    corners = _count_corners(faces, len(vertices))
-    origin, cell = _grid(_box_of_used(vertices, corners) if len(faces) else box(vertices), float(cell_size))
-    _check_span(vertices, origin, cell)
-
+    corners, used = _corners_and_box(faces, vertices)
+    low, high = used if len(faces) else box(vertices)
+    extent = high - low + 2 * cell_size
+    origin, cell = low - cell_size, extent / np.floor(extent / cell_size + _WHOLE)
+    low, high = box(vertices)
+    span = (high - low) / cell + 1
+    if not (span <= MAX_CELLS).all():
+        axis = int(np.argmax(span))
+        raise ValueError(
+            f"cells of {cell[axis]:g} divide the {'xyz'[axis]} axis into {span[axis]:.3g}; at most {MAX_CELLS}"
+        )
     cells, extent = _cells(vertices, origin, cell)
     numbers, first = _number_cells(cells, extent)
     order = morton_order(cells.take(first, axis=0))
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    trace, coarse_faces = _renumber(rank, numbers, faces)
+    trace, coarse_faces = _renumber(inverse(order), numbers, faces)
     means = _weighted_means(vertices, origin, corners, trace, len(order))
     return CoarseMesh(means, unique_faces(coarse_faces, len(order)), trace)
 
 
 @compiled
-def _count_corners(faces, num_vertices):
-    """Face corners at each vertex, int32[V]."""
-    corners = np.zeros(num_vertices, np.int32)
+def _corners_and_box(faces, vertices):
+    """Face corners at each vertex, int32 [V], and least and greatest coordinates, [2, 3], of those that have any."""
+    corners, bounds = np.zeros(vertices.shape[0], np.int32), np.empty((2, 3))
     for f in range(faces.shape[0]):
         for k in range(3):
             corners[faces[f, k]] += 1
-    return corners
-
-
-@compiled
-def _box_of_used(vertices, corners):
-    """Least and greatest coordinates, float64[2, 3], of the vertices that have corners; there is one."""
-    bounds = np.empty((2, 3))
-    bounds[0] = np.inf
-    bounds[1] = -np.inf
+    bounds[0], bounds[1] = np.inf, -np.inf
     for v in range(vertices.shape[0]):
         if corners[v] > 0:
             for axis in range(3):
                 bounds[0, axis] = min(bounds[0, axis], vertices[v, axis])
                 bounds[1, axis] = max(bounds[1, axis], vertices[v, axis])
-    return bounds
+    return corners, bounds
 
 
 @compiled
@@ -126,43 +124,23 @@ def _renumber(rank, numbers, faces):
     return trace, coarse
 
 
-def _grid(bounds: np.ndarray, cell_size: float) -> tuple[np.ndarray, np.ndarray]:
-    """Origin and stretched cell edges, float64[3] each."""
-    low, high = bounds
-    extent = high - low + 2 * cell_size
-    return low - cell_size, extent / np.floor(extent / cell_size + _WHOLE)
-
-
-def _check_span(vertices: np.ndarray, origin: np.ndarray, cell: np.ndarray) -> None:
-    low, high = box(vertices)
-    span = (high - low) / cell + 1
-    if not (span <= MAX_CELLS).all():
-        axis = int(np.argmax(span))
-        raise ValueError(
-            f"cells of {cell[axis]:g} divide the {'xyz'[axis]} axis into {span[axis]:.3g}; at most {MAX_CELLS}"
-        )
-
-
 @compiled
 def _number_cells(cells, extent):
     """Numbers occupied cells in the order of their first vertex: (cell of each vertex, first vertex of each cell)."""
     count = cells.shape[0]
-    bits = 4
-    while (1 << bits) < 2 * count:
-        bits += 1
-    mask = np.int64((1 << bits) - 1)
-    shift = np.uint64(64 - bits)
-    slots = np.full(1 << bits, np.int32(-1))
-    keys = np.empty(count, np.int64)
-    numbers = np.empty(count, np.int32)
-    first = np.empty(count, np.int64)
+    size = 16
+    while size < 2 * count:
+        size *= 2
+    shift = home_shift(size)
+    slots, numbers = np.full(size, np.int32(-1)), np.empty(count, np.int32)
+    keys, first = np.empty(count, np.int64), np.empty(count, np.int64)
     occupied = 0
     for v in range(count):
-        prefetch(slots, _slot(_key(cells, extent, min(v + _AHEAD, count - 1)), shift))
+        prefetch(slots, home(_key(cells, extent, min(v + _AHEAD, count - 1)), shift))
         key = _key(cells, extent, v)
-        slot = _slot(key, shift)
+        slot = home(key, shift)
         while slots[slot] >= 0 and keys[slots[slot]] != key:
-            slot = (slot + 1) & mask
+            slot = (slot + 1) & (size - 1)
         if slots[slot] < 0:
             slots[slot] = occupied
             keys[occupied] = key
@@ -175,11 +153,6 @@ def _number_cells(cells, extent):
 @compiled(inline="always")
 def _key(cells, extent, v):
     return (cells[v, 0] * extent[1] + cells[v, 1]) * extent[2] + cells[v, 2]
-
-
-@compiled(inline="always")
-def _slot(key, shift):
-    return np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> shift)
 
 
 @compiled

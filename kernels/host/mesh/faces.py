@@ -44,37 +44,6 @@ def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
     return vertices, np.ascontiguousarray(faces, np.int32)
 
 
-def unique_faces(faces: np.ndarray, num_vertices: int) -> np.ndarray:
-    """Faces without the degenerate and the repeated ones, in canonical order.
-
-    A face is degenerate when it names a vertex twice, and repeats another when it names the same three vertices, in
-    whatever order. The result does not depend on the order of the faces.
-
-    Args:
-      faces: int32[F, 3], indices in [0, num_vertices), not checked here.
-      num_vertices: V.
-
-    Returns:
-      int32[G, 3]: each face starts with its lowest vertex and keeps its orientation; ascending by (lowest, middle,
-      highest vertex). Of two repeats with opposite orientation the one that reads (lowest, middle, highest) stays.
-    """
-    return _unique_faces(faces, num_vertices)
-
-
-@compiled
-def box(points):
-    """Least and greatest coordinates, float64[2, 3], of at least one point, float64[N, 3]."""
-    bounds = np.empty((2, 3))
-    for axis in range(3):
-        low = high = points[0, axis]
-        for i in range(1, points.shape[0]):
-            low = min(low, points[i, axis])
-            high = max(high, points[i, axis])
-        bounds[0, axis] = low
-        bounds[1, axis] = high
-    return bounds
-
-
 @compiled
 def _sort_bucket(keys, start, stop):
     if stop - start > _SHORT:
@@ -116,7 +85,20 @@ def _bucket_keys(faces, num_vertices):
 
 
 @compiled
-def _unique_faces(faces, num_vertices):
+def unique_faces(faces, num_vertices):
+    """Faces without the degenerate and the repeated ones, in canonical order.
+
+    A face is degenerate when it names a vertex twice, and repeats another when it names the same three vertices, in
+    whatever order. The result does not depend on the order of the faces.
+
+    Args:
+      faces: int32[F, 3], indices in [0, num_vertices), not checked here.
+      num_vertices: V.
+
+    Returns:
+      int32[G, 3]: each face starts with its lowest vertex and keeps its orientation; ascending by (lowest, middle,
+      highest vertex). Of two repeats with opposite orientation the one that reads (lowest, middle, highest) stays.
+    """
     starts, keys = _bucket_keys(faces, num_vertices)
     unique = np.empty((keys.shape[0], 3), np.int32)
     count = 0

@@ -7,7 +7,7 @@ import numpy as np
 from kernels.host.jit import compiled
 from kernels.host.tables import Rings
 
-_INT32_MAX = 2**31 - 1
+INT32_MAX = 2**31 - 1
 
 
 class RingCSR(NamedTuple):
@@ -89,7 +89,7 @@ def ring_table(csr: RingCSR, width: int = 16) -> Rings:
     overflow_starts = np.zeros(len(offsets), np.int64)
     np.cumsum(np.maximum(degree - width, 0), out=overflow_starts[1:])
     num_vertices, num_overflow = len(degree), int(overflow_starts[-1])
-    if num_vertices * width + num_overflow > _INT32_MAX:
+    if num_vertices * width + num_overflow > INT32_MAX:
         raise ValueError(
             f"{num_vertices} vertices of {width} slots and {num_overflow} more edges exceed int32 edge ids"
         )
@@ -121,8 +121,8 @@ def edge_targets_sources(table: Rings) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _checked_indices(what: str, indices: np.ndarray, num_vertices: int) -> np.ndarray:
-    if not 0 <= num_vertices <= _INT32_MAX:
-        raise ValueError(f"number of vertices must be in 0..{_INT32_MAX}, got {num_vertices}")
+    if not 0 <= num_vertices <= INT32_MAX:
+        raise ValueError(f"number of vertices must be in 0..{INT32_MAX}, got {num_vertices}")
     if indices.dtype.kind not in "iu":
         raise TypeError(f"indices of a {what} must be integers, got {indices.dtype}")
     if indices.size and (indices.min() < 0 or indices.max() >= num_vertices):
@@ -133,30 +133,26 @@ def _checked_indices(what: str, indices: np.ndarray, num_vertices: int) -> np.nd
 
 def _close(targets: np.ndarray, sources: np.ndarray, num_vertices: int) -> RingCSR:
     """Symmetric closure: every vertex collects its partners, then hands itself to each of them in ascending order."""
-    if 2 * len(targets) > _INT32_MAX:
+    if 2 * len(targets) > INT32_MAX:
         raise ValueError(f"{len(targets)} edges in both directions exceed int32")
-    starts = np.zeros(num_vertices + 1, np.int64)
     partners, rows = np.empty((2, 2 * len(targets)), np.int32)
-    ends = np.empty(num_vertices, np.int64)
-    _collect_partners(targets, sources, starts, ends, partners)
-    _transpose(starts, partners, ends, rows)
     offsets = np.zeros(num_vertices + 1, np.int32)
-    np.cumsum(ends - starts[:-1], out=offsets[1:])
-    neighbours = np.empty(offsets[-1], np.int32)
-    _compact(starts, rows, offsets, neighbours)
-    return RingCSR(offsets, neighbours)
+    _fill_rows(targets, sources, offsets, partners, rows)
+    return RingCSR(offsets, rows[: offsets[-1]].copy())
 
 
 @compiled
-def _collect_partners(targets, sources, starts, ends, partners):
-    """Bucket sort of both directions of every edge by its first end; loops are left out."""
+def _fill_rows(targets, sources, offsets, partners, rows):
+    """Fills offsets and, up to the last of them, rows. `partners` is working memory."""
+    num_vertices = offsets.shape[0] - 1
+    starts = np.zeros(num_vertices + 1, np.int64)
     for edge in range(targets.shape[0]):
         if targets[edge] != sources[edge]:
             starts[targets[edge] + 1] += 1
             starts[sources[edge] + 1] += 1
-    for vertex in range(ends.shape[0]):
-        ends[vertex] = starts[vertex]
+    for vertex in range(num_vertices):
         starts[vertex + 1] += starts[vertex]
+    ends = starts[:-1].copy()
     for edge in range(targets.shape[0]):
         one, other = targets[edge], sources[edge]
         if one != other:
@@ -164,28 +160,19 @@ def _collect_partners(targets, sources, starts, ends, partners):
             ends[one] += 1
             partners[ends[other]] = one
             ends[other] += 1
-
-
-@compiled
-def _transpose(starts, partners, ends, rows):
-    """Rows in ascending order without repeats; `ends` becomes the end of each row."""
-    for vertex in range(ends.shape[0]):
-        ends[vertex] = starts[vertex]
-    for vertex in range(ends.shape[0]):
+    ends[:] = starts[:-1]
+    for vertex in range(num_vertices):
         for place in range(starts[vertex], starts[vertex + 1]):
             partner = partners[place]
             end = ends[partner]
-            if end == starts[partner] or rows[end - 1] != vertex:
+            if end == starts[partner] or rows[end - 1] != vertex:  # a repeated edge adds nothing
                 rows[end] = vertex
                 ends[partner] = end + 1
-
-
-@compiled
-def _compact(starts, rows, offsets, neighbours):
-    for vertex in range(offsets.shape[0] - 1):
-        shift = starts[vertex] - offsets[vertex]
-        for place in range(offsets[vertex], offsets[vertex + 1]):
-            neighbours[place] = rows[place + shift]
+    for vertex in range(num_vertices):
+        first = offsets[vertex]
+        offsets[vertex + 1] = first + ends[vertex] - starts[vertex]
+        for place in range(first, offsets[vertex + 1]):
+            rows[place] = rows[place + starts[vertex] - first]
 
 
 @compiled

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.jit import compiled
-from kernels.host.mesh.faces import box, checked_mesh, unique_faces
+from kernels.host.mesh.faces import checked_mesh, unique_faces
 from kernels.host.simplify.greedy import collapse_by_heap
 from kernels.host.simplify.mesh_state import faces_of, new_mesh_state
 from kernels.host.simplify.rounds import collapse_in_rounds
-from kernels.host.voxel.morton import AXIS_BITS, morton_order
+from kernels.host.voxel.morton import AXIS_BITS, box, inverse, morton_order
 
 PLACEMENTS = ("half_edge", "optimal")
 ORDERS = ("rounds", "heap")
@@ -84,7 +84,7 @@ def decimate(
     positions = vertices.take(curve, axis=0)
     positions -= centre
     positions *= scale
-    mesh = new_mesh_state(positions, unique_faces(_rank(curve).take(faces), len(vertices)))
+    mesh = new_mesh_state(positions, unique_faces(inverse(curve).take(faces), len(vertices)))
     rounds = 0
     if order == "rounds":
         rounds = collapse_in_rounds(mesh, int(target_faces), placement == "optimal")
@@ -97,7 +97,7 @@ def decimate(
     else:
         coarse = mesh.points[kept, :3] / scale + centre
     coarse_curve = _curve(coarse)
-    coarse_rank = _rank(coarse_curve)
+    coarse_rank = inverse(coarse_curve)
     trace = np.empty(len(vertices), np.int32)
     trace[curve] = coarse_rank[trace_along_curve]
     coarse_faces = coarse_rank[trace_along_curve].take(faces_of(mesh.vertex_fans, mesh.fan_blocks))
@@ -140,13 +140,6 @@ def _steps_from(points, low, steps):
         for axis in range(3):
             cells[i, axis] = np.int64((points[i, axis] - low[axis]) * steps)
     return cells
-
-
-def _rank(permutation: np.ndarray) -> np.ndarray:
-    """int32[N] inverse of a permutation."""
-    rank = np.empty(len(permutation), np.int32)
-    rank[permutation] = np.arange(len(permutation), dtype=np.int32)
-    return rank
 
 
 @compiled

@@ -4,20 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.host.jit import compiled
-from kernels.host.simplify.collapse import collapse
+from kernels.host.jit import borrowed, compiled
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import BLOCK, Scratch, count_faces, next_stamp, vertex
+from kernels.host.simplify.mesh_state import BLOCK, MeshState, collapse, new_scratch, next_stamp, vertex
 
 
-class Heap(NamedTuple):
-    """An indexed 4-ary heap: the least (key, item) first. Keys can change; the arrays are changed in place.
+class _Heap(NamedTuple):
+    """An indexed 4-ary heap: the least (key, item) first. Keys can change.
 
     Attributes:
-      ids: int32[N + 1] items in heap order, the children of place i at 4 i + 1 to 4 i + 4; the last entry is their
-        number.
-      keys: float64[N] key of each item.
-      places: int32[N] place of each item, -1 outside the heap.
+        ids: int32 [V + 1] items in heap order, the children of place i at 4 i + 1 to 4 i + 4; their number comes last.
+        keys: float64 [V] key of each item.
+        places: int32 [V] place of each item, -1 outside the heap.
     """
 
     ids: np.ndarray
@@ -26,84 +24,84 @@ class Heap(NamedTuple):
 
 
 class _Queue(NamedTuple):
-    """The vertices by what they cost: `heap`, the least error float64[V] of each vertex, the neighbour int32[V] with
-    which it has that, and whether its key in the heap is a cost, not an error, bool[V]."""
+    """The vertices by what they cost.
 
-    heap: Heap
+    Attributes:
+        heap: the vertices under their least error or, once it was computed, their cost.
+        errors: float64 [V] least error of each vertex.
+        nearest: int32 [V] the neighbour with which it has that.
+        partners: int32 [V] the neighbour with which it has its cost.
+        is_exact: bool [V] whether its key in the heap is the cost.
+    """
+
+    heap: _Heap
     errors: np.ndarray
     nearest: np.ndarray
+    partners: np.ndarray
     is_exact: np.ndarray
 
 
-@compiled(error_model="numpy")
-def collapse_by_heap(mesh, target, optimal):
+def collapse_by_heap(mesh: MeshState, target: int, optimal: bool) -> np.ndarray:
     """Collapses until at most `target` faces live, always v -> u with the least (cost, v, u).
 
     A vertex waits in the heap under its least error, which no cost is below, until it comes first. Then its cost is
     computed, and it waits under that until a collapse nearby may have changed it.
 
     Args:
-      mesh: a `MeshState`, changed in place.
-      target: number of faces, >= 0.
-      optimal: whether merged vertices move to the best place; otherwise they take the place of one of the two.
+        mesh: changed in place.
+        target: number of faces, >= 0.
+        optimal: whether merged vertices move to the best place; otherwise they take the place of one of the two.
 
     Returns:
-      int32[C] the vertices v in the order of their collapse.
+        int32 [C] the vertices v in the order of their collapse.
     """
-    fan_blocks = mesh.fan_blocks
-    num_vertices, living = mesh.parent.shape[0], count_faces(fan_blocks)
-    ring, partners = np.empty(num_vertices, np.int32), np.empty(num_vertices, np.int32)
-    scratch = Scratch(
-        np.zeros(num_vertices + 1, np.int64),
-        np.empty(living, np.int32),
-        np.empty(num_vertices, np.int32),
-        np.empty(num_vertices),
-    )
-    errors, nearest = np.full(num_vertices, np.inf), np.full(num_vertices, np.int32(-1))
-    heap, is_exact = _new_heap(num_vertices), np.zeros(num_vertices, np.bool_)
-    queue = _Queue(heap, errors, nearest, is_exact)
-    order = np.empty(num_vertices, np.int32)
-    count = 0
-    for v in range(num_vertices):
-        if fan_blocks[v, 2] > 0:
-            errors[v], nearest[v] = least_error(mesh, v, optimal)
-            _set_key(heap, v, errors[v])
-    while living > target:
-        v = np.int64(heap.ids[0])
-        if not is_exact[v]:
-            cost, u, _ = min_cost_neighbour(mesh, scratch, v, nearest[v], -1.0, optimal)
-            is_exact[v] = True
-            partners[v] = u
-            _set_key(heap, v, cost)
-            continue
-        u = partners[v]
-        _, place = error(mesh, v, u, optimal)
-        removed, _, _ = collapse(mesh, scratch.apexes, v, u, place)
-        _remove(heap, v)
-        order[count] = v
-        count += 1
-        living -= removed
-        neighbours, affected = _affected(mesh, scratch.mark, scratch.apexes[:removed], u, ring)
-        _renew(mesh, queue, ring[:affected], neighbours, (v, u), optimal)
-        _requeue(mesh, queue, ring[:affected], optimal)
-    return order[:count].copy()
+    num_vertices = len(mesh.parent)
+    places, nearest, partners = np.full((3, num_vertices), -1, np.int32)
+    heap = _Heap(np.zeros(num_vertices + 1, np.int32), np.empty(num_vertices), places)
+    queue = _Queue(heap, np.full(num_vertices, np.inf), nearest, partners, np.zeros(num_vertices, np.bool_))
+    order, ring = np.empty((2, num_vertices), np.int32)
+    return order[: _collapse(mesh, new_scratch(mesh), queue, (order, ring), target, optimal)].copy()
 
 
 @compiled(error_model="numpy")
-def _affected(mesh, mark, apexes, u, ring):
-    """Vertices whose candidates a collapse into u may have changed.
+def _collapse(mesh, scratch, queue, lists, target, optimal):
+    """Collapses; returns their number. `lists`: int32 [V] the order of the collapses, int32 [V] working memory."""
+    mesh, scratch, queue, (order, ring) = borrowed((mesh, scratch, queue, lists))
+    living, count = scratch.apexes.shape[0], 0
+    for v in range(mesh.parent.shape[0]):
+        if mesh.fan_blocks[v, 2] > 0:
+            queue.errors[v], queue.nearest[v] = least_error(mesh, v, optimal)
+            _set_key(queue.heap, v, queue.errors[v])
+    while living > target:
+        v = np.int64(queue.heap.ids[0])
+        if not queue.is_exact[v]:
+            cost, queue.partners[v], _ = min_cost_neighbour(mesh, scratch, v, queue.nearest[v], -1.0, optimal)
+            queue.is_exact[v] = True
+            _set_key(queue.heap, v, cost)
+            continue
+        u = queue.partners[v]
+        _, place = error(mesh, v, u, optimal)
+        removed, _, _ = collapse(mesh, scratch.apexes, v, u, place)
+        _remove(queue.heap, v)
+        order[count] = v
+        count += 1
+        living -= removed
+        neighbours, affected = _affected(mesh, scratch, removed, u, ring)
+        _renew(mesh, queue, ring[:affected], neighbours, (v, u), optimal)
+        _requeue(mesh, queue, ring[:affected], optimal)
+    return count
 
-    Args:
-      mesh: a `MeshState`.
-      mark: int64[V + 1], see `Scratch`.
-      apexes: int32[R], the third vertices of the removed faces.
-      u: number of the merged vertex.
-      ring: int32[V], receives the neighbours of u, then the apexes that are no longer its neighbours, then u.
+
+@compiled(error_model="numpy")
+def _affected(mesh, scratch, removed, u, ring):
+    """Lists the vertices whose candidates a collapse into u may have changed, as the scratch's first apexes tell it.
+
+    `ring` receives the neighbours of u, then the apexes that are no longer its neighbours, then u.
 
     Returns:
-      (number of neighbours of u, number of all).
+        (number of neighbours of u, number of all).
     """
-    vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
+    vertex_fans, fan_blocks, mark = mesh.vertex_fans, mesh.fan_blocks, scratch.mark
     stamp = next_stamp(mark)
     mark[u] = stamp
     count = 0
@@ -115,7 +113,8 @@ def _affected(mesh, mark, apexes, u, ring):
             count += mark[w] != stamp
             mark[w] = stamp
     neighbours = count
-    for w in apexes:
+    for i in range(removed):
+        w = scratch.apexes[i]
         if mark[w] != stamp:
             mark[w] = stamp
             ring[count] = w
@@ -149,7 +148,7 @@ def _requeue(mesh, queue, ring, optimal):
     depends on the faces of both ends. It matters where the pair's error, a lower bound, is not above the cost.
     """
     vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
-    heap, errors, _, is_exact = queue
+    heap, errors, is_exact = queue.heap, queue.errors, queue.is_exact
     for i in range(ring.shape[0]):
         w = np.int64(ring[i])
         if fan_blocks[w, 2] == 0:
@@ -166,11 +165,6 @@ def _requeue(mesh, queue, ring, optimal):
                 if is_exact[t] and error(mesh, t, w, optimal)[0] <= heap.keys[t]:
                     is_exact[t] = False
                     _set_key(heap, t, errors[t])
-
-
-@compiled
-def _new_heap(capacity):
-    return Heap(np.zeros(capacity + 1, np.int32), np.empty(capacity), np.full(capacity, np.int32(-1)))
 
 
 @compiled

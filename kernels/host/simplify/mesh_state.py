@@ -1,4 +1,4 @@
-"""The triangle mesh that edge collapses work on.
+"""The triangle mesh that edge collapses work on, and one collapse.
 
 A vertex keeps its fan: for each of its faces (v, a, b) the two others as one number, a * 2^32 + b. Fans are stored in
 blocks of 64 bytes, so that one look at memory brings all faces around a vertex, and the looks at what they name do not
@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.host.jit import borrowed, compiled
-from kernels.host.memory import empty_together
+from kernels.host.jit import borrowed, compiled, empty_together
 from kernels.host.simplify import quadrics as quadric
 
 BLOCK = 8
@@ -57,27 +56,36 @@ class Scratch(NamedTuple):
 
 
 def new_mesh_state(positions: np.ndarray, triangles: np.ndarray) -> MeshState:
-    """MeshState of float64[V, 3] positions and int32[F, 3] faces without degenerate or repeated ones."""
+    """MeshState of a mesh.
+
+    Args:
+        positions: float64 [V, 3], inside the unit cube about zero.
+        triangles: int32 [F, 3], none degenerate, none repeated.
+
+    Returns:
+        MeshState.
+    """
     num_vertices, num_faces = len(positions), len(triangles)
     # Room for all fans packed together, each with a block that is not full, and for the longest that two can give.
     room = BLOCK * (num_vertices + 3 * num_faces // 4 + 3)
-    mesh = MeshState(
-        *empty_together(
-            ((num_vertices, 4), np.float64),
-            ((num_vertices, 10), np.float64),
-            (room, np.int64),
-            ((num_vertices + 1, 4), np.int32),
-            (num_vertices, np.int32),
-        )
-    )
-    points, quadrics, vertex_fans, fan_blocks, parent = mesh
-    points[:, :3] = positions
-    quadrics[:] = 0
-    fan_blocks[:] = 0
-    parent[:] = np.arange(num_vertices, dtype=np.int32)
-    _fill(triangles, vertex_fans, fan_blocks)
-    _add_quadrics(points, quadrics, triangles, vertex_fans, fan_blocks)
+    shapes = (num_vertices, 4), (num_vertices, 10), room, (num_vertices + 1, 4), num_vertices
+    mesh = MeshState(*empty_together(*zip(shapes, (np.float64, np.float64, np.int64, np.int32, np.int32))))
+    mesh.points[:, :3] = positions
+    mesh.quadrics[:] = 0
+    mesh.fan_blocks[:] = 0
+    mesh.parent[:] = np.arange(num_vertices)
+    _fill(triangles, mesh.vertex_fans, mesh.fan_blocks)
+    _add_quadrics(mesh, triangles)
     return mesh
+
+
+def new_scratch(mesh: MeshState) -> Scratch:
+    """Scratch for a mesh, as large as its collapses may need."""
+    num_vertices = len(mesh.parent)
+    shapes = num_vertices + 1, count_faces(mesh.fan_blocks), num_vertices, num_vertices
+    scratch = Scratch(*empty_together(*zip(shapes, (np.int64, np.int32, np.int32, np.float64))))
+    scratch.mark[:] = 0
+    return scratch
 
 
 @compiled
@@ -116,31 +124,8 @@ def vertex(packed_edge, side):
     return (packed_edge >> (32 - 32 * side)) & LOW
 
 
-@compiled(inline="always")
-def drop(vertex_fans, fan_blocks, v, packed_edge):
-    """Removes a packed edge from v's fan."""
-    i = _find(vertex_fans, fan_blocks, v, packed_edge)
-    fan_blocks[v, 2] -= 1
-    vertex_fans[i] = vertex_fans[BLOCK * np.int64(fan_blocks[v, 0]) + fan_blocks[v, 2]]
-
-
-@compiled(inline="always")
-def rename(vertex_fans, fan_blocks, v, packed_edge, other):
-    """Replaces a packed edge in v's fan."""
-    vertex_fans[_find(vertex_fans, fan_blocks, v, packed_edge)] = other
-
-
-@compiled(inline="always")
-def _find(vertex_fans, fan_blocks, v, packed_edge):
-    """Place of a packed edge that v's fan does have: without a branch inside a block, which would be guessed wrong."""
-    i = BLOCK * np.int64(fan_blocks[v, 0])
-    while vertex_fans[i] != packed_edge:
-        i += 1
-    return i
-
-
 @compiled
-def repack(vertex_fans, fan_blocks):
+def _repack(vertex_fans, fan_blocks):
     """Moves all fans to the beginning, in the order of the vertices."""
     old = vertex_fans.copy()
     block = 0
@@ -175,23 +160,17 @@ def _fill(triangles, vertex_fans, fan_blocks):
     fan_blocks[-1, 0] = block
     for f in range(triangles.shape[0]):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-        _append(vertex_fans, fan_blocks, a, pack(b, c))
-        _append(vertex_fans, fan_blocks, b, pack(c, a))
-        _append(vertex_fans, fan_blocks, c, pack(a, b))
+        for v, packed_edge in ((a, pack(b, c)), (b, pack(c, a)), (c, pack(a, b))):
+            vertex_fans[BLOCK * np.int64(fan_blocks[v, 0]) + fan_blocks[v, 2]] = packed_edge
+            fan_blocks[v, 2] += 1
     for v in range(fan_blocks.shape[0] - 1):
         fan_blocks[v, 3] = 1 if _is_closed(vertex_fans, fan_blocks, v) else 2
 
 
-@compiled(inline="always")
-def _append(vertex_fans, fan_blocks, v, packed_edge):
-    vertex_fans[BLOCK * np.int64(fan_blocks[v, 0]) + fan_blocks[v, 2]] = packed_edge
-    fan_blocks[v, 2] += 1
-
-
 @compiled(error_model="numpy")
-def _add_quadrics(points, quadrics, triangles, vertex_fans, fan_blocks):
-    points, quadrics, triangles = borrowed(points), borrowed(quadrics), borrowed(triangles)
-    vertex_fans, fan_blocks = borrowed(vertex_fans), borrowed(fan_blocks)
+def _add_quadrics(mesh, triangles):
+    points, quadrics, vertex_fans, fan_blocks, _ = borrowed(mesh)
+    triangles = borrowed(triangles)
     for f in range(triangles.shape[0]):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
         open_ab = fan_blocks[a, 3] == 2 and _is_open(vertex_fans, fan_blocks, a, b)
@@ -230,3 +209,111 @@ def _is_open(vertex_fans, fan_blocks, v, u):
         packed_edge = vertex_fans[i]
         count += (packed_edge >> 32 == u) | (packed_edge & LOW == u)
     return count == 1
+
+
+@compiled(inline="always")
+def _find(vertex_fans, fan_blocks, v, packed_edge):
+    """Place of a packed edge that v's fan does have: without a branch inside a block, which would be guessed wrong."""
+    i = BLOCK * np.int64(fan_blocks[v, 0])
+    while vertex_fans[i] != packed_edge:
+        i += 1
+    return i
+
+
+@compiled(inline="always")
+def _drop(vertex_fans, fan_blocks, v, packed_edge):
+    i = _find(vertex_fans, fan_blocks, v, packed_edge)
+    fan_blocks[v, 2] -= 1
+    vertex_fans[i] = vertex_fans[BLOCK * np.int64(fan_blocks[v, 0]) + fan_blocks[v, 2]]
+
+
+@compiled(error_model="numpy", inline="always")
+def collapse(mesh, apexes, v, u, place):
+    """Moves v into u and u to `place`; faces that held both go.
+
+    A third vertex that thereby loses its last face goes into u too, so that a component that runs out of faces ends
+    as one vertex.
+
+    Args:
+      mesh: a `MeshState`, changed in place.
+      apexes: int32[F], receives the third vertex of each removed face.
+      v, u: numbers of the two vertices.
+      place: x, y, z of the merged vertex.
+
+    Returns:
+      (number of removed faces, begin, end): the packed edges begin .. end of u's fan were v's.
+    """
+    points, quadrics, vertex_fans, fan_blocks, parent = mesh
+    _absorb(quadrics, fan_blocks, parent, v, u)
+    room = (np.int64(fan_blocks[v, 2]) + fan_blocks[u, 2]) * 5 // 4 // BLOCK + 1
+    if fan_blocks[-1, 0] + room > vertex_fans.shape[0] // BLOCK:
+        _repack(vertex_fans, fan_blocks)
+    first = BLOCK * np.int64(fan_blocks[v, 0])
+    removed = 0
+    for i in range(first, first + fan_blocks[v, 2]):
+        packed_edge = vertex_fans[i]
+        a, b = (packed_edge >> 32) & LOW, packed_edge & LOW
+        if a == u:
+            _drop(vertex_fans, fan_blocks, u, pack(b, v))
+            _drop(vertex_fans, fan_blocks, b, pack(v, u))
+            apexes[removed] = b
+            removed += 1
+        elif b == u:
+            _drop(vertex_fans, fan_blocks, u, pack(v, a))
+            _drop(vertex_fans, fan_blocks, a, pack(u, v))
+            apexes[removed] = a
+            removed += 1
+        else:
+            vertex_fans[_find(vertex_fans, fan_blocks, a, pack(b, v))] = pack(b, u)
+            vertex_fans[_find(vertex_fans, fan_blocks, b, pack(v, a))] = pack(u, a)
+            vertex_fans[i - removed] = packed_edge
+    fan_blocks[v, 2] -= removed
+    begin, end = _join(vertex_fans, fan_blocks, v, u)
+    for i in range(removed):
+        w = apexes[i]
+        if fan_blocks[w, 2] == 0 and parent[w] == w:
+            _absorb(quadrics, fan_blocks, parent, w, u)
+    x, y, z = place
+    points[u, 0] = x
+    points[u, 1] = y
+    points[u, 2] = z
+    points[u, 3] = quadric.evaluate(quadric.load(quadrics, u), x, y, z)
+    return removed, begin, end
+
+
+@compiled(error_model="numpy", inline="always")
+def _absorb(quadrics, fan_blocks, parent, v, u):
+    parent[v] = u
+    fan_blocks[u, 3] = max(fan_blocks[u, 3], fan_blocks[v, 3])
+    for j in range(10):
+        quadrics[u, j] += quadrics[v, j]
+
+
+@compiled(inline="always")
+def _join(vertex_fans, fan_blocks, v, u):
+    """Moves the fan of v into that of u: to the end of it, or after v's, or both to new blocks, as there is room.
+
+    Returns:
+      (begin, end), the packed edges of u's fan that were v's.
+    """
+    begin, end = fan_blocks[u, 2], fan_blocks[u, 2] + fan_blocks[v, 2]
+    size = fan_blocks[v, 2] + fan_blocks[u, 2]
+    if size > BLOCK * fan_blocks[u, 1]:
+        if size <= BLOCK * fan_blocks[v, 1]:
+            for j in range(2):
+                fan_blocks[v, j], fan_blocks[u, j] = fan_blocks[u, j], fan_blocks[v, j]
+            fan_blocks[v, 2], fan_blocks[u, 2] = fan_blocks[u, 2], fan_blocks[v, 2]
+            begin, end = np.int32(0), fan_blocks[u, 2]
+        else:
+            first, block = BLOCK * np.int64(fan_blocks[u, 0]), np.int64(fan_blocks[-1, 0])
+            for i in range(fan_blocks[u, 2]):
+                vertex_fans[BLOCK * block + i] = vertex_fans[first + i]
+            fan_blocks[u, 0] = block
+            fan_blocks[u, 1] = size * 5 // 4 // BLOCK + 1
+            fan_blocks[-1, 0] += fan_blocks[u, 1]
+    source, target = BLOCK * np.int64(fan_blocks[v, 0]), BLOCK * np.int64(fan_blocks[u, 0]) + fan_blocks[u, 2]
+    for i in range(fan_blocks[v, 2]):
+        vertex_fans[target + i] = vertex_fans[source + i]
+    fan_blocks[u, 2] = size
+    fan_blocks[v, 2] = 0
+    return begin, end

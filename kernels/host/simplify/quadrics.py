@@ -22,25 +22,14 @@ _REACH = 2.0
 
 
 @compiled(error_model="numpy", inline="always")
-def load(quadrics, v):
-    """Row v as a tuple."""
-    return (
-        quadrics[v, 0],
-        quadrics[v, 1],
-        quadrics[v, 2],
-        quadrics[v, 3],
-        quadrics[v, 4],
-        quadrics[v, 5],
-        quadrics[v, 6],
-        quadrics[v, 7],
-        quadrics[v, 8],
-        quadrics[v, 9],
-    )
+def load(q, v):
+    """Row v of float64 [V, 10] as a tuple."""
+    return q[v, 0], q[v, 1], q[v, 2], q[v, 3], q[v, 4], q[v, 5], q[v, 6], q[v, 7], q[v, 8], q[v, 9]
 
 
 @compiled(error_model="numpy", inline="always")
 def evaluate(q, x, y, z):
-    """q(x, y, z)"""
+    """Value of the quadric `q`, a tuple, at (x, y, z)."""
     xx, xy, xz, yy, yz, zz, bx, by, bz, c = q
     along_x = xx * x + 2.0 * (xy * y + xz * z + bx)
     along_y = yy * y + 2.0 * (yz * z + by)
@@ -54,20 +43,17 @@ def best_place(quadrics, points, v, u):
 
     Gives the same bits for (v, u) and (u, v) where the minimum exists; the error always agrees.
 
+    Args:
+        quadrics: float64 [V, 10].
+        points: float64 [V, 4], x, y, z first.
+        v, u: numbers of the two vertices that become one.
+
     Returns:
-      (error, x, y, z), error >= 0.
+        (error, x, y, z), error >= 0.
     """
-    xx, xy, xz, yy, yz, zz, bx, by, bz, c = load(quadrics, v)
-    xx += quadrics[u, 0]
-    xy += quadrics[u, 1]
-    xz += quadrics[u, 2]
-    yy += quadrics[u, 3]
-    yz += quadrics[u, 4]
-    zz += quadrics[u, 5]
-    bx += quadrics[u, 6]
-    by += quadrics[u, 7]
-    bz += quadrics[u, 8]
-    c += quadrics[u, 9]
+    q, r = load(quadrics, v), load(quadrics, u)
+    xx, xy, xz, yy, yz, zz = q[0] + r[0], q[1] + r[1], q[2] + r[2], q[3] + r[3], q[4] + r[4], q[5] + r[5]
+    bx, by, bz, c = q[6] + r[6], q[7] + r[7], q[8] + r[8], q[9] + r[9]
     vx, vy, vz = points[v, 0], points[v, 1], points[v, 2]
     ux, uy, uz = points[u, 0], points[u, 1], points[u, 2]
     mx, my, mz = 0.5 * (vx + ux), 0.5 * (vy + uy), 0.5 * (vz + uz)
@@ -96,24 +82,8 @@ def best_place(quadrics, points, v, u):
 
 
 @compiled(error_model="numpy", inline="always")
-def add_plane(quadrics, v, plane, weight):
-    """Adds weight * (n . p + d)^2 to row v, for plane = (nx, ny, nz, d) with a unit vector n."""
-    nx, ny, nz, d = plane
-    quadrics[v, 0] += weight * nx * nx
-    quadrics[v, 1] += weight * nx * ny
-    quadrics[v, 2] += weight * nx * nz
-    quadrics[v, 3] += weight * ny * ny
-    quadrics[v, 4] += weight * ny * nz
-    quadrics[v, 5] += weight * nz * nz
-    quadrics[v, 6] += weight * nx * d
-    quadrics[v, 7] += weight * ny * d
-    quadrics[v, 8] += weight * nz * d
-    quadrics[v, 9] += weight * d * d
-
-
-@compiled(error_model="numpy", inline="always")
-def add_plane_and_point(quadrics, v, plane, weight, point, point_weight):
-    """Adds weight * (n . p + d)^2 + point_weight * |p - point|^2 to row v; n a unit vector."""
+def _add(quadrics, v, plane, weight, point, point_weight):
+    """Adds weight * (n . p + d)^2 + point_weight * |p - point|^2 to row v, for plane = (n, d) with a unit vector n."""
     nx, ny, nz, d = plane
     x, y, z = point
     quadrics[v, 0] += weight * nx * nx + point_weight
@@ -130,10 +100,17 @@ def add_plane_and_point(quadrics, v, plane, weight, point, point_weight):
 
 @compiled(error_model="numpy", inline="always")
 def add_face(quadrics, points, face, are_open):
-    """Adds a face (a, b, c) to the quadrics of its corners: its plane, their places, the uprights on its open edges.
-    `are_open` holds whether the edges (a, b), (b, c) and (c, a) are."""
+    """Adds a face to the quadrics of its corners: its plane, their places, the uprights on its open edges.
+
+    An upright is the plane through an edge that contains the normal of the face. Both ends of the edge get it.
+
+    Args:
+        quadrics: float64 [V, 10], changed in place.
+        points: float64 [V, 4], x, y, z first.
+        face: its three vertices (a, b, c).
+        are_open: whether the edges (a, b), (b, c) and (c, a) are of this face alone.
+    """
     a, b, c = face
-    open_ab, open_bc, open_ca = are_open
     ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
     wx, wy, wz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
     nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
@@ -143,24 +120,15 @@ def add_face(quadrics, points, face, are_open):
     nx, ny, nz = nx / length, ny / length, nz / length
     d = -(nx * points[a, 0] + ny * points[a, 1] + nz * points[a, 2])
     area = 0.5 * length
-    for v in (a, b, c):
-        point = points[v, 0], points[v, 1], points[v, 2]
-        add_plane_and_point(quadrics, v, (nx, ny, nz, d), area, point, POINT_WEIGHT * area)
-    for v, u, is_open in ((a, b, open_ab), (b, c, open_bc), (c, a, open_ca)):
-        if is_open:
-            _add_upright(quadrics, points, v, u, (nx, ny, nz))
-
-
-@compiled(error_model="numpy", inline="always")
-def _add_upright(quadrics, points, v, u, normal):
-    """Adds to both ends of edge (v, u) the plane through it that contains the normal of its face."""
-    nx, ny, nz = normal
-    ex, ey, ez = points[u, 0] - points[v, 0], points[u, 1] - points[v, 1], points[u, 2] - points[v, 2]
-    squared = ex * ex + ey * ey + ez * ez
-    if squared == 0.0:
-        return
-    scale = 1.0 / np.sqrt(squared)
-    bx, by, bz = (ny * ez - nz * ey) * scale, (nz * ex - nx * ez) * scale, (nx * ey - ny * ex) * scale
-    d = -(bx * points[v, 0] + by * points[v, 1] + bz * points[v, 2])
-    add_plane(quadrics, v, (bx, by, bz, d), BOUNDARY_WEIGHT * squared)
-    add_plane(quadrics, u, (bx, by, bz, d), BOUNDARY_WEIGHT * squared)
+    for v in face:
+        _add(quadrics, v, (nx, ny, nz, d), area, (points[v, 0], points[v, 1], points[v, 2]), POINT_WEIGHT * area)
+    for v, u, is_open in ((a, b, are_open[0]), (b, c, are_open[1]), (c, a, are_open[2])):
+        ex, ey, ez = points[u, 0] - points[v, 0], points[u, 1] - points[v, 1], points[u, 2] - points[v, 2]
+        squared = ex * ex + ey * ey + ez * ez
+        if not is_open or squared == 0.0:
+            continue
+        scale = 1.0 / np.sqrt(squared)
+        bx, by, bz = (ny * ez - nz * ey) * scale, (nz * ex - nx * ez) * scale, (nx * ey - ny * ex) * scale
+        d = -(bx * points[v, 0] + by * points[v, 1] + bz * points[v, 2])
+        for end in (v, u):
+            _add(quadrics, end, (bx, by, bz, d), BOUNDARY_WEIGHT * squared, (0.0, 0.0, 0.0), 0.0)

@@ -14,11 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.host.jit import borrowed, compiled, prefetch
-from kernels.host.memory import empty_together
-from kernels.host.simplify.collapse import collapse
+from kernels.host.jit import borrowed, compiled, empty_together, prefetch
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import BLOCK, MeshState, Scratch, count_faces, vertex
+from kernels.host.simplify.mesh_state import BLOCK, MeshState, collapse, new_scratch, vertex
 
 _SAMPLE = 2048
 _SHARE = 0.7
@@ -63,19 +61,9 @@ def collapse_in_rounds(mesh: MeshState, target: int, optimal: bool) -> int:
       Number of rounds.
     """
     num_vertices = len(mesh.parent)
-    costs, mark, partners, alive, kinds, apexes, candidates, bounds = empty_together(
-        (num_vertices, np.float64),
-        (num_vertices + 1, np.int64),
-        (num_vertices, np.int32),
-        (num_vertices, np.int32),
-        (num_vertices, np.uint8),
-        (count_faces(mesh.fan_blocks), np.int32),
-        (num_vertices, np.int32),
-        (num_vertices, np.float64),
-    )
-    mark[:] = 0
-    scratch = Scratch(mark, apexes, candidates, bounds)
-    return _collapse(mesh, scratch, Costs(costs, partners, kinds), alive, target, optimal)
+    dtypes = np.float64, np.int32, np.uint8, np.int32
+    *known, alive = empty_together(*((num_vertices, dtype) for dtype in dtypes))
+    return _collapse(mesh, new_scratch(mesh), Costs(*known), alive, target, optimal)
 
 
 @compiled
@@ -109,19 +97,8 @@ def _round(mesh, scratch, known, alive, limits, optimal):
       (number of removed faces, number of living vertices).
     """
     surplus, threshold = limits
-    mesh = MeshState(
-        borrowed(mesh.points),
-        borrowed(mesh.quadrics),
-        borrowed(mesh.vertex_fans),
-        borrowed(mesh.fan_blocks),
-        borrowed(mesh.parent),
-    )
-    scratch = Scratch(
-        borrowed(scratch.mark), borrowed(scratch.apexes), borrowed(scratch.candidates), borrowed(scratch.bounds)
-    )
-    known = Costs(borrowed(known.costs), borrowed(known.partners), borrowed(known.kinds))
+    mesh, scratch, known, alive = borrowed((mesh, scratch, known, alive))
     costs, partners, kinds = known
-    alive = borrowed(alive)
     kept = gone = 0
     for i in range(alive.shape[0]):
         v = np.int64(alive[i])
@@ -140,10 +117,10 @@ def _round(mesh, scratch, known, alive, limits, optimal):
         if cost > threshold or (not optimal and cost > costs[u]):
             costs[v], partners[v], kinds[v] = cost, u, _EXACT
             continue
-        removed, begin, end = collapse(mesh, scratch.apexes, v, u, place)
+        change = collapse(mesh, scratch.apexes, v, u, place)
         kept -= 1
-        _renew(mesh, known, scratch.apexes[:removed], (begin, end), (v, u), optimal)
-        gone += removed
+        _renew(mesh, known, scratch.apexes, change, (v, u), optimal)
+        gone += change[0]
         if gone >= surplus:
             break
     return gone, kept
@@ -181,18 +158,18 @@ def _look(mesh, known, v, optimal):
 
 
 @compiled(error_model="numpy", inline="always")
-def _renew(mesh, known, apexes, gained, pair, optimal):
-    """Costs after the collapse of the pair v -> u: of both, of the neighbours of u, some of which the packed edges from
-    `gained[0]` to `gained[1]` brought, and of the third vertices of the removed faces (`apexes`)."""
+def _renew(mesh, known, apexes, change, pair, optimal):
+    """Costs after the collapse of the pair v -> u, which made the `change`: of both, of the neighbours of u, some of
+    which v brought, and of the third vertices of the removed faces."""
     vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
     costs, partners, kinds = known
-    begin, end = gained
+    removed, begin, end = change
     v, u = pair
     costs[u] = min(costs[u], costs[v]) if kinds[u] != _EXACT and kinds[v] != _EXACT else 0.0
     costs[u] = costs[u] if fan_blocks[u, 2] > 0 else np.inf
     kinds[u] = _BOUND
     costs[v] = np.inf
-    for i in range(apexes.shape[0]):
+    for i in range(removed):
         w = np.int64(apexes[i])
         _forget(known, w, v, u)
         if fan_blocks[w, 2] == 0:

@@ -10,17 +10,17 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.jit import compiled
-from kernels.host.voxel.morton import as_cells, cell_bounds
+from kernels.host.voxel.morton import AXIS_BITS, as_cells, box
 
-_KEY_BITS = 21  # kept here: the cache of compiled kernels notices changes of this file only
-MAX_EXTENT = (1 << _KEY_BITS) - 2
+MAX_EXTENT = (1 << AXIS_BITS) - 2
 """Cells along an axis that a hash can hold: 21 bits less the two empty layers."""
 
 _EMPTY = -1
-_X = 1 << 2 * _KEY_BITS
-_Y = 1 << _KEY_BITS
+_X = 1 << 2 * AXIS_BITS
+_Y = 1 << AXIS_BITS
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 _SMALLEST_TABLE = 16
+_OCTANTS = np.array([dx * _X + dy * _Y + dz for dx in (0, 1) for dy in (0, 1) for dz in (0, 1)])
 _FORWARD_KEYS = np.array([(k // 9 - 1) + (k // 3 % 3 - 1) * _Y + (k % 3 - 1) * _X for k in range(14, 27)], np.int64)
 
 
@@ -56,7 +56,7 @@ def build_hash(coords: np.ndarray) -> VoxelHash:
     cells = as_cells(coords)
     origin, extent = np.zeros(3, np.int64), np.zeros(3, np.int64)
     if len(cells):
-        low, high = cell_bounds(cells)
+        low, high = box(cells)
         for axis in range(3):
             span = int(high[axis]) - int(low[axis]) + 1
             if span > MAX_EXTENT:
@@ -101,11 +101,7 @@ def lookup(table: VoxelHash, coords: np.ndarray) -> np.ndarray:
     Raises:
         ValueError, TypeError: a wrong shape or type, or as `count_cells`.
     """
-    count_cells(table)
-    cells = as_cells(coords)
-    found = np.empty(len(cells), np.int32)
-    _lookup(cells, *table, found)
-    return found
+    return _lookup_steps(table, coords, np.zeros(1, np.int64)).ravel()
 
 
 def lookup_octants(table: VoxelHash, bases: np.ndarray) -> np.ndarray:
@@ -121,10 +117,15 @@ def lookup_octants(table: VoxelHash, bases: np.ndarray) -> np.ndarray:
     Raises:
         ValueError, TypeError: a wrong shape or type, or as `count_cells`.
     """
+    return _lookup_steps(table, bases, _OCTANTS)
+
+
+def _lookup_steps(table: VoxelHash, coords: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """int32 [N, S] rows of the cells at int64 [S] steps of the key, 0 or 1 an axis, from integer [N, 3] cells."""
     count_cells(table)
-    cells = as_cells(bases)
-    found = np.empty((len(cells), 8), np.int32)
-    _lookup_octants(cells, *table, found)
+    cells = as_cells(coords)
+    found = np.empty((len(cells), len(steps)), np.int32)
+    _lookup(cells, table, steps, found)
     return found
 
 
@@ -150,9 +151,9 @@ def neighbour_table(coords: np.ndarray, hash: VoxelHash | None = None) -> np.nda
     if count_cells(hash) != len(cells):
         raise ValueError(f"the hash holds {count_cells(hash)} cells, coords {len(cells)}")
     found = lookup(hash, cells)
-    strangers = np.flatnonzero(found != np.arange(len(cells)))
-    if len(strangers):
-        row = strangers[0]
+    mismatched = np.flatnonzero(found != np.arange(len(cells)))
+    if len(mismatched):
+        row = mismatched[0]
         raise ValueError(
             f"the hash is of other cells: it has cell {tuple(cells[row].tolist())} in row {found[row]}, not {row}"
         )
@@ -167,11 +168,11 @@ def _pack(cells, row, origin):
     x = cells[row, 0] - origin[0] + 1
     y = cells[row, 1] - origin[1] + 1
     z = cells[row, 2] - origin[2] + 1
-    return x << 2 * _KEY_BITS | y << _KEY_BITS | z
+    return x << 2 * AXIS_BITS | y << AXIS_BITS | z
 
 
 @compiled
-def _home_shift(size):
+def home_shift(size):
     """Right shift that leaves log2(size) bits of a 64-bit product."""
     shift = 64
     while size > 1:
@@ -180,9 +181,9 @@ def _home_shift(size):
     return np.uint64(shift)
 
 
-@compiled
-def _home(key, shift):
-    """First entry to try."""
+@compiled(inline="always")
+def home(key, shift):
+    """First entry to try for an int64 key."""
     return np.int64(np.uint64(key) * _GOLDEN >> shift)
 
 
@@ -190,7 +191,7 @@ def _home(key, shift):
 def _find(keys, rows, shift, key):
     """Row of a key, -1 if absent; free entries hold row -1, so that one exit serves both (three times faster)."""
     mask = keys.shape[0] - 1
-    entry = _home(key, shift)
+    entry = home(key, shift)
     while keys[entry] != key and keys[entry] != _EMPTY:
         entry = (entry + 1) & mask
     return rows[entry]
@@ -199,10 +200,10 @@ def _find(keys, rows, shift, key):
 @compiled
 def _insert(cells, origin, keys, rows):
     """Fills the table; returns the rows of the first pair of equal cells, or (-1, -1)."""
-    shift = _home_shift(keys.shape[0])
+    shift = home_shift(keys.shape[0])
     for row in range(cells.shape[0]):
         key = _pack(cells, row, origin)
-        entry = _home(key, shift)
+        entry = home(key, shift)
         while keys[entry] != _EMPTY:
             if keys[entry] == key:
                 return np.int64(rows[entry]), row
@@ -213,43 +214,24 @@ def _insert(cells, origin, keys, rows):
 
 
 @compiled
-def _within(cells, row, origin, extent):
-    """Whether a cell lies in the extent or one layer around it. Differences wrap, so compare them unsigned."""
-    inside = True
-    for axis in range(3):
-        inside &= np.uint64(cells[row, axis] - origin[axis] + 1) <= np.uint64(extent[axis] + 1)
-    return inside
-
-
-@compiled
-def _lookup(cells, keys, rows, origin, extent, found):
-    shift = _home_shift(keys.shape[0])
+def _lookup(cells, table, steps, found):
+    keys, rows, origin, extent = table
+    shift = home_shift(keys.shape[0])
     for row in range(cells.shape[0]):
-        if _within(cells, row, origin, extent):
-            found[row] = _find(keys, rows, shift, _pack(cells, row, origin))
-        else:
-            found[row] = -1
-
-
-@compiled
-def _lookup_octants(bases, keys, rows, origin, extent, found):
-    shift = _home_shift(keys.shape[0])
-    for row in range(bases.shape[0]):
-        near = True
+        inside = True  # the extent or one layer around it; differences wrap, so they are compared unsigned
         for axis in range(3):
-            near &= np.uint64(bases[row, axis] - origin[axis] + 1) <= np.uint64(extent[axis])
-        if near:
-            key = _pack(bases, row, origin)
-            for k in range(8):
-                step = (k >> 2) * _X + (k >> 1 & 1) * _Y + (k & 1)
-                found[row, k] = _find(keys, rows, shift, key + step)
+            inside &= np.uint64(cells[row, axis] - origin[axis] + 1) <= np.uint64(extent[axis] + 1)
+        if inside:
+            key = _pack(cells, row, origin)
+            for k in range(steps.shape[0]):
+                found[row, k] = _find(keys, rows, shift, key + steps[k])
         else:
             found[row, :] = -1
 
 
 @compiled
 def _fill_neighbours(cells, keys, rows, origin, neighbours):
-    shift = _home_shift(keys.shape[0])
+    shift = home_shift(keys.shape[0])
     for row in range(cells.shape[0]):
         neighbours[row, 13] = row
         key = _pack(cells, row, origin)

@@ -51,7 +51,7 @@ def morton_codes(coords: np.ndarray) -> np.ndarray:
     cells = as_cells(coords)
     codes = np.empty(len(cells), np.int64)
     if len(cells):
-        low, high = cell_bounds(cells)
+        low, high = box(cells)
         origin = [_origin(axis, int(low[axis]), int(high[axis])) for axis in range(3)]
         _interleave(cells, np.array(origin, np.int64), codes)
     return codes
@@ -90,15 +90,6 @@ def as_cells(coords: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(coords, np.int64)
 
 
-def cell_bounds(cells: np.ndarray) -> np.ndarray:
-    """Smallest and largest coordinates, int64 [2, 3], of at least one cell, int64 [N, 3]."""
-    if not len(cells):
-        raise ValueError("no cells, so no bounds")
-    bounds = np.empty((2, 3), np.int64)
-    _bounds(cells, bounds)
-    return bounds
-
-
 def _origin(axis: int, low: int, high: int) -> int:
     aligned = low & -_ALIGNMENT
     origin = aligned if high - aligned < 1 << AXIS_BITS else low
@@ -111,14 +102,42 @@ def _origin(axis: int, low: int, high: int) -> int:
 
 
 @compiled
-def _bounds(cells, bounds):
+def box(points):
+    """Least and greatest coordinates, [2, 3], of at least one point or cell, float64 or int64 [N, 3]."""
+    if len(points) == 0:
+        raise ValueError("no cells, so no bounds")
+    bounds = np.empty((2, 3), points.dtype)
     for axis in range(3):
-        low = high = cells[0, axis]
-        for row in range(1, cells.shape[0]):
-            low = min(low, cells[row, axis])
-            high = max(high, cells[row, axis])
+        low = high = points[0, axis]
+        for row in range(1, points.shape[0]):
+            low = min(low, points[row, axis])
+            high = max(high, points[row, axis])
         bounds[0, axis] = low
         bounds[1, axis] = high
+    return bounds
+
+
+@compiled
+def floor_to_cells(points, largest, cells):
+    """Writes the cells of float64 [V, 3] points to integer [V, 3].
+
+    Returns:
+        The first row that is not finite or not in -largest - 1..largest, or -1.
+    """
+    for row in range(points.shape[0]):
+        for axis in range(3):
+            value = np.floor(points[row, axis])
+            if not -largest - 1 <= value <= largest:
+                return row
+            cells[row, axis] = np.int64(value)
+    return -1
+
+
+def inverse(permutation: np.ndarray) -> np.ndarray:
+    """int32 [N] inverse of a permutation, int64 [N]."""
+    rank = np.empty(len(permutation), np.int32)
+    rank[permutation] = np.arange(len(permutation), dtype=np.int32)
+    return rank
 
 
 @compiled

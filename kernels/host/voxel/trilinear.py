@@ -4,8 +4,7 @@ import numpy as np
 
 from kernels.host.jit import compiled
 from kernels.host.voxel.hash_map import VoxelHash, build_hash, count_cells, lookup_octants
-
-_LARGEST = 2.0**62
+from kernels.host.voxel.morton import floor_to_cells
 
 
 def trilinear_table(
@@ -50,25 +49,13 @@ def trilinear_table(
         raise ValueError(f"the hash holds {count_cells(hash)} voxels, coords {len(coords)}")
     scaled = np.multiply(points, 0.5**level, dtype=np.float64)
     bases = np.empty(scaled.shape, np.int64)
-    wrong = _floor(scaled, _LARGEST, bases)
+    wrong = floor_to_cells(scaled, 2.0**62, bases)
     if wrong >= 0:
         raise ValueError(f"point {wrong} is not finite or beyond 2**62: {tuple(points[wrong].tolist())}")
     corners = lookup_octants(hash, bases)
     weights = np.empty(corners.shape, dtype)
     _fill_weights(scaled, bases, corners, weights)
     return corners, weights
-
-
-@compiled
-def _floor(points, largest, bases):
-    """Floors points to int64; returns the first row that cannot be, or -1."""
-    for row in range(points.shape[0]):
-        for axis in range(3):
-            value = np.floor(points[row, axis])
-            if not -largest <= value <= largest:
-                return row
-            bases[row, axis] = np.int64(value)
-    return -1
 
 
 @compiled

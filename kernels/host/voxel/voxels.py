@@ -5,20 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.host.jit import compiled
-from kernels.host.voxel.hash_map import VoxelHash, build_hash, lookup, neighbour_table
-from kernels.host.voxel.morton import argsort_codes, as_cells, morton_codes
-
-__all__ = [
-    "VoxelHash",
-    "VoxelPyramid",
-    "Voxels",
-    "build_hash",
-    "build_pyramid",
-    "downsample",
-    "lookup",
-    "neighbour_table",
-    "unique_voxels",
-]
+from kernels.host.voxel.hash_map import neighbour_table
+from kernels.host.voxel.morton import argsort_codes, as_cells, floor_to_cells, morton_codes
 
 
 class Voxels(NamedTuple):
@@ -71,14 +59,10 @@ def unique_voxels(points: np.ndarray) -> Voxels:
         raise TypeError(f"points must be float64, got {points.dtype}")
     points = np.ascontiguousarray(points)
     cells = np.empty(points.shape, np.int32)
-    wrong = _floor(points, cells)
+    wrong = floor_to_cells(points, 2.0**31 - 1, cells)
     if wrong >= 0:
         raise ValueError(f"point {wrong} is not finite or beyond int32: {tuple(points[wrong].tolist())}")
-    codes = morton_codes(cells)
-    order = argsort_codes(codes)
-    first, inverse = np.empty(len(points), np.int32), np.empty(len(points), np.int32)
-    count = _number_groups(codes, order, first, inverse)
-    first = first[:count].copy()
+    first, inverse = _groups(cells)
     return Voxels(cells[first], first, inverse)
 
 
@@ -98,15 +82,12 @@ def downsample(coords: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     cells = _as_int32_cells(coords)
     parents = cells >> 1
-    codes = morton_codes(parents)
-    order = argsort_codes(codes)
-    first, parent = np.empty(len(cells), np.int32), np.empty(len(cells), np.int32)
-    count = _number_groups(codes, order, first, parent)
-    children, slots = np.full((count, 8), -1, np.int32), np.empty(len(cells), np.int32)
+    first, parent = _groups(parents)
+    children, slots = np.full((len(first), 8), -1, np.int32), np.empty(len(cells), np.int32)
     earlier, later = _fill_children(cells, parent, children, slots)
     if later >= 0:
         raise ValueError(f"rows {earlier} and {later} hold the same cell {tuple(cells[later].tolist())}")
-    return parents[first[:count]], children, slots
+    return parents[first], children, slots
 
 
 def build_pyramid(coords: np.ndarray, levels: int = 7) -> VoxelPyramid:
@@ -137,6 +118,14 @@ def build_pyramid(coords: np.ndarray, levels: int = 7) -> VoxelPyramid:
     return VoxelPyramid(tuple(level_coords), tuple(neighbours), tuple(children), tuple(slots))
 
 
+def _groups(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of each of P different cells in Morton order, int32 [P], and the place there of each, int32 [N]."""
+    codes = morton_codes(cells)
+    first, group = np.empty((2, len(cells)), np.int32)
+    count = _number_groups(codes, argsort_codes(codes), first, group)
+    return first[:count].copy(), group
+
+
 def _as_int32_cells(coords: np.ndarray) -> np.ndarray:
     """Checked contiguous int32 [P, 3] of integer cells."""
     cells = as_cells(coords)
@@ -145,18 +134,6 @@ def _as_int32_cells(coords: np.ndarray) -> np.ndarray:
         if low < -(2**31) or high >= 2**31:
             raise ValueError(f"cells reach from {low} to {high}, beyond int32")
     return np.ascontiguousarray(coords, np.int32)
-
-
-@compiled
-def _floor(points, cells):
-    """Floors points to int32; returns the first row that cannot be, or -1."""
-    for row in range(points.shape[0]):
-        for axis in range(3):
-            value = np.floor(points[row, axis])
-            if not -2147483648.0 <= value <= 2147483647.0:
-                return row
-            cells[row, axis] = np.int32(value)
-    return -1
 
 
 @compiled

@@ -8,7 +8,8 @@ import pytest
 
 from kernels.cpu_ffi.runtime.availability import unsupported_machine_reason
 from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
-from kernels.host.voxel.voxels import downsample, neighbour_table
+from kernels.host.voxel.hash_map import neighbour_table
+from kernels.host.voxel.voxels import downsample
 
 pytestmark = pytest.mark.skipif(unsupported_machine_reason() is not None, reason=str(unsupported_machine_reason()))
 

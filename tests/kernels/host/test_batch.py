@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from kernels.host.batch.offsets import argsort_rows
 from kernels.host.batch.padding import (
+    argsort_rows,
     join_children,
     join_corners,
     join_neighbours,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kernels.host.mesh.faces import box, checked_mesh, unique_faces
+from kernels.host.mesh.faces import checked_mesh, unique_faces
+from kernels.host.voxel.morton import box
 
 
 def _reference(faces):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.host.voxel.morton import argsort_codes, cell_bounds, morton_codes, morton_order
+from kernels.host.voxel.morton import argsort_codes, box, morton_codes, morton_order
 
 
 def code_bit_by_bit(cell, origin):
@@ -66,7 +66,7 @@ def test_no_cells_and_one_cell():
     assert morton_order(np.zeros((0, 3), np.int32)).shape == (0,)
     assert morton_order(np.array([[-7, 3, 2]])).tolist() == [0]
     with pytest.raises(ValueError, match="no cells"):
-        cell_bounds(np.zeros((0, 3), np.int64))
+        box(np.zeros((0, 3), np.int64))
 
 
 def test_wrong_arguments_are_named():

@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from kernels.host.voxel.hash_map import build_hash
 from kernels.host.voxel.morton import morton_order
 from kernels.host.voxel.trilinear import trilinear_table
-from kernels.host.voxel.voxels import build_hash
 
 
 def table_of_fractions(points, cells, level):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from kernels.host.voxel import hash_map
+from kernels.host.voxel.hash_map import build_hash, lookup, neighbour_table
 from kernels.host.voxel.morton import morton_codes, morton_order
-from kernels.host.voxel.voxels import build_hash, build_pyramid, downsample, lookup, neighbour_table, unique_voxels
+from kernels.host.voxel.voxels import build_pyramid, downsample, unique_voxels
 
 OFFSETS = [(0, 0, 0), (-7, -3, -100), (2**40, -(2**40), 5), (-(2**63), 2**63 - 200, 0)]
 

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kernels.host.voxel.voxels import build_hash, lookup
+from kernels.host.voxel.hash_map import build_hash, lookup
 from preprocess.labels.label_map import scannet20
 from preprocess.mesh.mesh import Mesh, MeshError, vertex_normals
 from preprocess.scene import scene_file as scene_module
