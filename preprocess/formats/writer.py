@@ -60,7 +60,7 @@ def file_elements(path: str | pathlib.Path) -> Elements:
     content = path.read_bytes()
     if path.suffix.lower() != ".ply":
         return _raw_elements(READERS[path.suffix.lower()](path, content))
-    header, columns = read_elements(path, content)
+    header, columns, _ = read_elements(path, content)
     elements: Elements = {}
     for element in header.elements:
         found = columns[element.name]

@@ -32,13 +32,17 @@ class Accessors:
     """
 
     def __init__(self, document: Document, binary: memoryview | None, size: int):
-        self._document, self._binary, self._size = document, binary, size
+        self.document, self._binary, self._size = document, binary, size
         self._decoded: dict[str, memoryview] = {}
+
+    def named(self, holder: Entry, key: str) -> Entry:
+        """The accessor whose number is in the field `key` of `holder`."""
+        return self.document.named("accessors", holder, key)
 
     def count(self, accessor: Entry) -> int:
         """Number of elements, after a check that the file is large enough for them."""
         count = accessor.integer("count")
-        needed = count * self._dtype(accessor).itemsize * _width(accessor)
+        needed = count * _dtype(accessor).itemsize * _width(accessor)
         if needed > (self._size if "bufferView" in accessor else max(self._size, _ZEROS)):
             raise GltfError(f"{accessor.place} declares {needed} bytes, the file has {self._size}", _CUT_OFF)
         return count
@@ -58,11 +62,10 @@ class Accessors:
         Raises:
             GltfError: the accessor or its buffer breaks the format.
         """
-        if accessor.text("type") not in kinds:
-            raise GltfError(
-                f"{accessor.place} is of type {quoted(accessor.text('type'), 20)}, not {' or '.join(kinds)}"
-            )
-        count, dtype, width = self.count(accessor), self._dtype(accessor), _width(accessor)
+        kind = accessor.text("type")
+        if kind not in kinds:
+            raise GltfError(f"{accessor.place} is of type {quoted(kind, 20)}, not {' or '.join(kinds)}")
+        count, dtype, width = self.count(accessor), _dtype(accessor), _WIDTHS[kind]
         if "bufferView" in accessor:
             values = self._elements(accessor, count, dtype, width)
         else:
@@ -74,36 +77,52 @@ class Accessors:
             return values
         return np.maximum(values / float(np.iinfo(dtype).max), -1.0)
 
+    def read_indices(self, accessor: Entry) -> np.ndarray:
+        """Vertex numbers of a primitive, unsigned [N]."""
+        _index_dtype(accessor)
+        return self.read(accessor, ("SCALAR",), normalized=False)[:, 0]
+
     def has_data(self, accessor: Entry) -> bool:
         """Whether the accessor names data; those that only an extension fills do not."""
         return "bufferView" in accessor or "sparse" in accessor
 
-    def view_bytes(self, holder: Entry) -> memoryview:
-        """All bytes of the buffer view that `holder` names, an image for example."""
-        view = self._document.named("bufferViews", holder, "bufferView")
+    def holder_bytes(self, holder: Entry) -> memoryview:
+        """All bytes of the data: URI or else of the buffer view that `holder` names, an image for example."""
+        return self._uri_bytes(holder) if "uri" in holder else self._view_bytes(holder)
+
+    def _view_bytes(self, holder: Entry) -> memoryview:
+        view = self.document.named("bufferViews", holder, "bufferView")
         data = self._buffer(view)
         start, length = view.integer("byteOffset", 0), view.integer("byteLength")
         if start + length > len(data):
-            cause = f"{view.place} ends at byte {start + length} of a buffer of {len(data)}"
-            raise GltfError(cause, _CUT_OFF)
+            raise GltfError(f"{view.place} ends at byte {start + length} of a buffer of {len(data)}", _CUT_OFF)
         return data[start : start + length]
 
-    def data_uri(self, entry: Entry) -> memoryview:
+    def _uri_bytes(self, entry: Entry) -> memoryview:
         """The bytes of the data: URI in the field `uri`. A URI that names a file is refused: a GLB is one file."""
-        if entry.place not in self._decoded:
-            self._decoded[entry.place] = memoryview(_decoded(entry))
+        if entry.place in self._decoded:
+            return self._decoded[entry.place]
+        uri = entry.text("uri")
+        head, comma, body = uri.partition(",")
+        if head[:5].lower() != "data:":
+            remedy = "Export it as one GLB with all data inside."
+            raise GltfError(f"{entry.place} is in another file, {quoted(uri)}", remedy)
+        if not comma:
+            raise GltfError(f"{entry.place} has a data: URI without data, {quoted(uri)}")
+        content = urllib.parse.unquote_to_bytes(body.encode("utf-8", "replace"))
+        if head.lower().rstrip().endswith(";base64"):
+            content = b"".join(content.split())
+            try:
+                content = base64.b64decode(content + b"=" * (-len(content) % 4))
+            except binascii.Error as error:
+                raise GltfError(f"{entry.place} has a data: URI that is not base64 ({error})", _CUT_OFF) from None
+        self._decoded[entry.place] = memoryview(content)
         return self._decoded[entry.place]
 
-    def _dtype(self, accessor: Entry) -> np.dtype:
-        code = accessor.integer("componentType")
-        if code not in _TYPES:
-            raise GltfError(f"{accessor.place}: componentType {code} is none of {', '.join(map(str, _TYPES))}")
-        return np.dtype(_TYPES[code])
-
     def _buffer(self, view: Entry) -> memoryview:
-        buffer = self._document.named("buffers", view, "buffer")
+        buffer = self.document.named("buffers", view, "buffer")
         if "uri" in buffer:
-            data = self.data_uri(buffer)
+            data = self._uri_bytes(buffer)
         elif self._binary is not None and view.integer("buffer") == 0 and not _is_fallback(buffer):
             data = self._binary
         else:
@@ -120,8 +139,8 @@ class Accessors:
         """[count, width] of the buffer view that `holder` names, from its byteOffset on, without a copy."""
         if count == 0:
             return np.zeros((0, width), dtype)
-        view = self._document.named("bufferViews", holder, "bufferView")
-        data = self.view_bytes(holder)
+        view = self.document.named("bufferViews", holder, "bufferView")
+        data = self._view_bytes(holder)
         offset, element = holder.integer("byteOffset", 0), dtype.itemsize * width
         stride = view.integer("byteStride", element, low=element)
         end = offset + stride * (count - 1) + element
@@ -135,23 +154,31 @@ class Accessors:
         count, indices = sparse.integer("count", low=1), sparse.entry("indices")
         if count > len(values):
             raise GltfError(f"{sparse.place} replaces {count} of {len(values)} elements")
-        rows = self._elements(indices, count, self._index_dtype(indices), 1)[:, 0]
+        rows = self._elements(indices, count, _index_dtype(indices), 1)[:, 0]
         if rows.max() >= len(values):
             raise GltfError(f"{sparse.place} replaces element {rows.max()}, but the last is {len(values) - 1}")
         replaced = values.copy()
         replaced[rows] = self._elements(sparse.entry("values"), count, values.dtype, values.shape[1])
         return replaced
 
-    def _index_dtype(self, holder: Entry) -> np.dtype:
-        dtype = self._dtype(holder)
-        if dtype.kind != "u":
-            raise GltfError(f"{holder.place}: indices of componentType {holder.integer('componentType')}, not unsigned")
-        return dtype
 
-    def read_indices(self, accessor: Entry) -> np.ndarray:
-        """Vertex numbers of a primitive, unsigned [N]."""
-        self._index_dtype(accessor)
-        return self.read(accessor, ("SCALAR",), normalized=False)[:, 0]
+def _is_fallback(buffer: Entry) -> bool:
+    """Whether a buffer only stands for what a decompression would write."""
+    return any((extension := buffer.extension(name)) is not None and extension.flag("fallback") for name in _MESHOPT)
+
+
+def _dtype(accessor: Entry) -> np.dtype:
+    code = accessor.integer("componentType")
+    if code not in _TYPES:
+        raise GltfError(f"{accessor.place}: componentType {code} is none of {', '.join(map(str, _TYPES))}")
+    return np.dtype(_TYPES[code])
+
+
+def _index_dtype(holder: Entry) -> np.dtype:
+    dtype = _dtype(holder)
+    if dtype.kind != "u":
+        raise GltfError(f"{holder.place}: indices of componentType {holder.integer('componentType')}, not unsigned")
+    return dtype
 
 
 def _width(accessor: Entry) -> int:
@@ -159,27 +186,3 @@ def _width(accessor: Entry) -> int:
     if kind not in _WIDTHS:
         raise GltfError(f"{accessor.place} is of type {quoted(kind, 20)}, not one of {', '.join(_WIDTHS)}")
     return _WIDTHS[kind]
-
-
-def _is_fallback(buffer: Entry) -> bool:
-    """A buffer that only stands for what a decompression would write."""
-    return any((extension := buffer.extension(name)) is not None and extension.flag("fallback") for name in _MESHOPT)
-
-
-def _decoded(entry: Entry) -> bytes:
-    uri = entry.text("uri")
-    head, comma, body = uri.partition(",")
-    if head[:5].lower() != "data:":
-        raise GltfError(
-            f"{entry.place} is in another file, {quoted(uri)}", "Export it as one GLB with all data inside."
-        )
-    if not comma:
-        raise GltfError(f"{entry.place} has a data: URI without data, {quoted(uri)}")
-    content = urllib.parse.unquote_to_bytes(body.encode("utf-8", "replace"))
-    if not head.lower().rstrip().endswith(";base64"):
-        return content
-    content = b"".join(content.split())
-    try:
-        return base64.b64decode(content + b"=" * (-len(content) % 4))
-    except binascii.Error as error:
-        raise GltfError(f"{entry.place} has a data: URI that is not base64 ({error})", _CUT_OFF) from None

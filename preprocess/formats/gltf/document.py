@@ -1,11 +1,14 @@
 """Checked access to the JSON part of a glTF file: every number, list and reference is tested where it is read."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-EXPORT_AGAIN = "Export it again, or convert it to PLY."
+from preprocess.formats.text_numbers import EXPORT_AGAIN
+
 _LARGEST = 2**53
 
 
@@ -22,9 +25,25 @@ def quoted(text: str, length: int = 80) -> str:
     return ascii(text[:length])
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: object, low: int = 0) -> bool:
+    return _is_number(value) and abs(value) <= _LARGEST and value == int(value) and value >= low
+
+
+def _to_float(value: int | float) -> float:
+    """The number; whole numbers beyond float64 are infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 @dataclass(frozen=True)
 class Entry:
-    """An object of the JSON part.
+    """An object of the JSON part. Its methods raise GltfError for a field of another type.
 
     Attributes:
         fields: the object.
@@ -40,106 +59,64 @@ class Entry:
 
     def integer(self, key: str, default: int | None = None, low: int = 0) -> int:
         """A whole number of `low` or more. Without a default the field is required."""
-        value = self._get(key, default)
-        whole = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
-        if not whole or value != int(value) or value < low:
-            raise self._wrong(key, f"a whole number of {low} or more")
-        return int(value)
+        return int(self._get(key, default, lambda value: _is_whole(value, low), f"a whole number of {low} or more"))
 
     def number(self, key: str, default: float) -> float:
         """A number, finite or not."""
-        return self._number(key, self._get(key, default))
+        return _to_float(self._get(key, default, _is_number, "made of numbers"))
 
     def numbers(self, key: str, lengths: tuple[int, ...] = (), default: tuple[float, ...] = ()) -> np.ndarray:
         """Float64 [N] with N among `lengths`, any N if there are none; the default where the field is missing."""
-        value = self._get(key, list(default))
-        if not isinstance(value, list) or (key in self and lengths and len(value) not in lengths):
-            raise self._wrong(key, " ".join(["a list of", " or ".join(map(str, lengths)), "numbers"]))
-        return np.array([self._number(key, item) for item in value], np.float64)
+        wanted = " ".join(["a list of", " or ".join(map(str, lengths)), "numbers"])
+        self._get(key, (), lambda value: isinstance(value, list) and len(value) in (lengths or [len(value)]), wanted)
+        items = self._get(key, default, lambda value: all(map(_is_number, value)), "made of numbers")
+        return np.array([_to_float(item) for item in items], np.float64)
 
     def integers(self, key: str) -> list[int]:
         """A list of whole numbers from 0; empty where the field is missing."""
-        value = self._get(key, [])
-        if not isinstance(value, list) or not all(type(item) is int and 0 <= item <= _LARGEST for item in value):
-            raise self._wrong(key, "a list of whole numbers")
-        return value
+        return self._list(key, lambda item: type(item) is int and _is_whole(item), "a list of whole numbers")
 
     def text(self, key: str, default: str = "") -> str:
-        """A string. Raises GltfError for another type."""
-        value = self._get(key, default)
-        if not isinstance(value, str):
-            raise self._wrong(key, "text")
-        return value
+        """A string."""
+        return self._get(key, default, lambda value: isinstance(value, str), "text")
 
     def texts(self, key: str) -> list[str]:
         """A list of texts; empty where the field is missing."""
-        value = self._get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(key, "a list of texts")
-        return value
+        return self._list(key, lambda item: isinstance(item, str), "a list of texts")
 
     def flag(self, key: str) -> bool:
-        """A truth value, False if absent. Raises GltfError for another type."""
-        value = self._get(key, False)
-        if not isinstance(value, bool):
-            raise self._wrong(key, "true or false")
-        return value
+        """A truth value, False if absent."""
+        return self._get(key, False, lambda value: isinstance(value, bool), "true or false")
 
     def entry(self, key: str) -> "Entry":
         """An object; an empty one where the field is missing."""
-        value = self._get(key, {})
-        if not isinstance(value, dict):
-            raise self._wrong(key, "an object")
-        return Entry(value, f"{self._before()}{key}")
+        return Entry(self._get(key, {}, lambda value: isinstance(value, dict), "an object"), self._place(key))
 
     def entries(self, key: str, noun: str) -> list["Entry"]:
         """A list of objects, empty where the field is missing; their places are "`noun` 0", "`noun` 1" and so on."""
-        value = self._get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self._wrong(key, "a list of objects")
-        return [Entry(item, f"{self._before()}{noun} {number}") for number, item in enumerate(value)]
+        objects = self._list(key, lambda item: isinstance(item, dict), "a list of objects")
+        return [Entry(item, self._place(f"{noun} {number}")) for number, item in enumerate(objects)]
 
     def extension(self, name: str) -> "Entry | None":
         """The object of the extension of that name, or None."""
         extensions = self.entry("extensions")
-        return Entry(extensions.entry(name).fields, f"{self._before()}{name}") if name in extensions else None
+        return Entry(extensions.entry(name).fields, self._place(name)) if name in extensions else None
 
-    def _before(self) -> str:
-        return f"{self.place}, " if self.place else ""
+    def _place(self, inside: str) -> str:
+        return f"{self.place}, {inside}" if self.place else inside
 
-    def _get(self, key: str, default: object) -> object:
-        if key in self:
-            return self.fields[key]
-        if default is None:
+    def _list(self, key: str, fits: Callable[[Any], bool], wanted: str) -> list:
+        return self._get(key, [], lambda value: isinstance(value, list) and all(map(fits, value)), wanted)
+
+    def _get(self, key: str, default: object, fits: Callable[[Any], bool], wanted: str) -> Any:
+        """The value of a field if it fits, the default where it is missing."""
+        value = self.fields.get(key)
+        if value is None and default is None:
             raise GltfError(f"{self.place or 'the file'} has no `{key}`")
-        return default
-
-    def _number(self, key: str, value: object) -> float:
-        """A value of the field as float; whole numbers beyond float64 are infinite."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(key, "made of numbers")
-        return float(value) if isinstance(value, float) or abs(value) < 2**1023 else math.copysign(math.inf, value)
-
-    def _wrong(self, key: str, wanted: str) -> GltfError:
-        value = self.fields[key]
-        shown = {dict: "an object", list: "a list"}.get(type(value)) or quoted(str(value), 30)
-        return GltfError(f"{self.place or 'the file'}: `{key}` is {shown}, not {wanted}")
-
-
-_NOUNS = {
-    "accessors": "accessor",
-    "buffers": "buffer",
-    "bufferViews": "bufferView",
-    "images": "image",
-    "materials": "material",
-    "meshes": "mesh",
-    "nodes": "node",
-    "samplers": "sampler",
-    "scenes": "scene",
-    "skins": "skin",
-    "textures": "texture",
-    "animations": "animation",
-}
+        if value is not None and not fits(value):
+            shown = {dict: "an object", list: "a list"}.get(type(value)) or quoted(str(value), 30)
+            raise GltfError(f"{self.place or 'the file'}: `{key}` is {shown}, not {wanted}")
+        return default if value is None else value
 
 
 class Document:
@@ -152,15 +129,19 @@ class Document:
     def all(self, kind: str) -> list[Entry]:
         """All objects of a kind ("accessors", "meshes", ...)."""
         if kind not in self._lists:
-            self._lists[kind] = self.root.entries(kind, _NOUNS[kind])
+            self._lists[kind] = self.root.entries(kind, _noun(kind))
         return self._lists[kind]
 
     def at(self, kind: str, index: int, origin: str) -> Entry:
         """The object of that number. `origin` is what names it, for messages."""
         if index >= len(self.all(kind)):
-            raise GltfError(f"{origin} names {_NOUNS[kind]} {index}, but the file has {len(self.all(kind))} of them")
+            raise GltfError(f"{origin} names {_noun(kind)} {index}, but the file has {len(self.all(kind))} of them")
         return self.all(kind)[index]
 
     def named(self, kind: str, entry: Entry, key: str) -> Entry:
         """The object whose number is in the field `key` of `entry`."""
         return self.at(kind, entry.integer(key), f"`{key}` of {entry.place or 'the file'}")
+
+
+def _noun(kind: str) -> str:
+    return "mesh" if kind == "meshes" else kind.removesuffix("s")

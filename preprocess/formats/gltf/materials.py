@@ -8,12 +8,13 @@ import io
 import struct
 import warnings
 import zlib
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from preprocess.formats.gltf.accessors import Accessors
-from preprocess.formats.gltf.document import Document, Entry, GltfError, quoted
+from preprocess.formats.gltf.document import Entry, GltfError, quoted
 from preprocess.formats.textures import sampled
 from trainlib.core.pictures import to_rgb
 from trainlib.core.text import pluralize
@@ -35,22 +36,18 @@ _DISPLAY_COLORS = ("https://github.com/mikedh/trimesh", "open3d")
 
 
 class Painter:
-    """Colours of primitives.
-
-    Args:
-        document: the JSON part.
-        accessors: its arrays.
+    """Colours of the primitives of a document.
 
     Attributes:
         used_coordinates: names of the texture coordinates that were looked up.
     """
 
-    def __init__(self, document: Document, accessors: Accessors):
-        self._document, self._accessors = document, accessors
+    def __init__(self, accessors: Accessors):
+        self._document, self._accessors = accessors.document, accessors
         self._latest: tuple[str, np.ndarray | GltfError | None] = ("", None)
         self._unused: dict[str, set[int]] = {}
         self._beyond_one = 0
-        self._generator = document.root.entry("asset").text("generator")
+        self._generator = self._document.root.entry("asset").text("generator")
         self._display = self._generator.lower().startswith(_DISPLAY_COLORS)
         self._taken_as_display = False
         self.used_coordinates: set[str] = set()
@@ -97,22 +94,24 @@ class Painter:
             notes.append(f"warning: textures are not used for {len(self._unused) - _SHOWN} further reasons")
         return notes
 
+    def _attribute(self, primitive: Entry, name: str, count: int, **kinds: Any) -> np.ndarray:
+        """Float64 [count, components] of a vertex attribute; `kinds` as for `Accessors.read`."""
+        accessor = self._accessors.named(primitive.entry("attributes"), name)
+        values = self._accessors.read(accessor, **kinds).astype(np.float64)
+        if len(values) != count:
+            raise GltfError(f"{primitive.place}: {name} has {len(values)} values for {pluralize(count, 'vertex')}")
+        return values
+
     def _vertex_colors(self, primitive: Entry, count: int) -> np.ndarray | None:
         """Linear float64 [count, 3] of COLOR_0; NaN where it is not finite."""
-        attributes = primitive.entry("attributes")
-        if "COLOR_0" not in attributes:
+        if "COLOR_0" not in primitive.entry("attributes"):
             return None
         # Integers are fractions of their largest value by the standard, also if an exporter forgot the flag.
-        accessor = self._document.named("accessors", attributes, "COLOR_0")
-        values = self._accessors.read(accessor, ("VEC3", "VEC4"), normalized=True)[:, :3].astype(np.float64)
-        if len(values) != count:
-            raise GltfError(f"{primitive.place}: COLOR_0 has {len(values)} values for {pluralize(count, 'vertex')}")
+        values = self._attribute(primitive, "COLOR_0", count, kinds=("VEC3", "VEC4"), normalized=True)[:, :3]
         values[~np.isfinite(values)] = np.nan
         self._beyond_one += int(((values < 0) | (values > 1)).any(axis=1).sum())
-        if self._display:
-            self._taken_as_display = True
-            return _to_linear(values.clip(0, 1))
-        return values.clip(0, 1)
+        self._taken_as_display |= self._display
+        return _to_linear(values.clip(0, 1)) if self._display else values.clip(0, 1)
 
     def _base_color(self, primitive: Entry) -> tuple[np.ndarray | None, Entry | None]:
         """Factor, float64 [3], and reference to the texture of a primitive's material; None where it has none."""
@@ -132,8 +131,13 @@ class Painter:
         try:
             texture = self._document.named("textures", info, "index")
             places = self._places(primitive, info, count)
-            image = self._image(texture)
-            return sampled(image, places, self._wraps(texture))
+            if self._latest[0] != texture.place:
+                self._latest = (texture.place, self._read_image(texture))
+            if isinstance(self._latest[1], GltfError):
+                raise self._latest[1]
+            sampler = self._document.named("samplers", texture, "sampler") if "sampler" in texture else Entry({}, "")
+            wraps = (_WRAPS.get(sampler.integer(name, 10497), "repeat") for name in ("wrapS", "wrapT"))
+            return sampled(self._latest[1], places, tuple(wraps))
         except GltfError as error:
             self._unused.setdefault(error.cause, set()).add(primitive.integer("material"))
             return None
@@ -142,14 +146,10 @@ class Painter:
         """Texture coordinates float64 [count, 2], v downwards, transformed by KHR_texture_transform."""
         transform = info.extension(_TRANSFORM) or Entry({}, info.place)
         name = f"TEXCOORD_{transform.integer('texCoord', info.integer('texCoord', 0))}"
-        attributes = primitive.entry("attributes")
-        if name not in attributes:
+        if name not in primitive.entry("attributes"):
             raise GltfError(f"its part has no {name}")
         self.used_coordinates.add(name)
-        accessor = self._document.named("accessors", attributes, name)
-        u, v = self._accessors.read(accessor, ("VEC2",)).astype(np.float64).T
-        if len(u) != count:
-            raise GltfError(f"{primitive.place}: {name} has {len(u)} values for {pluralize(count, 'vertex')}")
+        u, v = self._attribute(primitive, name, count, kinds=("VEC2",)).T
         scale, offset = transform.numbers("scale", (2,), (1.0, 1.0)), transform.numbers("offset", (2,), (0.0, 0.0))
         angle = transform.number("rotation", 0.0)
         u, v = u * scale[0], v * scale[1]
@@ -157,20 +157,8 @@ class Painter:
         turned = (np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u)
         return np.stack(turned, axis=1) + offset
 
-    def _wraps(self, texture: Entry) -> tuple[str, str]:
-        sampler = self._document.named("samplers", texture, "sampler") if "sampler" in texture else Entry({}, "")
-        return tuple(_WRAPS.get(sampler.integer(name, 10497), "repeat") for name in ("wrapS", "wrapT"))
-
-    def _image(self, texture: Entry) -> np.ndarray:
-        """Uint8 [H, W, 3] of the first image of a texture that can be read: an extension's, then the ordinary one."""
-        if self._latest[0] != texture.place:
-            self._latest = (texture.place, self._read_image(texture))
-        if isinstance(self._latest[1], GltfError):
-            raise self._latest[1]
-        return self._latest[1]
-
     def _read_image(self, texture: Entry) -> np.ndarray | GltfError:
-        """What `_image` returns or raises."""
+        """Uint8 [H, W, 3] of the first image that can be read, an extension's before the ordinary one, or why not."""
         named = [extension for name in _OTHER_IMAGES if (extension := texture.extension(name)) is not None]
         named += [texture] if "source" in texture else []
         reason = GltfError(f"{texture.place} has no image in a format that is read")
@@ -184,7 +172,7 @@ class Painter:
         return reason
 
     def _decoded(self, image: Entry) -> np.ndarray:
-        data = self._accessors.data_uri(image) if "uri" in image else self._accessors.view_bytes(image)
+        data = self._accessors.holder_bytes(image)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's, about pixel counts and damaged metadata
