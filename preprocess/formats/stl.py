@@ -1,12 +1,13 @@
 """STL, text and binary: three vertices a triangle, in corner order; equal corners are welded later."""
 
+import itertools
 import pathlib
 import re
 
 import numpy as np
 
 from preprocess.formats.colors import GREY
-from preprocess.formats.text_numbers import EXPORT_AGAIN, WordError, plain_text, read_numbers
+from preprocess.formats.text_numbers import EXPORT_AGAIN, WordError, file_numbers, plain_text, read_numbers
 from preprocess.mesh.mesh import MeshError, RawMesh
 from trainlib.core.text import pluralize
 
@@ -21,6 +22,7 @@ _END_OF_FACET = re.compile(rb"end[ \t]*facet\b")
 _VERTEX_LINE = re.compile(rb"vertex[ \t]+([^\n]*)")
 _VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})")
 _CUT = "The file was cut off; copy or export it again."
+_NO_SURFACE = "Export it again with a surface."
 _MATERIALISE = b"COLOR="
 _VALID = 1 << 15
 """The bit of a triangle's attribute that VisCAM sets if the other bits are a colour. Materialise clears it."""
@@ -31,20 +33,25 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
 
     Triangles have colours if a binary file has them, as VisCAM, SolidView and Materialise write them.
     """
-    text = b"" if _is_binary_size(content) else plain_text(path, content)
+    declared = int.from_bytes(content[80:_HEADER], "little")
+    binary_size = _HEADER + declared * _TRIANGLE.itemsize
+    text = b"" if len(content) == binary_size else plain_text(path, content)
     if text and b"\0" not in text[:_BEGIN] and _WORDS.search(text[:_BEGIN]):
         return _read_text(path, text.lower().replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
-    return _read_binary(path, content)
+    return _read_binary(path, content, declared, binary_size)
 
 
 def _read_text(path: pathlib.Path, text: bytes) -> RawMesh:
     """The `vertex` lines; text: in small letters, with LF for line ends."""
     words = _SOLID.sub(b"", text)
-    rows, line_of = _VERTEX_LINE.findall(words), None
-    per_line = words_per_line(b"\n".join(rows))[: len(rows)]
-    if len(rows) != words.count(b"vertex") or (per_line != 3).any():  # lines are broken elsewhere, or it is damaged
-        rows = [row.replace(b"\n", b" ") for row in _VERTEX.findall(words)]
-    numbers = file_numbers(path, b"\n".join(rows), line_of=lambda line: _line(words, line - 1))
+    rows = _VERTEX_LINE.findall(words)
+    try:
+        numbers = read_numbers(b"\n".join(rows))
+    except WordError:
+        numbers = None
+    if numbers is None or len(rows) != words.count(b"vertex") or (numbers.per_line[: len(rows)] != 3).any():
+        rows = [row.replace(b"\n", b" ") for row in _VERTEX.findall(words)]  # lines are broken elsewhere, or damaged
+        numbers = file_numbers(path, b"\n".join(rows), line_of=lambda line: _line(words, line - 1))
     widths = numbers.per_line[: len(rows)]
     wrong = np.flatnonzero(widths != 3)
     if len(wrong):
@@ -67,17 +74,15 @@ def _line(text: bytes, row: int) -> int:
     return 1 + text.count(b"\n", 0, match.start())
 
 
-def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
-    """A header of 80 bytes, the number of triangles, and 50 bytes for each."""
-    declared = _declared(content)
-    size = _HEADER + declared * _TRIANGLE.itemsize
-    if len(content) < size or len(content) < _HEADER:
+def _read_binary(path: pathlib.Path, content: bytes, declared: int, size: int) -> RawMesh:
+    """A header of 80 bytes, the number of triangles that it declares, and 50 bytes for each."""
+    if len(content) < size:
         cause = f"a binary STL with {pluralize(declared, 'triangle')} has {size} bytes, this file {len(content)}"
         raise MeshError(path, cause, "The file was cut off or is not an STL; copy or export it again.")
     if not declared:
         rest = len(content) - size
         after = f", but {pluralize(rest, 'byte')} after the header" if rest else ""
-        raise MeshError(path, f"the file declares no triangles{after}", "Export it again with a surface.")
+        raise MeshError(path, f"the file declares no triangles{after}", _NO_SURFACE)
     triangles = np.frombuffer(content, _TRIANGLE, declared, _HEADER)
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)

@@ -71,8 +71,8 @@ def read_elements(
 
     Returns:
         The header; of every element {property: values [rows], or (flat values, lengths int64 [rows]) of a list}, which
-        are float64 in ASCII files; and what follows the last element of the header ("17 bytes"), "" if nothing does or if that
-        element is not needed.
+        are float64 in ASCII files; and what follows the last element of the header ("17 bytes"), "" if nothing does or
+        if that element is not needed.
 
     Raises:
         MeshError: the file is damaged. If each row of an ASCII file has one line, the first that does not fit is named.
