@@ -124,9 +124,9 @@ def _layout(
             notes.append(f"warning: {rest} after the last face not read; are the counts right?")
         return width, _Faces(starts + 1, counts, extra)
     if 3 * num_vertices + num_faces <= len(numbers.values):
+        faces = _Faces(*np.zeros((3, num_faces), np.int64))
         for likely in allowed:
-            faces, end = _walk_faces(numbers.values, num_vertices * likely, num_faces, binary=False)
-            if end == len(numbers.values):
+            if _walk(numbers.values, num_vertices * likely, False, faces) == len(numbers.values):
                 return likely, faces
     if len(lines) < total:
         raise _too_short(path, num_vertices, num_faces, f"{pluralize(len(lines), 'line')} present")
@@ -156,8 +156,9 @@ def _read_binary(path: pathlib.Path, content: bytes, prefix: str, start: int) ->
     num_vertices, num_faces = (max(int(items[0]), 0), max(int(items[1]), 0)) if rest >= 3 else (0, 0)
     body = 3 + num_vertices * width
     fits = rest >= 3 and body + 2 * num_faces <= rest
-    faces, end = _walk_faces(items, body, num_faces, binary=True) if fits else (None, -1)
-    if end < 0:
+    faces = _Faces(*np.zeros((3, num_faces if fits else 0), np.int64))
+    end = _walk(items, body, True, faces)
+    if not fits or end < 0:
         present = f"which {pluralize(4 * rest, 'byte')} of binary data cannot hold"
         raise _too_short(path, num_vertices, num_faces, present)
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
@@ -185,9 +186,12 @@ def _mesh(
     """
     first = 3 + 3 * ("N" in prefix)
     colors = table[:, first : first + 3] if "C" in prefix or (not prefix and table.shape[1] > 3) else None
-    if colors is not None and not prefix and table.shape[1] == 6 and _are_normals(colors):
-        notes.append("the numbers after x y z are unit vectors or negative: normals, not colours (those need COFF)")
-        colors = None
+    if colors is not None and not prefix and table.shape[1] == 6 and len(colors):
+        length = np.sqrt(np.einsum("vc,vc->v", colors, colors))
+        units = (np.abs(length - 1) < _UNIT) | (length == 0)
+        if (colors < 0).any() or (units.all() and length.any()):
+            notes.append("the numbers after x y z are unit vectors or negative: normals, not colours (those need COFF)")
+            colors = None
     if colors is None:
         indexed, colored = int((faces.extra == 1).sum()), (faces.extra == 3) | (faces.extra == 4)
         if indexed:
@@ -202,27 +206,14 @@ def _mesh(
     return RawMesh(table[:, :3].copy(), corners, faces.counts, colors, notes=notes)
 
 
-def _are_normals(columns: np.ndarray) -> bool:
-    """Whether three columns [V, 3] are directions: one is negative, or all have the length 1 (or 0)."""
-    length = np.sqrt(np.einsum("vc,vc->v", columns, columns))
-    units = (np.abs(length - 1) < _UNIT) | (length == 0)
-    return len(columns) > 0 and bool((columns < 0).any() or (units.all() and length.any()))
-
-
-def _walk_faces(values: np.ndarray, start: int, count: int, *, binary: bool) -> tuple[_Faces, int]:
-    """The faces, each found by the corner count of the one before, and the end of the last; -1 if they do not fit.
-
-    Args:
-        values: [N].
-        binary: after the corners comes a count of colour components, and these.
-    """
-    faces = _Faces(*np.zeros((3, count), np.int64))
-    return faces, _walk(values, start, binary, faces)
-
-
 @compiled
 def _walk(values, place, binary, faces):
-    """The loop of `_walk_faces`; returns the end or -1."""
+    """Fills in the faces, each found by the numbers of the one before; returns the end, or -1 if they do not fit.
+
+    Args:
+        values: [N], of which the faces begin at `place`.
+        binary: after the corners comes a count of colour components, and these.
+    """
     starts, counts, extra = faces
     for face in range(len(starts)):
         for part in range(2 if binary else 1):

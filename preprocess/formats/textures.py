@@ -14,8 +14,9 @@ WRAPS = ("repeat", "clamp", "mirror")
 _SEAM = 1e-5
 """A coordinate this near to a whole number is on the edge of the texture: exporters round."""
 
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, LookupError, OverflowError, TypeError, struct.error, zlib.error)
-"""What Pillow raises for files that are not pictures."""
+PILLOW_ERRORS = (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError, AttributeError)
+PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, MemoryError, NotImplementedError)
+"""What Pillow raises for damaged pictures and for other files."""
 
 
 def read_texture(path: str | os.PathLike) -> tuple[np.ndarray | None, str]:
@@ -27,7 +28,7 @@ def read_texture(path: str | os.PathLike) -> tuple[np.ndarray | None, str]:
                 return np.asarray(to_rgb(image)), ""
     except Image.DecompressionBombError:
         return None, f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels"
-    except _DAMAGED:
+    except PILLOW_ERRORS:
         return None, "it is damaged or not a picture"
 
 

@@ -82,10 +82,6 @@ class Accessors:
         _index_dtype(accessor)
         return self.read(accessor, ("SCALAR",), normalized=False)[:, 0]
 
-    def has_data(self, accessor: Entry) -> bool:
-        """Whether the accessor names data; those that only an extension fills do not."""
-        return "bufferView" in accessor or "sparse" in accessor
-
     def holder_bytes(self, holder: Entry) -> memoryview:
         """All bytes of the data: URI or else of the buffer view that `holder` names, an image for example."""
         return self._uri_bytes(holder) if "uri" in holder else self._view_bytes(holder)

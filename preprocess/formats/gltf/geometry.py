@@ -61,8 +61,8 @@ class MeshReader:
             else:
                 position = self._accessors.named(attributes, "POSITION")
                 indices = self._accessors.named(entry, "indices") if "indices" in entry else position
-                packed = entry.extension(_DRACO) is not None
-                if packed and not (self._accessors.has_data(position) and self._accessors.has_data(indices)):
+                has_data = all("bufferView" in array or "sparse" in array for array in (position, indices))
+                if entry.extension(_DRACO) is not None and not has_data:
                     cause = f"{entry.place} has {COMPRESSIONS[_DRACO]} ({_DRACO}), not read"
                     raise GltfError(cause, WITHOUT_COMPRESSION)
                 vertices, corners = self._accessors.count(position), self._accessors.count(indices)
@@ -83,23 +83,19 @@ class MeshReader:
         weights = self._accessors.document.all("meshes")[mesh].numbers("weights") if weights is None else weights
         vertices, triangles, start = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
         for primitive in primitives:
-            vertices.append(self._positions(primitive, weights))
+            positions = self._positions(primitive.entry.entry("attributes")).astype(np.float64)
+            for weight, target in zip(weights, primitive.entry.entries("targets", "target")):
+                if weight and "POSITION" in target:
+                    moves = self._positions(target)
+                    if len(moves) != len(positions):
+                        raise GltfError(f"{target.place} moves {len(moves)} of {pluralize(len(positions), 'vertex')}")
+                    positions += weight * moves
+            vertices.append(positions)
             triangles.append(self._triangles(primitive) + start)
             start += primitive.vertices
         return np.concatenate(vertices), np.concatenate(triangles)
 
-    def _positions(self, primitive: Primitive, weights: np.ndarray) -> np.ndarray:
-        """Float64 [V, 3]: POSITION and, times their weights, the morph targets'."""
-        positions = self._vectors(primitive.entry.entry("attributes")).astype(np.float64)
-        for weight, target in zip(weights, primitive.entry.entries("targets", "target")):
-            if weight and "POSITION" in target:
-                moves = self._vectors(target)
-                if len(moves) != len(positions):
-                    raise GltfError(f"{target.place} moves {len(moves)} of {pluralize(len(positions), 'vertex')}")
-                positions += weight * moves
-        return positions
-
-    def _vectors(self, attributes: Entry) -> np.ndarray:
+    def _positions(self, attributes: Entry) -> np.ndarray:
         return self._accessors.read(self._accessors.named(attributes, "POSITION"), ("VEC3",))
 
     def _triangles(self, primitive: Primitive) -> np.ndarray:

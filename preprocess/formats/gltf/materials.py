@@ -5,9 +5,7 @@ what is returned is sRGB, as in every other format that this program reads.
 """
 
 import io
-import struct
 import warnings
-import zlib
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from preprocess.formats.gltf.accessors import Accessors
 from preprocess.formats.gltf.document import Entry, GltfError, quoted
-from preprocess.formats.textures import sampled
+from preprocess.formats.textures import PILLOW_ERRORS, sampled
 from trainlib.core.pictures import to_rgb
 from trainlib.core.text import pluralize
 
@@ -28,9 +26,6 @@ _WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 _MOST_PIXELS, _PIXELS_A_BYTE = 2**26, 64
 """An image may have this many pixels, or this many for each of its bytes in the file: more is a decompression bomb."""
 _SHOWN = 12
-_PILLOW_ERRORS = (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError, AttributeError)
-_PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, MemoryError, NotImplementedError)
-"""What Pillow raises on damaged images."""
 _DISPLAY_COLORS = ("https://github.com/mikedh/trimesh", "open3d")
 """Generators that write the colours of the display, not linear ones, into COLOR_0."""
 
@@ -65,7 +60,14 @@ class Painter:
         colour. Raises GltfError if COLOR_0 or the material is wrong. A texture that cannot be used is skipped, with a
         line in `notes`.
         """
-        vertex = self._vertex_colors(primitive, count)
+        vertex = None
+        if "COLOR_0" in primitive.entry("attributes"):
+            # Integers are fractions of their largest value by the standard, also if an exporter forgot the flag.
+            vertex = self._attribute(primitive, "COLOR_0", count, kinds=("VEC3", "VEC4"), normalized=True)[:, :3]
+            vertex[~np.isfinite(vertex)] = np.nan
+            self._beyond_one += int(((vertex < 0) | (vertex > 1)).any(axis=1).sum())
+            vertex = _to_linear(vertex.clip(0, 1)) if self._display else vertex.clip(0, 1)
+            self._taken_as_display |= self._display
         factor, info = self._base_color(primitive)
         texels = None if info is None else self._texels(primitive, info, count)
         if vertex is None and factor is None:
@@ -101,17 +103,6 @@ class Painter:
         if len(values) != count:
             raise GltfError(f"{primitive.place}: {name} has {len(values)} values for {pluralize(count, 'vertex')}")
         return values
-
-    def _vertex_colors(self, primitive: Entry, count: int) -> np.ndarray | None:
-        """Linear float64 [count, 3] of COLOR_0; NaN where it is not finite."""
-        if "COLOR_0" not in primitive.entry("attributes"):
-            return None
-        # Integers are fractions of their largest value by the standard, also if an exporter forgot the flag.
-        values = self._attribute(primitive, "COLOR_0", count, kinds=("VEC3", "VEC4"), normalized=True)[:, :3]
-        values[~np.isfinite(values)] = np.nan
-        self._beyond_one += int(((values < 0) | (values > 1)).any(axis=1).sum())
-        self._taken_as_display |= self._display
-        return _to_linear(values.clip(0, 1)) if self._display else values.clip(0, 1)
 
     def _base_color(self, primitive: Entry) -> tuple[np.ndarray | None, Entry | None]:
         """Factor, float64 [3], and reference to the texture of a primitive's material; None where it has none."""
@@ -184,9 +175,9 @@ class Painter:
             kind = image.text("mimeType", "?")
             cause = f"{image.place} of type {quoted(kind, 30)} is not an image of {', '.join(_FORMATS)}"
             raise GltfError(cause) from None
-        except _PILLOW_ERRORS as error:
-            if isinstance(error, GltfError):
-                raise
+        except GltfError:
+            raise
+        except PILLOW_ERRORS as error:
             raise GltfError(f"{image.place} is damaged ({type(error).__name__})") from None
 
 
