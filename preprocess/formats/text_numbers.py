@@ -64,11 +64,7 @@ class Numbers(NamedTuple):
 def plain_text(path: pathlib.Path, content: bytes) -> bytes:
     """The text of a file in UTF-8 without a byte-order mark; text in any 8-bit encoding stays as it is.
 
-    Args:
-        path: for messages.
-
-    Raises:
-        MeshError: a UTF-16 or UTF-32 file that is damaged.
+    Raises MeshError for a damaged file in UTF-16 or UTF-32.
     """
     if content.startswith(_MARKS[0]):
         return content[len(_MARKS[0]) :]
@@ -79,6 +75,14 @@ def plain_text(path: pathlib.Path, content: bytes) -> bytes:
         return decode(content).encode("utf-8", "replace")
     except ValueError as error:
         raise MeshError(path, f"{error}", "Save it as plain text in UTF-8, or convert it to PLY.") from None
+
+
+def name_of(raw: bytes) -> str:
+    """The text of a name in any encoding."""
+    try:
+        return decode(raw)
+    except ValueError:
+        return raw.decode("latin-1")
 
 
 def without_comments(text: bytes) -> bytes:
@@ -138,8 +142,8 @@ def whole_numbers(
     """
     with np.errstate(invalid="ignore"):
         integers = values.astype(np.int64)
-    fits = (integers == values) & (np.abs(values) < 2**32)
-    if values.dtype.kind == "f" and not fits.all():
+    fits = (integers == values) & (np.abs(values) < 2**32) if values.dtype.kind == "f" else np.ones(1, bool)
+    if not fits.all():
         row = int(np.argmin(fits))
         where = f"value {row} of {what}" if line_of is None else f"line {line_of(row)}: {what}"
         cause = f"{where} is {values[row]:g}, which is not a 32-bit integer"

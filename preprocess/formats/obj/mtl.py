@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.formats.companions import find_beside, several, spellings
 from preprocess.formats.text_numbers import number_of
-from preprocess.formats.textures import read_texture, sampled
+from preprocess.formats.textures import find_beside, read_texture, sampled, several, spellings
 from trainlib.core.text import pluralize, read_text
 
 _ENDING = ".mtl"

@@ -9,13 +9,13 @@ import numpy as np
 
 from kernels.host.jit import compiled
 from preprocess.formats.colors import corner_means, is_filler, is_grey_filler, with_grey
-from preprocess.formats.companions import name_of
 from preprocess.formats.obj.mtl import read_materials
 from preprocess.formats.text_numbers import (
     EXPORT_AGAIN,
     WordError,
     file_numbers,
     is_space,
+    name_of,
     plain_text,
     without_comments,
     words_per_line,

@@ -5,10 +5,9 @@ import pathlib
 import numpy as np
 
 from preprocess.formats.colors import as_bytes, corner_means, is_filler, is_grey_filler
-from preprocess.formats.companions import find_beside
 from preprocess.formats.ply.faces import Faces
 from preprocess.formats.ply.header import Header
-from preprocess.formats.textures import read_texture, sampled
+from preprocess.formats.textures import find_beside, read_texture, sampled
 from preprocess.mesh.mesh import MeshError
 from trainlib.core.text import pluralize
 

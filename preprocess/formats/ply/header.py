@@ -4,7 +4,7 @@ import pathlib
 import re
 from dataclasses import dataclass, field
 
-from preprocess.formats.companions import name_of
+from preprocess.formats.text_numbers import name_of
 from preprocess.mesh.mesh import MeshError
 
 _TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
