@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.formats.gltf.accessors import COMPRESSIONS, WITHOUT_COMPRESSION, Accessors
-from preprocess.formats.gltf.document import Document, Entry, GltfError
+from preprocess.formats.gltf.document import COMPRESSIONS, WITHOUT_COMPRESSION, Accessors, Document, Entry, GltfError
 from trainlib.core.text import pluralize
 
 _DRACO = "KHR_draco_mesh_compression"
@@ -36,86 +35,81 @@ class Primitive:
     corners: int
 
 
-class MeshReader:
-    """Reads the meshes of a document.
+def triangle_primitives(accessors: Accessors, mesh: int, left_out: collections.Counter[str]) -> list[Primitive]:
+    """The primitives of a mesh that are triangles. Nothing is allocated yet.
 
-    Attributes:
-        left_out: how many primitives are "of lines", "of points" or "without POSITION".
+    Args:
+        mesh: its number.
+        left_out: counts the others: "of lines", "of points" or "without POSITION".
     """
+    found = []
+    for entry in accessors.document.all("meshes")[mesh].entries("primitives", "primitive"):
+        mode, attributes = entry.integer("mode", _TRIANGLES), entry.entry("attributes")
+        if mode > _FAN:
+            raise GltfError(f"{entry.place}: mode {mode} is none of 0 to {_FAN}")
+        if mode < _TRIANGLES:
+            left_out["of lines" if mode else "of points"] += 1
+        elif "POSITION" not in attributes:
+            left_out["without POSITION"] += 1
+        else:
+            position = accessors.named(attributes, "POSITION")
+            indices = accessors.named(entry, "indices") if "indices" in entry else position
+            has_data = all("bufferView" in array or "sparse" in array for array in (position, indices))
+            if entry.extension(_DRACO) is not None and not has_data:
+                raise GltfError(f"{entry.place} has {COMPRESSIONS[_DRACO]} ({_DRACO}), not read", WITHOUT_COMPRESSION)
+            vertices, corners = accessors.count(position), accessors.count(indices)
+            found.append(Primitive(entry, vertices, corners if mode == _TRIANGLES else 3 * max(corners - 2, 0)))
+    return found
 
-    def __init__(self, accessors: Accessors):
-        self._accessors = accessors
-        self.left_out: collections.Counter[str] = collections.Counter()
 
-    def primitives(self, mesh: int) -> list[Primitive]:
-        """The primitives of a mesh that are triangles; others are counted in `left_out`. Nothing is allocated yet."""
-        found = []
-        for entry in self._accessors.document.all("meshes")[mesh].entries("primitives", "primitive"):
-            mode, attributes = entry.integer("mode", _TRIANGLES), entry.entry("attributes")
-            if mode > _FAN:
-                raise GltfError(f"{entry.place}: mode {mode} is none of 0 to {_FAN}")
-            if mode < _TRIANGLES:
-                self.left_out["of lines" if mode else "of points"] += 1
-            elif "POSITION" not in attributes:
-                self.left_out["without POSITION"] += 1
-            else:
-                position = self._accessors.named(attributes, "POSITION")
-                indices = self._accessors.named(entry, "indices") if "indices" in entry else position
-                has_data = all("bufferView" in array or "sparse" in array for array in (position, indices))
-                if entry.extension(_DRACO) is not None and not has_data:
-                    cause = f"{entry.place} has {COMPRESSIONS[_DRACO]} ({_DRACO}), not read"
-                    raise GltfError(cause, WITHOUT_COMPRESSION)
-                vertices, corners = self._accessors.count(position), self._accessors.count(indices)
-                found.append(Primitive(entry, vertices, corners if mode == _TRIANGLES else 3 * max(corners - 2, 0)))
-        return found
+def read_mesh(
+    accessors: Accessors, mesh: int, primitives: list[Primitive], weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A mesh in its own frame.
 
-    def read(self, mesh: int, primitives: list[Primitive], weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """A mesh in its own frame.
+    Args:
+        mesh: its number.
+        primitives: of it, as `triangle_primitives` returns them.
+        weights: of its morph targets, float64 [T]; None for the mesh's own.
 
-        Args:
-            mesh: its number.
-            primitives: of it, as `primitives` returns them.
-            weights: of its morph targets, float64 [T]; None for the mesh's own.
+    Returns:
+        vertices float64 [V, 3], one primitive after the other, and triangles int64 [F, 3].
+    """
+    weights = accessors.document.all("meshes")[mesh].numbers("weights") if weights is None else weights
+    vertices, triangles, start = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
+    for primitive in primitives:
+        positions = accessors.read(accessors.named(primitive.entry.entry("attributes"), "POSITION"), ("VEC3",))
+        positions = positions.astype(np.float64)
+        for weight, target in zip(weights, primitive.entry.entries("targets", "target")):
+            if weight and "POSITION" in target:
+                moves = accessors.read(accessors.named(target, "POSITION"), ("VEC3",))
+                if len(moves) != len(positions):
+                    raise GltfError(f"{target.place} moves {len(moves)} of {pluralize(len(positions), 'vertex')}")
+                positions += weight * moves
+        vertices.append(positions)
+        triangles.append(_triangles(accessors, primitive) + start)
+        start += primitive.vertices
+    return np.concatenate(vertices), np.concatenate(triangles)
 
-        Returns:
-            vertices float64 [V, 3], one primitive after the other, and triangles int64 [F, 3].
-        """
-        weights = self._accessors.document.all("meshes")[mesh].numbers("weights") if weights is None else weights
-        vertices, triangles, start = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
-        for primitive in primitives:
-            positions = self._positions(primitive.entry.entry("attributes")).astype(np.float64)
-            for weight, target in zip(weights, primitive.entry.entries("targets", "target")):
-                if weight and "POSITION" in target:
-                    moves = self._positions(target)
-                    if len(moves) != len(positions):
-                        raise GltfError(f"{target.place} moves {len(moves)} of {pluralize(len(positions), 'vertex')}")
-                    positions += weight * moves
-            vertices.append(positions)
-            triangles.append(self._triangles(primitive) + start)
-            start += primitive.vertices
-        return np.concatenate(vertices), np.concatenate(triangles)
 
-    def _positions(self, attributes: Entry) -> np.ndarray:
-        return self._accessors.read(self._accessors.named(attributes, "POSITION"), ("VEC3",))
-
-    def _triangles(self, primitive: Primitive) -> np.ndarray:
-        """Vertex numbers of the primitive's triangles, int64 [F, 3] (glTF 2.0, 3.7.2.1)."""
-        entry, mode = primitive.entry, primitive.entry.integer("mode", _TRIANGLES)
-        rows = np.arange(primitive.vertices)
-        if "indices" in entry:
-            rows = self._accessors.read_indices(self._accessors.named(entry, "indices")).astype(np.int64)
-            if rows.max(initial=-1) >= primitive.vertices:
-                cause = f"{entry.place} names vertex {rows.max()}, but its vertices are 0 to {primitive.vertices - 1}"
-                raise GltfError(cause, "The file is damaged; export it again.")
-        if mode == _TRIANGLES:
-            if len(rows) % 3:
-                raise GltfError(f"{entry.place} has {len(rows)} corners, which make no whole number of triangles")
-            return rows.reshape(-1, 3)
-        if mode == _FAN:
-            return np.stack([rows[1:-1], rows[2:], np.broadcast_to(rows[:1], rows[2:].shape)], axis=1)
-        triangles = np.stack([rows[:-2], rows[1:-1], rows[2:]], axis=1)
-        triangles[1::2] = triangles[1::2][:, [0, 2, 1]]
-        return triangles
+def _triangles(accessors: Accessors, primitive: Primitive) -> np.ndarray:
+    """Vertex numbers of the primitive's triangles, int64 [F, 3] (glTF 2.0, 3.7.2.1)."""
+    entry, mode = primitive.entry, primitive.entry.integer("mode", _TRIANGLES)
+    rows = np.arange(primitive.vertices)
+    if "indices" in entry:
+        rows = accessors.read_indices(accessors.named(entry, "indices")).astype(np.int64)
+        if rows.max(initial=-1) >= primitive.vertices:
+            cause = f"{entry.place} names vertex {rows.max()}, but its vertices are 0 to {primitive.vertices - 1}"
+            raise GltfError(cause, "The file is damaged; export it again.")
+    if mode == _TRIANGLES:
+        if len(rows) % 3:
+            raise GltfError(f"{entry.place} has {len(rows)} corners, which make no whole number of triangles")
+        return rows.reshape(-1, 3)
+    if mode == _FAN:
+        return np.stack([rows[1:-1], rows[2:], np.broadcast_to(rows[:1], rows[2:].shape)], axis=1)
+    triangles = np.stack([rows[:-2], rows[1:-1], rows[2:]], axis=1)
+    triangles[1::2] = triangles[1::2][:, [0, 2, 1]]
+    return triangles
 
 
 @dataclass(frozen=True)

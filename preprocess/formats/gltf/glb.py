@@ -1,5 +1,6 @@
 """Binary glTF 2.0: the triangles of all nodes in one mesh, read by the standard (Khronos, glTF 2.0 specification)."""
 
+import collections
 import itertools
 import json
 import pathlib
@@ -7,9 +8,16 @@ import pathlib
 import numpy as np
 
 from preprocess.formats.colors import GREY
-from preprocess.formats.gltf.accessors import COMPRESSIONS, WITHOUT_COMPRESSION, Accessors
-from preprocess.formats.gltf.document import Document, Entry, GltfError, quoted
-from preprocess.formats.gltf.geometry import MeshReader, Placement, Primitive, placements
+from preprocess.formats.gltf.document import (
+    COMPRESSIONS,
+    WITHOUT_COMPRESSION,
+    Accessors,
+    Document,
+    Entry,
+    GltfError,
+    quoted,
+)
+from preprocess.formats.gltf.geometry import Placement, Primitive, placements, read_mesh, triangle_primitives
 from preprocess.formats.gltf.materials import Painter
 from preprocess.formats.text_numbers import EXPORT_AGAIN
 from preprocess.mesh.mesh import MeshError, RawMesh
@@ -57,10 +65,11 @@ def _read(content: bytes) -> RawMesh:
     document = Document(_json_part(content))
     _check_requirements(document.root)
     accessors = Accessors(document, _binary_part(content, notes), len(content))
-    reader, painter = MeshReader(accessors), Painter(accessors)
+    painter, left_out = Painter(accessors), collections.Counter()
     placed = placements(accessors, notes)
-    meshes = {mesh: reader.primitives(mesh) for mesh in dict.fromkeys(part.mesh for part in placed)}
-    skipped = [f"{pluralize(number, 'part')} {kind}" for kind, number in reader.left_out.items()]
+    numbers = dict.fromkeys(part.mesh for part in placed)
+    meshes = {mesh: triangle_primitives(accessors, mesh, left_out) for mesh in numbers}
+    skipped = [f"{pluralize(number, 'part')} {kind}" for kind, number in left_out.items()]
     if not any(meshes.values()):
         if not skipped:
             raise GltfError("no node of its scene has a mesh with triangles", "Give a mesh with vertices and faces.")
@@ -68,7 +77,7 @@ def _read(content: bytes) -> RawMesh:
         raise GltfError(f"no triangles, only {' and '.join(skipped)}", remedy)
     _check_growth(placed, meshes, len(content))
     colors = _colors(painter, placed, meshes)
-    vertices, corners = _geometry(accessors, reader, placed, meshes)
+    vertices, corners = _geometry(accessors, placed, meshes)
     notes += [f"warning: {parts} skipped" for parts in skipped]
     notes += painter.notes() + _attribute_notes(meshes, painter.used_coordinates)
     return RawMesh(vertices, corners, np.full(len(corners) // 3, 3, np.int64), colors, notes=notes)
@@ -143,14 +152,14 @@ def _check_growth(placed: list[Placement], meshes: dict[int, list[Primitive]], s
 
 
 def _geometry(
-    accessors: Accessors, reader: MeshReader, placed: list[Placement], meshes: dict[int, list[Primitive]]
+    accessors: Accessors, placed: list[Placement], meshes: dict[int, list[Primitive]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float64 [V, 3] and corners int64 [3 F] of all nodes in the frame of the scene."""
     vertices, corners, known, start = [np.zeros((0, 3))], [np.zeros(0, np.int64)], {}, 0
     for part in placed:
         key = (part.mesh, None if part.weights is None else part.weights.tobytes())
         if key not in known:
-            known[key] = reader.read(part.mesh, meshes[part.mesh], part.weights)
+            known[key] = read_mesh(accessors, part.mesh, meshes[part.mesh], part.weights)
         points, triangles = known[key]
         matrices = part.matrices(accessors) if len(points) else np.zeros((0, 4, 4))
         mirrored = np.linalg.det(matrices[:, :3, :3]) < 0

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from preprocess.formats.gltf.accessors import Accessors
-from preprocess.formats.gltf.document import Entry, GltfError, quoted
+from preprocess.formats.gltf.document import Accessors, Entry, GltfError, quoted
 from preprocess.formats.textures import PILLOW_ERRORS, sampled
 from trainlib.core.pictures import to_rgb
 from trainlib.core.text import pluralize

@@ -24,6 +24,8 @@ from preprocess.mesh.mesh import MeshError, RawMesh
 from trainlib.core.text import pluralize
 
 _FACES = (b"f", b"fo")
+_POLYPAINT = b"#MRGB"
+_ROWS = (b"v", b"vt", b"f", b"mtllib", _POLYPAINT)
 _READ = frozenset((b"v", b"vt", b"vn", b"usemtl", b"mtllib", *_FACES))
 _SURFACES = frozenset((b"curv", b"curv2", b"surf", b"vp", b"bzp", b"bsp", b"cdc", b"cdp", b"res"))
 """Free-form curves and surfaces; the last five are of version 2."""
@@ -33,7 +35,6 @@ _KNOWN = frozenset(
 )
 """Keywords without vertices, faces or colours."""
 _WIDTHS = (3, 4, 6, 7, 8)
-_POLYPAINT = b"#MRGB"
 _SHOWN = 5
 
 
@@ -43,20 +44,17 @@ class _Lines:
 
     Attributes:
         text: of the file.
-        faces_at: before each face, the numbers of `v` and `vt` lines, and the index of its material.
+        rows: the rests of the lines by their keyword, one of `_ROWS`.
+        faces_at: three numbers a face: the `v` and `vt` lines before it, and the index of its material.
         materials: indices by name; the first applies to faces before any `usemtl`.
         others: how many lines have another keyword.
     """
 
     path: pathlib.Path
     text: bytes
-    vertices: list[bytes] = field(default_factory=list)
-    textures: list[bytes] = field(default_factory=list)
-    faces: list[bytes] = field(default_factory=list)
-    faces_at: list[tuple[int, int, int]] = field(default_factory=list)
+    rows: dict[bytes, list[bytes]] = field(default_factory=lambda: {keyword: [] for keyword in _ROWS})
+    faces_at: list[int] = field(default_factory=list)
     materials: dict[bytes, int] = field(default_factory=lambda: {b"": 0})
-    libraries: list[bytes] = field(default_factory=list)
-    polypaint: list[bytes] = field(default_factory=list)
     others: Counter = field(default_factory=Counter)
 
     def number(self, keywords: tuple[bytes, ...], row: int) -> int:
@@ -66,11 +64,11 @@ class _Lines:
         found = (number for number, words in split if words and words[0].lower() in keywords)
         return next(itertools.islice(found, row, None))
 
-    def numbers(self, keyword: bytes, rows: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def numbers(self, keyword: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The numbers after a keyword [N]; where each of its lines begins and how many it has, int64 [rows]."""
-        text = b"\n".join(rows)
+        text = b"\n".join(self.rows[keyword])
         numbers = file_numbers(self.path, text, line_of=lambda line: self.number((keyword,), line - 1))
-        widths = numbers.per_line[: len(rows)].astype(np.int64)
+        widths = numbers.per_line[: len(self.rows[keyword])].astype(np.int64)
         return numbers.values, np.cumsum(widths) - widths, widths
 
 
@@ -102,11 +100,11 @@ def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
     lines = _sorted_lines(path, plain_text(path, content))
     vertices, colors, notes = _vertices(lines)
     faces = _faces(lines)
-    if colors is None and lines.polypaint:
+    if colors is None and lines.rows[_POLYPAINT]:
         colors = _polypaint(lines, notes)
     if colors is None or is_filler(colors):
         colors = _material_colors(lines, faces, colors, notes)
-    elif lines.libraries:
+    elif lines.rows[b"mtllib"]:
         notes.append("the vertices have colours, so its materials are not used")
     notes += _unread(lines)
     words = [word for word in (b"l", b"p", *sorted(_SURFACES)) if lines.others[word]]
@@ -132,6 +130,7 @@ def _logical_lines(text: bytes) -> list[bytes]:
 def _sorted_lines(path: pathlib.Path, text: bytes) -> _Lines:
     """The lines by keyword."""
     lines, material = _Lines(path, text), 0
+    rows, vertices, textures, faces_at = lines.rows, lines.rows[b"v"], lines.rows[b"vt"], lines.faces_at
     for line in _logical_lines(text):
         words = _without_comment(line, lines) if b"#" in line else line.split(None, 1)
         if not words:
@@ -139,17 +138,13 @@ def _sorted_lines(path: pathlib.Path, text: bytes) -> _Lines:
         keyword, rest = words if len(words) == 2 else (words[0], b"")
         if keyword not in _READ:
             keyword = keyword.lower()
-        if keyword == b"v":
-            lines.vertices.append(rest)
-        elif keyword == b"vt":
-            lines.textures.append(rest)
-        elif keyword in _FACES:
-            lines.faces.append(rest)
-            lines.faces_at.append((len(lines.vertices), len(lines.textures), material))
+        if keyword in _FACES:
+            rows[b"f"].append(rest)
+            faces_at += (len(vertices), len(textures), material)
+        elif keyword in rows:
+            rows[keyword].append(rest)
         elif keyword == b"usemtl":
             material = lines.materials.setdefault(rest.strip(), len(lines.materials))
-        elif keyword == b"mtllib":
-            lines.libraries.append(rest.strip())
         elif keyword != b"vn":
             lines.others[keyword] += 1
     return lines
@@ -159,14 +154,14 @@ def _without_comment(line: bytes, lines: _Lines) -> list[bytes]:
     """Keyword and rest of a line with a `#`, which names of materials and files may contain; keeps `#MRGB` lines."""
     words = line.split(None, 1)
     if words[0].upper() == _POLYPAINT and len(words) == 2:
-        lines.polypaint.append(words[1])
+        lines.rows[_POLYPAINT].append(words[1])
         return []
     return words if words[0].lower() in (b"usemtl", b"mtllib") else without_comments(line).split(None, 1)
 
 
 def _vertices(lines: _Lines) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Places float64 [V, 3], colours float64 [V, 3] or None, and notes."""
-    values, starts, widths = lines.numbers(b"v", lines.vertices)
+    values, starts, widths = lines.numbers(b"v")
     wrong = np.flatnonzero(~np.isin(widths, _WIDTHS))
     if len(wrong):
         number = pluralize(int(widths[wrong[0]]), "number")
@@ -194,7 +189,7 @@ def _vertices(lines: _Lines) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
 
 
 def _faces(lines: _Lines) -> _Faces:
-    rows = b"\n".join(lines.faces)
+    rows = b"\n".join(lines.rows[b"f"])
     per_line = words_per_line(rows)
     given = np.zeros((2, per_line.sum()), np.int64)
     bad = _parse_corners(np.frombuffer(rows, np.uint8), *given)
@@ -202,7 +197,7 @@ def _faces(lines: _Lines) -> _Faces:
         row = int(np.searchsorted(np.cumsum(per_line), bad, side="right"))
         error = WordError(bad, lines.number(_FACES, row), rows.split()[bad])
         raise MeshError(lines.path, f"line {error.line}: {error.cause} of a vertex", EXPORT_AGAIN)
-    counts = per_line[: len(lines.faces)].astype(np.int64)
+    counts = per_line[: len(lines.rows[b"f"])].astype(np.int64)
     *seen, material = np.array(lines.faces_at, np.int64).reshape(-1, 3).T
     # Indices count from 1, or back from the lines before the face; 0 becomes -1.
     indices = np.where(given < 0, np.repeat(seen, counts, axis=1) + given, given - 1)
@@ -212,12 +207,12 @@ def _faces(lines: _Lines) -> _Faces:
 def _polypaint(lines: _Lines, notes: list[str]) -> np.ndarray | None:
     """ZBrush's vertex colours, eight digits MMRRGGBB a vertex; uint8 [V, 3], or None if they do not fit."""
     try:
-        table = np.frombuffer(bytes.fromhex(b"".join(lines.polypaint).decode("latin-1")), np.uint8)
+        table = np.frombuffer(bytes.fromhex(b"".join(lines.rows[_POLYPAINT]).decode("latin-1")), np.uint8)
     except ValueError:
         notes.append("warning: its `#MRGB` lines are not hexadecimal numbers and are ignored")
         return None
-    if len(table) != 4 * len(lines.vertices):
-        found = f"{pluralize(len(table) // 4, 'colour')} for {pluralize(len(lines.vertices), 'vertex')}"
+    if len(table) != 4 * len(lines.rows[b"v"]):
+        found = f"{pluralize(len(table) // 4, 'colour')} for {pluralize(len(lines.rows[b'v']), 'vertex')}"
         notes.append(f"warning: its `#MRGB` lines have {found} and are ignored")
         return None
     return table.reshape(-1, 4)[:, 1:].copy()
@@ -227,7 +222,7 @@ def _material_colors(lines: _Lines, faces: _Faces, own: np.ndarray | None, notes
     """Colours uint8 [V, 3] of materials and textures; `own` (None or a filler [V, 3]) if they are missing or grey."""
     of_faces = set(faces.material.tolist())
     used = {index: name_of(rest) for rest, index in lines.materials.items() if index in of_faces and rest}
-    libraries = [name_of(rest) for rest in lines.libraries]
+    libraries = [name_of(rest.strip()) for rest in lines.rows[b"mtllib"]]
     by_name, more = read_materials(lines.path.parent, libraries, list(used.values()))
     notes += more
     materials = {index: by_name[name] for index, name in used.items() if name in by_name}
@@ -251,12 +246,12 @@ def _material_colors(lines: _Lines, faces: _Faces, own: np.ndarray | None, notes
         notes.append("all vertices have one colour, so its materials' colours are used")
     counted = f"{pluralize(len(textures), 'texture')} and {pluralize(len(plain), 'plain material')}"
     notes.append(f"colours from {counted} of the OBJ")
-    return corner_means(faces.vertex[np.concatenate(chosen)], np.concatenate(colors), len(lines.vertices))[0]
+    return corner_means(faces.vertex[np.concatenate(chosen)], np.concatenate(colors), len(lines.rows[b"v"]))[0]
 
 
 def _texture_places(lines: _Lines) -> np.ndarray:
     """u and v of the `vt` lines, float64 [N, 2]; v is 0 where a line has one number."""
-    values, starts, widths = lines.numbers(b"vt", lines.textures)
+    values, starts, widths = lines.numbers(b"vt")
     places = np.zeros((len(widths), 2))
     for axis in range(2):
         given = widths > axis
