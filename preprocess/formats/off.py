@@ -167,22 +167,16 @@ def _read_binary(path: pathlib.Path, content: bytes, prefix: str, start: int) ->
     corners = items[faces.corners()].astype(np.int64)
     left = len(content) - start - 4 * end
     notes = [f"warning: {pluralize(left, 'byte')} after the last face not read; are the counts right?"] if left else []
-    return _mesh(prefix, table, corners, faces, values, gap=1, notes=notes)
+    return _mesh(prefix, table, corners, faces, values[1:], notes=notes)  # a count is between
 
 
 def _mesh(
-    prefix: str,
-    table: np.ndarray,
-    corners: np.ndarray,
-    faces: _Faces,
-    values: np.ndarray,
-    *,
-    gap: int = 0,
-    notes: list[str],
+    prefix: str, table: np.ndarray, corners: np.ndarray, faces: _Faces, values: np.ndarray, *, notes: list[str]
 ) -> RawMesh:
-    """The mesh of the vertices' numbers [V, 3 and more] and the faces.
+    """The mesh of the vertices' numbers [V, 3 and more] and the faces, whose colours count if vertices have none.
 
-    The colours of faces are among `values`, after `gap` numbers behind the corners; they count if vertices have none.
+    Args:
+        values: [N], in which the colour of a face is at the index of the first number after its corners.
     """
     first = 3 + 3 * ("N" in prefix)
     colors = table[:, first : first + 3] if "C" in prefix or (not prefix and table.shape[1] > 3) else None
@@ -196,7 +190,7 @@ def _mesh(
         indexed, colored = int((faces.extra == 1).sum()), (faces.extra == 3) | (faces.extra == 4)
         if indexed:
             notes.append(f"warning: {pluralize(indexed, 'face')} with the index of a colour map, which is not read")
-        stored = values[(faces.starts + faces.counts + gap)[colored][:, None] + np.arange(3)]
+        stored = values[(faces.starts + faces.counts)[colored][:, None] + np.arange(3)]
         of_faces = as_bytes(stored, notes) if colored.any() else None
         if of_faces is not None:
             read_as = f"read as {color_scale(stored)[1]}"

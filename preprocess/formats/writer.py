@@ -150,11 +150,7 @@ def color_columns(colors: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def write_labels_ply(
-    path: str | pathlib.Path,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    ids: np.ndarray,
-    colors: np.ndarray | None = None,
+    path: str | pathlib.Path, vertices: np.ndarray, faces: np.ndarray, ids: np.ndarray, colors: np.ndarray | None = None
 ) -> None:
     """Writes a mesh with labels (binary little-endian PLY), atomically.
 

@@ -22,13 +22,7 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class Primitive:
-    """Triangles of a mesh.
-
-    Attributes:
-        entry: its object.
-        vertices: number of its vertices.
-        corners: three for each of its triangles.
-    """
+    """Triangles of a mesh: their object, and the numbers of their vertices and of their corners, three for each."""
 
     entry: Entry
     vertices: int
@@ -197,28 +191,21 @@ def _nodes(document: Document, roots: list[int]) -> list[tuple[Entry, np.ndarray
         waiting += [(child, len(nodes)) for child in node.integers("children")]
         nodes.append(node)
         parents.append(parent)
-    matrices = _local_matrices(nodes)
-    for row, parent in enumerate(parents):  # parents come before their children
-        if parent >= 0:
-            matrices[row] = matrices[parent] @ matrices[row]
-    return list(zip(nodes, matrices))
-
-
-def _local_matrices(nodes: list[Entry]) -> np.ndarray:
-    """Float64 [N, 4, 4] of `matrix` (column by column), or of translation, rotation and scale."""
     moves = {name.lower(): np.tile(default, (len(nodes), 1)) for name, (_, default) in _STEPS.items()}
     whole = {}
     for row, node in enumerate(nodes):
         if "matrix" in node:
-            whole[row] = node.numbers("matrix", (16,)).reshape(4, 4).T
+            whole[row] = node.numbers("matrix", (16,)).reshape(4, 4).T  # column by column in the file
             continue
         for name, table in moves.items():
             if name in node:
                 table[row] = node.numbers(name, (table.shape[1],))
     matrices = _matrices(*moves.values())
-    for row, matrix in whole.items():
-        matrices[row] = matrix
-    return matrices
+    for row, parent in enumerate(parents):  # parents come before their children
+        matrices[row] = whole.get(row, matrices[row])
+        if parent >= 0:
+            matrices[row] = matrices[parent] @ matrices[row]
+    return list(zip(nodes, matrices))
 
 
 def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarray) -> np.ndarray:

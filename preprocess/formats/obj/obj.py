@@ -252,11 +252,8 @@ def _material_colors(lines: _Lines, faces: _Faces, own: np.ndarray | None, notes
 def _texture_places(lines: _Lines) -> np.ndarray:
     """u and v of the `vt` lines, float64 [N, 2]; v is 0 where a line has one number."""
     values, starts, widths = lines.numbers(b"vt")
-    places = np.zeros((len(widths), 2))
-    for axis in range(2):
-        given = widths > axis
-        places[given, axis] = values[starts[given] + axis]
-    return places
+    given = np.arange(2) < widths[:, None]
+    return np.append(values, 0.0)[np.where(given, starts[:, None] + np.arange(2), -1)]
 
 
 def _unread(lines: _Lines) -> list[str]:

@@ -45,13 +45,7 @@ def stored_colors(path: pathlib.Path, header: Header, element: str, found: dict)
 
 
 def painted_colors(
-    path: pathlib.Path,
-    header: Header,
-    vertex: dict[str, np.ndarray],
-    faces: Faces,
-    *,
-    own: np.ndarray | None,
-    notes: list[str],
+    path: pathlib.Path, header: Header, vertex: dict, faces: Faces, *, own: np.ndarray | None, notes: list[str]
 ) -> np.ndarray | None:
     """Colours uint8 [V, 3] of textures or faces; `own` if there are none.
 
