@@ -25,15 +25,16 @@ def color_scale(colors: np.ndarray) -> tuple[float, str] | None:
     return (255 / 65535, "16 bit") if largest <= 65535 else None
 
 
-def as_bytes(colors: np.ndarray) -> np.ndarray | None:
-    """Colours [N, 3] of any number type as uint8 [N, 3].
+def as_bytes(colors: np.ndarray, notes: list[str]) -> np.ndarray | None:
+    """Colours of faces [N, 3] of any number type as uint8 [N, 3].
 
-    None if one is not finite, negative or beyond 16 bits.
+    None, with a note, if one is not finite, negative or beyond 16 bits.
     """
-    if not np.isfinite(colors).all() or (colors < 0).any():
+    scale = color_scale(colors) if np.isfinite(colors).all() and not (colors < 0).any() else None
+    if scale is None:
+        notes.append("warning: the colours of the faces are not all 0 to 1, 0 to 255 or 16 bit, and are ignored")
         return None
-    scale = color_scale(colors)
-    return None if scale is None else np.rint(colors * scale[0]).astype(np.uint8)
+    return np.rint(colors * scale[0]).astype(np.uint8)
 
 
 def is_filler(colors: np.ndarray) -> bool:

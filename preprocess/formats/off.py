@@ -11,10 +11,8 @@ from preprocess.formats.colors import as_bytes, color_scale, corner_means
 from preprocess.formats.text_numbers import (
     EXPORT_AGAIN,
     Numbers,
-    WordError,
-    count_lines,
+    file_numbers,
     plain_text,
-    read_numbers,
     whole_numbers,
     without_comments,
 )
@@ -37,16 +35,19 @@ class _Faces(NamedTuple):
     """Where the faces are among the numbers of the file, int64 [F] each.
 
     Attributes:
-        corners: index of the first corner.
+        starts: index of the first corner.
         counts: corners.
-        colors: index of what follows the corners.
-        extra: its length.
+        extra: numbers after the corners.
     """
 
-    corners: np.ndarray
+    starts: np.ndarray
     counts: np.ndarray
-    colors: np.ndarray
     extra: np.ndarray
+
+    def corners(self) -> np.ndarray:
+        """The index of each corner, one face after the other; int64 [sum(counts)]."""
+        before = np.cumsum(self.counts) - self.counts
+        return np.arange(int(self.counts.sum())) + np.repeat(self.starts - before, self.counts)
 
 
 def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -67,15 +68,14 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
         raise MeshError(path, f"not an OFF: begins with {content[:40].decode('latin-1')!r}", EXPORT_AGAIN)
     prefix = "" if name is None else _prefix(path, name)
     num_vertices, num_faces, start = _counts(path, text, 0 if name is None else name.end())
-    try:
-        numbers = read_numbers(text[start:], 1 + count_lines(text[:start]))
-    except WordError as error:
-        raise MeshError(path, f"{error}", EXPORT_AGAIN) from None
+    numbers = file_numbers(path, text, start)
     notes: list[str] = []
-    width, faces = _layout(path, prefix, numbers, num_vertices, num_faces, notes)
-    corners = whole_numbers(path, numbers, _places(faces.corners, faces.counts), "a corner of a face")
+    width, faces = _layout(path, prefix, numbers, num_vertices, num_faces, notes=notes)
+    places = faces.corners()
+    of_corners = numbers.values[places]
+    corners = whole_numbers(path, of_corners, "a corner of a face", lambda row: numbers.line_of(places[row]))
     table = numbers.values[: num_vertices * width].reshape(-1, width)
-    return _mesh(prefix, table, corners, faces, numbers.values, notes)
+    return _mesh(prefix, table, corners, faces, numbers.values, notes=notes)
 
 
 def _prefix(path: pathlib.Path, name: re.Match) -> str:
@@ -105,57 +105,46 @@ def _widths(prefix: str) -> tuple[int, ...]:
 
 
 def _layout(
-    path: pathlib.Path, prefix: str, numbers: Numbers, num_vertices: int, num_faces: int, notes: list[str]
+    path: pathlib.Path, prefix: str, numbers: Numbers, num_vertices: int, num_faces: int, *, notes: list[str]
 ) -> tuple[int, _Faces]:
     """Numbers of a vertex, and the faces: by lines, or by the counts alone where lines are broken elsewhere."""
+    allowed, total = _widths(prefix), num_vertices + num_faces
     starts, widths, lines = numbers.rows()
-    enough = len(starts) >= num_vertices + num_faces
-    if enough:
-        vertex_widths = widths[:num_vertices]
-        width = int(widths[0]) if num_vertices else _widths(prefix)[0]
-        rows = slice(num_vertices, num_vertices + num_faces)
-        declared = numbers.values[starts[rows]]
-        with np.errstate(invalid="ignore"):
-            counts = declared.astype(np.int64)
-        extra = widths[rows] - 1 - counts
-        even = width in _widths(prefix) and bool((vertex_widths == width).all())
-        if even and ((counts == declared) & (counts >= 0) & (extra >= 0)).all():
-            if len(starts) > num_vertices + num_faces:
-                rest = pluralize(len(starts) - num_vertices - num_faces, "line")
-                notes.append(f"warning: {rest} after the last face not read; are the counts right?")
-            corners = starts[rows] + 1
-            return width, _Faces(corners, counts, corners + counts, extra)
+    of_vertices, starts, of_faces = widths[:num_vertices], starts[num_vertices:total], widths[num_vertices:total]
+    width = int(widths[0]) if num_vertices and len(widths) else allowed[0]
+    wrong = np.flatnonzero(of_vertices != width) if width in allowed else np.arange(1)
+    declared = numbers.values[starts]
+    with np.errstate(invalid="ignore"):
+        counts = declared.astype(np.int64)
+    extra = of_faces - 1 - counts
+    fit = (counts == declared) & (counts >= 0) & (extra >= 0)
+    if len(lines) >= total and not len(wrong) and fit.all():
+        if len(lines) > total:
+            rest = pluralize(len(lines) - total, "line")
+            notes.append(f"warning: {rest} after the last face not read; are the counts right?")
+        return width, _Faces(starts + 1, counts, extra)
     if 3 * num_vertices + num_faces <= len(numbers.values):
-        for likely in _widths(prefix):
-            faces, end = _walk_faces(numbers.values, num_vertices * likely, num_faces, False)
-            if end == len(numbers.values):
+        faces = _Faces(*np.zeros((3, num_faces), np.int64))
+        for likely in allowed:
+            if _walk(numbers.values, num_vertices * likely, False, faces) == len(numbers.values):
                 return likely, faces
-    if not enough:
-        declared = f"{pluralize(num_vertices, 'vertex')} and {pluralize(num_faces, 'face')} declared"
-        raise MeshError(path, f"{declared}, {pluralize(len(starts), 'line')} present", _CUT)
-    raise MeshError(path, _first_misfit(prefix, width, vertex_widths, declared, widths[rows] - 1, lines), EXPORT_AGAIN)
-
-
-def _first_misfit(
-    prefix: str, width: int, widths: np.ndarray, declared: np.ndarray, present: np.ndarray, lines: np.ndarray
-) -> str:
-    """The first line that does not fit the header.
-
-    Args:
-        width: numbers of the first vertex.
-        widths: [V], of each.
-        declared, present: [F], corners of each face.
-        lines: their numbers.
-    """
-    allowed = _widths(prefix)
-    wrong = np.flatnonzero(widths != width) if width in allowed else np.zeros(1, int)
+    if len(lines) < total:
+        raise _too_short(path, num_vertices, num_faces, f"{pluralize(len(lines), 'line')} present")
     if len(wrong):
         other = f"the first has {width}" if width in allowed else f"{prefix}OFF has {' or '.join(map(str, allowed))}"
-        number = pluralize(int(widths[wrong[0]]), "number")
-        return f"line {lines[wrong[0]]}: vertex {wrong[0]} has {number}, {other}"
-    face = int(np.argmin((declared >= 0) & (declared <= present) & (declared == np.floor(declared))))
-    line = lines[len(widths) + face]
-    return f"line {line}: face {face} declares {declared[face]:g} corners, its line has {present[face]}"
+        number = pluralize(int(of_vertices[wrong[0]]), "number")
+        cause = f"line {lines[wrong[0]]}: vertex {wrong[0]} has {number}, {other}"
+    else:
+        face = int(np.argmin(fit))
+        present = of_faces[face] - 1
+        line = lines[num_vertices + face]
+        cause = f"line {line}: face {face} declares {declared[face]:g} corners, its line has {present}"
+    raise MeshError(path, cause, EXPORT_AGAIN)
+
+
+def _too_short(path: pathlib.Path, num_vertices: int, num_faces: int, present: str) -> MeshError:
+    declared = f"{pluralize(num_vertices, 'vertex')} and {pluralize(num_faces, 'face')} declared"
+    return MeshError(path, f"{declared}, {present}", _CUT)
 
 
 def _read_binary(path: pathlib.Path, content: bytes, prefix: str, start: int) -> RawMesh:
@@ -167,98 +156,69 @@ def _read_binary(path: pathlib.Path, content: bytes, prefix: str, start: int) ->
     num_vertices, num_faces = (max(int(items[0]), 0), max(int(items[1]), 0)) if rest >= 3 else (0, 0)
     body = 3 + num_vertices * width
     fits = rest >= 3 and body + 2 * num_faces <= rest
-    faces, end = _walk_faces(items, body, num_faces, True) if fits else (None, -1)
-    if faces is None or end < 0:
-        declared = f"{pluralize(num_vertices, 'vertex')} and {pluralize(num_faces, 'face')} declared"
-        raise MeshError(path, f"{declared}, which {pluralize(4 * rest, 'byte')} of binary data cannot hold", _CUT)
+    faces = _Faces(*np.zeros((3, num_faces if fits else 0), np.int64))
+    end = _walk(items, body, True, faces)
+    if not fits or end < 0:
+        present = f"which {pluralize(4 * rest, 'byte')} of binary data cannot hold"
+        raise _too_short(path, num_vertices, num_faces, present)
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         values = floats.astype(np.float64)
     table = values[3:body].reshape(-1, width)
-    corners = items[_places(faces.corners, faces.counts)].astype(np.int64)
+    corners = items[faces.corners()].astype(np.int64)
     left = len(content) - start - 4 * end
     notes = [f"warning: {pluralize(left, 'byte')} after the last face not read; are the counts right?"] if left else []
-    return _mesh(prefix, table, corners, faces, values, notes)
+    return _mesh(prefix, table, corners, faces, values[1:], notes=notes)  # a count is between
 
 
 def _mesh(
-    prefix: str, table: np.ndarray, corners: np.ndarray, faces: _Faces, values: np.ndarray, notes: list[str]
+    prefix: str, table: np.ndarray, corners: np.ndarray, faces: _Faces, values: np.ndarray, *, notes: list[str]
 ) -> RawMesh:
-    """The mesh of the vertices' numbers [V, 3 and more] and the faces, whose colours are among `values`."""
+    """The mesh of the vertices' numbers [V, 3 and more] and the faces, whose colours count if vertices have none.
+
+    Args:
+        values: [N], in which the colour of a face is at the index of the first number after its corners.
+    """
     first = 3 + 3 * ("N" in prefix)
     colors = table[:, first : first + 3] if "C" in prefix or (not prefix and table.shape[1] > 3) else None
-    if colors is not None and not prefix and table.shape[1] == 6 and _are_normals(colors):
-        text = "the numbers after x y z are unit vectors or negative: normals, not colours (those need COFF)"
-        notes.append(text)
-        colors = None
+    if colors is not None and not prefix and table.shape[1] == 6 and len(colors):
+        length = np.sqrt(np.einsum("vc,vc->v", colors, colors))
+        units = (np.abs(length - 1) < _UNIT) | (length == 0)
+        if (colors < 0).any() or (units.all() and length.any()):
+            notes.append("the numbers after x y z are unit vectors or negative: normals, not colours (those need COFF)")
+            colors = None
     if colors is None:
-        colors = _face_colors(len(table), corners, faces, values, notes)
+        indexed, colored = int((faces.extra == 1).sum()), (faces.extra == 3) | (faces.extra == 4)
+        if indexed:
+            notes.append(f"warning: {pluralize(indexed, 'face')} with the index of a colour map, which is not read")
+        stored = values[(faces.starts + faces.counts)[colored][:, None] + np.arange(3)]
+        of_faces = as_bytes(stored, notes) if colored.any() else None
+        if of_faces is not None:
+            read_as = f"read as {color_scale(stored)[1]}"
+            notes.append(f"colours of {pluralize(len(stored), 'face')}, {read_as}, averaged at the vertices")
+            of_corners = np.repeat(of_faces, faces.counts[colored], axis=0)
+            colors, _ = corner_means(corners[np.repeat(colored, faces.counts)], of_corners, len(table))
     return RawMesh(table[:, :3].copy(), corners, faces.counts, colors, notes=notes)
 
 
-def _are_normals(columns: np.ndarray) -> bool:
-    """Whether three columns [V, 3] are directions: one is negative, or all have the length 1 (or 0)."""
-    length = np.sqrt(np.einsum("vc,vc->v", columns, columns))
-    units = (np.abs(length - 1) < _UNIT) | (length == 0)
-    return len(columns) > 0 and bool((columns < 0).any() or (units.all() and length.any()))
-
-
-def _face_colors(
-    num_vertices: int, corners: np.ndarray, faces: _Faces, values: np.ndarray, notes: list[str]
-) -> np.ndarray | None:
-    """The mean colour of the faces at each vertex, uint8 [V, 3]; None if the faces have none."""
-    indexed, colored = int((faces.extra == 1).sum()), (faces.extra == 3) | (faces.extra == 4)
-    if indexed:
-        notes.append(f"warning: {pluralize(indexed, 'face')} with the index of a colour map, which is not read")
-    if not colored.any():
-        return None
-    stored = values[faces.colors[colored][:, None] + np.arange(3)]
-    colors = as_bytes(stored)
-    if colors is None:
-        notes.append("warning: the colours of the faces are not all 0 to 1, 0 to 255 or 16 bit, and are ignored")
-        return None
-    scale = color_scale(stored)[1]
-    notes.append(f"colours of {pluralize(len(colors), 'face')}, read as {scale}, averaged at the vertices")
-    of_colored = np.repeat(colored, faces.counts)
-    return corner_means(corners[of_colored], np.repeat(colors, faces.counts[colored], axis=0), num_vertices)[0]
-
-
-def _places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """starts[f], starts[f] + 1, ... of every face, one after the other; int64 [sum(counts)]."""
-    before = np.cumsum(counts) - counts
-    return np.arange(int(counts.sum())) + np.repeat(starts - before, counts)
-
-
-def _walk_faces(values: np.ndarray, start: int, count: int, binary: bool) -> tuple[_Faces, int]:
-    """The faces, each found by the corner count of the one before, and the end of the last; -1 if they do not fit.
+@compiled
+def _walk(values, place, binary, faces):
+    """Fills in the faces, each found by the numbers of the one before; returns the end, or -1 if they do not fit.
 
     Args:
-        values: [N].
+        values: [N], of which the faces begin at `place`.
         binary: after the corners comes a count of colour components, and these.
     """
-    faces = _Faces(*(np.zeros(count, np.int64) for _ in range(4)))
-    return faces, _walk(values, start, binary, *faces)
-
-
-@compiled
-def _walk(values, place, binary, corners, counts, colors, extra):
-    """The loop of `_walk_faces`; returns the end or -1."""
-    for face in range(len(corners)):
-        if place >= len(values):
-            return -1
-        count = np.int64(values[place])
-        if count != values[place] or count < 0 or count > len(values) - place - 1:
-            return -1
-        corners[face], counts[face] = place + 1, count
-        place += 1 + count
-        if binary:
+    starts, counts, extra = faces
+    for face in range(len(starts)):
+        for part in range(2 if binary else 1):
             if place >= len(values):
                 return -1
-            components = np.int64(values[place])
-            if components < 0 or components > len(values) - place - 1:
+            count = np.int64(values[place])
+            if count != values[place] or count < 0 or count > len(values) - place - 1:
                 return -1
-            extra[face] = components
-            place += 1 + components
-            colors[face] = place - components
-        else:
-            colors[face] = place
+            if part == 0:
+                starts[face], counts[face] = place + 1, count
+            else:
+                extra[face] = count
+            place += 1 + count
     return place

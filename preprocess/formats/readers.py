@@ -9,8 +9,9 @@ from preprocess.cli.folders import Walk, skipped_lines, walk
 from preprocess.formats.gltf.glb import read_glb
 from preprocess.formats.obj.obj import read_obj
 from preprocess.formats.off import read_off
-from preprocess.formats.ply.ply import read_ply, whole_numbers
+from preprocess.formats.ply.ply import read_ply
 from preprocess.formats.stl import read_stl
+from preprocess.formats.text_numbers import whole_numbers
 from preprocess.labels.label_files import (
     PROPERTY,
     RawLabels,
@@ -85,7 +86,7 @@ def _labels(
     if beside is not None:
         return read_label_file(beside, label_property)
     if inside is not None and label_property in (None, PROPERTY):
-        return RawLabels(whole_numbers(path, PROPERTY, inside), path, "vertex")
+        return RawLabels(whole_numbers(path, inside, f"the property `{PROPERTY}`"), path, "vertex")
     return read_labels_inside(path, content, label_property) if path.suffix.lower() == ".ply" else None
 
 

@@ -1,12 +1,13 @@
 """STL, text and binary: three vertices a triangle, in corner order; equal corners are welded later."""
 
+import itertools
 import pathlib
 import re
 
 import numpy as np
 
 from preprocess.formats.colors import GREY
-from preprocess.formats.text_numbers import EXPORT_AGAIN, WordError, plain_text, read_numbers
+from preprocess.formats.text_numbers import EXPORT_AGAIN, WordError, file_numbers, plain_text, read_numbers
 from preprocess.mesh.mesh import MeshError, RawMesh
 from trainlib.core.text import pluralize
 
@@ -21,6 +22,7 @@ _END_OF_FACET = re.compile(rb"end[ \t]*facet\b")
 _VERTEX_LINE = re.compile(rb"vertex[ \t]+([^\n]*)")
 _VERTEX = re.compile(rb"\bvertex((?:\s+(?!vertex|end)\S+){0,4})")
 _CUT = "The file was cut off; copy or export it again."
+_NO_SURFACE = "Export it again with a surface."
 _MATERIALISE = b"COLOR="
 _VALID = 1 << 15
 """The bit of a triangle's attribute that VisCAM sets if the other bits are a colour. Materialise clears it."""
@@ -31,85 +33,56 @@ def read_stl(path: pathlib.Path, content: bytes) -> RawMesh:
 
     Triangles have colours if a binary file has them, as VisCAM, SolidView and Materialise write them.
     """
-    text = b"" if _is_binary_size(content) else plain_text(path, content)
+    declared = int.from_bytes(content[80:_HEADER], "little")
+    binary_size = _HEADER + declared * _TRIANGLE.itemsize
+    text = b"" if len(content) == binary_size else plain_text(path, content)
     if text and b"\0" not in text[:_BEGIN] and _WORDS.search(text[:_BEGIN]):
         return _read_text(path, text.lower().replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
-    return _read_binary(path, content)
-
-
-def _declared(content: bytes) -> int:
-    """Triangles that the header of a binary file declares."""
-    return int.from_bytes(content[80:_HEADER], "little")
-
-
-def _is_binary_size(content: bytes) -> bool:
-    """Whether a file has exactly the size that it has as a binary file."""
-    return len(content) >= _HEADER and len(content) == _HEADER + _declared(content) * _TRIANGLE.itemsize
+    return _read_binary(path, content, declared, binary_size)
 
 
 def _read_text(path: pathlib.Path, text: bytes) -> RawMesh:
     """The `vertex` lines; text: in small letters, with LF for line ends."""
     words = _SOLID.sub(b"", text)
-    vertices = _even_vertices(words)
-    if vertices is None:
-        vertices = _uneven_vertices(path, words)
+    rows = _VERTEX_LINE.findall(words)
+    try:
+        numbers = read_numbers(b"\n".join(rows))
+    except WordError:
+        numbers = None
+    if numbers is None or len(rows) != words.count(b"vertex") or (numbers.per_line[: len(rows)] != 3).any():
+        rows = [row.replace(b"\n", b" ") for row in _VERTEX.findall(words)]  # lines are broken elsewhere, or damaged
+        numbers = file_numbers(path, b"\n".join(rows), line_of=lambda line: _line(words, line - 1))
+    widths = numbers.per_line[: len(rows)]
+    wrong = np.flatnonzero(widths != 3)
+    if len(wrong):
+        cause = f"line {_line(words, int(wrong[0]))}: a `vertex` line has {widths[wrong[0]]} numbers instead of 3"
+        raise MeshError(path, cause, _CUT if wrong[0] == len(rows) - 1 else EXPORT_AGAIN)
+    vertices = numbers.values.reshape(-1, 3)
     facets, closed = len(_END_OF_FACET.findall(words)), bool(_END_OF_SOLID.search(text))
     whole = closed or not facets or words.rstrip().endswith(b"facet")
     if not whole or len(vertices) != 3 * facets:
         cause = f"{pluralize(len(vertices), 'vertex line')} for {pluralize(facets, 'closed facet')}"
         raise MeshError(path, cause + ("" if closed else ", and no endsolid"), EXPORT_AGAIN if closed else _CUT)
     if not facets:
-        raise MeshError(path, "the file has no triangles", "Export it again with a surface.")
-    notes = [] if closed else ["warning: the file has no endsolid; was it cut off?"]
-    return _soup(vertices, None, notes)
-
-
-def _even_vertices(words: bytes) -> np.ndarray | None:
-    """float64 [V, 3] of a text with three numbers on the line of each `vertex`, else None."""
-    rows = _VERTEX_LINE.findall(words)
-    if len(rows) != words.count(b"vertex"):
-        return None
-    try:
-        numbers = read_numbers(b"\n".join(rows))
-    except WordError:
-        return None
-    return numbers.values.reshape(-1, 3) if (numbers.per_line[: len(rows)] == 3).all() else None
-
-
-def _uneven_vertices(path: pathlib.Path, words: bytes) -> np.ndarray:
-    """float64 [V, 3] wherever lines are broken. Raises MeshError with the line of a vertex without three numbers."""
-    found = _VERTEX.findall(words)
-    try:
-        numbers = read_numbers(b"\n".join(row.replace(b"\n", b" ") for row in found))
-    except WordError as error:
-        raise MeshError(path, f"line {_line(words, error.line - 1)}: {error.cause}", EXPORT_AGAIN) from None
-    widths = numbers.per_line[: len(found)]
-    wrong = np.flatnonzero(widths != 3)
-    if len(wrong):
-        cause = f"line {_line(words, int(wrong[0]))}: a `vertex` line has {widths[wrong[0]]} numbers instead of 3"
-        raise MeshError(path, cause, _CUT if wrong[0] == len(found) - 1 else EXPORT_AGAIN)
-    return numbers.values.reshape(-1, 3)
+        raise MeshError(path, "the file has no triangles", _NO_SURFACE)
+    return _soup(vertices, None, [] if closed else ["warning: the file has no endsolid; was it cut off?"])
 
 
 def _line(text: bytes, row: int) -> int:
     """The line, from 1, of the row-th (from 0) `vertex`."""
-    for index, match in enumerate(_VERTEX.finditer(text)):
-        if index == row:
-            return 1 + text.count(b"\n", 0, match.start())
-    raise ValueError(f"no vertex {row}")
+    match = next(itertools.islice(_VERTEX.finditer(text), row, None))
+    return 1 + text.count(b"\n", 0, match.start())
 
 
-def _read_binary(path: pathlib.Path, content: bytes) -> RawMesh:
-    """A header of 80 bytes, the number of triangles, and 50 bytes for each."""
-    declared = _declared(content)
-    size = _HEADER + declared * _TRIANGLE.itemsize
-    if len(content) < size or len(content) < _HEADER:
+def _read_binary(path: pathlib.Path, content: bytes, declared: int, size: int) -> RawMesh:
+    """A header of 80 bytes, the number of triangles that it declares, and 50 bytes for each."""
+    if len(content) < size:
         cause = f"a binary STL with {pluralize(declared, 'triangle')} has {size} bytes, this file {len(content)}"
         raise MeshError(path, cause, "The file was cut off or is not an STL; copy or export it again.")
     if not declared:
         rest = len(content) - size
         after = f", but {pluralize(rest, 'byte')} after the header" if rest else ""
-        raise MeshError(path, f"the file declares no triangles{after}", "Export it again with a surface.")
+        raise MeshError(path, f"the file declares no triangles{after}", _NO_SURFACE)
     triangles = np.frombuffer(content, _TRIANGLE, declared, _HEADER)
     with np.errstate(invalid="ignore"):  # signalling NaN; the checks count them
         vertices = triangles["corners"].reshape(-1, 3).astype(np.float64)

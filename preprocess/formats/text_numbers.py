@@ -3,6 +3,7 @@
 import math
 import pathlib
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -35,9 +36,6 @@ class WordError(ValueError):
         decimal = " (a decimal comma)" if re.fullmatch(rb"[+-]?\d*,\d+", word) else ""
         self.cause = f"{shown} is not a number{decimal}"
 
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.cause}"
-
 
 class Numbers(NamedTuple):
     """All numbers of a text.
@@ -66,11 +64,7 @@ class Numbers(NamedTuple):
 def plain_text(path: pathlib.Path, content: bytes) -> bytes:
     """The text of a file in UTF-8 without a byte-order mark; text in any 8-bit encoding stays as it is.
 
-    Args:
-        path: for messages.
-
-    Raises:
-        MeshError: a UTF-16 or UTF-32 file that is damaged.
+    Raises MeshError for a damaged file in UTF-16 or UTF-32.
     """
     if content.startswith(_MARKS[0]):
         return content[len(_MARKS[0]) :]
@@ -81,6 +75,14 @@ def plain_text(path: pathlib.Path, content: bytes) -> bytes:
         return decode(content).encode("utf-8", "replace")
     except ValueError as error:
         raise MeshError(path, f"{error}", "Save it as plain text in UTF-8, or convert it to PLY.") from None
+
+
+def name_of(raw: bytes) -> str:
+    """The text of a name in any encoding."""
+    try:
+        return decode(raw)
+    except ValueError:
+        return raw.decode("latin-1")
 
 
 def without_comments(text: bytes) -> bytes:
@@ -101,33 +103,51 @@ def read_numbers(text: bytes, first_line: int = 1) -> Numbers:
     """
     per_line = words_per_line(text)
     total = int(per_line.sum())
-    if not total:
-        return Numbers(np.zeros(0), per_line, first_line)
     try:
-        values = np.fromstring(text, sep=" ")
+        values = np.fromstring(text, sep=" ") if total else np.zeros(0)
     except ValueError:
         values = None
-    if values is None or len(values) != total:
-        values = _unusual_numbers(text, per_line, first_line)
+    if values is None or len(values) != total:  # word by word, which is slow
+        values = np.empty(total)
+        for index, word in enumerate(text.split()):
+            try:
+                values[index] = number_of(word)
+            except ValueError:
+                raise WordError(index, Numbers(values, per_line, first_line).line_of(index), word) from None
     return Numbers(values, per_line, first_line)
 
 
-def whole_numbers(path: pathlib.Path, numbers: Numbers, places: np.ndarray, what: str) -> np.ndarray:
-    """values[places] as int64 [N]. Raises MeshError, with the line, for what is not an integer of 32 bits.
+def file_numbers(
+    path: pathlib.Path, text: bytes, start: int = 0, line_of: Callable[[int], int] = int, remedy: str = EXPORT_AGAIN
+) -> Numbers:
+    """The numbers of a text from byte `start` on. Raises MeshError for another word, with the line.
 
     Args:
-        places: int64 [N].
-        what: of what they are the numbers, for the message.
+        line_of: the line of the file for a line of the text, if the text is a part of the file.
     """
-    values = numbers.values[places]
+    try:
+        return read_numbers(text[start:], 1 + count_lines(text[:start]))
+    except WordError as error:
+        raise MeshError(path, f"line {line_of(error.line)}: {error.cause}", remedy) from None
+
+
+def whole_numbers(
+    path: pathlib.Path, values: np.ndarray, what: str, line_of: Callable[[int], int] | None = None
+) -> np.ndarray:
+    """The values [N] as int64 [N]. Raises MeshError for a floating-point value that is not an integer of 32 bits.
+
+    Args:
+        what: of what they are the values, for the message.
+        line_of: the line of the file for a row of the values, if it is known.
+    """
     with np.errstate(invalid="ignore"):
         integers = values.astype(np.int64)
-    fits = (integers == values) & (np.abs(values) < 2**32)
+    fits = (integers == values) & (np.abs(values) < 2**32) if values.dtype.kind == "f" else np.ones(1, bool)
     if not fits.all():
-        wrong = int(np.argmin(fits))
-        line = numbers.line_of(int(places[wrong]))
-        cause = f"line {line}: {what} is {values[wrong]:g}, which is not a 32-bit integer"
-        raise MeshError(path, cause, EXPORT_AGAIN)
+        row = int(np.argmin(fits))
+        where = f"value {row} of {what}" if line_of is None else f"line {line_of(row)}: {what}"
+        cause = f"{where} is {values[row]:g}, which is not a 32-bit integer"
+        raise MeshError(path, cause, "Write it with an integer type." if line_of is None else EXPORT_AGAIN)
     return integers
 
 
@@ -154,19 +174,6 @@ def number_of(word: bytes) -> float:
         if special or _NAN.fullmatch(word):
             return math.nan
         raise
-
-
-def _unusual_numbers(text: bytes, per_line: np.ndarray, first_line: int) -> np.ndarray:
-    """float64 [N], word by word; slow. Raises WordError."""
-    words = text.split()
-    values = np.empty(len(words))
-    for index, word in enumerate(words):
-        try:
-            values[index] = number_of(word)
-        except ValueError:
-            line = Numbers(values, per_line, first_line).line_of(index)
-            raise WordError(index, line, word) from None
-    return values
 
 
 @compiled

@@ -1,7 +1,10 @@
-"""Textures and their colours at texture coordinates, for the mesh formats that have them."""
+"""Files that a mesh file names, written on any system: finding them; textures and their colours at places."""
 
 import os
+import pathlib
+import re
 import struct
+import unicodedata
 import warnings
 import zlib
 
@@ -10,12 +13,66 @@ from PIL import Image
 
 from trainlib.core.pictures import to_rgb
 
+_QUOTED = re.compile(r'"([^"]*)"|\'([^\']*)\'')
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 WRAPS = ("repeat", "clamp", "mirror")
 _SEAM = 1e-5
 """A coordinate this near to a whole number is on the edge of the texture: exporters round."""
 
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, LookupError, OverflowError, TypeError, struct.error, zlib.error)
-"""What Pillow raises for files that are not pictures."""
+PILLOW_ERRORS = (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError, AttributeError)
+PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, MemoryError, NotImplementedError)
+"""What Pillow raises for damaged pictures and for other files."""
+
+
+def spellings(rest: str) -> list[str]:
+    """What the rest of a line may mean as one name: all of it, without `# comment`, without quotes; none is empty."""
+    found = [rest.strip(), _COMMENT.sub("", rest).strip()]
+    for quoted in filter(None, map(_QUOTED.fullmatch, tuple(found))):
+        found.append((quoted[1] or quoted[2] or "").strip())
+    return [name for name in dict.fromkeys(found) if name]
+
+
+def several(rest: str, ending: str) -> list[str]:
+    """The names on one line: quoted ones, ones with blanks that have the ending (`.mtl`), and single words."""
+    one = rf'"[^"]*"|\'[^\']*\'|\S.*?{re.escape(ending)}(?=\s|$)|\S+'
+    return [name.strip("\"'") for name in re.findall(one, _COMMENT.sub("", rest), re.IGNORECASE)]
+
+
+def find_beside(folder: pathlib.Path, rest: str) -> pathlib.Path | None:
+    """The file that a line of a mesh or material file in `folder` names, in any spelling, or None.
+
+    Tries the name, with slashes for back-slashes, in other case and other Unicode form, and its last part alone next
+    to the file: paths of the machine that wrote it mean nothing here.
+    """
+    for name in spellings(rest):
+        slashed = name.replace("\\", "/")
+        for candidate in dict.fromkeys((name, slashed, slashed.rsplit("/", 1)[-1])):
+            if candidate and "\0" not in candidate:
+                if os.path.isfile(folder / candidate):
+                    return folder / candidate
+                found = None if candidate.startswith("/") else _in_other_case(folder, candidate)
+                if found is not None:
+                    return found
+    return None
+
+
+def _in_other_case(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    """The file under `folder` whose path differs from `name` in case and Unicode form alone, or None."""
+    here = folder
+    for part in pathlib.PurePosixPath(name).parts:
+        try:
+            entries = [".."] if part == ".." else sorted(os.listdir(here))
+        except OSError:
+            return None
+        match = next((entry for entry in entries if _folded(entry) == _folded(part)), None)
+        if match is None:
+            return None
+        here = here / match
+    return here if here.is_file() else None
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read_texture(path: str | os.PathLike) -> tuple[np.ndarray | None, str]:
@@ -27,7 +84,7 @@ def read_texture(path: str | os.PathLike) -> tuple[np.ndarray | None, str]:
                 return np.asarray(to_rgb(image)), ""
     except Image.DecompressionBombError:
         return None, f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels"
-    except _DAMAGED:
+    except PILLOW_ERRORS:
         return None, "it is damaged or not a picture"
 
 

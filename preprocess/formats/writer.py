@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from preprocess.formats.ply.faces import LIST_NAMES, find_faces
-from preprocess.formats.ply.header import Header
 from preprocess.formats.ply.ply import read_elements
 from preprocess.formats.readers import READERS
 from preprocess.mesh.mesh import Mesh, RawMesh
@@ -60,40 +59,44 @@ def file_elements(path: str | pathlib.Path) -> Elements:
     content = path.read_bytes()
     if path.suffix.lower() != ".ply":
         return _raw_elements(READERS[path.suffix.lower()](path, content))
-    header, columns = read_elements(path, content)
+    header, columns, _ = read_elements(path, content)
     elements: Elements = {}
     for element in header.elements:
-        found = columns[element.name]
-        elements[element.name] = [
-            _column(p.name, p.type, *found[p.name], p.length_type)
-            if p.length_type
-            else _column(p.name, p.type, found[p.name])
-            for p in element.properties
-        ]
-    return _with_standard_faces(path, header, columns, elements)
-
-
-def _column(
-    name: str, type_: str, values: np.ndarray, lengths: np.ndarray | None = None, length_type: str | None = None
-) -> Column:
-    """A column whose types PLY has: 64-bit integers become the smallest type that holds them, at last double."""
-    if type_ not in _TYPE_NAMES:
-        with np.errstate(invalid="ignore"):  # what does not fit is not equal
-            type_ = next((t for t in ("i4", "u4") if (values.astype(t) == values).all()), "f8")
-    return Column(name, type_, values, lengths, "i4" if length_type in ("i8", "u8") else length_type)
-
-
-def _with_standard_faces(path: pathlib.Path, header: Header, columns: dict[str, dict], elements: Elements) -> Elements:
-    """The elements with the polygons in `face.vertex_indices`, where the file has them elsewhere."""
+        elements[element.name] = []
+        for p in element.properties:
+            found = columns[element.name][p.name]
+            values, lengths = found if p.length_type else (found, None)
+            length_type = "i4" if p.length_type in ("i8", "u8") else p.length_type
+            elements[element.name].append(Column(p.name, _ply_type(p.type, values), values, lengths, length_type))
     faces = find_faces(path, header, columns)
     standard = faces.element == "face" and faces.properties[0] in LIST_NAMES
     if not len(faces.counts) or (standard and not faces.strips):
         return elements
-    length_type = "u1" if faces.counts.max() < 256 else "i4"
-    polygons = Column("vertex_indices", "i4", faces.corners, faces.counts, length_type)
     rest = [] if faces.strips else [c for c in elements[faces.element] if c.name not in faces.properties]
     others = {name: found for name, found in elements.items() if name not in (faces.element, "face", *faces.strips)}
-    return {**others, "face": [polygons, *rest]}
+    return {**others, "face": [_polygons(faces.corners, faces.counts), *rest]}
+
+
+def _ply_type(type_: str, values: np.ndarray) -> str:
+    """The type itself if PLY has it: 64-bit integers become the smallest type that holds them, at last double."""
+    if type_ in _TYPE_NAMES:
+        return type_
+    with np.errstate(invalid="ignore"):  # what does not fit is not equal
+        return next((t for t in ("i4", "u4") if (values.astype(t) == values).all()), "f8")
+
+
+def _polygons(corners: np.ndarray, counts: np.ndarray) -> Column:
+    return Column("vertex_indices", "i4", corners, counts, "u1" if counts.max(initial=0) < 256 else "i4")
+
+
+def _raw_elements(raw: RawMesh) -> Elements:
+    colors = raw.colors if raw.colors is None or raw.colors.dtype == np.uint8 else raw.colors.astype(np.float64)
+    columns = {**dict(zip("xyz", raw.vertices.T)), **({} if colors is None else color_columns(colors))}
+    return {"vertex": _scalars(columns), "face": [_polygons(raw.corners, raw.counts)]}
+
+
+def _scalars(columns: Mapping[str, np.ndarray]) -> list[Column]:
+    return [Column(name, values.dtype.str[1:], values) for name, values in columns.items()]
 
 
 def mesh_elements(mesh: Mesh, units: str = "m", up: str = "z") -> Elements:
@@ -110,21 +113,8 @@ def triangle_elements(vertices: np.ndarray, faces: np.ndarray, properties: Mappi
         faces: integer [F, 3].
         properties: name -> [V], further properties of the vertices, in types that PLY has.
     """
-    columns = {**dict(zip("xyz", vertices.T)), **properties}
-    polygons = Column("vertex_indices", "i4", faces.ravel(), np.full(len(faces), 3), "u1")
-    vertex = [Column(name, values.dtype.str[1:], values) for name, values in columns.items()]
-    return {"vertex": vertex, "face": [polygons]}
-
-
-def _raw_elements(raw: RawMesh) -> Elements:
-    places = [Column(name, "f8", raw.vertices[:, axis]) for axis, name in enumerate("xyz")]
-    colors = []
-    if raw.colors is not None:
-        type_ = "u1" if raw.colors.dtype == np.uint8 else "f8"
-        colors = [Column(name, type_, values) for name, values in color_columns(raw.colors).items()]
-    length_type = "u1" if raw.counts.max(initial=0) < 256 else "i4"
-    faces = Column("vertex_indices", "i4", raw.corners, raw.counts, length_type)
-    return {"vertex": places + colors, "face": [faces]}
+    polygons = _polygons(faces.ravel(), np.full(len(faces), 3))
+    return {"vertex": _scalars({**dict(zip("xyz", vertices.T)), **properties}), "face": [polygons]}
 
 
 def with_vertex_properties(elements: Elements, new: Mapping[str, np.ndarray]) -> Elements:
@@ -144,8 +134,7 @@ def with_vertex_properties(elements: Elements, new: Mapping[str, np.ndarray]) ->
                 name = KEPT + name
             used.add(name)
         kept.append(replace(column, name=name))
-    added = [Column(name, values.dtype.str[1:], values) for name, values in new.items()]
-    return {**elements, "vertex": kept + added}
+    return {**elements, "vertex": kept + _scalars(new)}
 
 
 def only_places(elements: Elements) -> Elements:
@@ -161,11 +150,7 @@ def color_columns(colors: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def write_labels_ply(
-    path: str | pathlib.Path,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    ids: np.ndarray,
-    colors: np.ndarray | None = None,
+    path: str | pathlib.Path, vertices: np.ndarray, faces: np.ndarray, ids: np.ndarray, colors: np.ndarray | None = None
 ) -> None:
     """Writes a mesh with labels (binary little-endian PLY), atomically.
 
@@ -199,46 +184,29 @@ def write_elements(path: str | pathlib.Path, elements: Elements, comments: Seque
     with atomic_file(pathlib.Path(path)) as file:
         file.write("\n".join([*lines, "end_header", ""]).encode("latin-1"))
         for columns in elements.values():
-            file.write(_even_rows(columns) if _is_even(columns) else _uneven_rows(columns))
+            file.write(_row_bytes(columns))
 
 
-def _is_even(columns: list[Column]) -> bool:
-    """Whether all rows have the same size."""
-    return all(c.lengths is None or not len(c.lengths) or (c.lengths == c.lengths[0]).all() for c in columns)
-
-
-def _even_rows(columns: list[Column]) -> bytes:
-    fields, values = [], []
-    for number, c in enumerate(columns):
-        if c.lengths is None:
-            fields.append((f"{number}", "<" + c.type))
-            values.append(c.values)
-            continue
-        length = int(c.lengths[0]) if len(c.lengths) else 0
-        fields += [(f"{number} length", "<" + c.length_type), (f"{number}", "<" + c.type, (length,))]
-        values += [c.lengths, c.values.reshape(len(c.lengths), length)]
-    table = np.empty(columns[0].rows if columns else 0, fields)
-    for (name, *_), column in zip(fields, values):
-        table[name] = column
-    return table.tobytes()
-
-
-def _uneven_rows(columns: list[Column]) -> bytes:
-    """Rows whose lists have different lengths: every column is scattered to its bytes."""
-    rows = columns[0].rows
-    sizes = np.zeros(rows, np.int64)
-    parts = []  # values, item size, where each row's part begins inside the row, items of each row
+def _row_bytes(columns: list[Column]) -> bytes:
+    """The rows of an element, one after the other, in which each list follows its length."""
+    rows = columns[0].rows if columns else 0
+    one, parts = np.broadcast_to(np.int64(1), rows), []  # values, items of each row
     for c in columns:
         if c.lengths is not None:
-            parts.append((c.lengths.astype("<" + c.length_type), sizes.copy(), np.ones(rows, np.int64)))
-            sizes += np.dtype(c.length_type).itemsize
-        lengths = np.ones(rows, np.int64) if c.lengths is None else c.lengths
-        parts.append((c.values.astype("<" + c.type), sizes.copy(), lengths))
-        sizes += lengths * np.dtype(c.type).itemsize
-    starts = np.cumsum(sizes) - sizes
+            parts.append((c.lengths.astype("<" + c.length_type), one))
+        parts.append((c.values.astype("<" + c.type, copy=False), one if c.lengths is None else c.lengths))
+    if all((lengths == lengths[:1]).all() for _, lengths in parts):  # all rows have the same size
+        widths = [int(lengths[0]) if rows else 0 for _, lengths in parts]
+        table = np.empty(rows, [(f"{k}", values.dtype, (widths[k],)) for k, (values, _) in enumerate(parts)])
+        for k, (values, _) in enumerate(parts):
+            table[f"{k}"] = values.reshape(rows, widths[k])
+        return table.tobytes()
+    sizes = sum(lengths * values.itemsize for values, lengths in parts)
+    offset = np.cumsum(sizes) - sizes  # of the part in each row
     out = np.zeros(int(sizes.sum()), np.uint8)
-    for values, offset, lengths in parts:
+    for values, lengths in parts:
         before = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        item = np.repeat(starts + offset, lengths) + (np.arange(len(values)) - before) * values.itemsize
+        item = np.repeat(offset, lengths) + (np.arange(len(values)) - before) * values.itemsize
         out[item[:, None] + np.arange(values.itemsize)] = values.view(np.uint8).reshape(-1, values.itemsize)
+        offset = offset + lengths * values.itemsize
     return out.tobytes()

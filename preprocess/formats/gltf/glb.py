@@ -1,20 +1,28 @@
 """Binary glTF 2.0: the triangles of all nodes in one mesh, read by the standard (Khronos, glTF 2.0 specification)."""
 
 import collections
+import itertools
 import json
 import pathlib
 
 import numpy as np
 
-from preprocess.formats.gltf.accessors import COMPRESSIONS, WITHOUT_COMPRESSION, Accessors
-from preprocess.formats.gltf.document import EXPORT_AGAIN, Document, Entry, GltfError, quoted
+from preprocess.formats.colors import GREY
+from preprocess.formats.gltf.document import (
+    COMPRESSIONS,
+    WITHOUT_COMPRESSION,
+    Accessors,
+    Document,
+    Entry,
+    GltfError,
+    quoted,
+)
+from preprocess.formats.gltf.geometry import Placement, Primitive, placements, read_mesh, triangle_primitives
 from preprocess.formats.gltf.materials import Painter
-from preprocess.formats.gltf.primitives import MeshReader, Primitive, corner_count, vertex_count
-from preprocess.formats.gltf.scene_graph import Placement, placements
+from preprocess.formats.text_numbers import EXPORT_AGAIN
 from preprocess.mesh.mesh import MeshError, RawMesh
 from trainlib.core.text import pluralize
 
-_GREY = 128
 _JSON, _BINARY = b"JSON", b"BIN\0"
 _CUT_OFF = "The file was cut off; copy it again."
 _READ = {
@@ -39,9 +47,9 @@ _MOST_VERTICES, _MOST_CORNERS = 2**23, 2**25
 def read_glb(path: pathlib.Path, content: bytes) -> RawMesh:
     """The triangles of all nodes of the default scene, node transforms applied.
 
-    The vertices come node by node in the order of `gltf_scene.placements`, copy by copy where a node is instanced, then
-    primitive by primitive: all vertices of each primitive's POSITION, in their order. Parts without a colour are grey
-    if another part has one. Raises MeshError.
+    The vertices come node by node in the order of `geometry.placements`, copy by copy where a node is instanced,
+    then primitive by primitive: all vertices of each primitive's POSITION, in their order. Parts without a colour are
+    grey if another part has one. Raises MeshError.
     """
     if content[:4] != b"glTF" or len(content) < 20:
         raise MeshError(path, f"not a GLB: begins with {content[:40].decode('latin-1')!r}", EXPORT_AGAIN)
@@ -57,15 +65,20 @@ def _read(content: bytes) -> RawMesh:
     document = Document(_json_part(content))
     _check_requirements(document.root)
     accessors = Accessors(document, _binary_part(content, notes), len(content))
-    reader, painter = MeshReader(document, accessors), Painter(document, accessors)
-    placed = placements(document, accessors, notes)
-    meshes = {mesh: reader.primitives(mesh) for mesh in dict.fromkeys(part.mesh for part in placed)}
+    painter, left_out = Painter(accessors), collections.Counter()
+    placed = placements(accessors, notes)
+    numbers = dict.fromkeys(part.mesh for part in placed)
+    meshes = {mesh: triangle_primitives(accessors, mesh, left_out) for mesh in numbers}
+    skipped = [f"{pluralize(number, 'part')} {kind}" for kind, number in left_out.items()]
     if not any(meshes.values()):
-        raise GltfError(*_no_triangles(reader.left_out))
+        if not skipped:
+            raise GltfError("no node of its scene has a mesh with triangles", "Give a mesh with vertices and faces.")
+        remedy = "This program needs a mesh; make one of the points or lines first."
+        raise GltfError(f"no triangles, only {' and '.join(skipped)}", remedy)
     _check_growth(placed, meshes, len(content))
     colors = _colors(painter, placed, meshes)
-    vertices, corners = _geometry(reader, placed, meshes)
-    notes += [f"warning: {pluralize(number, 'part')} {kind} skipped" for kind, number in reader.left_out.items()]
+    vertices, corners = _geometry(accessors, placed, meshes)
+    notes += [f"warning: {parts} skipped" for parts in skipped]
     notes += painter.notes() + _attribute_notes(meshes, painter.used_coordinates)
     return RawMesh(vertices, corners, np.full(len(corners) // 3, 3, np.int64), colors, notes=notes)
 
@@ -125,37 +138,30 @@ def _check_requirements(root: Entry) -> None:
         raise GltfError(f"it requires extensions that are not read: {listed}", "Export it without them, or as PLY.")
 
 
-def _no_triangles(left_out: collections.Counter[str]) -> tuple[str, str]:
-    """Cause and remedy of a file without triangles."""
-    if not left_out:
-        return "no node of its scene has a mesh with triangles", "Give a mesh with vertices and faces."
-    listed = " and ".join(f"{pluralize(number, 'part')} {kind}" for kind, number in left_out.items())
-    return f"no triangles, only {listed}", "This program needs a mesh; make one of the points or lines first."
-
-
 def _check_growth(placed: list[Placement], meshes: dict[int, list[Primitive]], size: int) -> None:
     """Raises GltfError if copies make the file implausibly large, before anything is allocated."""
-    totals = {mesh: (vertex_count(primitives), corner_count(primitives)) for mesh, primitives in meshes.items()}
-    vertices = sum(part.copies * totals[part.mesh][0] for part in placed)
-    corners = sum(part.copies * totals[part.mesh][1] for part in placed)
-    most_vertices, most_corners = max(_MOST_VERTICES, size // 3), max(_MOST_CORNERS, 3 * size)
-    if vertices > most_vertices or corners > most_corners:
-        cause = f"its nodes and instances place {vertices} vertices and {corners // 3} triangles"
-        limit = f"{most_vertices} and {most_corners // 3} are the most for a file of {size} bytes"
+    vertex_counts = {mesh: sum(one.vertices for one in primitives) for mesh, primitives in meshes.items()}
+    corner_counts = {mesh: sum(one.corners for one in primitives) for mesh, primitives in meshes.items()}
+    vertices = sum(part.copies * vertex_counts[part.mesh] for part in placed)
+    triangles = sum(part.copies * corner_counts[part.mesh] for part in placed) // 3
+    most_vertices, most_triangles = max(_MOST_VERTICES, size // 3), max(_MOST_CORNERS, 3 * size) // 3
+    if vertices > most_vertices or triangles > most_triangles:
+        cause = f"its nodes and instances place {vertices} vertices and {triangles} triangles"
+        limit = f"{most_vertices} and {most_triangles} are the most for a file of {size} bytes"
         raise GltfError(f"{cause}; {limit}", "Split it into several files, or remove copies.")
 
 
 def _geometry(
-    reader: MeshReader, placed: list[Placement], meshes: dict[int, list[Primitive]]
+    accessors: Accessors, placed: list[Placement], meshes: dict[int, list[Primitive]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vertices float64 [V, 3] and corners int64 [3 F] of all nodes in the frame of the scene."""
     vertices, corners, known, start = [np.zeros((0, 3))], [np.zeros(0, np.int64)], {}, 0
     for part in placed:
         key = (part.mesh, None if part.weights is None else part.weights.tobytes())
         if key not in known:
-            known[key] = reader.read(part.mesh, meshes[part.mesh], part.weights)
+            known[key] = read_mesh(accessors, part.mesh, meshes[part.mesh], part.weights)
         points, triangles = known[key]
-        matrices = part.matrices() if len(points) else np.zeros((0, 4, 4))
+        matrices = part.matrices(accessors) if len(points) else np.zeros((0, 4, 4))
         mirrored = np.linalg.det(matrices[:, :3, :3]) < 0
         moved = (matrices != np.eye(4)).any(axis=(1, 2))
         for row, matrix in enumerate(matrices):
@@ -166,41 +172,28 @@ def _geometry(
 
 
 def _colors(painter: Painter, placed: list[Placement], meshes: dict[int, list[Primitive]]) -> np.ndarray | None:
-    """Colours [V, 3] of all nodes, None where nothing has any."""
-    flat = [primitive for primitives in meshes.values() for primitive in primitives]
-    painted = {}
-    for primitive in sorted(flat, key=lambda one: painter.texture_number(one.entry)):
-        painted[primitive.entry.place] = painter.colors(primitive.entry, primitive.vertices)
-    of_mesh = {
-        mesh: _joined_colors([(painted[one.entry.place], one.vertices) for one in primitives])
-        for mesh, primitives in meshes.items()
-    }
-    counts = {mesh: vertex_count(primitives) for mesh, primitives in meshes.items()}
-    return _joined_colors([(of_mesh[part.mesh], part.copies * counts[part.mesh]) for part in placed])
+    """Colours [V, 3] of all nodes, None where no part has any, else grey for parts without.
 
-
-def _joined_colors(parts: list[tuple[np.ndarray | None, int]]) -> np.ndarray | None:
-    """Colours of parts, and to how many vertices each is repeated, in one array [V, 3].
-
-    None where no part has any, else grey for parts without. Float32 from 0 to 1 where a part has that type, else uint8.
+    Float32 from 0 to 1 where a part has that type, else uint8.
     """
-    if all(colors is None for colors, _ in parts):
+    parts = sorted(itertools.chain(*meshes.values()), key=lambda part: painter.texture_number(part.entry))
+    painted = {part.entry.place: painter.colors(part.entry, part.vertices) for part in parts}
+    types = {colors.dtype.type for colors in painted.values() if colors is not None}
+    if not types:
         return None
-    fractions = any(colors is not None and colors.dtype != np.uint8 for colors, _ in parts)
-    filled = []
-    for colors, count in parts:
-        if colors is None:
-            colors = np.full((count, 3), _GREY, np.uint8)
-        if fractions and colors.dtype == np.uint8:
-            colors = (colors / 255).astype(np.float32)
-        filled.append(np.tile(colors, (count // max(len(colors), 1), 1)))
-    return np.concatenate(filled)
+    for part in parts:
+        colors = painted[part.entry.place]
+        colors = np.full((part.vertices, 3), GREY, np.uint8) if colors is None else colors
+        scale = np.float32 in types and colors.dtype == np.uint8
+        painted[part.entry.place] = (colors / 255).astype(np.float32) if scale else colors
+    copies = (painted[part.entry.place] for node in placed for part in meshes[node.mesh] * node.copies)
+    return np.concatenate([np.zeros((0, 3), np.float32 if np.float32 in types else np.uint8), *copies])
 
 
 def _attribute_notes(meshes: dict[int, list[Primitive]], used: set[str]) -> list[str]:
     """A note on the vertex attributes that are neither known nor among the `used` ones."""
-    primitives = [primitive for primitives in meshes.values() for primitive in primitives]
-    names = {name for primitive in primitives for name in primitive.entry.entry("attributes").fields}
+    parts = itertools.chain(*meshes.values())
+    names = {name for part in parts for name in part.entry.entry("attributes").fields}
     ignored = sorted(name for name in names - _ATTRIBUTES - used if not name.startswith(("JOINTS_", "WEIGHTS_")))
     listed = ", ".join(quoted(name, 40).strip("'") for name in ignored[:_SHOWN])
     more = " ..." if len(ignored) > _SHOWN else ""

@@ -5,16 +5,14 @@ what is returned is sRGB, as in every other format that this program reads.
 """
 
 import io
-import struct
 import warnings
-import zlib
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from preprocess.formats.gltf.accessors import Accessors
-from preprocess.formats.gltf.document import Document, Entry, GltfError, quoted
-from preprocess.formats.textures import sampled
+from preprocess.formats.gltf.document import Accessors, Entry, GltfError, quoted
+from preprocess.formats.textures import PILLOW_ERRORS, sampled
 from trainlib.core.pictures import to_rgb
 from trainlib.core.text import pluralize
 
@@ -27,30 +25,23 @@ _WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 _MOST_PIXELS, _PIXELS_A_BYTE = 2**26, 64
 """An image may have this many pixels, or this many for each of its bytes in the file: more is a decompression bomb."""
 _SHOWN = 12
-_PILLOW_ERRORS = (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError, AttributeError)
-_PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, MemoryError, NotImplementedError)
-"""What Pillow raises on damaged images."""
 _DISPLAY_COLORS = ("https://github.com/mikedh/trimesh", "open3d")
 """Generators that write the colours of the display, not linear ones, into COLOR_0."""
 
 
 class Painter:
-    """Colours of primitives.
-
-    Args:
-        document: the JSON part.
-        accessors: its arrays.
+    """Colours of the primitives of a document.
 
     Attributes:
         used_coordinates: names of the texture coordinates that were looked up.
     """
 
-    def __init__(self, document: Document, accessors: Accessors):
-        self._document, self._accessors = document, accessors
+    def __init__(self, accessors: Accessors):
+        self._document, self._accessors = accessors.document, accessors
         self._latest: tuple[str, np.ndarray | GltfError | None] = ("", None)
         self._unused: dict[str, set[int]] = {}
         self._beyond_one = 0
-        self._generator = document.root.entry("asset").text("generator")
+        self._generator = self._document.root.entry("asset").text("generator")
         self._display = self._generator.lower().startswith(_DISPLAY_COLORS)
         self._taken_as_display = False
         self.used_coordinates: set[str] = set()
@@ -68,7 +59,14 @@ class Painter:
         colour. Raises GltfError if COLOR_0 or the material is wrong. A texture that cannot be used is skipped, with a
         line in `notes`.
         """
-        vertex = self._vertex_colors(primitive, count)
+        vertex = None
+        if "COLOR_0" in primitive.entry("attributes"):
+            # Integers are fractions of their largest value by the standard, also if an exporter forgot the flag.
+            vertex = self._attribute(primitive, "COLOR_0", count, kinds=("VEC3", "VEC4"), normalized=True)[:, :3]
+            vertex[~np.isfinite(vertex)] = np.nan
+            self._beyond_one += int(((vertex < 0) | (vertex > 1)).any(axis=1).sum())
+            vertex = _to_linear(vertex.clip(0, 1)) if self._display else vertex.clip(0, 1)
+            self._taken_as_display |= self._display
         factor, info = self._base_color(primitive)
         texels = None if info is None else self._texels(primitive, info, count)
         if vertex is None and factor is None:
@@ -97,22 +95,13 @@ class Painter:
             notes.append(f"warning: textures are not used for {len(self._unused) - _SHOWN} further reasons")
         return notes
 
-    def _vertex_colors(self, primitive: Entry, count: int) -> np.ndarray | None:
-        """Linear float64 [count, 3] of COLOR_0; NaN where it is not finite."""
-        attributes = primitive.entry("attributes")
-        if "COLOR_0" not in attributes:
-            return None
-        # Integers are fractions of their largest value by the standard, also if an exporter forgot the flag.
-        accessor = self._document.named("accessors", attributes, "COLOR_0")
-        values = self._accessors.read(accessor, ("VEC3", "VEC4"), normalized=True)[:, :3].astype(np.float64)
+    def _attribute(self, primitive: Entry, name: str, count: int, **kinds: Any) -> np.ndarray:
+        """Float64 [count, components] of a vertex attribute; `kinds` as for `Accessors.read`."""
+        accessor = self._accessors.named(primitive.entry("attributes"), name)
+        values = self._accessors.read(accessor, **kinds).astype(np.float64)
         if len(values) != count:
-            raise GltfError(f"{primitive.place}: COLOR_0 has {len(values)} values for {pluralize(count, 'vertex')}")
-        values[~np.isfinite(values)] = np.nan
-        self._beyond_one += int(((values < 0) | (values > 1)).any(axis=1).sum())
-        if self._display:
-            self._taken_as_display = True
-            return _to_linear(values.clip(0, 1))
-        return values.clip(0, 1)
+            raise GltfError(f"{primitive.place}: {name} has {len(values)} values for {pluralize(count, 'vertex')}")
+        return values
 
     def _base_color(self, primitive: Entry) -> tuple[np.ndarray | None, Entry | None]:
         """Factor, float64 [3], and reference to the texture of a primitive's material; None where it has none."""
@@ -132,8 +121,13 @@ class Painter:
         try:
             texture = self._document.named("textures", info, "index")
             places = self._places(primitive, info, count)
-            image = self._image(texture)
-            return sampled(image, places, self._wraps(texture))
+            if self._latest[0] != texture.place:
+                self._latest = (texture.place, self._read_image(texture))
+            if isinstance(self._latest[1], GltfError):
+                raise self._latest[1]
+            sampler = self._document.named("samplers", texture, "sampler") if "sampler" in texture else Entry({}, "")
+            wraps = (_WRAPS.get(sampler.integer(name, 10497), "repeat") for name in ("wrapS", "wrapT"))
+            return sampled(self._latest[1], places, tuple(wraps))
         except GltfError as error:
             self._unused.setdefault(error.cause, set()).add(primitive.integer("material"))
             return None
@@ -142,14 +136,10 @@ class Painter:
         """Texture coordinates float64 [count, 2], v downwards, transformed by KHR_texture_transform."""
         transform = info.extension(_TRANSFORM) or Entry({}, info.place)
         name = f"TEXCOORD_{transform.integer('texCoord', info.integer('texCoord', 0))}"
-        attributes = primitive.entry("attributes")
-        if name not in attributes:
+        if name not in primitive.entry("attributes"):
             raise GltfError(f"its part has no {name}")
         self.used_coordinates.add(name)
-        accessor = self._document.named("accessors", attributes, name)
-        u, v = self._accessors.read(accessor, ("VEC2",)).astype(np.float64).T
-        if len(u) != count:
-            raise GltfError(f"{primitive.place}: {name} has {len(u)} values for {pluralize(count, 'vertex')}")
+        u, v = self._attribute(primitive, name, count, kinds=("VEC2",)).T
         scale, offset = transform.numbers("scale", (2,), (1.0, 1.0)), transform.numbers("offset", (2,), (0.0, 0.0))
         angle = transform.number("rotation", 0.0)
         u, v = u * scale[0], v * scale[1]
@@ -157,20 +147,8 @@ class Painter:
         turned = (np.cos(angle) * u + np.sin(angle) * v, np.cos(angle) * v - np.sin(angle) * u)
         return np.stack(turned, axis=1) + offset
 
-    def _wraps(self, texture: Entry) -> tuple[str, str]:
-        sampler = self._document.named("samplers", texture, "sampler") if "sampler" in texture else Entry({}, "")
-        return tuple(_WRAPS.get(sampler.integer(name, 10497), "repeat") for name in ("wrapS", "wrapT"))
-
-    def _image(self, texture: Entry) -> np.ndarray:
-        """Uint8 [H, W, 3] of the first image of a texture that can be read: an extension's, then the ordinary one."""
-        if self._latest[0] != texture.place:
-            self._latest = (texture.place, self._read_image(texture))
-        if isinstance(self._latest[1], GltfError):
-            raise self._latest[1]
-        return self._latest[1]
-
     def _read_image(self, texture: Entry) -> np.ndarray | GltfError:
-        """What `_image` returns or raises."""
+        """Uint8 [H, W, 3] of the first image that can be read, an extension's before the ordinary one, or why not."""
         named = [extension for name in _OTHER_IMAGES if (extension := texture.extension(name)) is not None]
         named += [texture] if "source" in texture else []
         reason = GltfError(f"{texture.place} has no image in a format that is read")
@@ -184,7 +162,7 @@ class Painter:
         return reason
 
     def _decoded(self, image: Entry) -> np.ndarray:
-        data = self._accessors.data_uri(image) if "uri" in image else self._accessors.view_bytes(image)
+        data = self._accessors.holder_bytes(image)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow's, about pixel counts and damaged metadata
@@ -196,9 +174,9 @@ class Painter:
             kind = image.text("mimeType", "?")
             cause = f"{image.place} of type {quoted(kind, 30)} is not an image of {', '.join(_FORMATS)}"
             raise GltfError(cause) from None
-        except _PILLOW_ERRORS as error:
-            if isinstance(error, GltfError):
-                raise
+        except GltfError:
+            raise
+        except PILLOW_ERRORS as error:
             raise GltfError(f"{image.place} is damaged ({type(error).__name__})") from None
 
 

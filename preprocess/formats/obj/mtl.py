@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preprocess.formats.companions import find_beside, several, spellings
 from preprocess.formats.text_numbers import number_of
-from preprocess.formats.textures import read_texture, sampled
+from preprocess.formats.textures import find_beside, read_texture, sampled, several, spellings
 from trainlib.core.text import pluralize, read_text
 
 _ENDING = ".mtl"
@@ -73,34 +72,25 @@ def read_materials(
     known: dict[str, Material] = {}
     missing, notes = [], []
     for rest in libraries:
-        files, absent = _library_files(folder, rest)
-        missing += absent
-        for file in files:
-            _read_library(file, known, notes)
+        whole = find_beside(folder, rest)
+        for name in [rest] if whole else dict.fromkeys(several(rest, _ENDING)):
+            file = whole or find_beside(folder, name)
+            if file is None:
+                missing.append(name)
+            else:
+                _read_library(file, known, notes)
     found = {name: material for name in used if (material := _of_name(known, name)) is not None}
     undefined = [name for name in used if name not in found]
     if missing:
         absent = f"{', '.join(missing)} is not next to it"
         lost = bool(undefined) or not known
         notes.insert(0, f"warning: its materials are missing, {absent}" if lost else f"{absent}, and is not needed")
-    elif undefined and libraries:
-        listed = ", ".join(undefined[:_SHOWN]) + (" ..." if undefined[_SHOWN:] else "")
-        notes.append(f"warning: {pluralize(len(undefined), 'material')} not in its libraries: {listed}")
     elif undefined:
-        notes.append(f"warning: {pluralize(len(undefined), 'material')} named, but no library (`mtllib`)")
+        where = f"not in its libraries: {', '.join(undefined[:_SHOWN])}" + (" ..." if undefined[_SHOWN:] else "")
+        where = where if libraries else "named, but no library (`mtllib`)"
+        notes.append(f"warning: {pluralize(len(undefined), 'material')} {where}")
     _read_images(found, notes)
     return found, notes
-
-
-def _library_files(folder: pathlib.Path, rest: str) -> tuple[list[pathlib.Path], list[str]]:
-    """The files of one `mtllib` line, and the names of missing ones."""
-    for name in spellings(rest):
-        whole = find_beside(folder, name)
-        if whole is not None:
-            return [whole], []
-    names = several(rest, _ENDING)
-    found = {name: find_beside(folder, name) for name in names}
-    return [file for file in found.values() if file is not None], [name for name in names if found[name] is None]
 
 
 def _read_library(file: pathlib.Path, known: dict[str, Material], notes: list[str]) -> None:
@@ -137,9 +127,8 @@ def _of_name(known: dict[str, Material], name: str) -> Material | None:
 
 def _color(rest: str) -> tuple[float, ...] | None:
     """0 to 255 of the numbers after `Kd`; one number is a grey. None for other forms."""
-    words = rest.split("#", 1)[0].encode().split()
     try:
-        values = [number_of(word) for word in words[:3]]
+        values = [number_of(word) for word in rest.split("#", 1)[0].encode().split()[:3]]
     except ValueError:
         return None
     values = values * 3 if len(values) == 1 else values
@@ -178,22 +167,19 @@ def _is_number(word: str) -> bool:
 
 def _read_images(materials: dict[str, Material], notes: list[str]) -> None:
     """Reads the picture of each texture once; a texture without one is dropped, with a note."""
-    images: dict[pathlib.Path, tuple[np.ndarray | None, str]] = {}
+    images: dict[pathlib.Path | None, tuple[np.ndarray | None, str]] = {None: (None, "")}
     told = set()
     for material in materials.values():
         texture = material.texture
         if texture is None or texture.image is not None:
             continue
-        names = spellings(texture.file)
-        path = next((found for name in names if (found := find_beside(material.folder, name)) is not None), None)
-        if path is not None and path not in images:
+        path = find_beside(material.folder, texture.file)
+        if path not in images:
             images[path] = read_texture(path)
-        image, reason = (None, "") if path is None else images[path]
-        if image is None:
+        texture.image, reason = images[path]
+        if texture.image is None:
             material.texture = None
             told.add(f"warning: a texture cannot be read, {texture.file}{reason and ': ' + reason}")
-            continue
-        texture.image = image
-        if texture.ignored:
+        elif texture.ignored:
             told.add(f"warning: options of the texture {texture.file} ignored: {', '.join(texture.ignored)}")
     notes += sorted(told)

@@ -1,5 +1,6 @@
 """Wavefront OBJ: vertices, polygons and, where the vertices have none, the colours of materials and textures."""
 
+import itertools
 import pathlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,21 +9,23 @@ import numpy as np
 
 from kernels.host.jit import compiled
 from preprocess.formats.colors import corner_means, is_filler, is_grey_filler, with_grey
-from preprocess.formats.obj.mtl import Material, read_materials
+from preprocess.formats.obj.mtl import read_materials
 from preprocess.formats.text_numbers import (
     EXPORT_AGAIN,
-    Numbers,
     WordError,
+    file_numbers,
     is_space,
+    name_of,
     plain_text,
-    read_numbers,
     without_comments,
     words_per_line,
 )
 from preprocess.mesh.mesh import MeshError, RawMesh
-from trainlib.core.text import decode, pluralize
+from trainlib.core.text import pluralize
 
 _FACES = (b"f", b"fo")
+_POLYPAINT = b"#MRGB"
+_ROWS = (b"v", b"vt", b"f", b"mtllib", _POLYPAINT)
 _READ = frozenset((b"v", b"vt", b"vn", b"usemtl", b"mtllib", *_FACES))
 _SURFACES = frozenset((b"curv", b"curv2", b"surf", b"vp", b"bzp", b"bsp", b"cdc", b"cdp", b"res"))
 """Free-form curves and surfaces; the last five are of version 2."""
@@ -32,7 +35,6 @@ _KNOWN = frozenset(
 )
 """Keywords without vertices, faces or colours."""
 _WIDTHS = (3, 4, 6, 7, 8)
-_POLYPAINT = b"#MRGB"
 _SHOWN = 5
 
 
@@ -41,30 +43,49 @@ class _Lines:
     """What follows the keywords that are read.
 
     Attributes:
-        face_seen, face_texture_seen: `v` and `vt` lines before each face.
-        face_material: index into `materials`, whose first applies to faces before any `usemtl`.
+        text: of the file.
+        rows: the rests of the lines by their keyword, one of `_ROWS`.
+        faces_at: three numbers a face: the `v` and `vt` lines before it, and the index of its material.
+        materials: indices by name; the first applies to faces before any `usemtl`.
         others: how many lines have another keyword.
     """
 
-    vertices: list[bytes] = field(default_factory=list)
-    textures: list[bytes] = field(default_factory=list)
-    faces: list[bytes] = field(default_factory=list)
-    face_seen: list[int] = field(default_factory=list)
-    face_texture_seen: list[int] = field(default_factory=list)
-    face_material: list[int] = field(default_factory=list)
+    path: pathlib.Path
+    text: bytes
+    rows: dict[bytes, list[bytes]] = field(default_factory=lambda: {keyword: [] for keyword in _ROWS})
+    faces_at: list[int] = field(default_factory=list)
     materials: dict[bytes, int] = field(default_factory=lambda: {b"": 0})
-    libraries: list[bytes] = field(default_factory=list)
-    polypaint: list[bytes] = field(default_factory=list)
     others: Counter = field(default_factory=Counter)
+
+    def number(self, keywords: tuple[bytes, ...], row: int) -> int:
+        """The line of the file, from 1, of the row-th (from 0) line with one of the keywords."""
+        numbered = enumerate(_logical_lines(self.text), start=1)
+        split = ((number, without_comments(line).split(None, 1)) for number, line in numbered)
+        found = (number for number, words in split if words and words[0].lower() in keywords)
+        return next(itertools.islice(found, row, None))
+
+    def numbers(self, keyword: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The numbers after a keyword [N]; where each of its lines begins and how many it has, int64 [rows]."""
+        text = b"\n".join(self.rows[keyword])
+        numbers = file_numbers(self.path, text, line_of=lambda line: self.number((keyword,), line - 1))
+        widths = numbers.per_line[: len(self.rows[keyword])].astype(np.int64)
+        return numbers.values, np.cumsum(widths) - widths, widths
 
 
 @dataclass
-class _Corners:
-    """All faces: vertex and texture int64 [C], indices from 0, -1 if absent; counts int64 [F]."""
+class _Faces:
+    """All faces.
+
+    Attributes:
+        vertex, texture: int64 [C], indices from 0 of each corner, -1 if absent.
+        counts: int64 [F], corners.
+        material: int64 [F], an index of `_Lines.materials`.
+    """
 
     vertex: np.ndarray
     texture: np.ndarray
     counts: np.ndarray
+    material: np.ndarray
 
 
 def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
@@ -76,18 +97,19 @@ def read_obj(path: pathlib.Path, content: bytes) -> RawMesh:
     a vertex has the mean colour of its corners in the texture (`map_Kd`) or else the material (`Kd`). Vertices without
     a colour are grey if others have one. Raises MeshError if the file is damaged.
     """
-    text = plain_text(path, content)
-    lines = _sorted_lines(text)
-    vertices, colors, notes = _vertices(path, text, lines)
-    corners = _corners(path, text, lines)
-    if colors is None and lines.polypaint:
+    lines = _sorted_lines(path, plain_text(path, content))
+    vertices, colors, notes = _vertices(lines)
+    faces = _faces(lines)
+    if colors is None and lines.rows[_POLYPAINT]:
         colors = _polypaint(lines, notes)
     if colors is None or is_filler(colors):
-        colors = _material_colors(path, text, lines, corners, colors, notes)
-    elif lines.libraries:
+        colors = _material_colors(lines, faces, colors, notes)
+    elif lines.rows[b"mtllib"]:
         notes.append("the vertices have colours, so its materials are not used")
     notes += _unread(lines)
-    return RawMesh(vertices, corners.vertex, corners.counts, colors, notes=notes, first=1, instead=_curves(lines))
+    words = [word for word in (b"l", b"p", *sorted(_SURFACES)) if lines.others[word]]
+    instead = ", ".join(pluralize(lines.others[word], f"`{word.decode()}` line") for word in words)
+    return RawMesh(vertices, faces.vertex, faces.counts, colors, notes=notes, first=1, instead=instead)
 
 
 def _logical_lines(text: bytes) -> list[bytes]:
@@ -105,9 +127,10 @@ def _logical_lines(text: bytes) -> list[bytes]:
     return lines
 
 
-def _sorted_lines(text: bytes) -> _Lines:
+def _sorted_lines(path: pathlib.Path, text: bytes) -> _Lines:
     """The lines by keyword."""
-    lines, material = _Lines(), 0
+    lines, material = _Lines(path, text), 0
+    rows, vertices, textures, faces_at = lines.rows, lines.rows[b"v"], lines.rows[b"vt"], lines.faces_at
     for line in _logical_lines(text):
         words = _without_comment(line, lines) if b"#" in line else line.split(None, 1)
         if not words:
@@ -115,19 +138,13 @@ def _sorted_lines(text: bytes) -> _Lines:
         keyword, rest = words if len(words) == 2 else (words[0], b"")
         if keyword not in _READ:
             keyword = keyword.lower()
-        if keyword == b"v":
-            lines.vertices.append(rest)
-        elif keyword == b"vt":
-            lines.textures.append(rest)
-        elif keyword in _FACES:
-            lines.faces.append(rest)
-            lines.face_seen.append(len(lines.vertices))
-            lines.face_texture_seen.append(len(lines.textures))
-            lines.face_material.append(material)
+        if keyword in _FACES:
+            rows[b"f"].append(rest)
+            faces_at += (len(vertices), len(textures), material)
+        elif keyword in rows:
+            rows[keyword].append(rest)
         elif keyword == b"usemtl":
             material = lines.materials.setdefault(rest.strip(), len(lines.materials))
-        elif keyword == b"mtllib":
-            lines.libraries.append(rest.strip())
         elif keyword != b"vn":
             lines.others[keyword] += 1
     return lines
@@ -137,41 +154,20 @@ def _without_comment(line: bytes, lines: _Lines) -> list[bytes]:
     """Keyword and rest of a line with a `#`, which names of materials and files may contain; keeps `#MRGB` lines."""
     words = line.split(None, 1)
     if words[0].upper() == _POLYPAINT and len(words) == 2:
-        lines.polypaint.append(words[1])
+        lines.rows[_POLYPAINT].append(words[1])
         return []
     return words if words[0].lower() in (b"usemtl", b"mtllib") else without_comments(line).split(None, 1)
 
 
-def _line_number(text: bytes, keywords: tuple[bytes, ...], row: int) -> int:
-    """The line, from 1, of the row-th (from 0) line with one of the keywords."""
-    for number, line in enumerate(_logical_lines(text), start=1):
-        words = (without_comments(line) if b"#" in line else line).split(None, 1)
-        if words and words[0].lower() in keywords:
-            if row == 0:
-                return number
-            row -= 1
-    raise ValueError(f"no line {row} of {keywords}")
-
-
-def _numbers(path: pathlib.Path, text: bytes, keyword: bytes, rows: list[bytes]) -> tuple[Numbers, np.ndarray]:
-    """The numbers after a keyword and how many each of its lines has, int64 [rows]."""
-    try:
-        numbers = read_numbers(b"\n".join(rows))
-    except WordError as error:
-        line = _line_number(text, (keyword,), error.line - 1)
-        raise MeshError(path, f"line {line}: {error.cause}", EXPORT_AGAIN) from None
-    return numbers, numbers.per_line[: len(rows)].astype(np.int64)
-
-
-def _vertices(path: pathlib.Path, text: bytes, lines: _Lines) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+def _vertices(lines: _Lines) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Places float64 [V, 3], colours float64 [V, 3] or None, and notes."""
-    numbers, widths = _numbers(path, text, b"v", lines.vertices)
+    values, starts, widths = lines.numbers(b"v")
     wrong = np.flatnonzero(~np.isin(widths, _WIDTHS))
     if len(wrong):
-        line, width = _line_number(text, (b"v",), int(wrong[0])), int(widths[wrong[0]])
-        cause = f"line {line}: a `v` line has {pluralize(width, 'number')}, not 3, 4, 6, 7 or 8"
-        raise MeshError(path, cause, EXPORT_AGAIN)
-    values, starts, notes = numbers.values, np.cumsum(widths) - widths, []
+        number = pluralize(int(widths[wrong[0]]), "number")
+        cause = f"line {lines.number((b'v',), int(wrong[0]))}: a `v` line has {number}, not 3, 4, 6, 7 or 8"
+        raise MeshError(lines.path, cause, EXPORT_AGAIN)
+    notes: list[str] = []
     vertices = values[starts[:, None] + np.arange(3)]
     known, first = widths >= 6, np.where(widths == 8, 4, 3)
     sevens = starts[widths == 7]
@@ -192,112 +188,72 @@ def _vertices(path: pathlib.Path, text: bytes, lines: _Lines) -> tuple[np.ndarra
     return vertices, colors, notes
 
 
-def _corners(path: pathlib.Path, text: bytes, lines: _Lines) -> _Corners:
-    """The corners of all faces."""
-    rows = b"\n".join(lines.faces)
+def _faces(lines: _Lines) -> _Faces:
+    rows = b"\n".join(lines.rows[b"f"])
     per_line = words_per_line(rows)
-    vertex, texture = np.zeros(per_line.sum(), np.int64), np.zeros(per_line.sum(), np.int64)
-    bad = _parse_corners(np.frombuffer(rows, np.uint8), vertex, texture)
+    given = np.zeros((2, per_line.sum()), np.int64)
+    bad = _parse_corners(np.frombuffer(rows, np.uint8), *given)
     if bad >= 0:
         row = int(np.searchsorted(np.cumsum(per_line), bad, side="right"))
-        error = WordError(bad, _line_number(text, _FACES, row), rows.split()[bad])
-        raise MeshError(path, f"line {error.line}: {error.cause} of a vertex", EXPORT_AGAIN)
-    counts = per_line[: len(lines.faces)].astype(np.int64)
-    seen = (np.repeat(np.array(rows, np.int64), counts) for rows in (lines.face_seen, lines.face_texture_seen))
-    return _Corners(*(_from_zero(given, before) for given, before in zip((vertex, texture), seen)), counts)
-
-
-def _name(rest: bytes) -> str:
-    """The text of a name in any encoding."""
-    try:
-        return decode(rest)
-    except ValueError:
-        return rest.decode("latin-1")
-
-
-def _from_zero(given: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Indices from 1, or back from the lines that were `seen`, as indices from 0; 0 becomes -1."""
-    return np.where(given < 0, seen + given, given - 1)
+        error = WordError(bad, lines.number(_FACES, row), rows.split()[bad])
+        raise MeshError(lines.path, f"line {error.line}: {error.cause} of a vertex", EXPORT_AGAIN)
+    counts = per_line[: len(lines.rows[b"f"])].astype(np.int64)
+    *seen, material = np.array(lines.faces_at, np.int64).reshape(-1, 3).T
+    # Indices count from 1, or back from the lines before the face; 0 becomes -1.
+    indices = np.where(given < 0, np.repeat(seen, counts, axis=1) + given, given - 1)
+    return _Faces(*indices, counts, material)
 
 
 def _polypaint(lines: _Lines, notes: list[str]) -> np.ndarray | None:
     """ZBrush's vertex colours, eight digits MMRRGGBB a vertex; uint8 [V, 3], or None if they do not fit."""
     try:
-        table = np.frombuffer(bytes.fromhex(b"".join(lines.polypaint).decode("latin-1")), np.uint8)
+        table = np.frombuffer(bytes.fromhex(b"".join(lines.rows[_POLYPAINT]).decode("latin-1")), np.uint8)
     except ValueError:
         notes.append("warning: its `#MRGB` lines are not hexadecimal numbers and are ignored")
         return None
-    if len(table) != 4 * len(lines.vertices):
-        found = pluralize(len(table) // 4, "colour")
-        fits = f"warning: its `#MRGB` lines have {found} for {pluralize(len(lines.vertices), 'vertex')}"
-        notes.append(f"{fits} and are ignored")
+    if len(table) != 4 * len(lines.rows[b"v"]):
+        found = f"{pluralize(len(table) // 4, 'colour')} for {pluralize(len(lines.rows[b'v']), 'vertex')}"
+        notes.append(f"warning: its `#MRGB` lines have {found} and are ignored")
         return None
     return table.reshape(-1, 4)[:, 1:].copy()
 
 
-def _material_colors(
-    path: pathlib.Path,
-    text: bytes,
-    lines: _Lines,
-    corners: _Corners,
-    own: np.ndarray | None,
-    notes: list[str],
-) -> np.ndarray | None:
+def _material_colors(lines: _Lines, faces: _Faces, own: np.ndarray | None, notes: list[str]) -> np.ndarray | None:
     """Colours uint8 [V, 3] of materials and textures; `own` (None or a filler [V, 3]) if they are missing or grey."""
-    of_faces = set(lines.face_material)
-    used = {index: _name(rest) for rest, index in lines.materials.items() if index in of_faces and rest}
-    materials, more = read_materials(path.parent, [_name(rest) for rest in lines.libraries], list(used.values()))
+    of_faces = set(faces.material.tolist())
+    used = {index: name_of(rest) for rest, index in lines.materials.items() if index in of_faces and rest}
+    libraries = [name_of(rest.strip()) for rest in lines.rows[b"mtllib"]]
+    by_name, more = read_materials(lines.path.parent, libraries, list(used.values()))
     notes += more
-    by_index = {index: materials[name] for index, name in used.items() if name in materials}
-    textured = [material for material in by_index.values() if material.texture is not None]
-    plain = [m.color for m in by_index.values() if m.texture is None and m.color is not None]
+    materials = {index: by_name[name] for index, name in used.items() if name in by_name}
+    textures = {id(material.texture) for material in materials.values() if material.texture is not None}
+    plain = [m.color for m in materials.values() if m.texture is None and m.color is not None]
     coloured = any(len(set(color)) > 1 for color in plain) and (own is None or is_grey_filler(own))
-    if not textured and not coloured:
+    if not textures and not coloured:
         return own
-    painted, colors = _painted_corners(path, text, lines, corners, by_index)
-    means, _ = corner_means(corners.vertex[painted], colors, len(lines.vertices))
-    if own is not None:
-        notes.append("all vertices have one colour, so its materials' colours are used")
-    textures = len({id(material.texture) for material in textured})
-    notes.append(
-        f"colours from {pluralize(textures, 'texture')} and {pluralize(len(plain), 'plain material')} of the OBJ"
-    )
-    return means
-
-
-def _painted_corners(
-    path: pathlib.Path, text: bytes, lines: _Lines, corners: _Corners, materials: dict[int, Material]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Indices int64 [N] of the corners whose material has a colour there, and those colours float64 [N, 3]."""
-    places = _texture_places(path, text, lines) if any(m.texture for m in materials.values()) else np.zeros((0, 2))
-    material = np.repeat(np.array(lines.face_material, np.int64), corners.counts)
-    inside = (corners.texture >= 0) & (corners.texture < len(places))
+    places = _texture_places(lines) if textures else np.zeros((0, 2))
+    material = np.repeat(faces.material, faces.counts)
+    inside = (faces.texture >= 0) & (faces.texture < len(places))
     chosen, colors = [np.zeros(0, np.int64)], [np.zeros((0, 3))]
     for index, found in materials.items():
         if found.texture is not None:
             chosen.append(np.flatnonzero((material == index) & inside))
-            colors.append(found.texture.colors(places[corners.texture[chosen[-1]]]))
+            colors.append(found.texture.colors(places[faces.texture[chosen[-1]]]))
         elif found.color is not None:
             chosen.append(np.flatnonzero(material == index))
             colors.append(np.broadcast_to(found.color, (len(chosen[-1]), 3)))
-    return np.concatenate(chosen), np.concatenate(colors)
+    if own is not None:
+        notes.append("all vertices have one colour, so its materials' colours are used")
+    counted = f"{pluralize(len(textures), 'texture')} and {pluralize(len(plain), 'plain material')}"
+    notes.append(f"colours from {counted} of the OBJ")
+    return corner_means(faces.vertex[np.concatenate(chosen)], np.concatenate(colors), len(lines.rows[b"v"]))[0]
 
 
-def _texture_places(path: pathlib.Path, text: bytes, lines: _Lines) -> np.ndarray:
+def _texture_places(lines: _Lines) -> np.ndarray:
     """u and v of the `vt` lines, float64 [N, 2]; v is 0 where a line has one number."""
-    numbers, widths = _numbers(path, text, b"vt", lines.textures)
-    starts = np.cumsum(widths) - widths
-    places = np.zeros((len(widths), 2))
-    for axis in range(2):
-        given = widths > axis
-        places[given, axis] = numbers.values[starts[given] + axis]
-    return places
-
-
-def _curves(lines: _Lines) -> str:
-    """What a file may hold instead of faces: "3 `l` lines"."""
-    words = [word for word in (b"l", b"p", *sorted(_SURFACES)) if lines.others[word]]
-    return ", ".join(pluralize(lines.others[word], f"`{word.decode()}` line") for word in words)
+    values, starts, widths = lines.numbers(b"vt")
+    given = np.arange(2) < widths[:, None]
+    return np.append(values, 0.0)[np.where(given, starts[:, None] + np.arange(2), -1)]
 
 
 def _unread(lines: _Lines) -> list[str]:

@@ -26,8 +26,9 @@ class Faces(NamedTuple):
     Attributes:
         corners: [sum(counts)] in the file's own number type.
         counts: int64 [F].
-        element: name of the element whose rows are the first polygons, "" if there is none.
-        properties: those that hold its corners.
+        element, columns: name and properties of the element whose rows are the first polygons, "" and {} if there is
+            none. A property is [rows], or of a list (flat values, lengths int64 [rows]).
+        properties: names of those that hold its corners.
         strips: names of the elements that hold strips.
         notes: notes for the report.
         instead: what the file holds if it has no faces.
@@ -36,6 +37,7 @@ class Faces(NamedTuple):
     corners: np.ndarray
     counts: np.ndarray
     element: str
+    columns: dict
     properties: tuple[str, ...]
     strips: tuple[str, ...]
     notes: tuple[str, ...]
@@ -57,27 +59,27 @@ def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> 
     Raises:
         MeshError: an element of faces has no list that is clearly its corners.
     """
-    parts, notes = [], []
+    empty = np.zeros(0, np.int64)
+    parts, notes, where, properties = [], [], "", ()
     element = _face_element(header)
-    properties: tuple[str, ...] = ()
     if element is not None:
-        properties = _corner_properties(path, element)
-        parts.append(_polygons(columns[element.name], properties))
-        if element.name != "face" or properties[0] not in LIST_NAMES:
-            notes.append(f"faces read from {', '.join(f'`{p}`' for p in properties)} of the element `{element.name}`")
-    strips = [e for e in header.elements if e.name.lower() in _STRIPS and e.count and _has_integer_list(e)]
+        where, properties = element.name, _corner_properties(path, element)
+        found = [columns[where][name] for name in properties]
+        table = found[0] if isinstance(found[0], tuple) else np.stack(found, axis=1)
+        parts.append(table if isinstance(table, tuple) else (table.reshape(-1), np.full(len(table), table.shape[1])))
+        if where != "face" or properties[0] not in LIST_NAMES:
+            notes.append(f"faces read from {', '.join(f'`{p}`' for p in properties)} of the element `{where}`")
+    strips = [e for e in header.elements if e.name.lower() in _STRIPS and e.count and _integer_lists(e)]
     for strip in strips:
         name = _corner_properties(path, strip)[0]
         type_ = next(p.type for p in strip.properties if p.name == name)
         corners, found = _strip_triangles(*columns[strip.name][name], type_)
         notes.append(f"{pluralize(found, 'triangle strip')} read as {pluralize(len(corners) // 3, 'triangle')}")
         parts.append((corners, np.full(len(corners) // 3, 3, np.int64)))
-    corners, counts = parts[0] if parts else (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    if len(parts) > 1:
-        corners, counts = (np.concatenate(column) for column in zip(*parts))
-    where = "" if element is None else element.name
+    corners, counts = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*(parts or [(empty, empty)])))
     instead = "" if len(counts) else _contents(header)
-    return Faces(corners, counts, where, properties, tuple(s.name for s in strips), tuple(notes), instead)
+    names = tuple(strip.name for strip in strips)
+    return Faces(corners, counts, where, columns.get(where, {}), properties, names, tuple(notes), instead)
 
 
 def _face_element(header: Header) -> Element | None:
@@ -92,12 +94,9 @@ def _corner_properties(path: pathlib.Path, element: Element) -> tuple[str, ...]:
     """The list of corners, or the three or four columns of them."""
     by_name = {p.name.lower(): p.name for p in element.properties if p.length_type}
     known = next((by_name[name] for name in LIST_NAMES if name in by_name), None)
-    if known is not None:
-        return (known,)
-    lists = [p.name for p in element.properties if p.length_type and p.type[0] in "iu"]
-    lists = [name for name in lists if not name.lower().startswith(_NOT_CORNERS)]
-    if len(lists) == 1:
-        return (lists[0],)
+    lists = [name for name in _integer_lists(element) if not name.lower().startswith(_NOT_CORNERS)]
+    if known is not None or len(lists) == 1:
+        return (known or lists[0],)
     scalars = {p.name.lower(): p.name for p in element.properties if not p.length_type and p.type[0] in "iu"}
     for names in _COLUMNS:
         if not lists and all(name in scalars for name in names):
@@ -109,17 +108,8 @@ def _corner_properties(path: pathlib.Path, element: Element) -> tuple[str, ...]:
     raise MeshError(path, cause, f"Call the list vertex_indices. {WRITE_AGAIN}")
 
 
-def _has_integer_list(element: Element) -> bool:
-    return any(p.length_type and p.type[0] in "iu" for p in element.properties)
-
-
-def _polygons(columns: dict, properties: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Corners in their own type and counts int64."""
-    if len(properties) == 1:
-        values, lengths = columns[properties[0]]
-        return values, lengths
-    table = np.stack([columns[name] for name in properties], axis=1)
-    return table.reshape(-1), np.full(len(table), len(properties), np.int64)
+def _integer_lists(element: Element) -> list[str]:
+    return [p.name for p in element.properties if p.length_type and p.type[0] in "iu"]
 
 
 def _strip_triangles(values: np.ndarray, lengths: np.ndarray, type_: str) -> tuple[np.ndarray, int]:
@@ -154,17 +144,13 @@ def _strip_triangles(values: np.ndarray, lengths: np.ndarray, type_: str) -> tup
 def _contents(header: Header) -> str:
     """What a file without faces holds."""
     vertex = next((e for e in header.elements if e.name == "vertex"), None)
-    names = {p.name.lower() for p in vertex.properties} if vertex else set()
-    if names.issuperset(_SPLAT):
+    if vertex is not None and {p.name.lower() for p in vertex.properties}.issuperset(_SPLAT):
         return f"it is a Gaussian splat of {pluralize(vertex.count, 'point')}"
     others = [e for e in header.elements if e.name != "vertex" and e.count]
     if not others:
         return f"it is a point cloud of {pluralize(vertex.count, 'point')}" if vertex else ""
-    rows = ", ".join(f"{pluralize(e.count, 'row')} of `{e.name}` ({_listed(e)})" for e in others[:_SHOWN])
-    return f"it holds {pluralize(vertex.count if vertex else 0, 'vertex')} and {rows}"
-
-
-def _listed(element: Element) -> str:
-    """The names of its properties."""
-    more = ", ..." if element.properties[_SHOWN:] else ""
-    return ", ".join(p.name for p in element.properties[:_SHOWN]) + more
+    rows = []
+    for e in others[:_SHOWN]:
+        listed = ", ".join(p.name for p in e.properties[:_SHOWN]) + (", ..." if e.properties[_SHOWN:] else "")
+        rows.append(f"{pluralize(e.count, 'row')} of `{e.name}` ({listed})")
+    return f"it holds {pluralize(vertex.count if vertex else 0, 'vertex')} and {', '.join(rows)}"

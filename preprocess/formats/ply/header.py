@@ -4,20 +4,23 @@ import pathlib
 import re
 from dataclasses import dataclass, field
 
+from preprocess.formats.text_numbers import name_of
 from preprocess.mesh.mesh import MeshError
-from trainlib.core.text import decode
 
-TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
-TYPES |= {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
-TYPES |= {"float": "f4", "double": "f8", "float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}
+_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
+_TYPES |= {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"}
+_TYPES |= {"float": "f4", "double": "f8", "float32": "f4", "float64": "f8", "int64": "i8", "uint64": "u8"}
 CUT = "The file was cut off or its header is wrong; copy or export it again."
 WRITE_AGAIN = "Export it again as PLY (ascii or binary, version 1.0)."
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _LONGEST_HEADER = 1 << 20
-_DIGITS = 18
-"""Most digits of a declared count: int64 holds them."""
 _BEGIN = re.compile(rb"ply[ \t]*[\r\n]", re.IGNORECASE)
 _END = re.compile(rb"(\r\n|\r|\n)[ \t]*end_header[ \t]*(?=[\r\n]|\Z)", re.IGNORECASE)
+_TYPE, _INTEGER = "|".join(_TYPES), "|".join(name for name, code in _TYPES.items() if code[0] in "iu")
+_FORMAT = re.compile(rf"\s*format\s+({'|'.join(_FORMATS)})\s+\S+\s*", re.IGNORECASE)
+_ELEMENT = re.compile(r"\s*element\s+(\S+)\s+(\d{1,18})\s*", re.IGNORECASE)  # int64 holds 18 digits
+_PROPERTY = re.compile(rf"\s*property\s+(?:list\s+({_INTEGER})\s+)?({_TYPE})\s+(\S+)\s*", re.IGNORECASE)
+_COMMENT = re.compile(r"\s*((comment|obj_info)(\s.*)?)?", re.IGNORECASE)
 _TEXTURE = re.compile(r"\s*comment\s+texturefile\s+(.*\S)\s*", re.IGNORECASE)
 
 
@@ -63,17 +66,27 @@ def parse_header(path: pathlib.Path, content: bytes) -> Header:
     end = _END.search(content, 0, _LONGEST_HEADER)
     if end is None:
         raise MeshError(path, "the PLY header has no end_header", CUT)
-    header = Header("", [], _data_start(content, end))
-    formats = []
+    elements, textures, formats = [], [], []
     for number, line in enumerate(content[: end.start()].splitlines()[1:], start=2):
-        _parse_line(path, number, line, header, formats)
+        text = line.decode("latin-1")
+        if _COMMENT.fullmatch(text):
+            texture = _TEXTURE.fullmatch(name_of(line))
+            textures += [texture[1]] if texture else []
+        elif found := _FORMAT.fullmatch(text):
+            formats.append(_FORMATS[found[1].lower()])
+        elif found := _ELEMENT.fullmatch(text):
+            elements.append(Element(found[1], int(found[2])))
+        elif (found := _PROPERTY.fullmatch(text)) and elements:
+            length_type = found[1] and _TYPES[found[1].lower()]
+            elements[-1].properties.append(Property(found[3], _TYPES[found[2].lower()], length_type))
+        else:
+            raise MeshError(path, f"line {number} of the PLY header is {text!r}", WRITE_AGAIN)
     if not formats:
         raise MeshError(path, "the PLY header has no format line", WRITE_AGAIN)
-    header.byte_order = formats[-1]
-    for names in ([e.name for e in header.elements], *([p.name for p in e.properties] for e in header.elements)):
+    for names in ([e.name for e in elements], *([p.name for p in e.properties] for e in elements)):
         if len(set(names)) < len(names):
             raise MeshError(path, f"the PLY header has a name twice: {', '.join(names)}", WRITE_AGAIN)
-    return header
+    return Header(formats[-1], elements, _data_start(content, end), textures)
 
 
 def _data_start(content: bytes, end: re.Match) -> int:
@@ -81,37 +94,3 @@ def _data_start(content: bytes, end: re.Match) -> int:
     after = content[end.end() : end.end() + 2]
     only_cr = end[1] == b"\r" and b"\r\n" not in content[: end.start()]
     return end.end() + (2 if after == b"\r\n" and not only_cr else min(len(after), 1))
-
-
-def _parse_line(path: pathlib.Path, number: int, line: bytes, header: Header, formats: list[str]) -> None:
-    """Adds a line of the header to `header` and `formats`."""
-    text, elements = line.decode("latin-1"), header.elements
-    words = text.split()
-    keyword = words[0].lower() if words else "comment"
-    if keyword in ("comment", "obj_info"):
-        texture = _TEXTURE.fullmatch(_decoded(line))
-        if texture:
-            header.textures.append(texture[1])
-    elif keyword == "format" and len(words) == 3 and words[1].lower() in _FORMATS:
-        formats.append(_FORMATS[words[1].lower()])
-    elif keyword == "element" and len(words) == 3 and words[2].isdecimal() and len(words[2]) <= _DIGITS:
-        elements.append(Element(words[1], int(words[2])))
-    elif keyword == "property" and elements and len(words) == 3 and words[1].lower() in TYPES:
-        elements[-1].properties.append(Property(words[2], TYPES[words[1].lower()]))
-    elif keyword == "property" and elements and _is_list([word.lower() for word in words]):
-        length, item = (TYPES[word.lower()] for word in words[2:4])
-        elements[-1].properties.append(Property(words[4], item, length))
-    else:
-        raise MeshError(path, f"line {number} of the PLY header is {text!r}", WRITE_AGAIN)
-
-
-def _is_list(words: list[str]) -> bool:
-    """Whether the words are `property list <integer type> <type> <name>`."""
-    return len(words) == 5 and words[1] == "list" and words[3] in TYPES and TYPES.get(words[2], "f")[0] in "iu"
-
-
-def _decoded(line: bytes) -> str:
-    try:
-        return decode(line)
-    except ValueError:
-        return line.decode("latin-1")
