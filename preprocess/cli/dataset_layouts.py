@@ -3,6 +3,7 @@
 Names and places: the data sets' own pages, http://www.scan-net.org and https://niessner.github.io/Matterport.
 """
 
+import functools
 import pathlib
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +15,6 @@ from preprocess.labels.label_files import label_file_of
 
 SHOWN = 8
 _SCENE = re.compile(r"scene\d{4}_\d{2}")
-_REGION = re.compile(r"region\d+\.ply")
 REGIONS = "region_segmentations"
 
 
@@ -41,10 +41,8 @@ class DatasetLayout(NamedTuple):
 
     def lines(self, folder: pathlib.Path, missing: Missing) -> list[str]:
         """As text: the layout, what was found, what is missing."""
-        lines = [
-            f"{self.name}. {self.text}",
-            f"{missing.found} {'mesh' if missing.found == 1 else 'meshes'} in {folder}",
-        ]
+        meshes = "mesh" if missing.found == 1 else "meshes"
+        lines = [f"{self.name}. {self.text}", f"{missing.found} {meshes} in {folder}"]
         for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
             if files:
                 more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
@@ -54,45 +52,43 @@ class DatasetLayout(NamedTuple):
 
 def detect(folder: pathlib.Path) -> str | None:
     """The key of the layout that a folder seems to have."""
-    if any(_scannet_scenes(folder)):
+    if _scannet_scenes(folder):
         return "scannet"
-    return "matterport3d" if any(_houses(folder)) else None
+    return "matterport3d" if _matterport_houses(folder) else None
 
 
-def _scannet_scenes(folder: pathlib.Path) -> list[pathlib.Path]:
-    if _SCENE.fullmatch(folder.name):
-        return [folder]
-    return [path for path in walk_folder(folder).folders if _SCENE.fullmatch(path.name)]
+def _scannet_scenes(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """{scene: folder of its mesh}."""
+    folders = [folder] if _SCENE.fullmatch(folder.name) else walk_folder(folder).folders
+    return {path.name: path for path in folders if _SCENE.fullmatch(path.name)}
 
 
-def _scannet_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
-    scenes = {path.name: path for path in _scannet_scenes(folder)}
-    meshes, labels, found = [], [], 0
-    for name in sorted(scenes) if names is None else resolve_names(names, scenes):
-        expected = scenes.get(name, folder / name) / f"{name}{SCANNET_SUFFIX}.ply"
-        mesh = next((path for path in _meshes_in(expected.parent) if path.stem == expected.stem), None)
-        if mesh is None:
-            meshes.append(str(expected.relative_to(folder)))
-            continue
-        found += 1
-        labels += _without_labels([mesh], folder)
-    return Missing(found, meshes, labels)
+def _matterport_houses(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """{house: folder of its regions}."""
+    return {path.parent.name: path for path in walk_folder(folder).folders if path.name == REGIONS}
 
 
-def _houses(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [path for path in walk_folder(folder).folders if path.name == REGIONS]
+def _missing(
+    folder: pathlib.Path, names: Sequence[str] | None, *, find: Callable, below: str, pattern: str, example: str
+) -> Missing:
+    """Meshes, and label files of meshes, that are not in the folders which `find` gives.
 
-
-def _matterport_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
-    houses = {path.parent.name: path for path in _houses(folder)}
-    meshes, labels, found = [], [], 0
-    for name in sorted(houses) if names is None else resolve_names(names, houses):
-        regions = houses.get(name, folder / name / REGIONS)
-        files = [path for path in _meshes_in(regions) if _REGION.fullmatch(path.name.lower())]
-        if not files:
-            meshes.append(str((regions / "region0.ply").relative_to(folder)) + ", ...")
+    Args:
+        below: the path from the folder of a scene's name to its meshes.
+        pattern, example: what the names of its meshes match, and how one is called; `{}` is the scene's name.
+    """
+    places = find(folder)
+    found, meshes, labels = 0, [], []
+    for name in sorted(places) if names is None else resolve_names(names, places):
+        place = places.get(name, folder / name / below)
+        inside = sorted(place.iterdir()) if place.is_dir() else []
+        wanted = pattern.format(re.escape(name))
+        files = {path.stem: path for path in inside if is_mesh(path) and re.fullmatch(wanted, path.name)}
         found += len(files)
-        labels += _without_labels(files, folder)
+        if not files:
+            meshes.append(str((place / example.format(name)).relative_to(folder)))
+        expected = [path.with_suffix(".labels.ply") for path in files.values() if label_file_of(path) is None]
+        labels += [str(path.relative_to(folder)) for path in expected]
     return Missing(found, meshes, labels)
 
 
@@ -101,17 +97,6 @@ def _listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missin
     chosen = sorted(named) if names is None else resolve_names(names, named)
     meshes = [f"{name}{meant(name, named)}" for name in chosen if name not in named]
     return Missing(len(chosen) - len(meshes), meshes, [])
-
-
-def _meshes_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The meshes of one folder by name; none if it is not there."""
-    return sorted(path for path in folder.iterdir() if is_mesh(path)) if folder.is_dir() else []
-
-
-def _without_labels(meshes: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
-    """Label files, as they are expected below `folder`, of the meshes that have none."""
-    expected = [path.with_suffix(".labels.ply") for path in meshes if label_file_of(path) is None]
-    return [str(path.relative_to(folder)) for path in expected]
 
 
 LISTED = DatasetLayout(
@@ -124,7 +109,13 @@ LAYOUTS = {
         "  scene0000_00_vh_clean_2.ply         the mesh\n"
         "  scene0000_00_vh_clean_2.labels.ply  NYU40 ids; for training and scores (the test scans have none)\n"
         "and the benchmark's lists scannetv2_train.txt, _val.txt, _test.txt for --split. Other files are left alone.",
-        _scannet_missing,
+        functools.partial(
+            _missing,
+            find=_scannet_scenes,
+            below="",
+            pattern=rf"{{}}{SCANNET_SUFFIX}\.[^.]+",
+            example=f"{{}}{SCANNET_SUFFIX}.ply",
+        ),
     ),
     "matterport3d": DatasetLayout(
         "Matterport3D",
@@ -134,6 +125,12 @@ LAYOUTS = {
         "The second is not part of the data set. Its labels belong to the faces (`category_id`, the column `index`\n"
         "of metadata/category_mapping.tsv): write the `nyu40id` of each face or vertex, or take the ids as they are\n"
         "with --label_property=category_id and a your own --label_map.",
-        _matterport_missing,
+        functools.partial(
+            _missing,
+            find=_matterport_houses,
+            below=REGIONS,
+            pattern=r"(?i:region\d+\.ply)",
+            example="region0.ply, ...",
+        ),
     ),
 }

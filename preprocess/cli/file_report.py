@@ -5,11 +5,12 @@ import pathlib
 
 import numpy as np
 
+from preprocess.cli.scene_task import Reading
 from preprocess.cli.sources import meant
-from preprocess.formats.readers import check_required, is_mesh, read_mesh
+from preprocess.formats.readers import is_mesh
 from preprocess.labels.choice import SIXTEEN_BITS
 from preprocess.labels.label_files import is_label_file, labelled_stem
-from preprocess.labels.label_map import ABSENT, LARGEST_ID, MINUS_ONE, UNLABELLED, LabelMap
+from preprocess.labels.label_map import ABSENT, LARGEST_ID, MINUS_ONE, LabelMap
 from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.mesh.units import METRES
 from preprocess.scene.build import MAX_UNKNOWN, median_edge, mesh_classes, require_extent
@@ -25,17 +26,12 @@ class CheckTask:
     """A file and how to read it. The fields are flags of the command line, and the `clash` with a file of its name."""
 
     path: pathlib.Path
-    units: str
-    up: str
-    repair: bool
+    reading: Reading
     labels: str | None
     label_map: LabelMap | None
-    require_colors: bool
-    require_labels: bool
+    unlabelled: int | None
     voxel_size: float
-    label_property: str | None = None
-    unlabelled: int | None = UNLABELLED
-    clash: MeshError | None = None
+    clash: MeshError | None
 
 
 @dataclasses.dataclass
@@ -83,7 +79,7 @@ class Report:
 
 def report_file(task: CheckTask) -> Report:
     """Reads one mesh or scene file; an error that a file can cause is part of the report."""
-    report = Report(str(task.path), unit="m" if METRES[task.units] else task.units)
+    report = Report(str(task.path), unit="m" if METRES[task.reading.units] else task.reading.units)
     try:
         if task.path.name.endswith(SUFFIX):
             _check_scene(read_scene(task.path), report)
@@ -104,9 +100,9 @@ def _check_mesh(task: CheckTask, report: Report) -> None:
     path = task.path
     if is_label_file(path):
         raise _no_mesh(path)
-    mesh = read_mesh(path, task.units, task.up, task.repair, task.labels, label_property=task.label_property)
+    mesh = task.reading.mesh(path, task.labels)
     _describe(report, mesh, mesh.labels, mesh.colors is not None)
-    check_required(path, mesh, task.require_colors, task.require_labels, task.label_property)
+    task.reading.check_required(path, mesh)
     require_extent(mesh.vertices, task.voxel_size)
     if mesh.labels is not None:
         _check_labels(mesh, task, report)

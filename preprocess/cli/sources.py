@@ -1,5 +1,6 @@
 """Which mesh files of a folder are scenes, what they are called, and which of them a list names."""
 
+import collections
 import pathlib
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -42,6 +43,30 @@ class Found(NamedTuple):
     notes: list[str]
 
 
+class Files(NamedTuple):
+    """Files to report, {mesh: error of meshes that share its name}, and one line for each kind of skipped file."""
+
+    files: list[pathlib.Path]
+    clashes: dict[pathlib.Path, MeshError]
+    notes: list[str]
+
+
+def find_files(path: pathlib.Path) -> Files:
+    """The file itself, or all meshes, scene files and label files without a mesh under a folder, by path."""
+    if path.is_file():
+        return Files([path], {}, [])
+    inside = walk_folder(path)
+    meshes = [file for file in inside.files if is_mesh(file)]
+    scene_files = [file for file in inside.files if file.name.endswith(SUFFIX)]
+    notes = skipped_lines(inside.skipped, path) + endings_line(_other_files(inside.files))
+    found = sorted([*meshes, *scene_files, *_label_files_without_mesh(inside.files)])
+    if not found:
+        remedy = f"Files that are read: {', '.join('*' + ending for ending in [*READERS, SUFFIX])}."
+        raise MeshError(path, "; ".join(["no mesh and no scene file found", *notes]), remedy)
+    groups = [Clash(name, paths) for name, paths in paths_by_name(meshes, path).items() if len(paths) > 1]
+    return Files(found, {file: clash.error(file) for clash in groups for file in clash.paths}, notes)
+
+
 def find_sources(folder: str | pathlib.Path) -> Found:
     """All meshes under a folder (or the one mesh file that is given), by name.
 
@@ -57,32 +82,30 @@ def find_sources(folder: str | pathlib.Path) -> Found:
     sources = [Source(name, paths[0]) for name, paths in sorted(named.items()) if len(paths) == 1]
     clashes = [Clash(name, paths) for name, paths in sorted(named.items()) if len(paths) > 1]
     notes = skipped_lines(inside.skipped, top)
-    alone = label_files_without_mesh(inside.files)
-    if alone:
-        notes += skipped_lines({"label files without a mesh of their name": alone}, top)
-    notes += endings_line(other_files(inside.files))
-    return Found(sources, clashes, notes)
+    alone = _label_files_without_mesh(inside.files)
+    notes += skipped_lines({"label files without a mesh of their name": alone} if alone else {}, top)
+    return Found(sources, clashes, notes + endings_line(_other_files(inside.files)))
 
 
 def paths_by_name(meshes: Sequence[pathlib.Path], top: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     """{scene name: mesh files of that name}; meshes next to *_vh_clean_2.ply files have none."""
     scannet_folders = {path.parent for path in meshes if path.stem.endswith(SCANNET_SUFFIX)}
-    named: dict[str, list[pathlib.Path]] = {}
+    named: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
     for path in meshes:
         if path.stem.endswith(SCANNET_SUFFIX):
-            named.setdefault(path.stem.removesuffix(SCANNET_SUFFIX), []).append(path)
+            named[path.stem.removesuffix(SCANNET_SUFFIX)].append(path)
         elif path.parent not in scannet_folders:
-            named.setdefault(path.relative_to(top).with_suffix("").as_posix(), []).append(path)
+            named[path.relative_to(top).with_suffix("").as_posix()].append(path)
     return named
 
 
-def label_files_without_mesh(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+def _label_files_without_mesh(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Label files to which none of the files is the mesh."""
     stems = {file.with_suffix("") for file in files if is_mesh(file)}
     return [file for file in files if is_label_file(file) and labelled_stem(file) not in stems]
 
 
-def other_files(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+def _other_files(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Files that are neither meshes nor label files nor scene files."""
     return [file for file in files if not (is_mesh(file) or is_label_file(file) or file.name.endswith(SUFFIX))]
 

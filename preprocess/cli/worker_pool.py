@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
+from trainlib.core.progress import ItemProgress
+
 
 class WorkerDied(NamedTuple):
     """The process that worked on a task ended, with its exit status or minus the signal that killed it."""
@@ -77,6 +79,36 @@ def run_in_workers(function: Callable, tasks: Sequence, workers: int) -> Iterato
     finally:
         for worker in team:
             worker.stop()
+
+
+def run_all(
+    function: Callable,
+    tasks: Sequence,
+    workers: int,
+    *,
+    unit: str,
+    died: Callable[[Any, str], Any],
+    show: Callable[[ItemProgress, Any], None] | None,
+    shown: bool = True,
+) -> list:
+    """The results of all tasks in their order, with progress if `shown`.
+
+    Args:
+        unit: what a task is about, such as "scene".
+        died: makes the result of a task whose process died; its second argument is cause and remedy.
+        show: writes each result, as it comes, on the progress.
+    """
+    results: dict[int, Any] = {}
+    running = run_in_workers(function, tasks, min(workers, len(tasks)))
+    with contextlib.closing(running), ItemProgress(len(tasks), unit, shown=shown) as progress:
+        for number, result in running:
+            if isinstance(result, WorkerDied):
+                result = died(tasks[number], f"{result}. Try fewer --workers.")
+            results[number] = result
+            if show is not None:
+                show(progress, result)
+            progress.advance()
+    return [results[number] for number in range(len(tasks))]
 
 
 def _serve(connection: Connection, function: Callable) -> None:

@@ -1,6 +1,5 @@
-"""A checked triangle mesh, what a reader hands over before the checks, and the error both raise."""
+"""A checked triangle mesh, what a reader hands over before the checks, and the error of both."""
 
-import pathlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,14 +10,7 @@ from trainlib.core.errors import InputError
 
 
 class MeshError(InputError):
-    """A mesh or label file cannot be used: which file, why, and what to do about it."""
-
-    def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):
-        super().__init__(str(file), cause, remedy)
-        self.file, self.cause, self.remedy = str(file), cause, remedy
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.cause}. {self.remedy}"
+    """A mesh or label file cannot be used."""
 
 
 @dataclass

@@ -21,14 +21,7 @@ SUFFIX = ".scene.npz"
 
 
 class SceneError(InputError):
-    """A scene file cannot be used: which file, why, and what to do about it."""
-
-    def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):
-        super().__init__(str(file), cause, remedy)
-        self.file, self.cause, self.remedy = str(file), cause, remedy
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.cause}. {self.remedy}"
+    """A scene file cannot be used."""
 
 
 class SceneHeader(NamedTuple):
