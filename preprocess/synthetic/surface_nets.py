@@ -5,6 +5,8 @@ for each grid edge that crosses, split along its shorter diagonal. Compared with
 triangles, better shaped, and a vertex belongs to one cell, so it takes the label of one sample.
 """
 
+import itertools
+
 import numpy as np
 
 from kernels.host.jit import compiled
@@ -18,30 +20,19 @@ def surface_nets(distance: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, 
     """
     if distance.ndim != 3 or source.shape != distance.shape or min(distance.shape) < 2:
         raise ValueError(f"surface_nets needs two equal grids of at least 2 samples a side, got {distance.shape}")
-    cells = tuple(n - 1 for n in distance.shape)
-    rows = np.full(cells, -1, np.int32)
-    count = _number_cells(distance, rows)
-    vertices = np.empty((count, 3), np.float64)
-    tags = np.empty(count, np.int32)
+    inside = distance < 0
+    corners = itertools.product((slice(None, -1), slice(1, None)), repeat=3)
+    inside_corners = sum(inside[corner].astype(np.int8) for corner in corners)
+    crossed = (inside_corners > 0) & (inside_corners < 8)
+    rows = np.full(crossed.shape, -1, np.int32)
+    vertices = np.empty((np.count_nonzero(crossed), 3), np.float64)
+    rows[crossed] = np.arange(len(vertices))
+    tags = np.empty(len(vertices), np.int32)
     _place_vertices(distance, source, rows, vertices, tags)
-    faces = np.empty((2 * _count_quads(distance), 3), np.int32)
+    quads = sum(np.count_nonzero(np.diff(inside, axis=axis)) for axis in range(3))
+    faces = np.empty((2 * quads, 3), np.int32)
     written = _write_faces(distance, rows, vertices, faces)
     return vertices, faces[:written], tags
-
-
-@compiled
-def _number_cells(distance, rows):
-    count = 0
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            for k in range(rows.shape[2]):
-                inside = 0
-                for c in range(8):
-                    inside += distance[i + (c >> 2), j + (c >> 1 & 1), k + (c & 1)] < 0
-                if 0 < inside < 8:
-                    rows[i, j, k] = count
-                    count += 1
-    return count
 
 
 @compiled
@@ -75,22 +66,6 @@ def _place_vertices(distance, source, rows, vertices, tags):
                 vertices[row, 0] = i + total[0] / crossings
                 vertices[row, 1] = j + total[1] / crossings
                 vertices[row, 2] = k + total[2] / crossings
-
-
-@compiled
-def _count_quads(distance):
-    count = 0
-    for i in range(distance.shape[0]):
-        for j in range(distance.shape[1]):
-            for k in range(distance.shape[2]):
-                inside = distance[i, j, k] < 0
-                if i + 1 < distance.shape[0]:
-                    count += inside != (distance[i + 1, j, k] < 0)
-                if j + 1 < distance.shape[1]:
-                    count += inside != (distance[i, j + 1, k] < 0)
-                if k + 1 < distance.shape[2]:
-                    count += inside != (distance[i, j, k + 1] < 0)
-    return count
 
 
 @compiled
