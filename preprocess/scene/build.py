@@ -33,6 +33,7 @@ def build_scene(
     mesh: Mesh,
     params: HierarchyParams,
     label_map: LabelMap | None = None,
+    *,
     source_hash: str = "",
     more_params: dict | None = None,
 ) -> Scene:
@@ -51,20 +52,18 @@ def build_scene(
         voxel_tables = pool.submit(_voxel_tables, mesh.vertices, params.voxel_size)
         hierarchy = build_hierarchy(mesh, params)
         voxels, pyramid, voxel_hash = voxel_tables.result()
-    positions, kept = len(weld(mesh.vertices).first), len(hierarchy.vertices[0])
+    finest = hierarchy.level_vertices[0]
+    positions, kept = len(weld(mesh.vertices).first), len(finest)
     if params.cells and len(mesh.faces) and not COARSEST <= kept / positions <= FINEST:
-        sizes = (
-            f"its cell (--cells of preprocess.scenes) is {params.cells[0]:g}, the median edge {median_edge(mesh):.3g}"
-        )
-        notes.append(f"warning: level 0 keeps {kept} of {positions} vertices; {sizes}")
+        cell = f"its cell (--cells of preprocess.scenes) is {params.cells[0]:g}"
+        share = f"warning: level 0 keeps {kept} of {positions} vertices"
+        notes.append(f"{share}; {cell}, the median edge {median_edge(mesh):.3g}")
     labels = labels_l0 = None
     if mesh.labels is None and label_map is not None:
         notes.append(NO_LABELS)
     elif label_map is not None:
         labels = mesh_classes(mesh, label_map, notes)
-        labels_l0 = level0_labels(
-            params.level0_labels, mesh.vertices, labels, hierarchy.vertices[0], hierarchy.traces[0]
-        )
+        labels_l0 = level0_labels(params.level0_labels, mesh.vertices, labels, finest, hierarchy.traces[0])
     has_colors = mesh.colors is not None
     return Scene(
         name=name,
@@ -76,17 +75,13 @@ def build_scene(
         has_colors=has_colors,
         normals=mesh.normals,
         labels=labels,
-        level_vertices=hierarchy.vertices,
-        level_faces=hierarchy.faces,
-        rings=hierarchy.rings,
-        traces=hierarchy.traces,
         labels_l0=labels_l0,
         voxels=pyramid,
         voxel_first=voxels.first,
         voxel_inverse=voxels.inverse,
         hash=voxel_hash,
         notes=notes,
-        reached=hierarchy.reached,
+        **hierarchy._asdict(),
     )
 
 
@@ -122,12 +117,12 @@ def mesh_classes(mesh: Mesh, label_map: LabelMap, notes: list[str]) -> np.ndarra
     if not unknown:
         return classes
     listed = ", ".join(str(id_) for id_ in list(unknown)[:8]) + (" ..." if len(unknown) > 8 else "")
+    share = f"{outside} of {outside + labelled} labelled vertices"
     if outside > MAX_UNKNOWN * (outside + labelled):
-        cause = f"{outside} of {outside + labelled} labelled vertices have ids that the label map lacks: {listed}"
+        cause = f"{share} have ids that the label map lacks: {listed}"
         raise MeshError(mesh.labels_file or "the mesh", cause, "Give the data's own --label_map, or --label_map auto.")
+    note = f"{pluralize(outside, 'vertex')} with {pluralize(len(unknown), 'id')} outside the label map ignored"
     if label_map.foreign(unknown) > FOREIGN * (outside + labelled):
-        notes.append(f"{OUTSIDE_MAP}: {outside} of {outside + labelled} labelled vertices ignored: {listed}")
-    else:
-        ids = pluralize(len(unknown), "id")
-        notes.append(f"{pluralize(outside, 'vertex')} with {ids} outside the label map ignored: {listed}")
+        note = f"{OUTSIDE_MAP}: {share} ignored"
+    notes.append(f"{note}: {listed}")
     return classes

@@ -1,7 +1,5 @@
 """A part of a scene as its own scene, for training crops and prediction tiles."""
 
-import dataclasses
-
 import numpy as np
 
 from preprocess.mesh.mesh import Mesh
@@ -25,11 +23,12 @@ def crop_scene(scene: Scene, inside: np.ndarray, name: str = "") -> Scene:
     params = HierarchyParams.from_dict(scene.params)
     mesh = Mesh(scene.vertices[inside], faces, scene.colors[inside], scene.normals[inside])
     crop = build_scene(name or scene.name, mesh, params, more_params=scene.params)
-    labels = labels_l0 = None
+    crop.has_colors = scene.has_colors
     if scene.labels is not None:
-        labels = scene.labels[inside]
-        labels_l0 = level0_labels(params.level0_labels, mesh.vertices, labels, crop.level_vertices[0], crop.traces[0])
-    return dataclasses.replace(crop, has_colors=scene.has_colors, labels=labels, labels_l0=labels_l0)
+        crop.labels = scene.labels[inside]
+        finest, trace = crop.level_vertices[0], crop.traces[0]
+        crop.labels_l0 = level0_labels(params.level0_labels, mesh.vertices, crop.labels, finest, trace)
+    return crop
 
 
 def random_crop(scene: Scene, max_voxels: int, rng: np.random.Generator) -> Scene:

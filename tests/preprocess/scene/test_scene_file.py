@@ -27,7 +27,8 @@ PARAMS = HierarchyParams(cells=(0.05, 0.1), voxel_size=0.05, level0_labels="majo
 def scene(sphere, make_mesh, octants):
     vertices, faces = sphere
     mesh = make_mesh(vertices, faces, octants(vertices).astype(np.int32))
-    return build_scene("ball", mesh, PARAMS, scannet20(), "abc", {"units": "m", "label_ids": [1, 2]})
+    more = {"units": "m", "label_ids": [1, 2]}
+    return build_scene("ball", mesh, PARAMS, scannet20(), source_hash="abc", more_params=more)
 
 
 @pytest.fixture
