@@ -16,10 +16,8 @@ from preprocess.mesh.units import UP_ROTATIONS
 AUTO = "auto"
 UP_AXES = tuple(UP_ROTATIONS)  # z, -z, y, -y, x, -x: every axis is followed by its opposite
 UP_CHOICES = (*UP_AXES, AUTO)
-FORMAT_UP = {".glb": "y"}
-"""Axes that a format's standard has up, for meshes that do not show it."""
-UP_NOTE = "--up="
-"""What every note about the axis contains."""
+FORMAT_UP = {".glb": "y"}  # axes that a format's standard has up, for meshes that do not show it
+UP_NOTE = "--up="  # what every note about the axis contains
 
 # Names and weights of the cues.
 CUES = {
@@ -35,13 +33,11 @@ CUES = {
     "brightness": 3.2,  # correlation of brightness and height
     "mean_height": 8.6,  # of the surface, above the middle of its range
 }
-CONFIDENCE_WEIGHT = 8.0
-"""Weight of a network's mean probability of the most likely class, next to the cues' weights."""
+CONFIDENCE_WEIGHT = 8.0  # weight of a network's mean probability of the most likely class, next to the cues' weights
 
 TOLD, LEAD = 0.4, 0.05
 """Probability that an axis needs to be chosen, and its lead over the next one: opposite axes are often equal."""
-IMPLAUSIBLE = 0.03
-"""Probability below which a given axis gets a warning, if another one would be chosen."""
+IMPLAUSIBLE = 0.03  # probability below which a given axis gets a warning, if another one would be chosen
 DIRECTED = 0.5
 """Share of the surface that must be upright or level for one of the axes; a surface of all directions has 0.36."""
 

@@ -5,17 +5,15 @@ import pathlib
 import numpy as np
 
 from preprocess.formats.colors import GREY, color_scale
-from preprocess.mesh.diagnostics import diagnostics
+from preprocess.mesh.diagnostics import diagnostics, precision_notes
 from preprocess.mesh.mesh import Mesh, MeshError, RawMesh, vertex_normals
-from preprocess.mesh.precision import precision_notes
 from preprocess.mesh.units import METRES, plausibility_notes, to_scene_frame
 from preprocess.mesh.up_axis import AUTO, choose_up, estimate_up, up_warning
 from preprocess.mesh.weld import weld
 from trainlib.core.text import pluralize
 
 NO_COLORS = "warning: no colours, grey is used"
-LARGEST = 1e12
-"""Coordinates beyond this are garbage, and their areas would leave float64."""
+LARGEST = 1e12  # coordinates beyond this are garbage, and their areas would leave float64
 
 
 def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:

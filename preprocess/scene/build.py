@@ -14,18 +14,15 @@ from preprocess.scene.scene_file import Scene
 from trainlib.core.text import pluralize
 
 GREY = 128
-MAX_UNKNOWN = 0.99
-"""Share of the labelled vertices whose id the label map may lack."""
+MAX_UNKNOWN = 0.99  # share of the labelled vertices whose id the label map may lack
 FOREIGN = 0.01
 """Share of the labelled vertices with ids that neither map nor data set know, above which the scene gets a warning."""
 OUTSIDE_MAP = "warning: ids outside the label map"
 """How that warning begins; the summary counts the scenes that have it."""
-NO_LABELS = "no labels"
-"""The note of a scene that can be predicted, not trained on or scored."""
+NO_LABELS = "no labels"  # the note of a scene that can be predicted, not trained on or scored
 MAX_VOXELS_ACROSS = 2**20
 """Half of what the voxel tables number (21 bits an axis), since a random placement rotates and stretches the mesh."""
-COARSEST, FINEST = 0.02, 0.97
-"""Share of the distinct vertices that level 0 keeps, if the cells fit the mesh."""
+COARSEST, FINEST = 0.02, 0.97  # share of the distinct vertices that level 0 keeps, if the cells fit the mesh
 
 
 def build_scene(
