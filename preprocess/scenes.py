@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from preprocess.cli.arguments import hierarchy_params, scenes_parser, shard_of
 from preprocess.cli.scene_task import Outcome, Reading, SceneTask, prepare_scene
-from preprocess.cli.sources import Clash, find_sources, meant, read_scene_list, resolve_names, select
+from preprocess.cli.sources import Clash, find_sources, meant, read_scene_list, resolve_names
 from preprocess.cli.summary import print_difference, print_report
 from preprocess.cli.worker_pool import run_all
 from preprocess.labels.choice import check_label_map, choose_label_map
@@ -64,19 +64,18 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     check_label_map(flags.label_map)
     require_folder(output)
     sources, clashes, skipped = find_sources(flags.input)
-    present = [source.name for source in sources] + [clash.name for clash in clashes]
+    present = [found.name for found in (*sources, *clashes)]
     names = resolve_names(read_scene_list(flags.split), present) if flags.split else None
-    chosen, missing = select(sources, names)
-    missing = [name for name in missing if name not in present]
-    meshes = [source.path for source in sources]
+    by_name = dict(sources)
+    chosen = [name for name in (by_name if names is None else names) if name in by_name]
+    missing = [name for name in names or () if name not in present]
+    meshes = list(by_name.values())
     label_map, notes = choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property)
     print("".join(f"--label_map {flags.label_map}: {note}\n" for note in notes), end="")
     write_label_map(output / "label_map.csv", label_map)
     reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
-    tasks = [
-        SceneTask(source.name, source.path, output, reading, params, label_map, flags.overwrite)
-        for source in chosen[shard::shards]
-    ]
+    how = (output, reading, params, label_map, flags.overwrite)
+    tasks = [SceneTask(name, by_name[name], *how) for name in chosen[shard::shards]]
     lost = _lost(flags, [clash for clash in clashes if names is None or clash.name in names], missing, present)
     outcomes = run_all(prepare_scene, tasks, flags.workers, unit="scene", died=_died, show=_show_failure)
     outcomes += lost if shard == 0 else []

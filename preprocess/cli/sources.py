@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from preprocess.cli.folders import endings_line, skipped_lines, walk
+from preprocess.cli.folders import SHOWN, skipped_lines, walk
 from preprocess.formats.readers import READERS, is_mesh, meshes_among, walk_folder
 from preprocess.labels.label_files import is_label_file, labelled_stem
 from preprocess.mesh.mesh import MeshError
@@ -58,7 +58,7 @@ def find_files(path: pathlib.Path) -> Files:
     inside = walk_folder(path)
     meshes = [file for file in inside.files if is_mesh(file)]
     scene_files = [file for file in inside.files if file.name.endswith(SUFFIX)]
-    notes = skipped_lines(inside.skipped, path) + endings_line(_other_files(inside.files))
+    notes = skipped_lines(inside.skipped, path) + _other_files_line(inside.files)
     found = sorted([*meshes, *scene_files, *_label_files_without_mesh(inside.files)])
     if not found:
         remedy = f"Files that are read: {', '.join('*' + ending for ending in [*READERS, SUFFIX])}."
@@ -78,13 +78,12 @@ def find_sources(folder: str | pathlib.Path) -> Found:
     if top.is_file():
         return Found([Source(top.stem.removesuffix(SCANNET_SUFFIX), top)], [], [])
     inside = walk_folder(top)
-    named = paths_by_name(meshes_among(inside, top), top)
-    sources = [Source(name, paths[0]) for name, paths in sorted(named.items()) if len(paths) == 1]
-    clashes = [Clash(name, paths) for name, paths in sorted(named.items()) if len(paths) > 1]
-    notes = skipped_lines(inside.skipped, top)
+    named = sorted(paths_by_name(meshes_among(inside, top), top).items())
+    sources = [Source(name, paths[0]) for name, paths in named if len(paths) == 1]
+    clashes = [Clash(name, paths) for name, paths in named if len(paths) > 1]
     alone = _label_files_without_mesh(inside.files)
-    notes += skipped_lines({"label files without a mesh of their name": alone} if alone else {}, top)
-    return Found(sources, clashes, notes + endings_line(_other_files(inside.files)))
+    skipped = inside.skipped | ({"label files without a mesh of their name": alone} if alone else {})
+    return Found(sources, clashes, skipped_lines(skipped, top) + _other_files_line(inside.files))
 
 
 def paths_by_name(meshes: Sequence[pathlib.Path], top: pathlib.Path) -> dict[str, list[pathlib.Path]]:
@@ -105,9 +104,13 @@ def _label_files_without_mesh(files: Sequence[pathlib.Path]) -> list[pathlib.Pat
     return [file for file in files if is_label_file(file) and labelled_stem(file) not in stems]
 
 
-def _other_files(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """Files that are neither meshes nor label files nor scene files."""
-    return [file for file in files if not (is_mesh(file) or is_label_file(file) or file.name.endswith(SUFFIX))]
+def _other_files_line(files: Sequence[pathlib.Path]) -> list[str]:
+    """`other files, not read as meshes: 3 .png, 1 .mtl` for files of other kinds; no line for none."""
+    others = (f for f in files if not (is_mesh(f) or is_label_file(f) or f.name.endswith(SUFFIX)))
+    counts = collections.Counter(file.suffix.lower() or "without an ending" for file in others)
+    shown = ", ".join(f"{count} {ending}" for ending, count in counts.most_common(SHOWN))
+    more = ", ..." if len(counts) > SHOWN else ""
+    return [f"other files, not read as meshes: {shown}{more}"] if counts else []
 
 
 def scene_names(folder: str | pathlib.Path) -> list[str]:
@@ -162,11 +165,3 @@ def meant(name: str, present: Collection[str]) -> str:
     alike = [other for other in present if other.rpartition("/")[2] == name]
     near = f"; did you mean {alike[0]!r}?" if alike else did_you_mean(name, present)
     return f" ({near.removeprefix('; ')})" if near else ""
-
-
-def select(sources: list[Source], names: list[str] | None) -> tuple[list[Source], list[str]]:
-    """The sources with these names, in the list's order, and the names that have no source. None selects all."""
-    if names is None:
-        return sources, []
-    by_name = {source.name: source for source in sources}
-    return [by_name[name] for name in names if name in by_name], [name for name in names if name not in by_name]

@@ -1,13 +1,12 @@
 """Fittings of the synthetic rooms: kitchen and bath pieces, and what hangs on or sits in a wall.
 
-Frame and labels as in `preprocess.synthetic.seats`. Wall pieces have y = 0 on the wall's surface; y < 0 is inside it.
+Frame and labels as in `furniture`. Wall pieces have y = 0 on the wall's surface; y < 0 is inside it.
 """
 
 import numpy as np
 
-from preprocess.synthetic.furniture import CABINET, things_on
+from preprocess.synthetic.furniture import CABINET, CLUTTER, Item, things_on
 from preprocess.synthetic.palettes import ANYTHING, CERAMIC, HARD, SOFT, pick, shade
-from preprocess.synthetic.seats import CLUTTER, Item
 from preprocess.synthetic.solids import Part, both_sides, box, cylinder, ellipsoid, move_parts, sheet
 
 WALL, DOOR, WINDOW, PICTURE, COUNTER, CURTAIN = 1, 8, 9, 11, 12, 16

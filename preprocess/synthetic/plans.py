@@ -11,9 +11,22 @@ from collections.abc import Callable
 import numpy as np
 
 from preprocess.synthetic.fittings import bathtub, curtains, door, kitchen, picture, refrigerator, sink, toilet, window
-from preprocess.synthetic.furniture import bed, bookshelf, cabinet, desk, dining_table, other, table
+from preprocess.synthetic.furniture import (
+    CLUTTER,
+    Item,
+    armchair,
+    bed,
+    bookshelf,
+    cabinet,
+    chair,
+    desk,
+    dining_chair,
+    dining_table,
+    other,
+    sofa,
+    table,
+)
 from preprocess.synthetic.palettes import ANYTHING, pick
-from preprocess.synthetic.seats import CLUTTER, Item, armchair, chair, dining_chair, sofa
 from preprocess.synthetic.solids import Part, box, ellipsoid, move_parts
 
 WALL_HEIGHT = 2.25
