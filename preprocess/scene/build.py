@@ -1,4 +1,4 @@
-"""A checked mesh in, a complete scene out, all in memory."""
+"""A checked mesh, or a part of a scene, in; a complete scene out; all in memory."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,8 +7,7 @@ import numpy as np
 from kernels.host.voxel.hash_map import VoxelHash, build_hash
 from kernels.host.voxel.voxels import VoxelPyramid, Voxels, build_pyramid, unique_voxels
 from preprocess.labels.label_map import LabelMap
-from preprocess.mesh.mesh import Mesh, MeshError
-from preprocess.mesh.weld import weld
+from preprocess.mesh.mesh import Mesh, MeshError, weld
 from preprocess.scene.hierarchy import LEVELS, HierarchyParams, build_hierarchy, level0_labels
 from preprocess.scene.scene_file import Scene
 from trainlib.core.text import pluralize
@@ -123,3 +122,41 @@ def mesh_classes(mesh: Mesh, label_map: LabelMap, notes: list[str]) -> np.ndarra
         note = f"{OUTSIDE_MAP}: {share} ignored"
     notes.append(f"{note}: {listed}")
     return classes
+
+
+def crop_scene(scene: Scene, inside: np.ndarray, name: str = "") -> Scene:
+    """The scene of some of the file's vertices, with the faces that have all corners among them.
+
+    Levels, traces, tables and voxels are rebuilt with the scene's parameters. Positions, colours, normals and labels
+    are taken from the scene, in its order.
+
+    Args:
+        inside: bool [V], at least one of them True.
+        name: name of the crop, the scene's if empty.
+    """
+    place = np.cumsum(inside, dtype=np.int32) - 1
+    faces = place[scene.faces[inside[scene.faces].all(axis=1)]]
+    params = HierarchyParams.from_dict(scene.params)
+    mesh = Mesh(scene.vertices[inside], faces, scene.colors[inside], scene.normals[inside])
+    crop = build_scene(name or scene.name, mesh, params, more_params=scene.params)
+    crop.has_colors = scene.has_colors
+    if scene.labels is not None:
+        crop.labels = scene.labels[inside]
+        finest, trace = crop.level_vertices[0], crop.traces[0]
+        crop.labels_l0 = level0_labels(params.level0_labels, mesh.vertices, crop.labels, finest, trace)
+    return crop
+
+
+def random_crop(scene: Scene, max_voxels: int, rng: np.random.Generator) -> Scene:
+    """The part of a scene around one of its vertices, drawn at random, that fills at most `max_voxels` voxels.
+
+    The part is a square in x and y, over the whole height.
+    """
+    center = scene.vertices[rng.integers(len(scene.vertices))]
+    distance = np.abs(scene.vertices[:, :2] - center[:2]).max(axis=1)
+    nearest = np.full(len(scene.voxel_first), np.inf)
+    np.minimum.at(nearest, scene.voxel_inverse, distance)
+    if len(nearest) <= max_voxels:
+        return scene
+    reach = np.partition(nearest, max_voxels)[max_voxels]
+    return crop_scene(scene, (distance < reach) | (distance == 0))

@@ -12,8 +12,7 @@ from kernels.host.mesh.clustering import cluster_vertices
 from kernels.host.mesh.rings import RingTable, one_ring, ring_table
 from kernels.host.simplify.decimate import decimate
 from preprocess.labels.label_map import IGNORED
-from preprocess.mesh.mesh import Mesh
-from preprocess.mesh.weld import weld
+from preprocess.mesh.mesh import Mesh, weld
 
 LEVELS = 7
 PLACEMENTS = ("half_edge", "optimal")
