@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from preprocess.cli.arguments import UpParser, add_label_arguments
-from preprocess.cli.dataset_layouts import LAYOUTS, LISTED, Missing, detect
+from preprocess.cli.dataset_layouts import LAYOUTS, Missing, detect, listed_missing, missing_lines
 from preprocess.cli.file_report import CheckTask, Report, report_file
 from preprocess.cli.scene_task import Reading
 from preprocess.cli.sources import find_files, read_scene_list
@@ -31,16 +31,7 @@ from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.core import cli
 from trainlib.core.cli import natural
 from trainlib.core.errors import UserError
-from trainlib.core.progress import ItemProgress
 from trainlib.core.text import pluralize
-
-
-def _show_report(progress: ItemProgress, report: Report) -> None:
-    progress.write("\n".join(report.lines()))
-
-
-def _died(task: CheckTask, cause: str) -> Report:
-    return Report(str(task.path), error=cause)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,8 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
         how = (reading, flags.labels, label_map, flags.unlabelled, flags.voxel_size)
         tasks = [CheckTask(path, *how, clashes.get(path)) for path in paths]
-        show, shown = None if flags.json else _show_report, len(tasks) > 1
-        reports = run_all(report_file, tasks, flags.workers, unit="file", died=_died, show=show, shown=shown)
+        reports = run_all(
+            report_file,
+            tasks,
+            flags.workers,
+            died=lambda task, cause: Report(str(task.path), error=cause),
+            show=lambda report: "" if flags.json else "\n".join(report.lines()),
+            error=False,
+            unit="file",
+            shown=len(tasks) > 1,
+        )
     except BrokenPipeError:
         raise
     except (UserError, OSError) as error:
@@ -91,10 +90,10 @@ def _dataset(flags: argparse.Namespace) -> Missing | None:
     if key is None and (flags.split is None or not folder.is_dir()):
         return None
     names = None if flags.split is None else read_scene_list(flags.split)
-    layout = LISTED if key is None else LAYOUTS[key]
-    missing = layout.missing(folder, names)
+    layout = LAYOUTS.get(key)
+    missing = listed_missing(folder, names) if layout is None else layout.missing(folder, names)
     if not flags.json:
-        print("\n".join(layout.lines(folder, missing)))
+        print("\n".join(missing_lines(layout, folder, missing)))
     return missing
 
 

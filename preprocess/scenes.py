@@ -29,7 +29,6 @@ from trainlib.core import cli
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_atomic
 from trainlib.core.outputs import require_folder
-from trainlib.core.progress import ItemProgress
 
 
 class _Stopped(BaseException):
@@ -77,7 +76,15 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     how = (output, reading, params, label_map, flags.overwrite)
     tasks = [SceneTask(name, by_name[name], *how) for name in chosen[shard::shards]]
     lost = _lost(flags, [clash for clash in clashes if names is None or clash.name in names], missing, present)
-    outcomes = run_all(prepare_scene, tasks, flags.workers, unit="scene", died=_died, show=_show_failure)
+    outcomes = run_all(
+        prepare_scene,
+        tasks,
+        flags.workers,
+        died=lambda task, cause: Outcome(task.name, cause=f"{task.path}: {cause}"),
+        show=lambda outcome: f"failed: {outcome.cause}" if outcome.header is None else "",
+        error=True,
+        unit="scene",
+    )
     outcomes += lost if shard == 0 else []
     failed = [outcome for outcome in outcomes if outcome.header is None]
     print("".join(f"{line}\n" for line in skipped), end="")
@@ -99,15 +106,6 @@ def _lost(flags: argparse.Namespace, clashes: list[Clash], missing: list[str], p
         cause = f"{name}: no mesh of this name in {flags.input}{meant(name, present)}. {remedy}"
         lost.append(Outcome(name, cause=cause))
     return lost
-
-
-def _died(task: SceneTask, cause: str) -> Outcome:
-    return Outcome(task.name, cause=f"{task.path}: {cause}")
-
-
-def _show_failure(progress: ItemProgress, outcome: Outcome) -> None:
-    if outcome.header is None:
-        progress.write(f"failed: {outcome.cause}", error=True)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 Names and places: the data sets' own pages, http://www.scan-net.org and https://niessner.github.io/Matterport.
 """
 
-import functools
 import pathlib
 import re
 from collections.abc import Callable, Sequence
@@ -33,21 +32,58 @@ class Missing(NamedTuple):
 
 
 class DatasetLayout(NamedTuple):
-    """A data set: its name, the files it needs in words, and the search for them (its second argument: a list)."""
+    """A data set and the files that it needs.
+
+    Attributes:
+        name, text: its name, and the files in words.
+        find: finds {scene: folder of its meshes} below a folder.
+        below: the path from the folder of a scene's name to its meshes.
+        pattern, example: what the names of its meshes match, and how one is called; `{}` is the scene's name.
+    """
 
     name: str
     text: str
-    missing: Callable[[pathlib.Path, Sequence[str] | None], Missing]
+    find: Callable[[pathlib.Path], dict[str, pathlib.Path]]
+    below: str
+    pattern: str
+    example: str
 
-    def lines(self, folder: pathlib.Path, missing: Missing) -> list[str]:
-        """As text: the layout, what was found, what is missing."""
-        meshes = "mesh" if missing.found == 1 else "meshes"
-        lines = [f"{self.name}. {self.text}", f"{missing.found} {meshes} in {folder}"]
-        for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
-            if files:
-                more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-                lines.append(f"  {what} ({len(files)}): {', '.join(files[:SHOWN])}{more}")
-        return lines
+    def missing(self, folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+        """Meshes, and label files of meshes, that the scenes of a list (None: all that there are) lack."""
+        places = self.find(folder)
+        found, meshes, labels = 0, [], []
+        for name in sorted(places) if names is None else resolve_names(names, places):
+            place = places.get(name, folder / name / self.below)
+            inside = sorted(place.iterdir()) if place.is_dir() else []
+            wanted = self.pattern.format(re.escape(name))
+            files = {path.stem: path for path in inside if is_mesh(path) and re.fullmatch(wanted, path.name)}
+            found += len(files)
+            if not files:
+                meshes.append(str((place / self.example.format(name)).relative_to(folder)))
+            expected = [path.with_suffix(".labels.ply") for path in files.values() if label_file_of(path) is None]
+            labels += [str(path.relative_to(folder)) for path in expected]
+        return Missing(found, meshes, labels)
+
+
+def listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+    """The names of a list (None: all that there are) without a mesh of their path below the folder."""
+    named = paths_by_name(meshes_among(walk_folder(folder), folder), folder)
+    chosen = sorted(named) if names is None else resolve_names(names, named)
+    meshes = [f"{name}{meant(name, named)}" for name in chosen if name not in named]
+    return Missing(len(chosen) - len(meshes), meshes, [])
+
+
+def missing_lines(layout: DatasetLayout | None, folder: pathlib.Path, missing: Missing) -> list[str]:
+    """As text: the layout (None: of a list), what was found, what is missing."""
+    listed = ("Meshes of the list", "A scene has the name of its path below the folder, without the ending.")
+    name, text = listed if layout is None else layout[:2]
+    meshes = "mesh" if missing.found == 1 else "meshes"
+    lines = [f"{name}. {text}", f"{missing.found} {meshes} in {folder}"]
+    for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
+        if files:
+            more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+            lines.append(f"  {what} ({len(files)}): {', '.join(files[:SHOWN])}{more}")
+    return lines
 
 
 def detect(folder: pathlib.Path) -> str | None:
@@ -68,40 +104,6 @@ def _matterport_houses(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return {path.parent.name: path for path in walk_folder(folder).folders if path.name == REGIONS}
 
 
-def _missing(
-    folder: pathlib.Path, names: Sequence[str] | None, *, find: Callable, below: str, pattern: str, example: str
-) -> Missing:
-    """Meshes, and label files of meshes, that are not in the folders which `find` gives.
-
-    Args:
-        below: the path from the folder of a scene's name to its meshes.
-        pattern, example: what the names of its meshes match, and how one is called; `{}` is the scene's name.
-    """
-    places = find(folder)
-    found, meshes, labels = 0, [], []
-    for name in sorted(places) if names is None else resolve_names(names, places):
-        place = places.get(name, folder / name / below)
-        inside = sorted(place.iterdir()) if place.is_dir() else []
-        wanted = pattern.format(re.escape(name))
-        files = {path.stem: path for path in inside if is_mesh(path) and re.fullmatch(wanted, path.name)}
-        found += len(files)
-        if not files:
-            meshes.append(str((place / example.format(name)).relative_to(folder)))
-        expected = [path.with_suffix(".labels.ply") for path in files.values() if label_file_of(path) is None]
-        labels += [str(path.relative_to(folder)) for path in expected]
-    return Missing(found, meshes, labels)
-
-
-def _listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
-    named = paths_by_name(meshes_among(walk_folder(folder), folder), folder)
-    chosen = sorted(named) if names is None else resolve_names(names, named)
-    meshes = [f"{name}{meant(name, named)}" for name in chosen if name not in named]
-    return Missing(len(chosen) - len(meshes), meshes, [])
-
-
-LISTED = DatasetLayout(
-    "Meshes of the list", "A scene has the name of its path below the folder, without the ending.", _listed_missing
-)
 LAYOUTS = {
     "scannet": DatasetLayout(
         "ScanNet v2",
@@ -109,13 +111,10 @@ LAYOUTS = {
         "  scene0000_00_vh_clean_2.ply         the mesh\n"
         "  scene0000_00_vh_clean_2.labels.ply  NYU40 ids; for training and scores (the test scans have none)\n"
         "and the benchmark's lists scannetv2_train.txt, _val.txt, _test.txt for --split. Other files are left alone.",
-        functools.partial(
-            _missing,
-            find=_scannet_scenes,
-            below="",
-            pattern=rf"{{}}{SCANNET_SUFFIX}\.[^.]+",
-            example=f"{{}}{SCANNET_SUFFIX}.ply",
-        ),
+        _scannet_scenes,
+        below="",
+        pattern=rf"{{}}{SCANNET_SUFFIX}\.[^.]+",
+        example=f"{{}}{SCANNET_SUFFIX}.ply",
     ),
     "matterport3d": DatasetLayout(
         "Matterport3D",
@@ -125,12 +124,9 @@ LAYOUTS = {
         "The second is not part of the data set. Its labels belong to the faces (`category_id`, the column `index`\n"
         "of metadata/category_mapping.tsv): write the `nyu40id` of each face or vertex, or take the ids as they are\n"
         "with --label_property=category_id and a your own --label_map.",
-        functools.partial(
-            _missing,
-            find=_matterport_houses,
-            below=REGIONS,
-            pattern=r"(?i:region\d+\.ply)",
-            example="region0.ply, ...",
-        ),
+        _matterport_houses,
+        below=REGIONS,
+        pattern=r"(?i:region\d+\.ply)",
+        example="region0.ply, ...",
     ),
 }

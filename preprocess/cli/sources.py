@@ -43,18 +43,13 @@ class Found(NamedTuple):
     notes: list[str]
 
 
-class Files(NamedTuple):
-    """Files to report, {mesh: error of meshes that share its name}, and one line for each kind of skipped file."""
+def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], dict[pathlib.Path, MeshError], list[str]]:
+    """The file itself, or all meshes, scene files and label files without a mesh under a folder, by path.
 
-    files: list[pathlib.Path]
-    clashes: dict[pathlib.Path, MeshError]
-    notes: list[str]
-
-
-def find_files(path: pathlib.Path) -> Files:
-    """The file itself, or all meshes, scene files and label files without a mesh under a folder, by path."""
+    Also {mesh: error of meshes that share its name}, and one line for each kind of skipped file.
+    """
     if path.is_file():
-        return Files([path], {}, [])
+        return [path], {}, []
     inside = walk_folder(path)
     meshes = [file for file in inside.files if is_mesh(file)]
     scene_files = [file for file in inside.files if file.name.endswith(SUFFIX)]
@@ -64,7 +59,7 @@ def find_files(path: pathlib.Path) -> Files:
         remedy = f"Files that are read: {', '.join('*' + ending for ending in [*READERS, SUFFIX])}."
         raise MeshError(path, "; ".join(["no mesh and no scene file found", *notes]), remedy)
     groups = [Clash(name, paths) for name, paths in paths_by_name(meshes, path).items() if len(paths) > 1]
-    return Files(found, {file: clash.error(file) for clash in groups for file in clash.paths}, notes)
+    return found, {file: clash.error(file) for clash in groups for file in clash.paths}, notes
 
 
 def find_sources(folder: str | pathlib.Path) -> Found:

@@ -86,27 +86,27 @@ def run_all(
     tasks: Sequence,
     workers: int,
     *,
-    unit: str,
-    died: Callable[[Any, str], Any],
-    show: Callable[[ItemProgress, Any], None] | None,
-    shown: bool = True,
+    died: Callable,
+    show: Callable,
+    error: bool,
+    **progress_options,
 ) -> list:
-    """The results of all tasks in their order, with progress if `shown`.
+    """The results of all tasks in their order, with progress.
 
     Args:
-        unit: what a task is about, such as "scene".
-        died: makes the result of a task whose process died; its second argument is cause and remedy.
-        show: writes each result, as it comes, on the progress.
+        died: makes the result of a task whose process died, from the task and a text of cause and remedy.
+        show: the lines to print for a result as it comes, "" for none; with `error` on the standard error.
+        progress_options: of `ItemProgress`.
     """
     results: dict[int, Any] = {}
     running = run_in_workers(function, tasks, min(workers, len(tasks)))
-    with contextlib.closing(running), ItemProgress(len(tasks), unit, shown=shown) as progress:
+    with contextlib.closing(running), ItemProgress(len(tasks), **progress_options) as progress:
         for number, result in running:
             if isinstance(result, WorkerDied):
                 result = died(tasks[number], f"{result}. Try fewer --workers.")
             results[number] = result
-            if show is not None:
-                show(progress, result)
+            if text := show(result):
+                progress.write(text, error=error)
             progress.advance()
     return [results[number] for number in range(len(tasks))]
 

@@ -95,10 +95,8 @@ def likely_property(path: pathlib.Path, content: bytes, name: str | None = None)
 
 def how_to_label(path: pathlib.Path, name: str | None = None) -> str:
     """Where the labels of a mesh without labels were looked for, and which of its properties may be meant."""
-    looked = f"there is no {path.stem}.labels.ply, .npy or .txt next to it"
-    return (
-        f"{looked}, and {_no_property(path, path.read_bytes(), name)[0]}" if path.suffix.lower() == ".ply" else looked
-    )
+    inside = f", and {_no_property(path, path.read_bytes(), name)[0]}" if path.suffix.lower() == ".ply" else ""
+    return f"there is no {path.stem}.labels.ply, .npy or .txt next to it{inside}"
 
 
 def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: list[str]) -> np.ndarray:

@@ -35,8 +35,7 @@ CUES = {
 }
 CONFIDENCE_WEIGHT = 8.0  # weight of a network's mean probability of the most likely class, next to the cues' weights
 
-TOLD, LEAD = 0.4, 0.05
-"""Probability that an axis needs to be chosen, and its lead over the next one: opposite axes are often equal."""
+TOLD, LEAD = 0.4, 0.05  # probability that an axis needs to be chosen, and its lead: opposite axes are often equal
 IMPLAUSIBLE = 0.03  # probability below which a given axis gets a warning, if another one would be chosen
 DIRECTED = 0.5
 """Share of the surface that must be upright or level for one of the axes; a surface of all directions has 0.36."""

@@ -86,15 +86,9 @@ def plan_levels(hierarchy: str, cells: tuple[float, ...], ratio: float) -> tuple
 
 
 class Hierarchy(NamedTuple):
-    """Seven levels, finest first.
+    """Seven levels, finest first, with the names and shapes of `scene_file.Scene`. Traces are total and surjective.
 
-    Attributes:
-        level_vertices: float64 [V_l, 3].
-        level_faces: int32 [F_l, 3].
-        rings: tables of each level, absent -1.
-        traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l. Total and
-            surjective.
-        reached: whether the level got down to its number of faces (clustering levels always do).
+    reached: whether the level got down to its number of faces (clustering levels always do).
     """
 
     level_vertices: tuple[np.ndarray, ...]
