@@ -10,57 +10,28 @@ Matterport3D the files that are needed and missing are listed too. python -m pre
 """
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from preprocess.cli.arguments import UpParser, add_label_arguments
-from preprocess.cli.dataset_layouts import LAYOUTS, LISTED, Missing, detect
+from preprocess.cli.dataset_layouts import LAYOUTS, Missing, detect, listed_missing, missing_lines
 from preprocess.cli.file_report import CheckTask, Report, report_file
-from preprocess.cli.folders import endings_line, skipped_lines
-from preprocess.cli.sources import Clash, label_files_without_mesh, other_files, paths_by_name, read_scene_list
-from preprocess.cli.worker_pool import WorkerDied, run_in_workers
-from preprocess.formats.readers import READERS, is_mesh, walk_folder
+from preprocess.cli.scene_task import Reading
+from preprocess.cli.sources import find_files, read_scene_list
+from preprocess.cli.worker_pool import run_all
+from preprocess.formats.readers import is_mesh
 from preprocess.labels.choice import check_label_map, choose_label_map
 from preprocess.labels.label_map import LabelMap
 from preprocess.mesh.mesh import MeshError
 from preprocess.mesh.units import METRES
 from preprocess.scene.hierarchy import HierarchyParams
-from preprocess.scene.scene_file import SUFFIX
 from trainlib.core import cli
 from trainlib.core.cli import natural
-from trainlib.core.progress import ItemProgress
+from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
-
-DONE, ERROR, STOPPED = cli.DONE, cli.ERROR, cli.STOPPED
-
-
-class Inside(NamedTuple):
-    """Files to report, {mesh: error of meshes that share its name}, and one line for each kind of skipped file."""
-
-    files: list[pathlib.Path]
-    clashes: dict[pathlib.Path, MeshError]
-    notes: list[str]
-
-
-def find_files(path: pathlib.Path) -> Inside:
-    """The file itself, or all meshes, scene files and label files without a mesh under a folder, by path."""
-    if path.is_file():
-        return Inside([path], {}, [])
-    inside = walk_folder(path)
-    meshes = [file for file in inside.files if is_mesh(file)]
-    scene_files = [file for file in inside.files if file.name.endswith(SUFFIX)]
-    notes = skipped_lines(inside.skipped, path) + endings_line(other_files(inside.files))
-    found = sorted([*meshes, *scene_files, *label_files_without_mesh(inside.files)])
-    if not found:
-        remedy = f"Files that are read: {', '.join('*' + ending for ending in [*READERS, SUFFIX])}."
-        raise MeshError(path, "; ".join(["no mesh and no scene file found", *notes]), remedy)
-    groups = [Clash(name, paths) for name, paths in paths_by_name(meshes, path).items() if len(paths) > 1]
-    return Inside(found, {file: clash.error(file) for clash in groups for file in clash.paths}, notes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,16 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.labels and len(paths) > 1:
             parser.error("--labels is for one mesh; in a folder the labels of NAME.ply are read from NAME.labels.ply")
         label_map, map_notes, map_error = _label_map(flags, [path for path in paths if path not in clashes])
-        how = (flags.units, flags.up, flags.repair, flags.labels, label_map, flags.require_colors, flags.require_labels)
-        how += (flags.voxel_size, flags.label_property, flags.unlabelled)
-        reports = _all_reports([CheckTask(path, *how, clashes.get(path)) for path in paths], flags.workers, flags.json)
+        reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
+        how = (reading, flags.labels, label_map, flags.unlabelled, flags.voxel_size)
+        tasks = [CheckTask(path, *how, clashes.get(path)) for path in paths]
+        reports = run_all(
+            report_file,
+            tasks,
+            flags.workers,
+            died=lambda task, cause: Report(str(task.path), error=cause),
+            show=lambda report: "" if flags.json else "\n".join(report.lines()),
+            error=False,
+            unit="file",
+            shown=len(tasks) > 1,
+        )
     except BrokenPipeError:
         raise
-    except (MeshError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return ERROR
+        return cli.ERROR
     except KeyboardInterrupt:
-        return STOPPED
+        return cli.STOPPED
     failed = sum(bool(report.error) for report in reports)
     notes = [f"--label_map {flags.label_map}: {note}" for note in map_notes] + skipped
     if flags.json:
@@ -96,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{pluralize(len(reports), 'file')}: {failed} with an error, {warned} with warnings{missing}")
     if map_error:
         print(f"error: {map_error}", file=sys.stderr)
-    return ERROR if failed or map_error or (dataset and dataset.meshes) else DONE
+    return cli.ERROR if failed or map_error or (dataset and dataset.meshes) else cli.DONE
 
 
 def _dataset(flags: argparse.Namespace) -> Missing | None:
@@ -109,10 +90,10 @@ def _dataset(flags: argparse.Namespace) -> Missing | None:
     if key is None and (flags.split is None or not folder.is_dir()):
         return None
     names = None if flags.split is None else read_scene_list(flags.split)
-    layout = LISTED if key is None else LAYOUTS[key]
-    missing = layout.missing(folder, names)
+    layout = LAYOUTS.get(key)
+    missing = listed_missing(folder, names) if layout is None else layout.missing(folder, names)
     if not flags.json:
-        print("\n".join(layout.lines(folder, missing)))
+        print("\n".join(missing_lines(layout, folder, missing)))
     return missing
 
 
@@ -130,25 +111,9 @@ def _label_map(
         return None, [], error
 
 
-def _all_reports(tasks: list[CheckTask], workers: int, quiet: bool) -> list[Report]:
-    """One report per task, in the tasks' order, printed as they come unless `quiet`."""
-    reports: dict[int, Report] = {}
-    results = run_in_workers(report_file, tasks, min(workers, len(tasks)))
-    with contextlib.closing(results), ItemProgress(len(tasks), "file", shown=len(tasks) > 1) as progress:
-        for number, result in results:
-            if isinstance(result, WorkerDied):
-                result = Report(str(tasks[number].path), error=f"{result}. Try fewer --workers.")
-            reports[number] = result
-            if not quiet:
-                progress.write("\n".join(result.lines()))
-            progress.advance()
-    return [reports[number] for number in range(len(tasks))]
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = UpParser(
-        prog="python -m preprocess.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = UpParser(prog="python -m preprocess.check", description=__doc__, formatter_class=plain)
     add = parser.add_argument
     add("path", metavar="FILE_OR_DIR", help="a mesh or scene file, or a folder, searched recursively")
     add("--units", choices=METRES, default="m", help="unit of the files (default m)")
@@ -158,9 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     add_label_arguments(parser)
     add("--label_map", metavar="MAP", help="count ids outside this map: scannet20, auto, or a CSV file")
     add("--voxel_size", type=float, default=HierarchyParams().voxel_size, metavar="A", help="edge of a voxel")
-    add(
-        "--dataset", choices=LAYOUTS, help="say which files of this data set are needed and missing (else: if detected)"
-    )
+    text = "say which files of this data set are needed and missing (else: if detected)"
+    add("--dataset", choices=LAYOUTS, help=text)
     add("--split", metavar="LIST", help="say which of these scenes (or houses) are missing, one per line")
     add("--require_colors", action="store_true", help="a mesh without colours is an error")
     add("--require_labels", action="store_true", help="a mesh without labels is an error")

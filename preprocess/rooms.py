@@ -53,7 +53,10 @@ def make_room(seed: int, resolution: float = 0.05) -> Mesh:
     colors = np.array([part.color for part in parts])[tags]
     colors = light(rng, grid, vertices, normals, colors)
     labels = np.array([part.label for part in parts], np.int32)[tags]
-    kept = _scanned_faces(rng, grid, layout, yaw, vertices, faces, normals)
+    turn, room = rotation(yaw)[:2, :2], np.array([layout.width, layout.depth])
+    cameras = place_cameras(rng, grid, lambda rng: turn @ (rng.uniform(0.08, 0.92, 2) * room), CAMERAS)
+    seen = grow(seen_from(grid, vertices, normals, cameras), faces)
+    kept = _scanned_faces(rng, vertices, faces, seen)
     rough = 0.003 * smooth_noise(rng, vertices, 0.08) + 0.004 * smooth_noise(rng, vertices, 0.4)
     vertices = vertices + normals * (rough + rng.normal(0, 0.0015, len(vertices)))[:, None]
     used, kept = np.unique(kept, return_inverse=True)
@@ -90,16 +93,11 @@ def _fill_grid(parts: list[Part], layout: RoomLayout, yaw: float, resolution: fl
     return grid
 
 
-def _scanned_faces(rng, grid, layout, yaw, vertices, faces, normals) -> np.ndarray:
+def _scanned_faces(rng: np.random.Generator, vertices: np.ndarray, faces: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Faces that the scan recorded: seen by a camera, not in a hole, below the uneven edge, in no small component."""
-    turn = rotation(yaw)[:2, :2]
-    room = np.array([layout.width, layout.depth])
-    cameras = place_cameras(rng, grid, lambda rng: turn @ (rng.uniform(0.08, 0.92, 2) * room), CAMERAS)
-    seen = grow(seen_from(grid, vertices, normals, cameras), faces)
     flat = vertices * (1, 1, 0)
     edge = WALL_HEIGHT - 0.12 - 0.1 * np.abs(smooth_noise(rng, flat, 0.9)) - 0.03 * np.abs(smooth_noise(rng, flat, 0.1))
-    seen &= vertices[:, 2] < edge
-    seen &= ~hole_mask(rng, vertices, count=22)
+    seen = seen & (vertices[:, 2] < edge) & ~hole_mask(rng, vertices, count=22)
     return keep_pieces(faces[seen[faces].all(1)], len(vertices), smallest=12)
 
 

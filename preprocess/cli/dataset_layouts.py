@@ -14,7 +14,6 @@ from preprocess.labels.label_files import label_file_of
 
 SHOWN = 8
 _SCENE = re.compile(r"scene\d{4}_\d{2}")
-_REGION = re.compile(r"region\d+\.ply")
 REGIONS = "region_segmentations"
 
 
@@ -33,90 +32,78 @@ class Missing(NamedTuple):
 
 
 class DatasetLayout(NamedTuple):
-    """A data set: its name, the files it needs in words, and the search for them (its second argument: a list)."""
+    """A data set and the files that it needs.
+
+    Attributes:
+        name, text: its name, and the files in words.
+        find: finds {scene: folder of its meshes} below a folder.
+        below: the path from the folder of a scene's name to its meshes.
+        pattern, example: what the names of its meshes match, and how one is called; `{}` is the scene's name.
+    """
 
     name: str
     text: str
-    missing: Callable[[pathlib.Path, Sequence[str] | None], Missing]
+    find: Callable[[pathlib.Path], dict[str, pathlib.Path]]
+    below: str
+    pattern: str
+    example: str
 
-    def lines(self, folder: pathlib.Path, missing: Missing) -> list[str]:
-        """As text: the layout, what was found, what is missing."""
-        lines = [
-            f"{self.name}. {self.text}",
-            f"{missing.found} {'mesh' if missing.found == 1 else 'meshes'} in {folder}",
-        ]
-        for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
-            if files:
-                more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-                lines.append(f"  {what} ({len(files)}): {', '.join(files[:SHOWN])}{more}")
-        return lines
-
-
-def detect(folder: pathlib.Path) -> str | None:
-    """The key of the layout that a folder seems to have."""
-    if any(_scannet_scenes(folder)):
-        return "scannet"
-    return "matterport3d" if any(_houses(folder)) else None
-
-
-def _scannet_scenes(folder: pathlib.Path) -> list[pathlib.Path]:
-    if _SCENE.fullmatch(folder.name):
-        return [folder]
-    return [path for path in walk_folder(folder).folders if _SCENE.fullmatch(path.name)]
+    def missing(self, folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+        """Meshes, and label files of meshes, that the scenes of a list (None: all that there are) lack."""
+        places = self.find(folder)
+        found, meshes, labels = 0, [], []
+        for name in sorted(places) if names is None else resolve_names(names, places):
+            place = places.get(name, folder / name / self.below)
+            inside = sorted(place.iterdir()) if place.is_dir() else []
+            wanted = self.pattern.format(re.escape(name))
+            files = {path.stem: path for path in inside if is_mesh(path) and re.fullmatch(wanted, path.name)}
+            found += len(files)
+            if not files:
+                meshes.append(str((place / self.example.format(name)).relative_to(folder)))
+            expected = [path.with_suffix(".labels.ply") for path in files.values() if label_file_of(path) is None]
+            labels += [str(path.relative_to(folder)) for path in expected]
+        return Missing(found, meshes, labels)
 
 
-def _scannet_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
-    scenes = {path.name: path for path in _scannet_scenes(folder)}
-    meshes, labels, found = [], [], 0
-    for name in sorted(scenes) if names is None else resolve_names(names, scenes):
-        expected = scenes.get(name, folder / name) / f"{name}{SCANNET_SUFFIX}.ply"
-        mesh = next((path for path in _meshes_in(expected.parent) if path.stem == expected.stem), None)
-        if mesh is None:
-            meshes.append(str(expected.relative_to(folder)))
-            continue
-        found += 1
-        labels += _without_labels([mesh], folder)
-    return Missing(found, meshes, labels)
-
-
-def _houses(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [path for path in walk_folder(folder).folders if path.name == REGIONS]
-
-
-def _matterport_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
-    houses = {path.parent.name: path for path in _houses(folder)}
-    meshes, labels, found = [], [], 0
-    for name in sorted(houses) if names is None else resolve_names(names, houses):
-        regions = houses.get(name, folder / name / REGIONS)
-        files = [path for path in _meshes_in(regions) if _REGION.fullmatch(path.name.lower())]
-        if not files:
-            meshes.append(str((regions / "region0.ply").relative_to(folder)) + ", ...")
-        found += len(files)
-        labels += _without_labels(files, folder)
-    return Missing(found, meshes, labels)
-
-
-def _listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+def listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
+    """The names of a list (None: all that there are) without a mesh of their path below the folder."""
     named = paths_by_name(meshes_among(walk_folder(folder), folder), folder)
     chosen = sorted(named) if names is None else resolve_names(names, named)
     meshes = [f"{name}{meant(name, named)}" for name in chosen if name not in named]
     return Missing(len(chosen) - len(meshes), meshes, [])
 
 
-def _meshes_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The meshes of one folder by name; none if it is not there."""
-    return sorted(path for path in folder.iterdir() if is_mesh(path)) if folder.is_dir() else []
+def missing_lines(layout: DatasetLayout | None, folder: pathlib.Path, missing: Missing) -> list[str]:
+    """As text: the layout (None: of a list), what was found, what is missing."""
+    listed = ("Meshes of the list", "A scene has the name of its path below the folder, without the ending.")
+    name, text = listed if layout is None else layout[:2]
+    meshes = "mesh" if missing.found == 1 else "meshes"
+    lines = [f"{name}. {text}", f"{missing.found} {meshes} in {folder}"]
+    for what, files in (("missing mesh", missing.meshes), ("missing labels", missing.labels)):
+        if files:
+            more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+            lines.append(f"  {what} ({len(files)}): {', '.join(files[:SHOWN])}{more}")
+    return lines
 
 
-def _without_labels(meshes: Sequence[pathlib.Path], folder: pathlib.Path) -> list[str]:
-    """Label files, as they are expected below `folder`, of the meshes that have none."""
-    expected = [path.with_suffix(".labels.ply") for path in meshes if label_file_of(path) is None]
-    return [str(path.relative_to(folder)) for path in expected]
+def detect(folder: pathlib.Path) -> str | None:
+    """The key of the layout that a folder seems to have."""
+    if _scannet_scenes(folder):
+        return "scannet"
+    return "matterport3d" if _matterport_houses(folder) else None
 
 
-LISTED = DatasetLayout(
-    "Meshes of the list", "A scene has the name of its path below the folder, without the ending.", _listed_missing
-)
+def _scannet_scenes(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """{scene: folder of its mesh}."""
+    folders = [folder] if _SCENE.fullmatch(folder.name) else walk_folder(folder).folders
+    return {path.name: path for path in folders if _SCENE.fullmatch(path.name)}
+
+
+def _matterport_houses(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """{house: folder of its regions}."""
+    return {path.parent.name: path for path in walk_folder(folder).folders if path.name == REGIONS}
+
+
 LAYOUTS = {
     "scannet": DatasetLayout(
         "ScanNet v2",
@@ -124,7 +111,10 @@ LAYOUTS = {
         "  scene0000_00_vh_clean_2.ply         the mesh\n"
         "  scene0000_00_vh_clean_2.labels.ply  NYU40 ids; for training and scores (the test scans have none)\n"
         "and the benchmark's lists scannetv2_train.txt, _val.txt, _test.txt for --split. Other files are left alone.",
-        _scannet_missing,
+        _scannet_scenes,
+        below="",
+        pattern=rf"{{}}{SCANNET_SUFFIX}\.[^.]+",
+        example=f"{{}}{SCANNET_SUFFIX}.ply",
     ),
     "matterport3d": DatasetLayout(
         "Matterport3D",
@@ -134,6 +124,9 @@ LAYOUTS = {
         "The second is not part of the data set. Its labels belong to the faces (`category_id`, the column `index`\n"
         "of metadata/category_mapping.tsv): write the `nyu40id` of each face or vertex, or take the ids as they are\n"
         "with --label_property=category_id and a your own --label_map.",
-        _matterport_missing,
+        _matterport_houses,
+        below=REGIONS,
+        pattern=r"(?i:region\d+\.ply)",
+        example="region0.ply, ...",
     ),
 }

@@ -5,11 +5,12 @@ import pathlib
 
 import numpy as np
 
+from preprocess.cli.scene_task import Reading
 from preprocess.cli.sources import meant
-from preprocess.formats.readers import check_required, is_mesh, read_mesh
+from preprocess.formats.readers import is_mesh
 from preprocess.labels.choice import SIXTEEN_BITS
 from preprocess.labels.label_files import is_label_file, labelled_stem
-from preprocess.labels.label_map import ABSENT, LARGEST_ID, MINUS_ONE, UNLABELLED, LabelMap
+from preprocess.labels.label_map import ABSENT, LARGEST_ID, MINUS_ONE, LabelMap
 from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.mesh.units import METRES
 from preprocess.scene.build import MAX_UNKNOWN, median_edge, mesh_classes, require_extent
@@ -25,17 +26,12 @@ class CheckTask:
     """A file and how to read it. The fields are flags of the command line, and the `clash` with a file of its name."""
 
     path: pathlib.Path
-    units: str
-    up: str
-    repair: bool
+    reading: Reading
     labels: str | None
     label_map: LabelMap | None
-    require_colors: bool
-    require_labels: bool
+    unlabelled: int | None
     voxel_size: float
-    label_property: str | None = None
-    unlabelled: int | None = UNLABELLED
-    clash: MeshError | None = None
+    clash: MeshError | None
 
 
 @dataclasses.dataclass
@@ -68,29 +64,24 @@ class Report:
         """As text: one line with the counts, then one for each finding."""
         size = f"{' x '.join(f'{length:.3g}' for length in self.extent)} {self.unit}"
         counts = f"{pluralize(self.vertices, 'vertex')}, {pluralize(self.faces, 'face')}"
-        what = f"{counts}, {size}, median edge {self.edge:.3g} {self.unit}, {self._labels()}"
+        meaning = dict.fromkeys((self.unlabelled, MINUS_ONE), ", unlabelled")
+        ids = [f"{id_} ({count}{meaning.get(id_, '')})" for id_, count in (self.labels or {}).items()]
+        listed = f"labels {', '.join(ids[:SHOWN_IDS])}{' ...' if ids[SHOWN_IDS:] else ''}"
+        labels = "no labels" if self.labels is None else listed
+        what = f"{counts}, {size}, median edge {self.edge:.3g} {self.unit}, {labels}"
         head = [f"{self.file}: {what}"] if self.vertices else [f"{self.file}:"]
         marked = [("", self.notes), (WARNING, self.warnings), ("error: ", [self.error] if self.error else [])]
         return head + [f"  {mark}{text}" for mark, texts in marked for text in texts]
 
-    def _labels(self) -> str:
-        if self.labels is None:
-            return "no labels"
-        meaning = dict.fromkeys((self.unlabelled, MINUS_ONE), ", unlabelled")
-        listed = [f"{id_} ({count}{meaning.get(id_, '')})" for id_, count in list(self.labels.items())[:SHOWN_IDS]]
-        return f"labels {', '.join(listed)}{' ...' if len(self.labels) > SHOWN_IDS else ''}"
-
 
 def report_file(task: CheckTask) -> Report:
     """Reads one mesh or scene file; an error that a file can cause is part of the report."""
-    report = Report(str(task.path), unit="m" if METRES[task.units] else task.units)
+    report = Report(str(task.path), unit="m" if METRES[task.reading.units] else task.reading.units)
     try:
         if task.path.name.endswith(SUFFIX):
             _check_scene(read_scene(task.path), report)
         else:
             _check_mesh(task, report)
-            if task.clash is not None:
-                raise task.clash
     except (MeshError, SceneError) as error:
         where = "" if error.file == report.file else f"{error.file}: "
         report.error = f"{where}{error.cause}. {error.remedy}"
@@ -104,12 +95,14 @@ def _check_mesh(task: CheckTask, report: Report) -> None:
     path = task.path
     if is_label_file(path):
         raise _no_mesh(path)
-    mesh = read_mesh(path, task.units, task.up, task.repair, task.labels, label_property=task.label_property)
-    _describe(report, mesh, mesh.labels, mesh.colors is not None)
-    check_required(path, mesh, task.require_colors, task.require_labels, task.label_property)
+    mesh = task.reading.mesh(path, task.labels)
+    _describe(report, mesh, mesh.colors is not None)
+    task.reading.check_required(path, mesh)
     require_extent(mesh.vertices, task.voxel_size)
     if mesh.labels is not None:
         _check_labels(mesh, task, report)
+    if task.clash is not None:
+        raise task.clash
 
 
 def _no_mesh(path: pathlib.Path) -> MeshError:
@@ -126,8 +119,7 @@ def _no_mesh(path: pathlib.Path) -> MeshError:
 def _check_labels(mesh: Mesh, task: CheckTask, report: Report) -> None:
     """Ids against the map, or against what any map can have; raises MeshError where preprocessing would."""
     ids, counts = np.unique(mesh.labels, return_counts=True)
-    label_map = task.label_map
-    in_map = () if label_map is None else label_map.ids
+    in_map = () if task.label_map is None else task.label_map.ids
     unlabelled = [i for i in ids.tolist() if i not in in_map and i in (task.unlabelled, MINUS_ONE, ABSENT)]
     report.unlabelled = task.unlabelled if task.unlabelled in unlabelled else None
     labelled = ~np.isin(ids, unlabelled)
@@ -135,10 +127,10 @@ def _check_labels(mesh: Mesh, task: CheckTask, report: Report) -> None:
     if not labelled.any():
         names = " or ".join(str(id_) for id_ in unlabelled if id_ != ABSENT)
         report.warnings.append(f"all labels are {names or 'missing'}, which means unlabelled")
-    elif label_map is not None:
+    elif task.label_map is not None:
         notes: list[str] = []
-        mesh_classes(mesh, label_map, notes)
-        _sort(notes, report)
+        mesh_classes(mesh, task.label_map, notes)
+        _add_notes(report, notes)
     elif impossible.any():
         none, all_ = counts[impossible].sum(), counts[labelled].sum()
         listed = ", ".join(map(str, ids[impossible][:SHOWN_IDS]))
@@ -152,23 +144,22 @@ def _check_scene(scene: Scene, report: Report) -> None:
     """Fills in the report of a scene file, whose checksums, version and arrays were checked in reading."""
     units = scene.params.get("units", "m")
     report.unit = "m" if METRES.get(units) else units
-    _describe(report, scene, scene.labels, scene.has_colors)
+    _describe(report, scene, scene.has_colors)
     levels = ", ".join(str(len(vertices)) for vertices in scene.level_vertices)
-    voxels = len(scene.voxels.coords[0])
-    report.notes.append(f"scene file: levels of {levels} vertices, {pluralize(voxels, 'voxel')}")
+    voxels = pluralize(len(scene.voxels.coords[0]), "voxel")
+    report.notes.append(f"scene file: levels of {levels} vertices, {voxels}")
 
 
-def _describe(report: Report, mesh: Mesh | Scene, labels: np.ndarray | None, colors: bool) -> None:
+def _describe(report: Report, mesh: Mesh | Scene, colors: bool) -> None:
     report.vertices, report.faces, report.colors = len(mesh.vertices), len(mesh.faces), colors
-    report.extent = tuple(float(length) for length in np.ptp(mesh.vertices, axis=0))
+    report.extent = tuple(np.ptp(mesh.vertices, axis=0).tolist())
     report.edge = median_edge(mesh)
-    if labels is not None:
-        counted_ids = zip(*(part.tolist() for part in np.unique(labels, return_counts=True)))
+    if mesh.labels is not None:
+        counted_ids = zip(*(part.tolist() for part in np.unique(mesh.labels, return_counts=True)))
         report.labels = {id_: count for id_, count in counted_ids if id_ != ABSENT}
-    _sort(mesh.notes, report)
+    _add_notes(report, mesh.notes)
 
 
-def _sort(notes: list[str], report: Report) -> None:
-    """Notes to the report's notes and warnings."""
+def _add_notes(report: Report, notes: list[str]) -> None:
     report.notes += [note for note in notes if not note.startswith(WARNING)]
     report.warnings += [note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)]

@@ -1,5 +1,6 @@
 """One scene from its mesh file to its scene file: the task that worker processes run."""
 
+import contextlib
 import pathlib
 import time
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 from preprocess.formats.readers import check_required, read_mesh, source_hash
 from preprocess.labels.label_files import PROPERTY
 from preprocess.labels.label_map import UNLABELLED, LabelMap
-from preprocess.mesh.mesh import MeshError
+from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.scene.build import build_scene
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import SUFFIX, SceneError, SceneHeader, is_intact, read_header, write_scene
@@ -23,6 +24,14 @@ class Reading(NamedTuple):
     require_colors: bool = False
     require_labels: bool = False
     label_property: str | None = None
+
+    def mesh(self, path: pathlib.Path, labels: str | None = None) -> Mesh:
+        """The checked mesh of a file, with the labels of the file `labels` if one is given."""
+        return read_mesh(path, self.units, self.up, self.repair, labels, label_property=self.label_property)
+
+    def check_required(self, path: pathlib.Path, mesh: Mesh) -> None:
+        """Raises MeshError if the mesh lacks what is required."""
+        check_required(path, mesh, self.require_colors, self.require_labels, self.label_property)
 
 
 class SceneTask(NamedTuple):
@@ -47,41 +56,36 @@ class Outcome(NamedTuple):
     """
 
     name: str
-    header: SceneHeader | None
-    built: bool
-    seconds: float
+    header: SceneHeader | None = None
+    built: bool = False
+    seconds: float = 0.0
     cause: str = ""
-
-
-def scene_path(output: pathlib.Path, name: str) -> pathlib.Path:
-    """The path of a scene file by its name."""
-    return output / f"{name}{SUFFIX}"
 
 
 def prepare_scene(task: SceneTask) -> Outcome:
     """Builds the scene file unless it exists with the same format, parameters and source. Failures are returned."""
     start = time.perf_counter()
     try:
-        header, built = _prepare(task)
-        return Outcome(task.name, header, built, time.perf_counter() - start)
+        outcome = Outcome(task.name, *_prepare(task))
     except (ValueError, OSError, MemoryError) as error:
         cause = str(error) if isinstance(error, MeshError | OSError) else f"{task.path}: {error or 'out of memory'}"
-        return Outcome(task.name, None, False, time.perf_counter() - start, cause)
+        outcome = Outcome(task.name, cause=cause)
+    return outcome._replace(seconds=time.perf_counter() - start)
 
 
 def _prepare(task: SceneTask) -> tuple[SceneHeader, bool]:
-    target = scene_path(task.output, task.name)
+    """The header of the scene file, and whether it was built."""
+    target = task.output / f"{task.name}{SUFFIX}"
     digest = source_hash(task.path)
     more = _more_params(task)
-    if not task.overwrite:
-        found = _found(target)
-        same = found is not None and found.source_hash == digest
-        if same and found.params == {**task.params.to_dict(), **more} and is_intact(target):
+    with contextlib.suppress(FileNotFoundError, SceneError):
+        found = None if task.overwrite else read_header(target)
+        wanted = (digest, {**task.params.to_dict(), **more})
+        if found is not None and (found.source_hash, found.params) == wanted and is_intact(target):
             return found, False
-    reading = task.reading
-    mesh = read_mesh(task.path, reading.units, reading.up, reading.repair, label_property=reading.label_property)
-    check_required(task.path, mesh, reading.require_colors, reading.require_labels, reading.label_property)
-    scene = build_scene(task.name, mesh, task.params, task.label_map, digest, more)
+    mesh = task.reading.mesh(task.path)
+    task.reading.check_required(task.path, mesh)
+    scene = build_scene(task.name, mesh, task.params, task.label_map, source_hash=digest, more_params=more)
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     write_scene(target, scene)
@@ -93,22 +97,10 @@ def _more_params(task: SceneTask) -> dict:
 
     Those of labels are omitted where they are the default, so that scenes without them stay up to date.
     """
-    more = {
-        "units": task.reading.units,
-        "up": task.reading.up,
-        "repair": task.reading.repair,
-        "label_ids": list(task.label_map.ids),
-    }
-    if task.reading.label_property not in (None, PROPERTY):
-        more["label_property"] = task.reading.label_property
+    reading = task.reading
+    more = {"units": reading.units, "up": reading.up, "repair": reading.repair, "label_ids": list(task.label_map.ids)}
+    if reading.label_property not in (None, PROPERTY):
+        more["label_property"] = reading.label_property
     if task.label_map.unlabelled != UNLABELLED:
         more["unlabelled"] = task.label_map.unlabelled
     return more
-
-
-def _found(target: pathlib.Path) -> SceneHeader | None:
-    """The header of an existing scene file of this format."""
-    try:
-        return read_header(target)
-    except (FileNotFoundError, SceneError):
-        return None

@@ -1,10 +1,11 @@
 """Which mesh files of a folder are scenes, what they are called, and which of them a list names."""
 
+import collections
 import pathlib
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from preprocess.cli.folders import endings_line, skipped_lines, walk
+from preprocess.cli.folders import SHOWN, skipped_lines, walk
 from preprocess.formats.readers import READERS, is_mesh, meshes_among, walk_folder
 from preprocess.labels.label_files import is_label_file, labelled_stem
 from preprocess.mesh.mesh import MeshError
@@ -42,6 +43,25 @@ class Found(NamedTuple):
     notes: list[str]
 
 
+def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], dict[pathlib.Path, MeshError], list[str]]:
+    """The file itself, or all meshes, scene files and label files without a mesh under a folder, by path.
+
+    Also {mesh: error of meshes that share its name}, and one line for each kind of skipped file.
+    """
+    if path.is_file():
+        return [path], {}, []
+    inside = walk_folder(path)
+    meshes = [file for file in inside.files if is_mesh(file)]
+    scene_files = [file for file in inside.files if file.name.endswith(SUFFIX)]
+    notes = skipped_lines(inside.skipped, path) + _other_files_line(inside.files)
+    found = sorted([*meshes, *scene_files, *_label_files_without_mesh(inside.files)])
+    if not found:
+        remedy = f"Files that are read: {', '.join('*' + ending for ending in [*READERS, SUFFIX])}."
+        raise MeshError(path, "; ".join(["no mesh and no scene file found", *notes]), remedy)
+    groups = [Clash(name, paths) for name, paths in paths_by_name(meshes, path).items() if len(paths) > 1]
+    return found, {file: clash.error(file) for clash in groups for file in clash.paths}, notes
+
+
 def find_sources(folder: str | pathlib.Path) -> Found:
     """All meshes under a folder (or the one mesh file that is given), by name.
 
@@ -53,38 +73,39 @@ def find_sources(folder: str | pathlib.Path) -> Found:
     if top.is_file():
         return Found([Source(top.stem.removesuffix(SCANNET_SUFFIX), top)], [], [])
     inside = walk_folder(top)
-    named = paths_by_name(meshes_among(inside, top), top)
-    sources = [Source(name, paths[0]) for name, paths in sorted(named.items()) if len(paths) == 1]
-    clashes = [Clash(name, paths) for name, paths in sorted(named.items()) if len(paths) > 1]
-    notes = skipped_lines(inside.skipped, top)
-    alone = label_files_without_mesh(inside.files)
-    if alone:
-        notes += skipped_lines({"label files without a mesh of their name": alone}, top)
-    notes += endings_line(other_files(inside.files))
-    return Found(sources, clashes, notes)
+    named = sorted(paths_by_name(meshes_among(inside, top), top).items())
+    sources = [Source(name, paths[0]) for name, paths in named if len(paths) == 1]
+    clashes = [Clash(name, paths) for name, paths in named if len(paths) > 1]
+    alone = _label_files_without_mesh(inside.files)
+    skipped = inside.skipped | ({"label files without a mesh of their name": alone} if alone else {})
+    return Found(sources, clashes, skipped_lines(skipped, top) + _other_files_line(inside.files))
 
 
 def paths_by_name(meshes: Sequence[pathlib.Path], top: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     """{scene name: mesh files of that name}; meshes next to *_vh_clean_2.ply files have none."""
     scannet_folders = {path.parent for path in meshes if path.stem.endswith(SCANNET_SUFFIX)}
-    named: dict[str, list[pathlib.Path]] = {}
+    named: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
     for path in meshes:
         if path.stem.endswith(SCANNET_SUFFIX):
-            named.setdefault(path.stem.removesuffix(SCANNET_SUFFIX), []).append(path)
+            named[path.stem.removesuffix(SCANNET_SUFFIX)].append(path)
         elif path.parent not in scannet_folders:
-            named.setdefault(path.relative_to(top).with_suffix("").as_posix(), []).append(path)
+            named[path.relative_to(top).with_suffix("").as_posix()].append(path)
     return named
 
 
-def label_files_without_mesh(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+def _label_files_without_mesh(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Label files to which none of the files is the mesh."""
     stems = {file.with_suffix("") for file in files if is_mesh(file)}
     return [file for file in files if is_label_file(file) and labelled_stem(file) not in stems]
 
 
-def other_files(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """Files that are neither meshes nor label files nor scene files."""
-    return [file for file in files if not (is_mesh(file) or is_label_file(file) or file.name.endswith(SUFFIX))]
+def _other_files_line(files: Sequence[pathlib.Path]) -> list[str]:
+    """`other files, not read as meshes: 3 .png, 1 .mtl` for files of other kinds; no line for none."""
+    others = (f for f in files if not (is_mesh(f) or is_label_file(f) or f.name.endswith(SUFFIX)))
+    counts = collections.Counter(file.suffix.lower() or "without an ending" for file in others)
+    shown = ", ".join(f"{count} {ending}" for ending, count in counts.most_common(SHOWN))
+    more = ", ..." if len(counts) > SHOWN else ""
+    return [f"other files, not read as meshes: {shown}{more}"] if counts else []
 
 
 def scene_names(folder: str | pathlib.Path) -> list[str]:
@@ -139,11 +160,3 @@ def meant(name: str, present: Collection[str]) -> str:
     alike = [other for other in present if other.rpartition("/")[2] == name]
     near = f"; did you mean {alike[0]!r}?" if alike else did_you_mean(name, present)
     return f" ({near.removeprefix('; ')})" if near else ""
-
-
-def select(sources: list[Source], names: list[str] | None) -> tuple[list[Source], list[str]]:
-    """The sources with these names, in the list's order, and the names that have no source. None selects all."""
-    if names is None:
-        return sources, []
-    by_name = {source.name: source for source in sources}
-    return [by_name[name] for name in names if name in by_name], [name for name in names if name not in by_name]

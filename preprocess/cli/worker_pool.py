@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
+from trainlib.core.progress import ItemProgress
+
 
 class WorkerDied(NamedTuple):
     """The process that worked on a task ended, with its exit status or minus the signal that killed it."""
@@ -77,6 +79,36 @@ def run_in_workers(function: Callable, tasks: Sequence, workers: int) -> Iterato
     finally:
         for worker in team:
             worker.stop()
+
+
+def run_all(
+    function: Callable,
+    tasks: Sequence,
+    workers: int,
+    *,
+    died: Callable,
+    show: Callable,
+    error: bool,
+    **progress_options,
+) -> list:
+    """The results of all tasks in their order, with progress.
+
+    Args:
+        died: makes the result of a task whose process died, from the task and a text of cause and remedy.
+        show: the lines to print for a result as it comes, "" for none; with `error` on the standard error.
+        progress_options: of `ItemProgress`.
+    """
+    results: dict[int, Any] = {}
+    running = run_in_workers(function, tasks, min(workers, len(tasks)))
+    with contextlib.closing(running), ItemProgress(len(tasks), **progress_options) as progress:
+        for number, result in running:
+            if isinstance(result, WorkerDied):
+                result = died(tasks[number], f"{result}. Try fewer --workers.")
+            results[number] = result
+            if text := show(result):
+                progress.write(text, error=error)
+            progress.advance()
+    return [results[number] for number in range(len(tasks))]
 
 
 def _serve(connection: Connection, function: Callable) -> None:

@@ -23,8 +23,7 @@ from preprocess.mesh.mesh import MeshError
 from trainlib.core.progress import ItemProgress
 
 SCANNET20, AUTO = "scannet20", "auto"
-IGNORE_IDS = (255, 65535)
-"""-1 in 8 and in 16 bits: what many data sets write for "ignore"."""
+IGNORE_IDS = (255, 65535)  # -1 in 8 and in 16 bits: what many data sets write for "ignore"
 SHOWN_IDS = 5
 SIXTEEN_BITS = "Where the upper 16 bits number the instances, as in SemanticKITTI, keep the lower 16 (label & 0xFFFF)."
 
@@ -34,14 +33,6 @@ class LabelChoice(NamedTuple):
 
     label_map: LabelMap
     notes: list[str]
-
-
-class Labelled(NamedTuple):
-    """Meshes and where their labels are: in a property of this name, in a file of this name (None: the defaults)."""
-
-    meshes: Sequence[pathlib.Path]
-    label_property: str | None
-    labels: str | None
 
 
 def check_label_map(choice: str) -> None:
@@ -68,7 +59,7 @@ def choose_label_map(
         MeshError: the map is wrong, or has one class and nothing to learn.
     """
     if choice == AUTO:
-        return _auto(Labelled(meshes, label_property, labels), unlabelled)
+        return _auto(meshes, unlabelled, label_property, labels)
     label_map = scannet20() if choice == SCANNET20 else read_label_map(choice)
     if len(label_map.ids) == 1:
         remedy = "A network needs at least two to choose from. Add the others to the map."
@@ -82,42 +73,45 @@ def choose_label_map(
     return LabelChoice(label_map, [both] if unlabelled in label_map.ids else [])
 
 
-def _auto(where: Labelled, unlabelled: int | None) -> LabelChoice:
+def _auto(
+    meshes: Sequence[pathlib.Path], unlabelled: int | None, label_property: str | None, labels: str | None
+) -> LabelChoice:
     """A class for each id that occurs in the meshes, and what was not made a class."""
-    counts, first_mesh, unreadable = _count_ids(where)
+    flag = "--label_map auto"
+    counts, first_mesh, unreadable = _count_ids(meshes, label_property, labels)
     ids = {id_: count for id_, count in counts.items() if id_ >= 0 and id_ != unlabelled}
     large = sorted(id_ for id_ in ids if id_ > LARGEST_ID)
     if large:
         cause = f"{sum(ids[id_] for id_ in large)} of {counts.total()} labels have ids above {LARGEST_ID}"
         remedy = f"{SIXTEEN_BITS} Otherwise give a CSV file of your classes as --label_map; all other ids are ignored."
-        raise MeshError("--label_map auto", f"{cause}: {_listed(large)}, the first in {first_mesh[large[0]]}", remedy)
-    if not ids:
-        raise _nothing_labelled(where, counts, unreadable, unlabelled)
+        raise MeshError(flag, f"{cause}: {_listed(large)}, the first in {first_mesh[large[0]]}", remedy)
     notes = _notes(counts, ids, unlabelled)
+    if not ids:
+        raise MeshError(flag, _why_none(meshes, label_property, unreadable, notes), "It needs labels.")
     if len(ids) == 1:
         cause = f"the labels have one class, {next(iter(ids))}, and a network needs at least two to choose from"
         remedy = "; ".join(notes) or "label the meshes with at least two ids"
-        raise MeshError("--label_map auto", cause, f"{remedy[0].upper()}{remedy[1:]}.")
+        raise MeshError(flag, cause, f"{remedy[0].upper()}{remedy[1:]}.")
     return LabelChoice(auto_label_map(np.array(sorted(ids)), unlabelled), notes)
 
 
-def _count_ids(where: Labelled) -> tuple[Counter[int], dict[int, pathlib.Path], list[MeshError]]:
+def _count_ids(
+    meshes: Sequence[pathlib.Path], label_property: str | None, labels: str | None
+) -> tuple[Counter[int], dict[int, pathlib.Path], list[MeshError]]:
     """{id: labels} over all meshes, {id: first mesh}, and the errors of meshes whose labels cannot be read."""
     counts: Counter[int] = Counter()
     first_mesh: dict[int, pathlib.Path] = {}
     errors = []
-    with ItemProgress(len(where.meshes), "scene", label="reading labels", shown=len(where.meshes) > 1) as progress:
-        for path in where.meshes:
+    with ItemProgress(len(meshes), "scene", label="reading labels", shown=len(meshes) > 1) as progress:
+        for path in meshes:
             try:
-                labels = read_raw_labels(path, where.label_property, where.labels)
+                raw = read_raw_labels(path, label_property, labels)
             except MeshError as error:  # the mesh itself fails on it later, with the same message
                 errors.append(error)
-                labels = None
-            if labels is not None:
-                ids, numbers = np.unique(labels, return_counts=True)
-                counts.update(dict(zip(ids.tolist(), numbers.tolist())))
-                for id_ in ids.tolist():
-                    first_mesh.setdefault(id_, path)
+                raw = None
+            ids, numbers = np.unique([] if raw is None else raw, return_counts=True)
+            counts.update(dict(zip(ids.tolist(), numbers.tolist())))
+            first_mesh = dict.fromkeys(ids.tolist(), path) | first_mesh
             progress.advance()
     del counts[ABSENT]
     return counts, first_mesh, errors
@@ -140,22 +134,20 @@ def _notes(counts: Counter[int], ids: dict[int, int], unlabelled: int | None) ->
     return notes
 
 
-def _nothing_labelled(
-    where: Labelled, counts: Counter[int], unreadable: list[MeshError], unlabelled: int | None
-) -> MeshError:
+def _why_none(
+    meshes: Sequence[pathlib.Path], label_property: str | None, unreadable: list[MeshError], notes: list[str]
+) -> str:
     """Why `auto` has found no class."""
-    cause = "no labelled vertex in any mesh"
-    if counts:
-        return MeshError("--label_map auto", "; ".join([cause, *_notes(counts, {}, unlabelled)]), "It needs labels.")
+    none = "no labelled vertex in any mesh"
+    if notes:
+        return "; ".join([none, *notes])
     if unreadable:
-        text = f"{cause}; the labels of {len(unreadable)} of {len(where.meshes)} meshes cannot be read, the first: "
-        return MeshError("--label_map auto", text + str(unreadable[0]).rstrip("."), "It needs labels.")
-    if where.meshes:
-        try:
-            cause += f"; {where.meshes[0]}: {how_to_label(where.meshes[0], where.label_property)}"
-        except MeshError as error:
-            cause += f"; {str(error).rstrip('.')}"
-    return MeshError("--label_map auto", cause, "It needs labels.")
+        number = f"{len(unreadable)} of {len(meshes)} meshes"
+        return f"{none}; the labels of {number} cannot be read, the first: {str(unreadable[0]).rstrip('.')}"
+    try:
+        return "; ".join([none, *(f"{mesh}: {how_to_label(mesh, label_property)}" for mesh in meshes[:1])])
+    except MeshError as error:
+        return f"{none}; {str(error).rstrip('.')}"
 
 
 def _listed(ids: list[int]) -> str:

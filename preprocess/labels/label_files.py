@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocess.formats.ply.faces import is_face_element
-from preprocess.formats.ply.header import Element, Header, parse_header
+from preprocess.formats.ply.header import parse_header
 from preprocess.formats.ply.ply import read_ply_labels
 from preprocess.formats.text_numbers import plain_text
 from preprocess.labels.label_map import ABSENT
@@ -78,28 +78,25 @@ def read_labels_inside(path: pathlib.Path, content: bytes, name: str | None = No
     """Ids of the property `name` (None: `label`) of a PLY file's vertices, else of its faces; None if it has none."""
     name = name or PROPERTY
     if name.lower() in _GEOMETRY:
-        cause = f"the property `{name}` is a place, a normal or a colour"
-        raise MeshError(path, cause, "Name the property that holds the labels.")
-    for element in _vertices_and_faces(_header(path, content)):
-        if any(p.name == name and p.length_type is None for p in element.properties):
-            ids = read_ply_labels(path, content, name, element.name)
-            return RawLabels(ids, path, "vertex" if element.name == "vertex" else "face")
-    return None
+        remedy = "Name the property that holds the labels."
+        raise MeshError(path, f"the property `{name}` is a place, a normal or a colour", remedy)
+    element = next((element for element, word in _properties(path, content) if word == name), None)
+    if element is None:
+        return None
+    ids = read_ply_labels(path, content, name, element)
+    return RawLabels(ids, path, "vertex" if element == "vertex" else "face")
 
 
 def likely_property(path: pathlib.Path, content: bytes, name: str | None = None) -> str:
     """A sentence that names the properties of a PLY file without `name` if one may hold labels, else ""."""
-    others = _other_properties(_header(path, content))
-    return _no_property(name or PROPERTY, others) if any(map(_is_likely, others)) else ""
+    text, is_likely = _no_property(path, content, name)
+    return text if is_likely else ""
 
 
 def how_to_label(path: pathlib.Path, name: str | None = None) -> str:
     """Where the labels of a mesh without labels were looked for, and which of its properties may be meant."""
-    looked = f"there is no {path.stem}.labels.ply, .npy or .txt next to it"
-    if path.suffix.lower() != ".ply":
-        return looked
-    others = _other_properties(_header(path, path.read_bytes()))
-    return f"{looked}, and {_no_property(name or PROPERTY, others)}"
+    inside = f", and {_no_property(path, path.read_bytes(), name)[0]}" if path.suffix.lower() == ".ply" else ""
+    return f"there is no {path.stem}.labels.ply, .npy or .txt next to it{inside}"
 
 
 def vertex_labels(labels: RawLabels, mesh: pathlib.Path, raw: RawMesh, notes: list[str]) -> np.ndarray:
@@ -151,43 +148,32 @@ def labels_from_faces(ids: np.ndarray, corners: np.ndarray, counts: np.ndarray, 
     return result
 
 
-def _header(path: pathlib.Path, content: bytes) -> Header:
-    """The header of a PLY file."""
-    return parse_header(path, plain_text(path, content))
+def _properties(path: pathlib.Path, content: bytes) -> list[tuple[str, str]]:
+    """(element, name) of the number properties of a PLY file's vertices, then of its elements of faces."""
+    elements = parse_header(path, plain_text(path, content)).elements
+    vertices = [element for element in elements if element.name == "vertex"]
+    chosen = vertices + [element for element in elements if is_face_element(element)]
+    return [(element.name, p.name) for element in chosen for p in element.properties if p.length_type is None]
 
 
-def _vertices_and_faces(header: Header) -> list[Element]:
-    """The vertices, then the elements of faces."""
-    vertex = [element for element in header.elements if element.name == "vertex"]
-    return vertex + [element for element in header.elements if is_face_element(element)]
-
-
-def _other_properties(header: Header) -> list[str]:
-    """Names of the number properties of vertices and faces that are not geometry or colour."""
-    words = [p.name for e in _vertices_and_faces(header) for p in e.properties if p.length_type is None]
-    return list(dict.fromkeys(word for word in words if word.lower() not in _NO_LABELS))
-
-
-def _is_likely(name: str) -> bool:
-    return bool(_LIKELY.search(name.lower().removeprefix("scalar_")))
-
-
-def _no_property(name: str, others: list[str]) -> str:
-    """Explains that a PLY file lacks a property, with the flag that takes another one."""
-    if not others:
-        return f"the file has no property `{name}`"
-    likely = [word for word in others if _is_likely(word)]
-    listed = ", ".join(f"`{word}`" for word in others[:8])
-    hint = f" (--label_property={likely[0]})" if likely else did_you_mean(name, others)
-    return f"the file has no property `{name}`; it has {listed}{hint}"
+def _no_property(path: pathlib.Path, content: bytes, name: str | None) -> tuple[str, bool]:
+    """Explains that a PLY file lacks a property, with the flag that takes another one; whether one may hold labels."""
+    words = dict.fromkeys(word for _, word in _properties(path, content))
+    others = [word for word in words if word.lower() not in _NO_LABELS]
+    likely = [word for word in others if _LIKELY.search(word.lower().removeprefix("scalar_"))]
+    text = f"the file has no property `{name or PROPERTY}`"
+    if others:
+        hint = f" (--label_property={likely[0]})" if likely else did_you_mean(name or PROPERTY, others)
+        text += f"; it has {', '.join(f'`{word}`' for word in others[:8])}{hint}"
+    return text, bool(likely)
 
 
 def _read_ply(path: pathlib.Path, name: str | None) -> RawLabels:
     content = path.read_bytes()
     labels = read_labels_inside(path, content, name)
     if labels is None:
-        cause = _no_property(name or PROPERTY, _other_properties(_header(path, content)))
-        raise MeshError(path, cause, "Write the ids as a property named label, of the vertices or of the faces.")
+        remedy = "Write the ids as a property named label, of the vertices or of the faces."
+        raise MeshError(path, _no_property(path, content, name)[0], remedy)
     return labels
 
 
@@ -212,25 +198,21 @@ def _read_npy(path: pathlib.Path, name: str | None) -> RawLabels:
 def _read_txt(path: pathlib.Path, name: str | None) -> RawLabels:
     """One whole number per line, in any encoding; empty lines and those that begin with # or // are skipped."""
     try:
-        lines = [line.strip() for line in read_text(path).splitlines()]
+        lines = read_text(path).splitlines()
     except ValueError as error:
         raise MeshError(path, str(error).removeprefix(f"{path}: "), "One label per line is needed.") from None
-    numbers = [number for number, line in enumerate(lines, 1) if line and not line.startswith(_COMMENTS)]
-    try:
-        values = np.array([float(lines[number - 1]) for number in numbers])
-    except ValueError:
-        number = next(number for number in numbers if not _is_number(lines[number - 1]))
-        cause = f"line {number} is {lines[number - 1][:60]!r}, not a whole number"
-        raise MeshError(path, cause, "Write one label per line, in the order of the vertices.") from None
-    return RawLabels(_whole(path, values, lambda row: f"line {numbers[row]}"), path)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    values: dict[int, float] = {}
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith(_COMMENTS):
+            continue
+        try:
+            values[number] = float(line)
+        except ValueError:
+            cause = f"line {number} is {line[:60]!r}, not a whole number"
+            raise MeshError(path, cause, "Write one label per line, in the order of the vertices.") from None
+    numbers = list(values)
+    ids = _whole(path, np.array(list(values.values()), float), lambda row: f"line {numbers[row]}")
+    return RawLabels(ids, path)
 
 
 def _whole(path: pathlib.Path, values: np.ndarray, place: Callable[[int], str]) -> np.ndarray:

@@ -80,13 +80,10 @@ class LabelMap:
             those that `is_unlabelled`.
         """
         present, inverse, counts = np.unique(raw, return_inverse=True, return_counts=True)
+        found = {int(id_): int(count) for id_, count in zip(present, counts)}
         index = {id_: row for row, id_ in enumerate(self.ids)}
-        classes = np.array([index.get(int(id_), IGNORED) for id_ in present], np.int32)
-        unknown = {
-            int(id_): int(count)
-            for id_, class_, count in zip(present, classes, counts)
-            if class_ == IGNORED and not self.is_unlabelled(int(id_))
-        }
+        classes = np.array([index.get(id_, IGNORED) for id_ in found], np.int32)
+        unknown = {id_: n for id_, n in found.items() if id_ not in index and not self.is_unlabelled(id_)}
         return classes[inverse.reshape(-1)], unknown
 
     def is_unlabelled(self, id_: int) -> bool:
@@ -169,5 +166,5 @@ def write_label_map(path: str | pathlib.Path, label_map: LabelMap) -> None:
 
 def _from_rows(rows, unlabelled: int | None = UNLABELLED) -> LabelMap:
     """(id, name, red, green, blue) rows to a LabelMap."""
-    ids, names, colors = (tuple(row[0] for row in rows), tuple(row[1] for row in rows), tuple(row[2:] for row in rows))
-    return LabelMap(ids, names, colors, unlabelled)
+    ids, names, *colors = zip(*rows) if rows else ((), ())
+    return LabelMap(ids, names, tuple(zip(*colors)), unlabelled)

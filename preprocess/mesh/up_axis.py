@@ -16,10 +16,8 @@ from preprocess.mesh.units import UP_ROTATIONS
 AUTO = "auto"
 UP_AXES = tuple(UP_ROTATIONS)  # z, -z, y, -y, x, -x: every axis is followed by its opposite
 UP_CHOICES = (*UP_AXES, AUTO)
-FORMAT_UP = {".glb": "y"}
-"""Axes that a format's standard has up, for meshes that do not show it."""
-UP_NOTE = "--up="
-"""What every note about the axis contains."""
+FORMAT_UP = {".glb": "y"}  # axes that a format's standard has up, for meshes that do not show it
+UP_NOTE = "--up="  # what every note about the axis contains
 
 # Names and weights of the cues.
 CUES = {
@@ -35,13 +33,10 @@ CUES = {
     "brightness": 3.2,  # correlation of brightness and height
     "mean_height": 8.6,  # of the surface, above the middle of its range
 }
-CONFIDENCE_WEIGHT = 8.0
-"""Weight of a network's mean probability of the most likely class, next to the cues' weights."""
+CONFIDENCE_WEIGHT = 8.0  # weight of a network's mean probability of the most likely class, next to the cues' weights
 
-TOLD, LEAD = 0.4, 0.05
-"""Probability that an axis needs to be chosen, and its lead over the next one: opposite axes are often equal."""
-IMPLAUSIBLE = 0.03
-"""Probability below which a given axis gets a warning, if another one would be chosen."""
+TOLD, LEAD = 0.4, 0.05  # probability that an axis needs to be chosen, and its lead: opposite axes are often equal
+IMPLAUSIBLE = 0.03  # probability below which a given axis gets a warning, if another one would be chosen
 DIRECTED = 0.5
 """Share of the surface that must be upright or level for one of the axes; a surface of all directions has 0.36."""
 
@@ -131,16 +126,17 @@ def choose_up(estimate: UpEstimate, suffix: str = "") -> tuple[str, str]:
     Args:
         suffix: ending of the file, ".glb"; if the estimate is undecided, the format's axis is taken, or z.
     """
-    fallback = FORMAT_UP.get(suffix.lower(), "z")
+    best = estimate.best
     if estimate.told:
-        order = np.argsort(-estimate.probabilities, kind="stable")
-        second = f"next {UP_AXES[order[1]]} with {estimate.probabilities[order[1]]:.0%}"
-        network = "" if estimate.confidence is None else f"; network's confidence {_listed(estimate.confidence)}"
-        return estimate.best, (
-            f"--up=auto took {estimate.best}, {estimate.sure:.0%} sure, {second}: "
-            f"{estimate.describe(estimate.best)}{network}"
-        )
-    reason = f"the most likely is {estimate.best} with {estimate.sure:.0%}"
+        second = np.argsort(-estimate.probabilities, kind="stable")[1]
+        order = f"{estimate.sure:.0%} sure, next {UP_AXES[second]} with {estimate.probabilities[second]:.0%}"
+        note = f"--up=auto took {best}, {order}: {estimate.describe(best)}"
+        if estimate.confidence is not None:
+            listed = ", ".join(f"{axis} {value:.2f}" for axis, value in zip(UP_AXES, estimate.confidence))
+            note += f"; network's confidence {listed}"
+        return best, note
+    fallback = FORMAT_UP.get(suffix.lower(), "z")
+    reason = f"the most likely is {best} with {estimate.sure:.0%}"
     if not estimate.directed:
         reason = "the surface has too few faces, or no upright and level parts"
     return fallback, f"warning: --up=auto cannot decide which axis is up ({reason}); {fallback} is used. Give --up=AXIS"
@@ -152,35 +148,20 @@ def up_warning(estimate: UpEstimate, up: str) -> str | None:
     if not estimate.told or given >= IMPLAUSIBLE:
         return None
     best, seen = estimate.best, estimate.describe
-    return (
-        f"warning: {best} seems to be up ({estimate.sure:.0%}), not {up} ({given:.1%}). With {best} up: {seen(best)}; "
-        f"with {up} up: {seen(up)}. Give --up={best}, or --up=auto"
-    )
-
-
-def _listed(confidence: np.ndarray) -> str:
-    """Axes with their confidence, such as "z 0.63, -z 0.61"."""
-    return ", ".join(f"{axis} {value:.2f}" for axis, value in zip(UP_AXES, confidence))
+    begin = f"warning: {best} seems to be up ({estimate.sure:.0%}), not {up} ({given:.1%})"
+    return f"{begin}. With {best} up: {seen(best)}; with {up} up: {seen(up)}. Give --up={best}, or --up=auto"
 
 
 def up_cues(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The cues float64 [6, len(CUES)] and the shares float64 [6, 3] of `UpEstimate`; arguments as in `estimate_up`."""
     patches = _patches(vertices, faces, colors)
-    cues, shares = np.zeros((6, len(CUES))), np.zeros((6, 3))
-    if len(patches.weights) == 0:
-        return cues, shares
+    if patches is None:
+        return np.zeros((6, len(CUES))), np.zeros((6, 3))
     spread = np.linalg.eigvalsh((patches.normals * patches.weights[:, None]).T @ patches.normals)
     shaped = min(1.0, spread[1] / SHAPED)
-    extent = np.ptp(patches.places, axis=0)
-    for row, name in enumerate(UP_AXES):
-        axis = "xyz".index(name[-1])
-        direction = np.zeros(3)
-        direction[axis] = -1.0 if name[0] == "-" else 1.0
-        vertical = _vertical(patches, direction)
-        width, depth = np.sort(np.delete(extent, axis))
-        height = np.clip(np.log((extent[axis] + EPSILON) / (np.sqrt(width * depth) + EPSILON)), -1.0, 1.0)
-        cues[row], shares[row] = _axis_cues(patches, direction, vertical, height, shaped)
-    return cues, shares
+    directions = [(-1.0 if name[0] == "-" else 1.0) * np.eye(3)["xyz".index(name[-1])] for name in UP_AXES]
+    cues, shares = zip(*(_axis_cues(patches, direction, shaped) for direction in directions))
+    return np.array(cues), np.array(shares)
 
 
 class _Patches(NamedTuple):
@@ -199,15 +180,14 @@ class _Patches(NamedTuple):
     brightness: np.ndarray
 
 
-def _patches(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None) -> _Patches:
-    """Joins faces by cells of a grid. Summed area vectors keep the direction of a noisy surface.
+def _patches(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None) -> _Patches | None:
+    """Joins faces by cells of a grid. Summed area vectors keep the direction of a noisy surface; None for too few.
 
     Nothing here depends on the names or signs of the axes: the grid has a cell around the middle of the range, and sums
     over the axes go from small to large.
     """
-    nothing = _Patches(np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3)), np.zeros(0))
     if len(faces) == 0:
-        return nothing
+        return None
     vertices, faces = np.ascontiguousarray(vertices), np.ascontiguousarray(faces)
     corners = vertices[faces[:: len(faces) // SAMPLED + 1]].reshape(-1, 3)
     ordered = np.sort(corners, axis=0)
@@ -215,28 +195,26 @@ def _patches(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray | None)
     lower, upper = ordered[cut], ordered[len(ordered) - 1 - cut]
     diagonal = np.sqrt(np.sort((upper - lower) ** 2).sum())
     if not diagonal > 0:
-        return nothing
+        return None
     size, middle = diagonal / DIVISIONS, (lower + upper) / 2
     half = np.ceil(0.6 * (upper - lower) / size).astype(np.int64) + 1
     luminance = np.zeros(len(vertices)) if colors is None else colors @ np.array([0.299, 0.587, 0.114]) / 255
     cell_of = np.full(tuple(2 * half + 1), -1, np.int32)
     sums = np.zeros((cell_of.size, 8))
-    count = _join_faces(vertices, faces, luminance, middle, size, half, cell_of, sums)
-    sums = sums[:count]
+    sums = sums[: _join_faces(vertices, faces, luminance, (middle, size, half), cell_of, sums)]
     length = np.sqrt(np.sort(sums[:, :3] ** 2, axis=1).sum(axis=1))
     kept = length > MIN_PLANARITY * sums[:, 6]
     if kept.sum() < MIN_PATCHES:
-        return nothing
-    sums, length = sums[kept], length[kept]
-    area = sums[:, 6]
-    return _Patches(
-        sums[:, :3] / length[:, None], length / length.sum(), sums[:, 3:6] / area[:, None], sums[:, 7] / area
-    )
+        return None
+    sums, length = sums[kept], length[kept, None]
+    means = sums / sums[:, 6:7]
+    return _Patches(sums[:, :3] / length, length[:, 0] / length.sum(), means[:, 3:6], means[:, 7])
 
 
 @compiled
-def _join_faces(vertices, faces, luminance, middle, size, half, cell_of, sums):
+def _join_faces(vertices, faces, luminance, grid, cell_of, sums):
     """Adds area vector, area times place, area and area times luminance of each face to its cell; number of cells."""
+    middle, size, half = grid
     count = 0
     cross, place, cell, squares = np.empty(3), np.empty(3), np.empty(3, np.int64), np.empty(3)
     for face in range(len(faces)):
@@ -287,13 +265,15 @@ def _vertical(patches: _Patches, direction: np.ndarray) -> np.ndarray:
 
 
 def _axis_cues(
-    patches: _Patches, direction: np.ndarray, vertical: np.ndarray, height: float, shaped: float
-) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """The cues of one axis in the order of `CUES`, and its shares."""
+    patches: _Patches, direction: np.ndarray, shaped: float
+) -> tuple[list[float], tuple[float, float, float]]:
+    """The cues of the axis with the unit vector `direction` [3], in the order of `CUES`, and its shares."""
+    vertical, extent = _vertical(patches, direction), np.ptp(patches.places, axis=0)
+    width, depth = np.sort(extent[direction == 0])
+    height = np.log((extent @ np.abs(direction) + EPSILON) / (np.sqrt(width * depth) + EPSILON))
     weights, cosine = patches.weights, patches.normals @ vertical
     heights = patches.places @ vertical
     heights = (heights - heights.min()) / max(np.ptp(heights), EPSILON) - 0.5
-
     lean = vertical - (vertical @ direction) * direction
 
     def share(chosen: np.ndarray, value: np.ndarray | float = 1.0) -> float:
@@ -309,13 +289,13 @@ def _axis_cues(
         "sloping_down": sloping_down,
         "sloping_up": sloping_up,
         "one_sided": shaped * share(1.0, cosine) ** 2,
-        "height": shaped * height,
+        "height": shaped * np.clip(height, -1.0, 1.0),
         "tilt": 1.0 - vertical @ direction,
         "leaning": np.clip(lean @ (patches.weights @ patches.normals), -LEANING, LEANING),
         "brightness": shaped * np.clip(_correlation(patches.brightness, heights), -LIGHT, LIGHT),
         "mean_height": shaped * share(1.0, heights),
     }
-    return np.array([cues[name] for name in CUES]), (share(upright), share(up), share(down))
+    return [cues[name] for name in CUES], (share(upright), share(up), share(down))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -5,17 +5,14 @@ import pathlib
 import numpy as np
 
 from preprocess.formats.colors import GREY, color_scale
-from preprocess.mesh.diagnostics import diagnostics
-from preprocess.mesh.mesh import Mesh, MeshError, RawMesh, vertex_normals
-from preprocess.mesh.precision import precision_notes
+from preprocess.mesh.diagnostics import diagnostics, precision_notes
+from preprocess.mesh.mesh import Mesh, MeshError, RawMesh, vertex_normals, weld
 from preprocess.mesh.units import METRES, plausibility_notes, to_scene_frame
 from preprocess.mesh.up_axis import AUTO, choose_up, estimate_up, up_warning
-from preprocess.mesh.weld import weld
 from trainlib.core.text import pluralize
 
 NO_COLORS = "warning: no colours, grey is used"
-LARGEST = 1e12
-"""Coordinates beyond this are garbage, and their areas would leave float64."""
+LARGEST = 1e12  # coordinates beyond this are garbage, and their areas would leave float64
 
 
 def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str = "z", repair: bool = False) -> Mesh:
@@ -35,10 +32,7 @@ def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str =
         raise MeshError(path, "the file has no vertices", "Give a mesh with vertices and faces.")
     _check_indices(path, raw)
     faces = _triangulated(raw, notes)
-    vertices = raw.vertices
-    broken = ~(np.abs(vertices) <= LARGEST).all(axis=1)
-    if broken.any():
-        vertices, faces = _without_broken(path, vertices, faces, broken, repair, notes)
+    vertices, faces = _without_broken(path, raw.vertices, faces, repair, notes)
     if len(faces) == 0:
         cause = "the file has no faces" + (f": {raw.instead}" if raw.instead else "")
         raise MeshError(path, cause, "This program needs a mesh; make one of the point cloud first.")
@@ -46,15 +40,16 @@ def validated_mesh(path: pathlib.Path, raw: RawMesh, units: str = "m", up: str =
     color_notes: list[str] = []
     colors = _colors_to_uint8(path, raw.colors, repair, color_notes)
     estimate = estimate_up(vertices, faces, colors)
+    up_note = None
     if up == AUTO:
         up, up_note = choose_up(estimate, path.suffix)
-    else:
-        up_note = None if METRES.get(units) is None else up_warning(estimate, up)
+    elif METRES.get(units) is not None:
+        up_note = up_warning(estimate, up)
     vertices = to_scene_frame(vertices, units, up)
     welded = weld(vertices)
     surface = welded.inverse[faces]
-    notes += diagnostics(vertices, faces, surface, len(welded.first))
-    notes += plausibility_notes(vertices, units) + ([] if up_note is None else [up_note]) + color_notes
+    notes += diagnostics(vertices, faces, surface, len(welded.first)) + plausibility_notes(vertices, units)
+    notes += ([] if up_note is None else [up_note]) + color_notes
     normals = vertex_normals(vertices[welded.first], surface)[welded.inverse]
     labels = None if raw.labels is None else np.clip(raw.labels, -(2**31), 2**31 - 1).astype(np.int32)
     return Mesh(vertices, faces, colors, normals, labels, notes, up=up, up_estimate=estimate)
@@ -89,10 +84,13 @@ def _triangulated(raw: RawMesh, notes: list[str]) -> np.ndarray:
 
 
 def _without_broken(
-    path: pathlib.Path, vertices: np.ndarray, faces: np.ndarray, broken: np.ndarray, repair: bool, notes: list[str]
+    path: pathlib.Path, vertices: np.ndarray, faces: np.ndarray, repair: bool, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Refuses non-finite vertices, or moves them to a finite neighbour in file order and drops their faces."""
+    broken = ~(np.abs(vertices) <= LARGEST).all(axis=1)
     rows = np.flatnonzero(broken)
+    if len(rows) == 0:
+        return vertices, faces
     cause = f"{len(rows)} of {len(vertices)} vertices are not finite or beyond {LARGEST:g}, the first is {rows[0]}"
     if not repair:
         raise MeshError(path, cause, "Mend the file, or give --repair to drop the faces that touch them.")
@@ -116,16 +114,14 @@ def _colors_to_uint8(
         return colors
     bad = ~np.isfinite(colors).all(axis=1) | (colors < 0).any(axis=1)
     if bad.any():
-        cause = (
-            f"{pluralize(int(bad.sum()), 'vertex')} with a negative or non-finite colour, the first is {np.argmax(bad)}"
-        )
+        number = pluralize(int(bad.sum()), "vertex")
+        cause = f"{number} with a negative or non-finite colour, the first is {np.argmax(bad)}"
         if not repair:
             raise MeshError(path, cause, "Mend the file, or give --repair to make them grey.")
         notes.append(f"repaired: {cause}; made grey")
     found = color_scale(colors[~bad])
     if found is None:
-        largest = float(colors[~bad].max())
-        cause = f"colours reach {largest:g}, which is none of 0 to 1, 0 to 255 or 16 bit"
+        cause = f"colours reach {float(colors[~bad].max()):g}, which is none of 0 to 1, 0 to 255 or 16 bit"
         raise MeshError(path, cause, "Export the colours as bytes.")
     scale, kind = found
     notes.append(f"colours of type {colors.dtype.name} read as {kind}")

@@ -13,8 +13,7 @@ from kernels.host.mesh.rings import one_ring, ring_table
 from kernels.host.simplify.decimate import decimate
 from kernels.host.tables import Rings
 from preprocess.labels.label_map import IGNORED
-from preprocess.mesh.mesh import Mesh
-from preprocess.mesh.weld import weld
+from preprocess.mesh.mesh import Mesh, weld
 
 LEVELS = 7
 PLACEMENTS = ("half_edge", "optimal")
@@ -88,19 +87,13 @@ def plan_levels(hierarchy: str, cells: tuple[float, ...], ratio: float) -> tuple
 
 
 class Hierarchy(NamedTuple):
-    """Seven levels, finest first.
+    """Seven levels, finest first, with the names and shapes of `scene_file.Scene`. Traces are total and surjective.
 
-    Attributes:
-        vertices: float64 [V_l, 3].
-        faces: int32 [F_l, 3].
-        rings: tables of each level, absent -1.
-        traces: traces[0] int32 [V], file vertex to level 0; traces[l] int32 [V_{l-1}], level l-1 to level l. Total and
-            surjective.
-        reached: whether the level got down to its number of faces (clustering levels always do).
+    reached: whether the level got down to its number of faces (clustering levels always do).
     """
 
-    vertices: tuple[np.ndarray, ...]
-    faces: tuple[np.ndarray, ...]
+    level_vertices: tuple[np.ndarray, ...]
+    level_faces: tuple[np.ndarray, ...]
     rings: tuple[Rings, ...]
     traces: tuple[np.ndarray, ...]
     reached: tuple[bool, ...]
@@ -110,28 +103,24 @@ def build_hierarchy(mesh: Mesh, params: HierarchyParams) -> Hierarchy:
     """Welds equal positions, then simplifies step by step (VMNet, section 3.2: VC for the first levels, then QEM)."""
     welded = weld(mesh.vertices)
     vertices, faces = mesh.vertices[welded.first], welded.inverse[mesh.faces]
-    all_vertices, all_faces, rings, traces, reached = [], [], [], [], []
+    levels = []
+
+    def rings(faces: np.ndarray, num_vertices: int) -> Rings:
+        return ring_table(one_ring(faces, num_vertices), params.ring_width)
+
     with ThreadPoolExecutor(1) as pool:  # a level's rings while the next one is made
         for level in range(LEVELS):
             if level < len(params.cells):
-                coarse, done = cluster_vertices(vertices, faces, params.cells[level]), True
+                coarse, reached = cluster_vertices(vertices, faces, params.cells[level]), True
             else:
                 target = max(round(params.ratio * len(faces)), min(len(faces), 1))
                 coarse = decimate(vertices, faces, target, placement=params.placement)
-                done = coarse.reached
+                reached = coarse.reached
             vertices, faces = coarse.vertices, coarse.faces
-            all_vertices.append(vertices)
-            all_faces.append(faces)
-            rings.append(pool.submit(_rings, faces, len(vertices), params.ring_width))
-            traces.append(coarse.trace)
-            reached.append(done)
-        tables = tuple(ring.result() for ring in rings)
-    traces[0] = traces[0][welded.inverse]
-    return Hierarchy(tuple(all_vertices), tuple(all_faces), tables, tuple(traces), tuple(reached))
-
-
-def _rings(faces: np.ndarray, num_vertices: int, width: int) -> Rings:
-    return ring_table(one_ring(faces, num_vertices), width)
+            trace = coarse.trace if level else coarse.trace[welded.inverse]
+            levels.append((vertices, faces, pool.submit(rings, faces, len(vertices)), trace, reached))
+    hierarchy = Hierarchy(*zip(*levels))
+    return hierarchy._replace(rings=tuple(table.result() for table in hierarchy.rings))
 
 
 def level0_labels(

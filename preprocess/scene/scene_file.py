@@ -21,14 +21,7 @@ SUFFIX = ".scene.npz"
 
 
 class SceneError(InputError):
-    """A scene file cannot be used: which file, why, and what to do about it."""
-
-    def __init__(self, file: str | pathlib.Path, cause: str, remedy: str):
-        super().__init__(str(file), cause, remedy)
-        self.file, self.cause, self.remedy = str(file), cause, remedy
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.cause}. {self.remedy}"
+    """A scene file cannot be used."""
 
 
 class SceneHeader(NamedTuple):
@@ -98,19 +91,14 @@ class Scene:
 
     def header(self) -> SceneHeader:
         """The part that is written as JSON."""
-        sizes = {
-            "vertices": len(self.vertices),
-            "level_vertices": [len(v) for v in self.level_vertices],
-            "level_faces": [len(f) for f in self.level_faces],
-            "voxels": [len(c) for c in self.voxels.coords],
-        }
-        params = json.loads(json.dumps(self.params))
-        reached = [bool(r) for r in self.reached]
-        return SceneHeader(
-            FORMAT_VERSION, self.name, params, self.source_hash, self.has_colors, self.notes, reached, sizes
-        )
+        levels = {"level_vertices": self.level_vertices, "level_faces": self.level_faces, "voxels": self.voxels.coords}
+        sizes = {"vertices": len(self.vertices)} | {kind: [len(a) for a in arrays] for kind, arrays in levels.items()}
+        fields = {name: getattr(self, name) for name in _IN_HEADER}
+        fields |= {"params": json.loads(json.dumps(self.params)), "reached": [bool(r) for r in self.reached]}
+        return SceneHeader(version=FORMAT_VERSION, sizes=sizes, **fields)
 
 
+_IN_HEADER = ("name", "params", "source_hash", "has_colors", "notes", "reached")
 _PLAIN = ("vertices", "faces", "colors", "normals", "voxel_first", "voxel_inverse")
 _OPTIONAL = ("labels", "labels_l0")
 _PER_LEVEL = ("level_vertices", "level_faces", "traces")
@@ -145,31 +133,20 @@ def read_scene(path: str | pathlib.Path) -> Scene:
 def scene_from_arrays(arrays: Mapping[str, np.ndarray], source: str | pathlib.Path) -> Scene:
     """The scene of `scene_arrays`, whose shapes [...] are trusted. Raises SceneError (`source`) if one is missing."""
     header = _read_header_array(arrays["header"], source)
+    fields = {name: getattr(header, name) for name in _IN_HEADER}
     try:
-        levels = len(header.sizes["voxels"])
-        per_level = {name: tuple(arrays[f"{name}.{level}"] for level in range(levels)) for name in _PER_LEVEL}
-        rings = tuple(Rings(*(arrays[f"rings.{level}.{name}"] for name in Rings._fields)) for level in range(levels))
-        coarser = {"children": levels - 1, "slots": levels - 1}
-        voxels = VoxelPyramid(
-            *(
-                tuple(arrays[f"voxels.{name}.{level}"] for level in range(coarser.get(name, levels)))
-                for name in VoxelPyramid._fields
-            )
-        )
-        return Scene(
-            name=header.name,
-            params=header.params,
-            source_hash=header.source_hash,
-            has_colors=header.has_colors,
-            rings=rings,
-            voxels=voxels,
-            hash=VoxelHash(*(arrays[f"hash.{name}"] for name in VoxelHash._fields)),
-            notes=header.notes,
-            reached=tuple(header.reached),
-            **{name: arrays[name] for name in _PLAIN},
-            **{name: arrays.get(name) for name in _OPTIONAL},
-            **per_level,
-        )
+        levels = range(len(header.sizes["voxels"]))
+        fields |= {name: tuple(arrays[f"{name}.{level}"] for level in levels) for name in _PER_LEVEL}
+        rings = ([arrays[f"rings.{level}.{name}"] for name in Rings._fields] for level in levels)
+        last_levels = {"children": levels[:-1], "slots": levels[:-1]}
+        voxels = {
+            name: tuple(arrays[f"voxels.{name}.{level}"] for level in last_levels.get(name, levels))
+            for name in VoxelPyramid._fields
+        }
+        fields["rings"] = tuple(Rings(*table) for table in rings)
+        fields["hash"] = VoxelHash(*(arrays[f"hash.{name}"] for name in VoxelHash._fields))
+        fields |= {name: arrays[name] for name in _PLAIN} | {name: arrays.get(name) for name in _OPTIONAL}
+        return Scene(**fields | {"voxels": VoxelPyramid(**voxels), "reached": tuple(header.reached)})
     except KeyError as error:
         raise SceneError(source, f"array {error} is missing", _MAKE_AGAIN) from None
 

@@ -5,16 +5,32 @@ freely; what they take up is an axis-aligned box, and boxes do not overlap. A ro
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
-from preprocess.synthetic import fittings, furniture, seats
+from preprocess.synthetic.fittings import bathtub, curtains, door, kitchen, picture, refrigerator, sink, toilet, window
+from preprocess.synthetic.furniture import (
+    CLUTTER,
+    Item,
+    armchair,
+    bed,
+    bookshelf,
+    cabinet,
+    chair,
+    desk,
+    dining_chair,
+    dining_table,
+    other,
+    sofa,
+    table,
+)
 from preprocess.synthetic.palettes import ANYTHING, pick
-from preprocess.synthetic.seats import CLUTTER, Item
 from preprocess.synthetic.solids import Part, box, ellipsoid, move_parts
 
 WALL_HEIGHT = 2.25
+Maker = Callable[[np.random.Generator], Item]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,75 +39,28 @@ class RoomPlan:
 
     name: str
     sides: tuple[float, float]
-    at_wall: tuple[Callable[[np.random.Generator], Item], ...]
-    free: tuple[Callable[[np.random.Generator], Item], ...] = ()
-    windows: int = 1
+    at_wall: tuple[Maker, ...]
+    free: tuple[Maker, ...] = ()
     curtains: bool = True
     pictures: int = 2
 
 
-def wardrobe(rng: np.random.Generator) -> Item:
-    """A tall cabinet."""
-    return furniture.cabinet(rng, tall=True)
-
-
-def sideboard(rng: np.random.Generator) -> Item:
-    """A low cabinet."""
-    return furniture.cabinet(rng, tall=False)
-
-
-def coffee_table(rng: np.random.Generator) -> Item:
-    """A low table."""
-    return furniture.table(rng, low=True)
-
-
+wardrobe, sideboard = functools.partial(cabinet, tall=True), functools.partial(cabinet, tall=False)
+coffee_table = functools.partial(table, low=True)
 # Every one of the 20 ScanNet classes occurs in at least three of the eight plans.
 PLANS = (
-    RoomPlan("bedroom", (3.2, 3.0), (furniture.bed, furniture.desk, wardrobe, furniture.bookshelf, furniture.other)),
+    RoomPlan("bedroom", (3.2, 3.0), (bed, desk, wardrobe, bookshelf, other)),
     RoomPlan(
-        "bathroom",
-        (2.9, 2.7),
-        (fittings.bathtub, fittings.toilet, fittings.sink, sideboard, furniture.other, seats.dining_chair),
-        curtains=False,
-        pictures=1,
+        "bathroom", (2.9, 2.7), (bathtub, toilet, sink, sideboard, other, dining_chair), curtains=False, pictures=1
     ),
+    RoomPlan("kitchen", (3.2, 3.0), (kitchen, refrigerator, sideboard, other), (dining_table,), pictures=1),
     RoomPlan(
-        "kitchen",
-        (3.2, 3.0),
-        (fittings.kitchen, fittings.refrigerator, sideboard, furniture.other),
-        (furniture.dining_table,),
-        pictures=1,
+        "living room", (3.4, 3.2), (sofa, bookshelf, sideboard, desk, armchair, other), (coffee_table,), pictures=3
     ),
-    RoomPlan(
-        "living room",
-        (3.4, 3.2),
-        (seats.sofa, furniture.bookshelf, sideboard, furniture.desk, seats.armchair, furniture.other),
-        (coffee_table,),
-        pictures=3,
-    ),
-    RoomPlan(
-        "studio",
-        (3.6, 3.3),
-        (furniture.bed, fittings.kitchen, fittings.refrigerator, furniture.bookshelf, furniture.other),
-        (furniture.table,),
-    ),
-    RoomPlan(
-        "office",
-        (3.4, 3.2),
-        (furniture.desk, furniture.desk, furniture.bookshelf, seats.sofa, wardrobe, seats.chair),
-        (coffee_table,),
-    ),
-    RoomPlan(
-        "bed and bath",
-        (3.4, 3.2),
-        (fittings.bathtub, furniture.bed, fittings.toilet, fittings.sink, wardrobe, seats.chair),
-    ),
-    RoomPlan(
-        "flat",
-        (3.7, 3.4),
-        (fittings.bathtub, seats.sofa, fittings.kitchen, fittings.refrigerator, fittings.toilet, seats.chair),
-        (coffee_table,),
-    ),
+    RoomPlan("studio", (3.6, 3.3), (bed, kitchen, refrigerator, bookshelf, other), (table,)),
+    RoomPlan("office", (3.4, 3.2), (desk, desk, bookshelf, sofa, wardrobe, chair), (coffee_table,)),
+    RoomPlan("bed and bath", (3.4, 3.2), (bathtub, bed, toilet, sink, wardrobe, chair)),
+    RoomPlan("flat", (3.7, 3.4), (bathtub, sofa, kitchen, refrigerator, toilet, chair), (coffee_table,)),
 )
 
 
@@ -103,18 +72,22 @@ class RoomLayout:
         self.taken: list[tuple[np.ndarray, np.ndarray]] = []
         self.parts: list[Part] = []
 
-    def is_clear(self, lower: np.ndarray, upper: np.ndarray) -> bool:
-        """Whether the box with the corners `lower` and `upper` [3] (m) is in the room and overlaps nothing."""
-        if lower[0] < -1e-6 or lower[1] < -1e-6 or upper[0] > self.width + 1e-6 or upper[1] > self.depth + 1e-6:
+    def _take(self, lower: np.ndarray, upper: np.ndarray) -> bool:
+        """Takes the box with the corners `lower` and `upper` [3] (m) if it is in the room and overlaps nothing."""
+        room = np.array([self.width, self.depth])
+        is_inside = (lower[:2] >= -1e-6).all() and (upper[:2] <= room + 1e-6).all()
+        if not is_inside or any(((lower < high) & (low < upper)).all() for low, high in self.taken):
             return False
-        return not any(((lower < high) & (low < upper)).all() for low, high in self.taken)
+        self.taken.append((lower, upper))
+        return True
 
-    def at_wall(self, item: Item, lift: float = 0.0, tries: int = 150, snap: float = 0.0) -> tuple[int, float] | None:
-        """Puts an item with its back to a wall, its lower edge at height `lift`; (wall, place along it) or None.
+    def at_wall(self, item: Item, *, lift: float = 0.0, tries: int = 150, snap: float = 0.0) -> bool:
+        """Puts an item with its back to a wall, its lower edge at height `lift`; False if there is no room for it.
 
         `snap` is the probability of a place in a corner.
         """
-        half, depth, height = item.size[0] / 2 + 0.02, item.size[1], item.size[2]
+        half = item.size[0] / 2 + 0.02
+        corners = np.array([[-half, 0.0], [half, item.size[1]]])
         for _ in range(tries):
             wall = int(self.rng.integers(4))
             length = self.depth if wall % 2 else self.width
@@ -123,42 +96,26 @@ class RoomLayout:
             along = self.rng.uniform(half, length - half)
             if self.rng.random() < snap:
                 along = half if self.rng.random() < 0.5 else length - half
-            if self.put_at_wall(item.parts, (2 * half, depth, height), wall, along, lift):
-                return wall, along
-        return None
+            places = ((along, 0), (self.width, along), (self.width - along, self.depth), (0, self.depth - along))
+            x, y = ((1, 0), (0, 1), (-1, 0), (0, -1))[wall]
+            turned = np.outer(corners[:, 0], (x, y)) + np.outer(corners[:, 1], (-y, x)) + places[wall]
+            box = (np.append(turned.min(0), lift), np.append(turned.max(0), lift + item.size[2]))
+            if self._take(*box):
+                self.parts += move_parts(item.parts, wall * np.pi / 2, (*places[wall], 0))
+                return True
+        return False
 
-    def put_at_wall(self, parts: list[Part], size, wall: int, along: float, lift: float) -> bool:
-        """Puts parts at one place of a wall if the box (size, lifted) is clear there."""
-        x0, y0, yaw = (
-            (along, 0, 0),
-            (self.width, along, 1),
-            (self.width - along, self.depth, 2),
-            (0, self.depth - along, 3),
-        )[wall]
-        turn = np.array([[1, 0, -1, 0][yaw], [0, 1, 0, -1][yaw]])
-        corners = np.array([[-size[0] / 2, 0.0], [size[0] / 2, size[1]]])
-        corners = np.outer(corners[:, 0], turn) + np.outer(corners[:, 1], (-turn[1], turn[0])) + (x0, y0)
-        lower = np.append(corners.min(0), lift)
-        upper = np.append(corners.max(0), lift + size[2])
-        if not self.is_clear(lower, upper):
-            return False
-        self.taken.append((lower, upper))
-        self.parts += move_parts(parts, yaw * np.pi / 2, (x0, y0, 0))
-        return True
-
-    def freely(self, item: Item, tries: int = 150) -> bool:
-        """Puts an item somewhere on the floor, turned as it comes."""
+    def freely(self, item: Item, *, tries: int = 150) -> bool:
+        """Puts an item somewhere on the floor, turned as it comes; False if there is no room for it."""
+        room = np.array([self.width, self.depth])
         for _ in range(tries):
             yaw = self.rng.integers(4) * np.pi / 2 + self.rng.normal(0, 0.15)
             c, s = abs(np.cos(yaw)), abs(np.sin(yaw))
             reach = np.array([c * item.size[0] + s * item.size[1], s * item.size[0] + c * item.size[1]]) / 2
-            room = np.array([self.width, self.depth])
             if (2 * reach > room).any():
                 continue
             middle = self.rng.uniform(reach, room - reach)
-            lower, upper = np.append(middle - reach, 0.0), np.append(middle + reach, item.size[2])
-            if self.is_clear(lower, upper):
-                self.taken.append((lower, upper))
+            if self._take(np.append(middle - reach, 0.0), np.append(middle + reach, item.size[2])):
                 centred = move_parts(item.parts, 0.0, (0, -item.size[1] / 2, 0))
                 self.parts += move_parts(centred, yaw, (*middle, 0))
                 return True
@@ -180,33 +137,32 @@ def arrange(rng: np.random.Generator, plan: RoomPlan) -> RoomLayout:
 
 
 def _fill(layout: RoomLayout, plan: RoomPlan, pieces: list[Item], free: list[Item]) -> bool:
-    if layout.at_wall(fittings.door(layout.rng)) is None:
-        return False
-    if not all(_add_window(layout, plan.curtains) for _ in range(plan.windows)):
-        return False
-    for item in sorted(pieces, key=lambda item: -item.size[0] * item.size[1]):
-        if layout.at_wall(item, snap=0.5) is None:
-            return False
-    if not all(layout.freely(item) for item in free):
-        return False
-    for _ in range(plan.pictures):
-        item = fittings.picture(layout.rng)
-        middle = layout.rng.uniform(1.4, 1.65)
-        hung = Item(item.size, move_parts(item.parts, 0.0, (0, 0, middle)))
-        if layout.at_wall(hung, lift=middle - item.size[2] / 2) is None:
-            return False
-    return True
+    """Places door, window, pieces and pictures; False as soon as one finds no room."""
+    largest_first = sorted(pieces, key=lambda item: -item.size[0] * item.size[1])
+    return (
+        layout.at_wall(door(layout.rng))
+        and _add_window(layout, plan.curtains)
+        and all(layout.at_wall(item, snap=0.5) for item in largest_first)
+        and all(layout.freely(item) for item in free)
+        and all(_add_picture(layout) for _ in range(plan.pictures))
+    )
 
 
 def _add_window(layout: RoomLayout, with_curtains: bool) -> bool:
     rng = layout.rng
-    width, sill = rng.uniform(0.8, 1.3), rng.uniform(0.85, 1.05)
-    item = fittings.window(rng, width, rng.uniform(0.9, 1.05), sill)
+    width, sill = rng.uniform((0.8, 0.85), (1.3, 1.05))
+    item = window(rng, width, rng.uniform(0.9, 1.05), sill)
     if not with_curtains:
-        return layout.at_wall(item, lift=sill) is not None
-    cloth = fittings.curtains(rng, width, rng.uniform(2.05, 2.15))
-    both = Item((cloth.size[0], cloth.size[1], 2.2), item.parts + cloth.parts)
-    return layout.at_wall(both) is not None
+        return layout.at_wall(item, lift=sill)
+    cloth = curtains(rng, width, rng.uniform(2.05, 2.15))
+    return layout.at_wall(Item((cloth.size[0], cloth.size[1], 2.2), item.parts + cloth.parts))
+
+
+def _add_picture(layout: RoomLayout) -> bool:
+    item = picture(layout.rng)
+    middle = layout.rng.uniform(1.4, 1.65)
+    hung = Item(item.size, move_parts(item.parts, 0.0, (0, 0, middle)))
+    return layout.at_wall(hung, lift=middle - item.size[2] / 2)
 
 
 def _scatter(layout: RoomLayout) -> None:

@@ -6,6 +6,7 @@ part decided it. Distances are negative inside. Rounded box and ellipsoid follow
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,23 +39,23 @@ class Part:
     wave: tuple[float, float, float] = (0.0, 0.0, 0.0)
     carve: bool = False
 
-    def moved(self, yaw: float, offset: Sequence[float]) -> "Part":
-        """The part turned by `yaw` (rad) about the z axis of the origin, then shifted by `offset` (m)."""
-        turn = rotation(yaw)
-        return dataclasses.replace(self, centre=turn @ self.centre + np.asarray(offset), axes=self.axes @ turn.T)
-
 
 def rotation(yaw: float, tilt: float = 0.0) -> np.ndarray:
     """Rotation matrix f64[3,3]: first `tilt` about x, then `yaw` about z (rad)."""
     cy, sy, ct, st = np.cos(yaw), np.sin(yaw), np.cos(tilt), np.sin(tilt)
-    return np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]]) @ np.array(
-        [[1.0, 0.0, 0.0], [0.0, ct, -st], [0.0, st, ct]]
-    )
+    turned = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+    return turned @ np.array([[1.0, 0.0, 0.0], [0.0, ct, -st], [0.0, st, ct]])
 
 
 def move_parts(parts: Sequence[Part], yaw: float, offset: Sequence[float]) -> list[Part]:
-    """All parts of a list turned and shifted together."""
-    return [part.moved(yaw, offset) for part in parts]
+    """The parts turned together by `yaw` (rad) about the z axis of the origin, then shifted by `offset` [3] (m)."""
+    turn = rotation(yaw)
+    return [dataclasses.replace(p, centre=turn @ p.centre + np.asarray(offset), axes=p.axes @ turn.T) for p in parts]
+
+
+def both_sides(*parts: Part) -> list[Part]:
+    """Mirror images of parts, on the other side of x = 0, then the parts themselves."""
+    return [*(dataclasses.replace(part, centre=part.centre * (-1, 1, 1)) for part in parts), *parts]
 
 
 def solid(shape: int, label: int, color, centre, size, *, yaw=0.0, tilt=0.0, **more) -> Part:
@@ -63,24 +64,14 @@ def solid(shape: int, label: int, color, centre, size, *, yaw=0.0, tilt=0.0, **m
     return Part(shape, np.asarray(centre, np.float64), rotation(yaw, tilt).T, half, label, tuple(color), **more)
 
 
-def box(label: int, color, centre, size, **more) -> Part:
-    """Box of full size (x, y, z); `rounding` rounds its edges."""
-    return solid(BOX, label, color, centre, size, **more)
-
-
-def cylinder(label: int, color, centre, size, **more) -> Part:
-    """Upright cylinder with diameters (x, y) and height z."""
-    return solid(CYLINDER, label, color, centre, size, **more)
-
-
-def ellipsoid(label: int, color, centre, size, **more) -> Part:
-    """Ellipsoid with diameters (x, y, z)."""
-    return solid(ELLIPSOID, label, color, centre, size, **more)
-
-
-def sheet(label: int, color, centre, size, wave, **more) -> Part:
-    """Upright sheet of size (x, thickness, z) with folds: its middle is y = amplitude * sin(frequency * x + phase)."""
-    return solid(SHEET, label, color, centre, size, wave=tuple(wave), **more)
+box = functools.partial(solid, BOX)
+"""A box of the size (x, y, z); `rounding` rounds its edges."""
+cylinder = functools.partial(solid, CYLINDER)
+"""An upright cylinder with diameters (x, y) and height z."""
+ellipsoid = functools.partial(solid, ELLIPSOID)
+"""An ellipsoid with diameters (x, y, z)."""
+sheet = functools.partial(solid, SHEET)
+"""An upright sheet of the size (x, thickness, z) with folds: its middle is y = wave[0] * sin(wave[1] * x + wave[2])."""
 
 
 class DistanceGrid:
@@ -107,51 +98,38 @@ class DistanceGrid:
         if (last <= first).any():
             return
         rounding = min(part.rounding, float(half.min()) * 0.95)
-        shape = (part.shape, part.axes, half, rounding, np.asarray(part.wave, np.float64))
+        solid = (part.shape, part.axes, half, rounding, np.asarray(part.wave, np.float64))
         place = (first, last, self.lower - part.centre, self.step)
-        _write_part(self.distance, self.part, place, shape, part.carve, index)
+        _write_part(self.distance, self.part, place, solid, part.carve, index)
 
 
 @compiled
-def _box_distance(x, y, z, hx, hy, hz, rounding):
+def _distance(solid, x, y, z):
+    """Distance of a solid's surface from a point in the solid's own axes, negative inside."""
+    shape, _, half, rounding, wave = solid
+    hx, hy, hz = half[0], half[1], half[2]
+    if shape == CYLINDER:
+        side = (np.sqrt((x / hx) ** 2 + (y / hy) ** 2) - 1.0) * min(hx, hy)
+        end = abs(z) - hz
+        return min(max(side, end), 0.0) + np.sqrt(max(side, 0.0) ** 2 + max(end, 0.0) ** 2)
+    if shape == ELLIPSOID:
+        x, y, z = x / hx, y / hy, z / hz
+        first = np.sqrt(x * x + y * y + z * z)
+        second = np.sqrt((x / hx) ** 2 + (y / hy) ** 2 + (z / hz) ** 2)
+        return first * (first - 1.0) / second if second > 1e-9 else -min(hx, min(hy, hz))
+    if shape == SHEET:
+        y -= wave[0] * np.sin(wave[1] * x + wave[2])
+        slope = wave[0] * wave[1] * np.cos(wave[1] * x + wave[2])
+        y /= np.sqrt(1.0 + slope * slope)
     x, y, z = abs(x) - hx + rounding, abs(y) - hy + rounding, abs(z) - hz + rounding
     outside = np.sqrt(max(x, 0.0) ** 2 + max(y, 0.0) ** 2 + max(z, 0.0) ** 2)
     return outside + min(max(x, max(y, z)), 0.0) - rounding
 
 
 @compiled
-def _cylinder_distance(x, y, z, hx, hy, hz):
-    side = (np.sqrt((x / hx) ** 2 + (y / hy) ** 2) - 1.0) * min(hx, hy)
-    end = abs(z) - hz
-    return min(max(side, end), 0.0) + np.sqrt(max(side, 0.0) ** 2 + max(end, 0.0) ** 2)
-
-
-@compiled
-def _ellipsoid_distance(x, y, z, hx, hy, hz):
-    x, y, z = x / hx, y / hy, z / hz
-    first = np.sqrt(x * x + y * y + z * z)
-    second = np.sqrt((x / hx) ** 2 + (y / hy) ** 2 + (z / hz) ** 2)
-    return first * (first - 1.0) / second if second > 1e-9 else -min(hx, min(hy, hz))
-
-
-@compiled
-def _part_distance(shape, x, y, z, half, rounding, wave):
-    if shape == BOX:
-        return _box_distance(x, y, z, half[0], half[1], half[2], rounding)
-    if shape == CYLINDER:
-        return _cylinder_distance(x, y, z, half[0], half[1], half[2])
-    if shape == ELLIPSOID:
-        return _ellipsoid_distance(x, y, z, half[0], half[1], half[2])
-    y -= wave[0] * np.sin(wave[1] * x + wave[2])
-    slope = wave[0] * wave[1] * np.cos(wave[1] * x + wave[2])
-    y /= np.sqrt(1.0 + slope * slope)
-    return _box_distance(x, y, z, half[0], half[1], half[2], 0.0)
-
-
-@compiled
 def _write_part(distance, part, place, solid, carve, index):
     first, last, start, step = place
-    shape, axes, half, rounding, wave = solid
+    axes = solid[1]
     for i in range(first[0], last[0]):
         dx = start[0] + step * i
         for j in range(first[1], last[1]):
@@ -161,10 +139,8 @@ def _write_part(distance, part, place, solid, carve, index):
                 x = axes[0, 0] * dx + axes[0, 1] * dy + axes[0, 2] * dz
                 y = axes[1, 0] * dx + axes[1, 1] * dy + axes[1, 2] * dz
                 z = axes[2, 0] * dx + axes[2, 1] * dy + axes[2, 2] * dz
-                value = np.float32(_part_distance(shape, x, y, z, half, rounding, wave))
-                if carve and -value > distance[i, j, k]:
-                    distance[i, j, k] = -value
-                    part[i, j, k] = index
-                elif not carve and value < distance[i, j, k]:
-                    distance[i, j, k] = value
+                value = np.float32(_distance(solid, x, y, z))
+                decides = -value > distance[i, j, k] if carve else value < distance[i, j, k]
+                if decides:
+                    distance[i, j, k] = -value if carve else value
                     part[i, j, k] = index

@@ -5,9 +5,11 @@ for each grid edge that crosses, split along its shorter diagonal. Compared with
 triangles, better shaped, and a vertex belongs to one cell, so it takes the label of one sample.
 """
 
+import itertools
+
 import numpy as np
 
-from kernels.host.jit import compiled
+CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))  # of a cell; bit 2 - axis of the row is the place on axis
 
 
 def surface_nets(distance: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,122 +20,48 @@ def surface_nets(distance: np.ndarray, source: np.ndarray) -> tuple[np.ndarray, 
     """
     if distance.ndim != 3 or source.shape != distance.shape or min(distance.shape) < 2:
         raise ValueError(f"surface_nets needs two equal grids of at least 2 samples a side, got {distance.shape}")
-    cells = tuple(n - 1 for n in distance.shape)
-    rows = np.full(cells, -1, np.int32)
-    count = _number_cells(distance, rows)
-    vertices = np.empty((count, 3), np.float64)
-    tags = np.empty(count, np.int32)
-    _place_vertices(distance, source, rows, vertices, tags)
-    faces = np.empty((2 * _count_quads(distance), 3), np.int32)
-    written = _write_faces(distance, rows, vertices, faces)
-    return vertices, faces[:written], tags
+    inside = distance < 0
+    low, high = slice(None, -1), slice(1, None)
+    count = sum(inside[tuple(high if bit else low for bit in corner)].astype(np.int8) for corner in CORNERS)
+    cells = np.argwhere((count > 0) & (count < 8))
+    rows = np.full(count.shape, -1, np.int32)
+    rows[tuple(cells.T)] = np.arange(len(cells))
+    at = tuple((cells[:, None] + CORNERS).transpose(2, 0, 1))
+    values = distance[at]
+    nearest = np.where(values < 0, values, -np.inf).argmax(axis=1)
+    tags = source[at][np.arange(len(cells)), nearest]
+    vertices = cells + _mean_crossings(values)
+    return vertices, _faces(inside, rows, vertices), tags
 
 
-@compiled
-def _number_cells(distance, rows):
-    count = 0
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            for k in range(rows.shape[2]):
-                inside = 0
-                for c in range(8):
-                    inside += distance[i + (c >> 2), j + (c >> 1 & 1), k + (c & 1)] < 0
-                if 0 < inside < 8:
-                    rows[i, j, k] = count
-                    count += 1
-    return count
+def _mean_crossings(values: np.ndarray) -> np.ndarray:
+    """The mean place f64[N,3] in a cell where its edges cross zero, from the samples f32[N,8] at its corners."""
+    total, crossings = np.zeros((len(values), 3)), np.zeros((len(values), 1))
+    for row, axis in itertools.product(range(8), range(3)):
+        if CORNERS[row, axis]:
+            continue
+        here, there = values[:, row], values[:, row + (4 >> axis)]
+        crosses = (here < 0) != (there < 0)
+        total += crosses[:, None] * CORNERS[row]
+        total[:, axis] += np.divide(here, here - there, out=np.zeros_like(here), where=crosses)
+        crossings += crosses[:, None]
+    return total / crossings
 
 
-@compiled
-def _place_vertices(distance, source, rows, vertices, tags):
-    total = np.empty(3, np.float64)
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            for k in range(rows.shape[2]):
-                row = rows[i, j, k]
-                if row < 0:
-                    continue
-                total[:] = 0.0
-                crossings = 0
-                nearest = -np.inf
-                for c in range(8):
-                    x, y, z = c >> 2, c >> 1 & 1, c & 1
-                    here = distance[i + x, j + y, k + z]
-                    if here < 0 and here > nearest:
-                        nearest = here
-                        tags[row] = source[i + x, j + y, k + z]
-                    for axis in range(3):
-                        if (c >> (2 - axis)) & 1:
-                            continue
-                        there = distance[i + x + (axis == 0), j + y + (axis == 1), k + z + (axis == 2)]
-                        if (here < 0) != (there < 0):
-                            total[0] += x
-                            total[1] += y
-                            total[2] += z
-                            total[axis] += here / (here - there)
-                            crossings += 1
-                vertices[row, 0] = i + total[0] / crossings
-                vertices[row, 1] = j + total[1] / crossings
-                vertices[row, 2] = k + total[2] / crossings
-
-
-@compiled
-def _count_quads(distance):
-    count = 0
-    for i in range(distance.shape[0]):
-        for j in range(distance.shape[1]):
-            for k in range(distance.shape[2]):
-                inside = distance[i, j, k] < 0
-                if i + 1 < distance.shape[0]:
-                    count += inside != (distance[i + 1, j, k] < 0)
-                if j + 1 < distance.shape[1]:
-                    count += inside != (distance[i, j + 1, k] < 0)
-                if k + 1 < distance.shape[2]:
-                    count += inside != (distance[i, j, k + 1] < 0)
-    return count
-
-
-@compiled
-def _squared_length(vertices, a, b):
-    total = 0.0
+def _faces(inside: np.ndarray, rows: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Two faces i32[F,3] for each grid edge that crosses inside the grid, in the order of the edges' first samples."""
+    quads, order = [], []
     for axis in range(3):
-        total += (vertices[a, axis] - vertices[b, axis]) ** 2
-    return total
-
-
-@compiled
-def _cells_around(rows, i, j, k, axis, around):
-    """Vertices of the four cells around the grid edge that leaves (i, j, k) along axis; False at the grid's border."""
-    u = (axis == 1, axis == 2, axis == 0)  # the two other axes, in the order that the winding needs
-    w = (axis == 2, axis == 0, axis == 1)
-    if (i == 0 and axis != 0) or (j == 0 and axis != 1) or (k == 0 and axis != 2):
-        return False
-    around[0] = rows[i - u[0] - w[0], j - u[1] - w[1], k - u[2] - w[2]]
-    around[1] = rows[i - w[0], j - w[1], k - w[2]]
-    around[2] = rows[i, j, k]
-    around[3] = rows[i - u[0], j - u[1], k - u[2]]
-    return True
-
-
-@compiled
-def _write_faces(distance, rows, vertices, faces):
-    written = 0
-    around = np.empty(4, np.int32)
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            for k in range(rows.shape[2]):
-                inside = distance[i, j, k] < 0
-                for axis in range(3):
-                    there = distance[i + (axis == 0), j + (axis == 1), k + (axis == 2)] < 0
-                    if inside == there or not _cells_around(rows, i, j, k, axis, around):
-                        continue
-                    if inside:
-                        around[1], around[3] = around[3], around[1]
-                    diagonal = _squared_length(vertices, around[0], around[2])
-                    first = int(diagonal > _squared_length(vertices, around[1], around[3]))
-                    for side in range(2):
-                        faces[written, 0] = around[first]
-                        faces[written, 1] = around[(first + 1 + side) % 4]
-                        faces[written, 2] = around[(first + 2 + side) % 4]
-                        written += 1
-    return written
+        w, u = np.roll(np.eye(3, dtype=int), axis, axis=1)[1:]  # the other axes, as the winding needs them
+        crosses = np.moveaxis(np.diff(inside, axis=axis), axis, 0)[:, 1:-1, 1:-1]
+        edge = np.argwhere(np.moveaxis(crosses, 0, axis)) + u + w
+        around = np.stack([rows[tuple((edge - shift).T)] for shift in (u + w, w, 0 * u, u)], axis=1)
+        is_inside = inside[tuple(edge.T)]
+        around[is_inside] = around[is_inside][:, [0, 3, 2, 1]]
+        quads.append(around)
+        order.append(3 * np.ravel_multi_index(tuple(edge.T), inside.shape) + axis)
+    quads = np.concatenate(quads)[np.argsort(np.concatenate(order))]
+    a, b, c, d = vertices[quads].transpose(1, 0, 2)
+    is_longer = ((a - c) ** 2).sum(axis=1) > ((b - d) ** 2).sum(axis=1)
+    quads[is_longer] = np.roll(quads[is_longer], -1, axis=1)
+    return quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)

@@ -6,8 +6,7 @@ from ml_collections import ConfigDict
 
 from preprocess.mesh.mesh import Mesh, vertex_normals
 from preprocess.rooms import make_room
-from preprocess.scene.build import build_scene
-from preprocess.scene.crop import crop_scene
+from preprocess.scene.build import build_scene, crop_scene
 from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.core.errors import UserError
 from vmnet_jax.prediction.read_out import file_vertex_scores, read_out_of

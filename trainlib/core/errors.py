@@ -1,5 +1,7 @@
 """Errors that a person at the terminal can act on; the mains print them without a traceback."""
 
+import os
+
 
 class UserError(Exception):
     """Something outside the program is wrong: a file, a folder, a setting. The message names cause and remedy."""
@@ -8,7 +10,14 @@ class UserError(Exception):
 
 
 class InputError(UserError, ValueError):
-    """A file that was given holds what it must not: the root of MeshError and SceneError."""
+    """A file that was given cannot be used: which file, why, and what to do about it."""
+
+    def __init__(self, file: str | os.PathLike, cause: str, remedy: str):
+        super().__init__(str(file), cause, remedy)
+        self.file, self.cause, self.remedy = str(file), cause, remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.cause}. {self.remedy}"
 
 
 class UsageError(UserError):

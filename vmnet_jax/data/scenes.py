@@ -18,7 +18,7 @@ import numpy as np
 
 from preprocess.cli.sources import meant, read_list, scene_name
 from preprocess.labels.label_map import LabelMap, read_label_map
-from preprocess.scene.crop import random_crop
+from preprocess.scene.build import random_crop
 from preprocess.scene.scene_file import SUFFIX, Scene, scene_arrays
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize

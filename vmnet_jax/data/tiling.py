@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.scene.crop import crop_scene
+from preprocess.scene.build import crop_scene
 from preprocess.scene.scene_file import Scene
 
 MARGIN = 0.25  # of a tile's core, added to each of its sides

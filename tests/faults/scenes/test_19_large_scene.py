@@ -7,8 +7,7 @@ import pytest
 
 from preprocess.labels.label_map import scannet20
 from preprocess.mesh.mesh import Mesh, vertex_normals
-from preprocess.scene.build import build_scene
-from preprocess.scene.crop import crop_scene, random_crop
+from preprocess.scene.build import build_scene, crop_scene, random_crop
 from preprocess.scene.hierarchy import HierarchyParams
 from tests.faults.meshes import nyu_labels, shades, sheet, write_mesh
 from trainlib.run.memory import StepMemory

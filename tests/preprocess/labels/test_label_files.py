@@ -10,6 +10,7 @@ import pytest
 import trimesh
 
 from preprocess import check, scenes
+from preprocess.cli.sources import find_files
 from preprocess.formats.readers import find_meshes, read_mesh, read_raw_labels, source_hash
 from preprocess.labels.label_files import labels_from_faces
 from preprocess.labels.label_map import ABSENT
@@ -98,7 +99,7 @@ def test_endings_in_capitals(tmp_path, mesh, label_file):
     (tmp_path / label_file).write_text(lines_of(IDS))
     assert find_meshes(tmp_path) == [tmp_path / mesh]
     np.testing.assert_array_equal(read_mesh(tmp_path / mesh).labels, IDS)
-    assert check.find_files(tmp_path).files == [tmp_path / mesh]
+    assert find_files(tmp_path)[0] == [tmp_path / mesh]
 
 
 @pytest.mark.parametrize(

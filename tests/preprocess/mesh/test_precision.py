@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from preprocess.formats.readers import read_mesh
-from preprocess.mesh.precision import precision_notes
+from preprocess.mesh.diagnostics import precision_notes
 
 CASES = pathlib.Path(__file__).parents[2] / "data" / "cases"
 UTM = np.array([500_000.0, 5_400_000.0, 100.0])

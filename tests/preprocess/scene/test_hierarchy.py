@@ -29,28 +29,28 @@ def pairs(vertices: np.ndarray, table) -> set:
 
 
 def test_seven_levels_with_total_surjective_traces(mesh, hierarchy):
-    sizes = [len(mesh.vertices), *(len(v) for v in hierarchy.vertices)]
+    sizes = [len(mesh.vertices), *(len(v) for v in hierarchy.level_vertices)]
     assert len(sizes) == 8
     assert (np.diff(sizes) < 0).all()
     for level, trace in enumerate(hierarchy.traces):
         assert len(trace) == sizes[level]
         np.testing.assert_array_equal(np.unique(trace), np.arange(sizes[level + 1]))
-    for level, faces in enumerate(hierarchy.faces):
+    for level, faces in enumerate(hierarchy.level_faces):
         assert faces.min() >= 0
         assert faces.max() < sizes[level + 1]
-        joined = {(tuple(hierarchy.vertices[level][a]), tuple(hierarchy.vertices[level][b]))
+        joined = {(tuple(hierarchy.level_vertices[level][a]), tuple(hierarchy.level_vertices[level][b]))
                   for k in range(3) for a, b in zip(faces[:, k], faces[:, k - 1])}  # fmt: skip
-        assert pairs(hierarchy.vertices[level], hierarchy.rings[level]) == joined | {(b, a) for a, b in joined}
+        assert pairs(hierarchy.level_vertices[level], hierarchy.rings[level]) == joined | {(b, a) for a, b in joined}
     assert all(hierarchy.reached)
 
 
 def test_the_first_levels_are_clusterings_and_the_others_shrink_by_the_ratio(mesh, hierarchy):
     first = cluster_vertices(mesh.vertices, mesh.faces, 0.04)
-    np.testing.assert_array_equal(hierarchy.vertices[0], first.vertices)
+    np.testing.assert_array_equal(hierarchy.level_vertices[0], first.vertices)
     second = cluster_vertices(first.vertices, first.faces, 0.08)
     np.testing.assert_array_equal(hierarchy.traces[1], second.trace)
     for level in range(2, 7):
-        assert len(hierarchy.faces[level]) <= round(0.3 * len(hierarchy.faces[level - 1]))
+        assert len(hierarchy.level_faces[level]) <= round(0.3 * len(hierarchy.level_faces[level - 1]))
 
 
 def test_hierarchies_by_name(mesh):
@@ -64,7 +64,7 @@ def test_hierarchies_by_name(mesh):
     for name in ("vc", "qem"):
         cells, quadric_levels = plan_levels(name, (0.04,), 0.3)
         built = build_hierarchy(mesh, HierarchyParams(cells, quadric_levels, voxel_size=0.04))
-        sizes[name] = np.array([len(faces) for faces in built.faces])
+        sizes[name] = np.array([len(faces) for faces in built.level_faces])
     np.testing.assert_array_equal(sizes["qem"][1:] <= np.round(0.3 * sizes["qem"][:-1]), True)
     shares = sizes["vc"][1:4] / sizes["vc"][:3]
     assert ((shares > 0.2) & (shares < 0.4)).all(), shares
@@ -76,7 +76,7 @@ def test_a_seam_changes_nothing(mesh, hierarchy, make_mesh):
     soup = make_mesh(mesh.vertices[corners], np.arange(len(corners), dtype=np.int32).reshape(-1, 3))
     split = build_hierarchy(soup, PARAMS)
     for level in range(7):
-        np.testing.assert_allclose(split.vertices[level], hierarchy.vertices[level], atol=1e-12)
+        np.testing.assert_allclose(split.level_vertices[level], hierarchy.level_vertices[level], atol=1e-12)
         np.testing.assert_array_equal(split.rings[level].ring, hierarchy.rings[level].ring)
     np.testing.assert_array_equal(split.traces[0], hierarchy.traces[0][corners])
 
@@ -93,33 +93,33 @@ def test_traces_follow_a_permutation_of_the_vertices(mesh, hierarchy, make_mesh)
 def test_isolated_vertices_get_an_answer(mesh, make_mesh):
     vertices = np.concatenate([mesh.vertices, [[2.0, 2.0, 2.0]], mesh.vertices[:1] + 1e-3])
     levels = build_hierarchy(make_mesh(vertices, mesh.faces), PARAMS)
-    for trace, coarse in zip(levels.traces, levels.vertices):
+    for trace, coarse in zip(levels.traces, levels.level_vertices):
         np.testing.assert_array_equal(np.unique(trace), np.arange(len(coarse)))
     far = len(mesh.vertices)
-    np.testing.assert_allclose(levels.vertices[0][levels.traces[0][far]], [2, 2, 2], atol=1e-12)
+    np.testing.assert_allclose(levels.level_vertices[0][levels.traces[0][far]], [2, 2, 2], atol=1e-12)
 
 
 @pytest.mark.parametrize("cells", [(), (0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)])
 def test_clustering_or_quadrics_alone(mesh, cells):
     params = HierarchyParams(cells=cells, quadric_levels=7 - len(cells), placement="optimal")
     levels = build_hierarchy(mesh, params)
-    assert (np.diff([len(v) for v in levels.vertices]) < 0).all()
+    assert (np.diff([len(v) for v in levels.level_vertices]) < 0).all()
     assert all(levels.reached[:6])
 
 
 def test_one_triangle(make_mesh):
     levels = build_hierarchy(make_mesh(np.eye(3), np.array([[0, 1, 2]], np.int32)), PARAMS)
-    assert [len(v) for v in levels.vertices] == [3] * 7
+    assert [len(v) for v in levels.level_vertices] == [3] * 7
     tiny = build_hierarchy(make_mesh(np.full((3, 3), 0.5) + np.eye(3) * 1e-4, np.array([[0, 1, 2]], np.int32)), PARAMS)
-    for trace, coarse in zip(tiny.traces, tiny.vertices):
+    for trace, coarse in zip(tiny.traces, tiny.level_vertices):
         np.testing.assert_array_equal(np.unique(trace), np.arange(len(coarse)))
 
 
 def test_one_vertex_a_level(make_mesh):
     point = make_mesh(np.zeros((3, 3)), np.array([[0, 1, 2]], np.int32))
     levels = build_hierarchy(point, PARAMS)
-    assert [len(v) for v in levels.vertices] == [1] * 7
-    assert [len(f) for f in levels.faces] == [0] * 7
+    assert [len(v) for v in levels.level_vertices] == [1] * 7
+    assert [len(f) for f in levels.level_faces] == [0] * 7
     np.testing.assert_array_equal(levels.traces[0], [0, 0, 0])
 
 
@@ -128,8 +128,8 @@ def test_level0_labels_by_brute_force(mesh, hierarchy, rule):
     rng = np.random.default_rng(1)
     labels = rng.integers(-1, 4, len(mesh.vertices)).astype(np.int32)
     labels[hierarchy.traces[0] < 20] = -1
-    found = level0_labels(rule, mesh.vertices, labels, hierarchy.vertices[0], hierarchy.traces[0])
-    for row, vertex in enumerate(hierarchy.vertices[0]):
+    found = level0_labels(rule, mesh.vertices, labels, hierarchy.level_vertices[0], hierarchy.traces[0])
+    for row, vertex in enumerate(hierarchy.level_vertices[0]):
         if rule == "nearest":
             distance = np.linalg.norm(mesh.vertices - vertex, axis=1)
             assert found[row] in labels[distance < distance.min() + 1e-12]

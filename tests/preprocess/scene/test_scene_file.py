@@ -14,8 +14,7 @@ from kernels.host.voxel.hash_map import build_hash, lookup
 from preprocess.labels.label_map import scannet20
 from preprocess.mesh.mesh import Mesh, MeshError, vertex_normals
 from preprocess.scene import scene_file as scene_module
-from preprocess.scene.build import build_scene, median_edge
-from preprocess.scene.crop import crop_scene
+from preprocess.scene.build import build_scene, crop_scene, median_edge
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import SceneError, read_header, read_scene, write_scene
 from trainlib.core.files import atomic_file, remove_leftovers
@@ -27,7 +26,8 @@ PARAMS = HierarchyParams(cells=(0.05, 0.1), voxel_size=0.05, level0_labels="majo
 def scene(sphere, make_mesh, octants):
     vertices, faces = sphere
     mesh = make_mesh(vertices, faces, octants(vertices).astype(np.int32))
-    return build_scene("ball", mesh, PARAMS, scannet20(), "abc", {"units": "m", "label_ids": [1, 2]})
+    more = {"units": "m", "label_ids": [1, 2]}
+    return build_scene("ball", mesh, PARAMS, scannet20(), source_hash="abc", more_params=more)
 
 
 @pytest.fixture
