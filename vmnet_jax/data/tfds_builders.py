@@ -20,12 +20,12 @@ import tensorflow_datasets as tfds
 from kernels.host.mesh.rings import RingTable
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
+from preprocess.scene.hierarchy import LEVELS
 from preprocess.scene.scene_file import SUFFIX, scene_arrays
 from trainlib.core.errors import UserError
 from vmnet_jax.data.scene_store import OPTIONAL, SPLIT, PreparedScenes, SceneFiles
 
 LABEL_MAP = "label_map.csv"
-LEVELS = 7
 LARGEST = 2**31 - 2**20  # bytes of a record that a protocol buffer can hold
 
 

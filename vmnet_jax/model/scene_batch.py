@@ -1,21 +1,18 @@
 """The arrays of a batch of scenes: what the network, the loss and the metrics read.
 
 All arrays are padded to static shapes. Real rows come first; an index to nothing is the last row of the array that it
-points into, which is always padding (see docs/layout.md). Level 0 is the finest of L = 7.
+points into, which is always padding (see docs/layout.md). Level 0 is the finest of L.
 """
 
-from __future__ import annotations
+from typing import NamedTuple
 
 import flax.struct
 import jax
 
 from kernels.device.attention.api import Rings
 
-NUM_LEVELS = 7
 
-
-@flax.struct.dataclass
-class Trilinear:
+class Trilinear(NamedTuple):
     """The eight voxels around every vertex, for the read-out of voxel features at mesh vertices.
 
     Attributes:
@@ -31,8 +28,7 @@ class Trilinear:
     sorted_corners: jax.Array
 
 
-@flax.struct.dataclass
-class Trace:
+class Trace(NamedTuple):
     """Which coarse vertex every fine vertex collapsed into.
 
     Attributes:
@@ -70,21 +66,21 @@ class MeshGraph:
 
 @flax.struct.dataclass
 class SceneBatch:
-    """B scenes, one after the other, joined into one set of voxels and one mesh at each of seven levels.
+    """B scenes, one after the other, joined into one set of voxels and one mesh at each of L levels.
 
     Attributes:
         features: float [P_0, F], what a voxel of level 0 starts with (its colour).
-        voxel_count: int32 [7], real voxel rows at each level.
-        neighbours: 7 x int32 [P_l, 27], rows of the voxels around, x fastest.
-        children: 6 x int32 [P_{l+1}, 8], rows of level l, z fastest.
-        slots: 6 x int32 [P_l], `parent row in level l+1 * 8 + octant`.
+        voxel_count: int32 [L], real voxel rows at each level.
+        neighbours: L x int32 [P_l, 27], rows of the voxels around, x fastest.
+        children: (L - 1) x int32 [P_{l+1}, 8], rows of level l, z fastest.
+        slots: (L - 1) x int32 [P_l], `parent row in level l+1 * 8 + octant`.
         voxel_labels: int32 [P_0], class, -1 where ignored and in padding.
-        vertex_count: int32 [7], real mesh vertices at each level.
-        vertex_scene: 7 x int32 [V_l], which scene a vertex belongs to, ascending; B in padding rows.
-        rings: 7 x Rings, the one-ring of every vertex, K slots and O_l overflow edges.
-        keep: 7 x bool [V_l * K + O_l], by flat edge id: the edge exists and was kept by the sampling.
-        corners: 7 x Trilinear, from voxel level l to mesh level l.
-        traces: 6 x Trace, from mesh level l to mesh level l+1.
+        vertex_count: int32 [L], real mesh vertices at each level.
+        vertex_scene: L x int32 [V_l], which scene a vertex belongs to, ascending; B in padding rows.
+        rings: L x Rings, the one-ring of every vertex, K slots and O_l overflow edges.
+        keep: L x bool [V_l * K + O_l], by flat edge id: the edge exists and was kept by the sampling.
+        corners: L x Trilinear, from voxel level l to mesh level l.
+        traces: (L - 1) x Trace, from mesh level l to mesh level l+1.
         vertex_labels: int32 [V_0], class, -1 where ignored and in padding.
         num_scenes: B, static.
         vertex_features: float [V_0, F], what a vertex of level 0 starts with; None where the network starts at voxels.
