@@ -48,7 +48,7 @@ class TileSet:
     def __init__(self, read: Callable[[str], Scene], names: list[str], max_voxels: int = 0, limit: str = ""):
         if len(set(names)) < len(names):
             raise ValueError(f"scenes are named twice: {sorted({name for name in names if names.count(name) > 1})}")
-        self._read, self.scenes = read, list(names)
+        self.read, self.scenes = read, list(names)
         self.tiles: dict[str, Tile] = {}
         for index, name in enumerate(names):
             scene = read(name)
@@ -68,11 +68,11 @@ class TileSet:
     def __call__(self, name: str) -> Scene:
         """The scene or tile of that name."""
         tile = self.tiles[name]
-        return self._read(self.scenes[tile.scene]) if tile.inside is None else self._crop(name)
+        return self.read(self.scenes[tile.scene]) if tile.inside is None else self._crop(name)
 
     def _cropped(self, name: str) -> Scene:
         tile = self.tiles[name]
-        return crop_scene(self._read(self.scenes[tile.scene]), tile.inside, name)
+        return crop_scene(self.read(self.scenes[tile.scene]), tile.inside, name)
 
 
 def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, max_voxels: int) -> list[Tile]:
