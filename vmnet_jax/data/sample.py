@@ -23,16 +23,10 @@ _RADIUS_RINGS: weakref.WeakKeyDictionary[Scene, dict] = weakref.WeakKeyDictionar
 
 
 class VertexInputs(NamedTuple):
-    """What a network reads that starts at the mesh's vertices.
+    """What a network reads that starts at the mesh's vertices."""
 
-    Attributes:
-        radii: up to which vertices are neighbours in space, in the scene's unit, for each of the finest levels; may be
-            empty.
-        max_neighbours: of a vertex in space.
-    """
-
-    radii: tuple[float, ...] = ()
-    max_neighbours: int = 16
+    radii: tuple[float, ...] = ()  # of the neighbours in space, in the scene's unit, for each of the finest levels
+    max_neighbours: int = 16  # of a vertex in space
 
 
 class Sample(NamedTuple):

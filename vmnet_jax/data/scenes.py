@@ -13,7 +13,7 @@ import logging
 import pathlib
 import zlib
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,8 +48,6 @@ CROPS_SURVEYED = 4  # of a scene that is too large for training, to plan the buc
 VOXEL_GROWTH = 1.1  # of the largest scenes in a training placement, to plan the buckets; some placements need more
 
 _MIXERS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)  # of splitmix64
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +143,7 @@ class SceneFolder:
 
     def sources(self, names: list[str]) -> dict[str, str]:
         """Name -> checksum of the mesh and label files that a scene was made from."""
-        return {name: self._scenes.source_hash(name) for name in names}
+        return {name: self._scenes.header(name)["source_hash"] for name in names}
 
     def check(self, names: list[str], expected: dict | None = None) -> dict:
         """Reads every scene once, before any training: labels, and equal preprocessing parameters, which it returns."""
@@ -177,7 +175,9 @@ class SceneFolder:
                     f"{self.path}: {name} was made with the label ids {params['label_ids']}, but label_map.csv has "
                     f"{list(self.label_map.ids)}. Preprocess the folder again; it rebuilds what differs."
                 )
-            keys = sorted(k for k in params.keys() | first.keys() if params.get(k) != first.get(k)) if first else []
+            if not first:
+                first, than = params, name
+            keys = sorted(key for key in params.keys() | first.keys() if params.get(key) != first.get(key))
             keys = [key for key in keys if labels or "label" not in key]
             if keys:
                 raise UserError(
@@ -185,7 +185,6 @@ class SceneFolder:
                     f"({', '.join(f'{k}: {params.get(k)} against {first.get(k)}' for k in keys)}). "
                     "Preprocess the folder again with one set of them; it rebuilds what differs."
                 )
-            first, than = (params, name) if first is None else (first, than)
         return first
 
 
@@ -211,18 +210,13 @@ class TrainingBatches(_Batches):
     and never more than the mesh has vertices. Such a batch takes the first larger bucket that holds it
     (`vmnet_jax.data.batching.bucket_at`). A run therefore compiles its step at most `max_buckets` times, and once more
     for each factor of 1.25 between the largest planned and the largest drawn batch: in practice once or twice.
-
-    Attributes:
-        devices: number of devices of all processes.
-        own: devices that this process makes batches for; None is all of them.
-        max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
     """
 
     batch_size: int
-    devices: int
-    own: Sequence[int] | None = None
+    devices: int  # of all processes
+    own: Sequence[int] | None = None  # devices that this process makes batches for; None is all of them
     edge_cutoff: int
-    max_voxels: int = 0
+    max_voxels: int = 0  # scenes with more at level 0 are seen in random crops of that size; 0 for no limit
 
     def __post_init__(self) -> None:
         """Plans the buckets."""
@@ -280,7 +274,7 @@ class TrainingBatches(_Batches):
         placed = self._placed(epoch, index)
         return make_sample(*placed, self.features, self.edge_cutoff, edges, vertices=self.vertices)
 
-    def _parts(self, items: list[T]) -> list[list[T]]:
+    def _parts(self, items: list) -> list[list]:
         """One part a device."""
         each = self.batch_size // self.devices
         return [items[i : i + each] for i in range(0, len(items), each)]
@@ -305,14 +299,10 @@ class EvaluationBatches(_Batches):
     vote is drawn from the seed, the positions of the scene's vertices and the vote's number: not from the scene's
     name, its place among the others, or the order of its vertices. The planned buckets hold every group in the
     placements of `votes`; other votes may need larger ones.
-
-    Attributes:
-        known: buckets that are compiled already; one of them is taken where all groups fit and not too loosely.
-        votes: 1 for vote 0, N for the votes 1 to N.
     """
 
-    known: Collection[Sizes] = ()
-    votes: int = 1
+    known: Collection[Sizes] = ()  # compiled buckets; one of them is taken where all groups fit and not too loosely
+    votes: int = 1  # 1 for vote 0, N for the votes 1 to N
     scenes_per_batch: int = 1
 
     def __post_init__(self) -> None:

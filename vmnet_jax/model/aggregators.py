@@ -29,15 +29,10 @@ class EdgeLinear(Layer):
     """Linear map of [t_i, s_j - t_i] on every edge j -> i, or of s_j - t_i alone.
 
     Computed at the vertices, since it is t_i (A - B) + s_j B. Initial weights as in `Linear`.
-
-    Attributes:
-        features: number of output channels.
-        relative: take the difference only, so that a shift of all features changes nothing.
-        use_bias: whether there is a bias.
     """
 
     features: int
-    relative: bool = False
+    relative: bool = False  # take the difference only, so that a shift of all features changes nothing
     use_bias: bool = True
 
     @nn.compact

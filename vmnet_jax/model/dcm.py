@@ -16,6 +16,7 @@ from vmnet_jax.model.scene_batch import MeshGraph, SceneBatch
 from vmnet_jax.model.vmnet import Logits
 
 STEPS = 3
+HEAD_FEATURES = 32
 
 
 class MeanEdgeConv(Layer):
@@ -40,16 +41,11 @@ class MeanEdgeConv(Layer):
 
 
 class DualLevel(Layer):
-    """Three steps of both convolutions on the same features, joined; residual from the second step on, then ReLU.
+    """Three steps of both convolutions on the same features, joined; residual from the second step on, then ReLU."""
 
-    Attributes:
-        geo_features, euc_features: channels of the geodesic and of the Euclidean convolution.
-        relative: the first step sees differences only.
-    """
-
-    geo_features: int
-    euc_features: int
-    relative: bool = False
+    geo_features: int  # channels of the geodesic convolution
+    euc_features: int  # and of the Euclidean one
+    relative: bool = False  # the first step sees differences only
 
     @nn.compact
     def __call__(self, x: jax.Array, batch: SceneBatch, level: int, train: bool) -> jax.Array:
@@ -65,18 +61,11 @@ class DualLevel(Layer):
 
 
 class DCMNet(Layer):
-    """The U-shape of dual levels. Reads the batch's vertex features and neighbours in space.
-
-    Attributes:
-        num_classes: K.
-        geo_widths, euc_widths: channels of the convolutions at each level used, finest first.
-        head_features: hidden channels of the head.
-    """
+    """The U-shape of dual levels. Reads the batch's vertex features and neighbours in space."""
 
     num_classes: int
-    geo_widths: tuple[int, ...] = (48, 48, 24, 24)
+    geo_widths: tuple[int, ...] = (48, 48, 24, 24)  # channels of the convolutions at each level used, finest first
     euc_widths: tuple[int, ...] = (16, 16, 72, 72)
-    head_features: int = 32
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
@@ -100,7 +89,7 @@ class DCMNet(Layer):
         for level in reversed(range(levels - 1)):
             joined = jnp.concatenate([encoded[level], unpool(x, *batch.traces[level])], axis=1)
             x = dual(f"decoder_{level}", joined, level)
-        x = Linear(self.head_features, use_bias=False, **self.common, name="head_linear")(x)
+        x = Linear(HEAD_FEATURES, use_bias=False, **self.common, name="head_linear")(x)
         x = nn.relu(MaskedBatchNorm(**self.common, name="head_norm")(x, batch.vertex_count[0], train))
         logits = Linear(self.num_classes, **self.common, name="head")(x)
         return Logits(None, jnp.where(batch.graph(0).real, logits, 0))

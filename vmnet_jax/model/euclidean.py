@@ -11,12 +11,7 @@ from vmnet_jax.model.scene_batch import SceneBatch
 
 
 class ConvBlock(Layer):
-    """Sparse convolution, batch normalisation, ReLU.
-
-    Attributes:
-        conv: the class of the convolution.
-        features: number of output channels.
-    """
+    """Sparse convolution of the class `conv`, batch normalisation, ReLU; features: number of output channels."""
 
     conv: type[Layer]
     features: int
@@ -65,15 +60,10 @@ class VoxelFeatures(NamedTuple):
 
 
 class EuclideanBranch(Layer):
-    """The U-Net of the voxels.
-
-    Attributes:
-        num_classes: K.
-        widths: channels of each level of the batch, finest first.
-    """
+    """The U-Net of the voxels."""
 
     num_classes: int
-    widths: tuple[int, ...]
+    widths: tuple[int, ...]  # channels of each level of the batch, finest first
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> VoxelFeatures:

@@ -15,17 +15,11 @@ from vmnet_jax.model.scene_batch import MeshGraph, SceneBatch
 
 
 class MeshLayer(Layer, kw_only=True):
-    """What the modules of a mesh network have in common.
+    """What the modules of a mesh network have in common."""
 
-    Attributes:
-        layer_norm_scope: "scene", or "batch" as in the original program; see `vmnet_jax.model.layers.GraphLayerNorm`.
-        attention_shift: "vertex", or "global" (the original); see `kernels.device.attention.api.one_ring_attention`.
-        operator: how a vertex aggregates its one-ring, a key of `OPERATORS`.
-    """
-
-    layer_norm_scope: str = "scene"
-    attention_shift: str = "vertex"
-    operator: str = "scalar"
+    layer_norm_scope: str = "scene"  # or "batch" (the original); see `vmnet_jax.model.layers.GraphLayerNorm`
+    attention_shift: str = "vertex"  # or "global" (the original); see `kernels.device.attention.api`
+    operator: str = "scalar"  # how a vertex aggregates its one-ring, a key of `OPERATORS`
 
     @property
     def mesh(self) -> dict[str, Any]:
@@ -95,11 +89,9 @@ class IntraAggregation(MeshLayer):
 class GeodesicLevel(MeshLayer):
     """One mesh level: read the voxels out at the vertices, fuse them with the coarser level, aggregate.
 
-    Attributes:
-        features: channels of the branch.
-        intra: aggregate by attention to the one-ring; if not, each vertex by itself.
-        inter: fuse the two domains by attention before they are joined: the voxels' features at a vertex (target)
-            attend to the mesh features around it (source). If not, they are joined as they are.
+    With `intra`, a vertex aggregates by attention to its one-ring, without it by itself. With `inter`, the two domains
+    are fused by attention before they are joined: the voxels' features at a vertex (target) attend to the mesh
+    features around it (source). Without it, they are joined as they are.
     """
 
     features: int
@@ -123,11 +115,7 @@ class GeodesicLevel(MeshLayer):
 
 
 class GeodesicBranch(MeshLayer):
-    """The mesh branch, from the coarsest level to the finest; other attributes as in `GeodesicLevel`.
-
-    Attributes:
-        num_classes: K.
-    """
+    """The mesh branch, from the coarsest level to the finest; attributes as in `GeodesicLevel`."""
 
     num_classes: int
     features: int

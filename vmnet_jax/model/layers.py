@@ -22,18 +22,11 @@ MOMENTUM = 0.1  # weight of a batch's statistics in the running ones (torch's co
 
 
 class Layer(nn.Module, kw_only=True):
-    """What the modules of all networks have in common.
+    """What the modules of all networks have in common. Statistics are at least float32, whatever the `dtype`."""
 
-    Attributes:
-        axis_name: mapped axis of the devices that share one batch's statistics; the module must then be applied inside
-            that axis.
-        dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least float32.
-        param_dtype: of parameters and running statistics.
-    """
-
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
+    axis_name: str | None = None  # mapped axis of the devices that share one batch's statistics, to be applied inside
+    dtype: Dtype | None = None  # of the computation; None takes the common type of inputs and parameters
+    param_dtype: Dtype = jnp.float32  # of parameters and running statistics
 
     @property
     def common(self) -> dict[str, Any]:
@@ -137,13 +130,10 @@ class MaskedBatchNorm(Layer):
 class GraphLayerNorm(Layer):
     """`(x - mean) / (std + eps) * scale + bias` over all vertices and channels of a graph; scale and bias are scalars.
 
-    After LayerNorm of PyG 1.6.3, see `vmnet_jax.model.norms.graph_layer_norm`.
-
-    Attributes:
-        layer_norm_scope: "scene", each scene has its own mean and deviation; "batch", all scenes share one, as in the
-            original program, where a scene's output depends on the scenes that it is batched with. `axis_name` is read
-            for "batch" only.
-        relu: negative results become zero.
+    After LayerNorm of PyG 1.6.3, see `vmnet_jax.model.norms.graph_layer_norm`. In the scope "scene" each scene has its
+    own mean and deviation. In "batch" all scenes share one, over the devices of `axis_name`, as in the original
+    program, where a scene's output depends on the scenes that it is batched with. With `relu`, negative results become
+    zero.
     """
 
     layer_norm_scope: str = "scene"
@@ -187,13 +177,9 @@ class OneRingAttention(Layer):
 
 
 class TransformerConv(OneRingAttention):
-    """Single-head attention after TransformerConv of PyG 1.6.3 (without its unused edge weight).
+    """Single-head attention after TransformerConv of PyG 1.6.3 (without its unused edge weight)."""
 
-    Attributes:
-        shift: what the softmax subtracts, see `kernels.device.attention.api.one_ring_attention`.
-    """
-
-    shift: str = "vertex"
+    shift: str = "vertex"  # what the softmax subtracts, see `kernels.device.attention.api.one_ring_attention`
 
     def attend(self, query: jax.Array, key: jax.Array, value: jax.Array, graph: MeshGraph) -> jax.Array:
         """All [V, features]."""

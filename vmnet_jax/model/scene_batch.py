@@ -13,50 +13,30 @@ from kernels.device.attention.api import Rings
 
 
 class Trilinear(NamedTuple):
-    """The eight voxels around every vertex, for the read-out of voxel features at mesh vertices.
+    """The eight voxels around every vertex, for the read-out of voxel features at mesh vertices."""
 
-    Attributes:
-        corners: int32 [V, 8], voxel rows, octant `4 dx + 2 dy + dz`; an absent corner is the last row.
-        weights: float [V, 8], trilinear weights, zero for absent corners, summing to one over the others.
-        order: int32 [V * 8], stable argsort of `corners.ravel()`; the backward pass sums along it.
-        sorted_corners: int32 [V * 8], `corners.ravel()[order]`.
-    """
-
-    corners: jax.Array
-    weights: jax.Array
-    order: jax.Array
-    sorted_corners: jax.Array
+    corners: jax.Array  # int32 [V, 8], voxel rows, octant `4 dx + 2 dy + dz`; an absent corner is the last row
+    weights: jax.Array  # float [V, 8], trilinear, zero for absent corners, summing to one over the others
+    order: jax.Array  # int32 [V * 8], stable argsort of `corners.ravel()`; the backward pass sums along it
+    sorted_corners: jax.Array  # int32 [V * 8], `corners.ravel()[order]`
 
 
 class Trace(NamedTuple):
-    """Which coarse vertex every fine vertex collapsed into.
+    """Which coarse vertex every fine vertex collapsed into."""
 
-    Attributes:
-        trace: int32 [V_fine], rows of the coarser level; padding rows hold its last row.
-        order: int32 [V_fine], stable argsort of `trace`.
-        sorted_trace: int32 [V_fine], `trace[order]`.
-    """
-
-    trace: jax.Array
-    order: jax.Array
-    sorted_trace: jax.Array
+    trace: jax.Array  # int32 [V_fine], rows of the coarser level; padding rows hold its last row
+    order: jax.Array  # int32 [V_fine], stable argsort of `trace`
+    sorted_trace: jax.Array  # int32 [V_fine], `trace[order]`
 
 
 @flax.struct.dataclass
 class MeshGraph:
-    """One mesh level of a batch as the attention layers see it.
+    """One mesh level of a batch as the attention layers see it."""
 
-    Attributes:
-        rings: the one-ring of every vertex.
-        keep: bool [V * K + O], by flat edge id: the edge exists and takes part.
-        scene: int32 [V], which scene a vertex belongs to, ascending; num_scenes in padding rows.
-        num_scenes: B, static.
-    """
-
-    rings: Rings
-    keep: jax.Array
-    scene: jax.Array
-    num_scenes: int = flax.struct.field(pytree_node=False)
+    rings: Rings  # the one-ring of every vertex
+    keep: jax.Array  # bool [V * K + O], by flat edge id: the edge exists and takes part
+    scene: jax.Array  # int32 [V], which scene a vertex belongs to, ascending; num_scenes in padding rows
+    num_scenes: int = flax.struct.field(pytree_node=False)  # B
 
     @property
     def real(self) -> jax.Array:

@@ -73,14 +73,10 @@ class GeodesicNetwork(MeshLayer):
 
     Encoder: aggregation and mean pooling along the traces. Decoder: unpooling, the encoder's features, aggregation. The
     paper gives this network's figure, not its structure; this one is made of the modules of VMNet's decoder.
-
-    Attributes:
-        num_classes: K.
-        geo_width: channels at every level.
     """
 
     num_classes: int
-    geo_width: int = 32
+    geo_width: int = 32  # channels at every level
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
