@@ -11,8 +11,6 @@ DATASET, SPLIT = "scene_meshes", "scenes"
 OPTIONAL = ("labels", "labels_l0")
 """Arrays that are empty in a record if the scene has none."""
 
-_MAKE_AGAIN = "Delete the folder and run python -m vmnet_jax.tfds_prepare again."
-
 
 class SceneFiles:
     """`NAME.scene.npz` below a folder; a name is the path that preprocessing gave, without the ending."""
@@ -56,7 +54,8 @@ class PreparedScenes:
         try:
             arrays = self._records[self.names.index(name)]
         except RuntimeError as error:  # of array_record, which compares checksums
-            raise SceneError(self._folder / name, f"the record is damaged ({error})", _MAKE_AGAIN) from None
+            remedy = "Delete the folder and run python -m vmnet_jax.tfds_prepare again."
+            raise SceneError(self._folder / name, f"the record is damaged ({error})", remedy) from None
         present = {key: array for key, array in arrays.items() if key not in OPTIONAL or len(array)}
         return scene_from_arrays(present, self._folder / name)
 

@@ -24,20 +24,8 @@ from preprocess.scene.scene_file import SUFFIX, Scene, scene_arrays
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
 from trainlib.run.processes import AllReduceMax
-from vmnet_jax.data import placement
-from vmnet_jax.data.batching import (
-    Sizes,
-    add_sizes,
-    bucket_at,
-    bucket_number,
-    collate,
-    known_bucket,
-    largest_batch,
-    placed_sizes,
-    plan_buckets,
-    sample_sizes,
-    with_room,
-)
+from vmnet_jax.data import batching, placement
+from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.sample import Sample, VertexInputs, make_sample
 from vmnet_jax.data.scene_store import open_scenes
 from vmnet_jax.model.scene_batch import SceneBatch
@@ -201,6 +189,11 @@ class _Batches:
     seed: int
     vertices: VertexInputs | None = None
 
+    def _bucket_number(self, batches: list[list[Sample]]) -> int:
+        """Number of the smallest bucket that holds each of the batches."""
+        sizes = [batching.add_sizes([batching.sample_sizes(s) for s in samples]) for samples in batches]
+        return max(batching.bucket_number(size, self.buckets) for size in sizes)
+
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class TrainingBatches(_Batches):
@@ -235,10 +228,12 @@ class TrainingBatches(_Batches):
         surveyed = max(2, SURVEYED // self.batch_size)
         if len(sizes) > len(self.names):  # to build a crop takes long
             surveyed = min(surveyed, self.steps_per_epoch)
-        placed = ([placed_sizes(*self._placed(*member)) for member in self.members(step)] for step in range(surveyed))
-        batches = [add_sizes(part) for step in placed for part in self._parts(step)]
-        largest = largest_batch(sizes, self.batch_size // self.devices, VOXEL_GROWTH)
-        self.buckets = plan_buckets(batches, self.max_buckets, largest)
+        batches = []
+        for step in range(surveyed):
+            placed = [batching.placed_sizes(*self._placed(*member)) for member in self.members(step)]
+            batches += map(batching.add_sizes, self._parts(placed))
+        largest = batching.largest_batch(sizes, self.batch_size // self.devices, VOXEL_GROWTH)
+        self.buckets = batching.plan_buckets(batches, self.max_buckets, largest)
         if len(classes) == 1:
             _log.warning("All labelled vertices of the training scenes are of one class: there is nothing to learn")
 
@@ -252,11 +247,11 @@ class TrainingBatches(_Batches):
     def _unaugmented_sizes(self, scene: Scene, index: int) -> list[Sizes]:
         """Sizes of the scene, or of some of its crops if it is too large."""
         if not self._too_large(scene):
-            return [sample_sizes(scene)]
+            return [batching.sample_sizes(scene)]
         text = "%s: %d voxels are more than the %d of max_voxels; training sees random crops of it"
         _log.info(text, scene.name, len(scene.voxels.coords[0]), self.max_voxels)
         draws = [np.random.default_rng([self.seed, index, CROP[0], draw]) for draw in range(CROPS_SURVEYED)]
-        return [sample_sizes(random_crop(scene, self.max_voxels, rng)) for rng in draws]
+        return [batching.sample_sizes(random_crop(scene, self.max_voxels, rng)) for rng in draws]
 
     def _too_large(self, scene: Scene) -> bool:
         return 0 < self.max_voxels < len(scene.voxels.coords[0])
@@ -285,10 +280,9 @@ class TrainingBatches(_Batches):
         shares = self._parts(members)
         own = range(self.devices) if self.own is None else self.own
         parts = [[self._sample(*member) for member in shares[device]] for device in own]
-        needed = max(bucket_number(add_sizes([sample_sizes(s) for s in part]), self.buckets) for part in parts)
-        bucket = bucket_at(self.agree(str(step), needed), self.buckets)
+        bucket = batching.bucket_at(self.agree(str(step), self._bucket_number(parts)), self.buckets)
         names = [self.names[index] for _, index in members]
-        return Batch([collate(part, bucket) for part in parts], names, bucket)
+        return Batch([batching.collate(part, bucket) for part in parts], names, bucket)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -310,42 +304,42 @@ class EvaluationBatches(_Batches):
         self._beyond: set[int] = set()
         indices, each = range(len(self.names)), self.scenes_per_batch
         self.groups = [indices[start : start + each] for start in indices[::each]]
-        self.sizes = [self._group_sizes(group, vote) for group in self.groups for vote in votes_of(self.votes)]
-        reused = known_bucket(self.sizes, self.known)
-        room = with_room(self.sizes) if self.known else None
-        self.buckets = [reused] if reused else plan_buckets(self.sizes, self.max_buckets, room)
+        self.sizes = [
+            batching.add_sizes([batching.placed_sizes(*self.placed(index, vote)) for index in group])
+            for group in self.groups
+            for vote in votes_of(self.votes)
+        ]
+        reused = batching.known_bucket(self.sizes, self.known)
+        room = batching.with_room(self.sizes) if self.known else None
+        self.buckets = [reused] if reused else batching.plan_buckets(self.sizes, self.max_buckets, room)
 
-    def _group_sizes(self, group: range, vote: int) -> Sizes:
-        scenes = [self.read(self.names[index]) for index in group]
-        return add_sizes([placed_sizes(scene, self.vote_placement(scene, vote)) for scene in scenes])
-
-    def vote_placement(self, scene: Scene, vote: int) -> placement.Placement | None:
-        """Where a scene goes in a vote; None for vote 0."""
+    def placed(self, index: int, vote: int) -> tuple[Scene, placement.Placement | None]:
+        """A scene and where it goes in a vote; None for vote 0."""
+        scene = self.read(self.names[index])
         if not vote:
-            return None
+            return scene, None
         rng = np.random.default_rng([self.seed, *VOTE, vote, position_digest(scene.vertices)])
-        return placement.evaluation_placement(scene.vertices, scene.params["voxel_size"], rng, self.rotation)
+        return scene, placement.evaluation_placement(scene.vertices, scene.params["voxel_size"], rng, self.rotation)
 
     def sample(self, index: int, vote: int) -> Sample:
         """One scene in one placement, with all its edges."""
-        scene = self.read(self.names[index])
-        return make_sample(scene, self.vote_placement(scene, vote), self.features, vertices=self.vertices)
+        return make_sample(*self.placed(index, vote), self.features, vertices=self.vertices)
 
     def __call__(self, tasks: list[tuple[int, int]]) -> list[SceneBatch]:
         """One padded batch for each (group, vote); all of them in the same bucket."""
         parts = [[self.sample(index, vote) for index in self.groups[group]] for group, vote in tasks]
-        number = max(bucket_number(add_sizes([sample_sizes(s) for s in part]), self.buckets) for part in parts)
-        bucket = bucket_at(number, self.buckets)
+        number = self._bucket_number(parts)
+        bucket = batching.bucket_at(number, self.buckets)
         if number >= len(self.buckets) and number not in self._beyond:
             self._beyond.add(number)
             text = "A placement needs more voxels than planned: one more compilation, of %d voxels and %d vertices"
             _log.info(text, bucket.voxels[0], bucket.vertices[0])
-        return [collate(part, bucket, self.scenes_per_batch) for part in parts]
+        return [batching.collate(part, bucket, self.scenes_per_batch) for part in parts]
 
     def largest(self) -> SceneBatch:
         """The first group, unaugmented, padded to the largest planned bucket."""
         samples = [self.sample(index, 0) for index in self.groups[0]]
-        return collate(samples, self.buckets[-1], self.scenes_per_batch)
+        return batching.collate(samples, self.buckets[-1], self.scenes_per_batch)
 
 
 def votes_of(votes: int) -> range:

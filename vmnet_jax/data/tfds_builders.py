@@ -45,18 +45,14 @@ def _features() -> dict[str, tfds.features.Tensor]:
     }
     features |= {name: _array(np.int32) for name in ("voxel_first", "voxel_inverse", *OPTIONAL)}
     features |= {f"hash.{name}": _array(np.int32 if name == "rows" else np.int64) for name in VoxelHash._fields}
-    columns = {"coords": 3, "neighbours": 27, "children": 8}
+    columns = {"coords": [3], "neighbours": [27], "children": [8], "ring": [None], "reverse": [None]}
     for level in range(LEVELS):
         features[f"level_vertices.{level}"] = _array(np.float64, 3)
         features[f"level_faces.{level}"] = _array(np.int32, 3)
         features[f"traces.{level}"] = _array(np.int32)
-        for name in RingTable._fields:
-            table = _array(np.int32, None) if name in ("ring", "reverse") else _array(np.int32)
-            features[f"rings.{level}.{name}"] = table
-        for name in VoxelPyramid._fields:
-            if level < LEVELS - 1 or name not in ("children", "slots"):
-                width = [columns[name]] if name in columns else []
-                features[f"voxels.{name}.{level}"] = _array(np.int32, *width)
+        voxels = VoxelPyramid._fields if level < LEVELS - 1 else ("coords", "neighbours")
+        features |= {f"rings.{level}.{name}": _array(np.int32, *columns.get(name, ())) for name in RingTable._fields}
+        features |= {f"voxels.{name}.{level}": _array(np.int32, *columns.get(name, ())) for name in voxels}
     return features
 
 
@@ -80,24 +76,20 @@ class SceneMeshes(tfds.core.GeneratorBasedBuilder):
         scenes = SceneFiles(folder)
         self.info.metadata["scenes"] = {name: scenes.header(name) for name in scenes.names}
         shutil.copy(folder / LABEL_MAP, pathlib.Path(self.data_path) / LABEL_MAP)
-        return {SPLIT: _examples(scenes)}
+        return {SPLIT: self._generate_examples(scenes)}
 
-    def _generate_examples(self) -> None:
-        raise NotImplementedError("the split generators are complete")
-
-
-def _examples(scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Key and arrays of each scene."""
-    absent = {name: np.zeros(0, np.int32) for name in OPTIONAL}
-    for k, name in enumerate(scenes.names):
-        arrays = scene_arrays(scenes.read(name))
-        size = sum(array.nbytes for array in arrays.values())
-        if size > LARGEST:
-            raise UserError(
-                f"the scene {name} has {size / 2**30:.1f} GiB; a TensorFlow Datasets record holds less than 2. Cut the "
-                "mesh, or train on the scene files themselves."
-            )
-        yield k, absent | arrays
+    def _generate_examples(self, scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Key and arrays of each scene."""
+        absent = {name: np.zeros(0, np.int32) for name in OPTIONAL}
+        for k, name in enumerate(scenes.names):
+            arrays = scene_arrays(scenes.read(name))
+            size = sum(array.nbytes for array in arrays.values())
+            if size > LARGEST:
+                raise UserError(
+                    f"the scene {name} has {size / 2**30:.1f} GiB; a TensorFlow Datasets record holds less than 2. Cut "
+                    "the mesh, or train on the scene files themselves."
+                )
+            yield k, absent | arrays
 
 
 def prepare_scenes(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib.Path:

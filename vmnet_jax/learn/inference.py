@@ -1,10 +1,13 @@
-"""Scores for every vertex of every scene: forward passes in one or more placements, summed, along the traces."""
+"""Scores for every vertex of every scene: forward passes in one or more placements, summed, along the traces.
+
+Evaluation and prediction score the scenes of a restored network, `validation` those of a training.
+"""
 
 import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,28 +15,23 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from preprocess.scene.scene_file import Scene
-from trainlib.run import parallel
+from trainlib.run import parallel, processes
+from trainlib.run.loop import Measurement
 from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.run.prefetch import prefetch
 from vmnet_jax.data.batching import Sizes
-from vmnet_jax.data.scenes import EvaluationBatches, votes_of
+from vmnet_jax.data.scenes import EvaluationBatches, SceneFolder, votes_of
 from vmnet_jax.data.tiling import TileSet
-from vmnet_jax.learn.build import WITHOUT_LAYER_NORM, model_name
-from vmnet_jax.learn.metrics import confusion
-from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores
+from vmnet_jax.learn.build import WITHOUT_LAYER_NORM, build_model, model_name, sample_settings
+from vmnet_jax.learn.metrics import accuracy, confusion, iou_from_confusion
+from vmnet_jax.learn.step import TrainState
+from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores, read_out_of
 
 LOADER_THREADS = 2
 SCENES_PER_BATCH = "scenes the network sees together; matters where config.layer_norm_scope is 'batch' (original: 8)"
 """Help of the flag."""
 
 _log = logging.getLogger(__name__)
-
-
-class SceneScores(NamedTuple):
-    """Summed logits of one scene, one row per vertex of its file."""
-
-    index: int
-    scores: np.ndarray  # float32 [V, K]
 
 
 def make_forward(model: nn.Module) -> Callable:
@@ -112,8 +110,10 @@ def scene_scores(
     *,
     on_pass_done: Callable[[], object] = lambda: None,
     read_out: str = TRACE,
-) -> Iterator[SceneScores]:
-    """Yields every scene once, in order, with the logits of all its votes summed.
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (place in `tiles.scenes`, logits float32 [V, K] of the file's vertices) of every scene once, in order.
+
+    The logits of all votes are summed.
 
     Args:
         forward: from `make_forward`.
@@ -140,7 +140,7 @@ def scene_scores(
                     joined = np.zeros((len(tile.inside), scores.shape[1]), np.float32) if joined is None else joined
                     joined[tile.scored] = scores[tile.scored[tile.inside]]
                 if tile.last:
-                    yield SceneScores(tile.scene, scores if tile.inside is None else joined)
+                    yield tile.scene, scores if tile.inside is None else joined
                     joined = None
 
 
@@ -176,3 +176,23 @@ def evaluate_scenes(
         if labels is not None:
             table += np.asarray(confusion(scores.argmax(1), labels, num_classes), np.int64)
     return table
+
+
+def validation(config: ConfigDict, scenes: SceneFolder, names: list[str]) -> Measurement:
+    """Mean IoU and accuracy over the validation scenes, one pass each; every process takes its share of the scenes."""
+    num_classes, share = len(scenes.label_map.names), names[processes.index() :: processes.count()]
+    if share:
+        tiles = TileSet(scenes, share, config.max_voxels, "config.max_voxels")
+        batches = EvaluationBatches(tiles, tiles.names, max_buckets=2, **sample_settings(config))
+        forward, read_out = make_forward(build_model(config, num_classes)), read_out_of(config)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        table = np.zeros((num_classes, num_classes), np.int64)
+        if share:
+            variables = {"params": state.params, "batch_stats": state.batch_stats}
+            table = evaluate_scenes(forward, variables, batches, tiles, num_classes, read_out=read_out)
+        table = np.sum(processes.all_gather_json(table.tolist()), axis=0)
+        return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
+
+    every = config.eval_every or config.num_steps
+    return Measurement("the evaluation", evaluate, every, "val/mean_iou", score="val/mean_iou")

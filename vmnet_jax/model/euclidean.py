@@ -1,7 +1,5 @@
 """Euclidean branch: a U-Net of sparse convolutions on the voxels of all levels."""
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -52,13 +50,6 @@ class DecoderLevel(Layer):
         return y + Linear(width, use_bias=False, **self.common, name="shortcut")(joined)
 
 
-class VoxelFeatures(NamedTuple):
-    """What the Euclidean branch computes: logits [P_0, num_classes] and the features [P_l, widths[l]] of each level."""
-
-    logits: jax.Array
-    levels: tuple[jax.Array, ...]
-
-
 class EuclideanBranch(Layer):
     """The U-Net of the voxels."""
 
@@ -66,7 +57,8 @@ class EuclideanBranch(Layer):
     widths: tuple[int, ...]  # channels of each level of the batch, finest first
 
     @nn.compact
-    def __call__(self, batch: SceneBatch, train: bool) -> VoxelFeatures:
+    def __call__(self, batch: SceneBatch, train: bool) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        """Logits [P_0, num_classes] and the features [P_l, widths[l]] of each level."""
         widths, levels = self.widths, len(batch.neighbours)
         if len(widths) != levels:
             raise ValueError(f"VMNet: one width for each of {levels} levels, got {len(widths)}: {widths}")
@@ -84,4 +76,4 @@ class EuclideanBranch(Layer):
             decoded.append(x)
         logits = Linear(self.num_classes, **self.common, name="head")(x)
         real = (jnp.arange(x.shape[0]) < counts[0])[:, None]
-        return VoxelFeatures(jnp.where(real, logits, 0), tuple(reversed(decoded)))
+        return jnp.where(real, logits, 0), tuple(reversed(decoded))

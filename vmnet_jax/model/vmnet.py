@@ -42,10 +42,11 @@ class VMNet(MeshLayer):
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch; `train` takes the batch's statistics and updates the collection `batch_stats`."""
-        voxels = EuclideanBranch(self.num_classes, self.widths, **self.common, name="euclidean")(batch, train)
+        voxels = EuclideanBranch(self.num_classes, self.widths, **self.common, name="euclidean")
+        logits, levels = voxels(batch, train)
         attention = {"intra": self.intra, "inter": self.inter}
         branch = GeodesicBranch(self.num_classes, self.geo_width, **attention, **self.mesh, name="geodesic")
-        return Logits(voxels.logits, branch(voxels.levels, batch))
+        return Logits(logits, branch(levels, batch))
 
 
 class EuclideanNetwork(Layer):
@@ -64,7 +65,7 @@ class EuclideanNetwork(Layer):
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch, as in `VMNet`."""
         branch = EuclideanBranch(self.num_classes, self.widths, **self.common, name="euclidean")
-        logits = branch(batch, train).logits
+        logits, _ = branch(batch, train)
         return Logits(logits, trilinear_read_out(logits, *batch.corners[0]))
 
 

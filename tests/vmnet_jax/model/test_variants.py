@@ -216,7 +216,7 @@ def test_euclidean_logits_at_vertices_are_those_of_the_features(scenes):
     batch = collate([sample], bucket_of([sample], 3))
     model = build_model(config, 3)
     logits, seen = jax.jit(lambda v, b: model.apply(v, b, False, capture_intermediates=True))(variables, batch)
-    features = np.asarray(seen["intermediates"]["euclidean"]["__call__"][0].levels[0])
+    features = np.asarray(seen["intermediates"]["euclidean"]["__call__"][0][1][0])
     head = variables["params"]["euclidean"]["head"]
     corners, weights = sample.corners[0], sample.weights[0]
     read_out = (features[corners] * weights[..., None]).sum(1)
