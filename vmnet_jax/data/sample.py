@@ -13,7 +13,7 @@ from kernels.host.mesh.rings import RingTable
 from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import VoxelPyramid, build_hash, build_pyramid, downsample, unique_voxels
 from preprocess.scene.scene_file import Scene
-from vmnet_jax.data.edge_sampling import all_edges, keep_mask
+from vmnet_jax.data.edge_sampling import keep_mask
 from vmnet_jax.data.placement import Placement, fixed_placement
 
 FEATURE_WIDTHS = {"rgb": 3, "normals": 3, "ones": 1, "xyz": 3}
@@ -109,10 +109,7 @@ def make_sample(
     ]
     corners, weights = zip(*tables)
     radius_rings = () if vertices is None else _radius_rings(scene, vertices)
-    keep, radius_edge_mask = (
-        tuple(keep_mask(table, rng, edge_cutoff) if edge_cutoff else all_edges(table) for table in rings)
-        for rings in (scene.rings, radius_rings)
-    )
+    keep = tuple(keep_mask(table, rng, edge_cutoff) for table in scene.rings)
     unlabelled = scene.labels is None
     return Sample(
         name=scene.name,
@@ -127,7 +124,7 @@ def make_sample(
         vertex_labels=np.full(len(scene.level_vertices[0]), -1, np.int32) if unlabelled else scene.labels_l0,
         vertex_features=None if vertices is None else vertex_features(scene, features, placement),
         radius_rings=radius_rings,
-        radius_edge_mask=radius_edge_mask,
+        radius_edge_mask=tuple(keep_mask(table, rng, edge_cutoff) for table in radius_rings),
     )
 
 

@@ -13,10 +13,9 @@ OPTIONAL = ("labels", "labels_l0")
 
 
 class SceneFiles:
-    """`NAME.scene.npz` below a folder; a name is the path that preprocessing gave, without the ending."""
+    """`NAME.scene.npz` below a folder; its sorted `names` are the paths that preprocessing gave, without the ending."""
 
     def __init__(self, folder: pathlib.Path):
-        """names: of all scenes, sorted."""
         self._folder = folder
         self.names = scene_names(folder)
 
@@ -30,13 +29,9 @@ class SceneFiles:
 
 
 class PreparedScenes:
-    """The scenes of a prepared folder, each read when asked for: as `SceneFiles`."""
+    """The scenes of a prepared folder, as `SceneFiles`; UserError if the folder holds another data set."""
 
     def __init__(self, folder: str | pathlib.Path):
-        """Reads the `names` of all scenes, sorted.
-
-        Raises UserError if the folder holds another data set.
-        """
         import tensorflow_datasets as tfds  # takes a second
 
         self._folder = pathlib.Path(folder)

@@ -105,10 +105,9 @@ def _listed(names: list[str]) -> str:
 
 
 class SceneFolder:
-    """The scenes of one folder, read when asked for and kept up to `cache_gib` of memory."""
+    """The scenes of one folder, its `names` sorted, read when asked for and kept up to `cache_gib` of memory."""
 
     def __init__(self, folder: str | pathlib.Path, cache_gib: float = 4.0):
-        """names: of all scenes, sorted."""
         self.path = pathlib.Path(folder)
         if not (self.path / "label_map.csv").is_file():
             raise UserError(f"{self.path}: no label_map.csv. Make the folder with python -m preprocess.scenes.")

@@ -64,8 +64,7 @@ class SceneBatch:
         vertex_labels: int32 [V_0], class, -1 where ignored and in padding.
         num_scenes: B, static.
         vertex_features: float [V_0, F], what a vertex of level 0 starts with; None where the network starts at voxels.
-        radius_rings: Rings, of the finest levels, as many as the network reads: the neighbours in space of every
-            vertex.
+        radius_rings: Rings, of as many of the finest levels as the network reads: every vertex's neighbours in space.
         radius_edge_mask: bool [V_l * K], as `keep`, of `radius_rings`.
     """
 
@@ -93,6 +92,5 @@ class SceneBatch:
 
     def radius_graph(self, level: int) -> MeshGraph:
         """The vertices of a level, joined to those near in space."""
-        return MeshGraph(
-            self.radius_rings[level], self.radius_edge_mask[level], self.vertex_scene[level], self.num_scenes
-        )
+        rings, mask = self.radius_rings[level], self.radius_edge_mask[level]
+        return MeshGraph(rings, mask, self.vertex_scene[level], self.num_scenes)
