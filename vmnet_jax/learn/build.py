@@ -18,7 +18,6 @@ from vmnet_jax.learn.optim import poly_schedule, sgd_dampened
 from vmnet_jax.learn.step import TrainState, create_state
 from vmnet_jax.model.dcm import DCMNet
 from vmnet_jax.model.geodesic import OPERATORS
-from vmnet_jax.model.scene_batch import SceneBatch
 from vmnet_jax.model.vmnet import EuclideanNetwork, GeodesicNetwork, VMNet
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -114,15 +113,12 @@ def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
 def build_state(config: ConfigDict, num_classes: int, levels: int = LEVELS) -> TrainState:
     """A fresh training state for scenes of so many levels; the same config and seed give the same bytes."""
-    model, batch = build_model(config, num_classes), _shapes_of_batches(config, levels)
-    return create_state(model, build_optimizer(config), batch, jax.random.key(config.seed))
+    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config), levels)
+    return create_state(build_model(config, num_classes), build_optimizer(config), batch, jax.random.key(config.seed))
 
 
 def variable_shapes(config: ConfigDict, num_classes: int) -> dict:
     """Shapes and dtypes of the network's {"params", "batch_stats"}, the latter only if it has any; traced."""
     init = functools.partial(build_model(config, num_classes).init, train=False)
-    return jax.eval_shape(init, jax.random.key(0), _shapes_of_batches(config, LEVELS))
-
-
-def _shapes_of_batches(config: ConfigDict, levels: int) -> SceneBatch:
-    return empty_batch(feature_width(tuple(config.features)), vertex_inputs(config), levels)
+    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config))
+    return jax.eval_shape(init, jax.random.key(0), batch)

@@ -24,7 +24,7 @@ class Logits(NamedTuple):
 
 
 class VMNet(MeshLayer):
-    """Voxel U-Net and mesh attention over all levels of the batch.
+    """Voxel U-Net and mesh attention over all levels of the batch; a `MeshLayer`, whose attributes it has too.
 
     Attributes:
         num_classes: K.
@@ -44,8 +44,8 @@ class VMNet(MeshLayer):
         """Logits of a batch; `train` takes the batch's statistics and updates the collection `batch_stats`."""
         voxels = EuclideanBranch(self.num_classes, self.widths, **self.common, name="euclidean")
         logits, levels = voxels(batch, train)
-        attention = {"intra": self.intra, "inter": self.inter}
-        branch = GeodesicBranch(self.num_classes, self.geo_width, **attention, **self.mesh, name="geodesic")
+        how = self.geo_width, self.intra, self.inter
+        branch = GeodesicBranch(self.num_classes, *how, **self.mesh, name="geodesic")
         return Logits(logits, branch(levels, batch))
 
 
