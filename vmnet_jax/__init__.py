@@ -14,6 +14,7 @@ _PLACES = {
     "VMNet": "model.vmnet",
     "Logits": "model.vmnet",
     "SceneBatch": "model.scene_batch",
+    "Layer": "model.layers",
     "Linear": "model.layers",
     "load": "predict",
     "Predictor": "predict",

@@ -15,7 +15,6 @@ import pathlib
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from preprocess.labels.label_map import LabelMap, read_label_map, scannet20
@@ -30,7 +29,7 @@ from trainlib.weights.torch_files import read_tensors, write_tensors
 from trainlib.weights.weight_table import require_weights
 from vmnet_jax.learn.build import build_state, is_published
 from vmnet_jax.learn.restore import load_run, write_inputs
-from vmnet_jax.model.torch_names import TORCH_NAMES, from_state_dict, is_unused, to_state_dict, torch_shape, with_unused
+from vmnet_jax.model.torch_names import from_state_dict, is_unused, to_state_dict, with_unused
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +66,10 @@ def from_torch(
         )
     config.layer_norm_scope = "batch"
     target = jax.eval_shape(lambda: build_state(config, classes))
-    flat = flatten_dict({"params": target.params, "batch_stats": target.batch_stats})
-    expected = {TORCH_NAMES[path].name: torch_shape(path, leaf.shape) for path, leaf in flat.items()}
-    variables = from_state_dict(require_weights(str(checkpoint), expected, found, is_unused))
-    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), target)  # of step and optimiser
-    state = fresh.replace(**variables)
+    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), target)
+    zeros = to_state_dict({"params": fresh.params, "batch_stats": fresh.batch_stats})
+    expected = {name: array.shape for name, array in zeros.items()}
+    state = fresh.replace(**from_state_dict(require_weights(str(checkpoint), expected, found, is_unused)))
     with open_workdir(workdir, config) as folder, CheckpointStore(folder.checkpoints) as store:
         if store.latest_step() is not None:
             raise UserError(f"{workdir} has its own checkpoints; choose another --workdir")

@@ -105,7 +105,7 @@ class Predictor:
             named.__getitem__,
             [scene.name for scene in scenes],
             self._max_voxels,
-            self._known,
+            known=self._known,
             max_buckets=1,
             **sample_settings(config),
             votes=votes,
@@ -123,9 +123,8 @@ class Predictor:
 
     def run_plan(self, plan: PredictionPlan, on_pass_done: Callable[[], object] = lambda: None) -> list[Prediction]:
         """The passes of a plan, a prediction for each of its scenes; on_pass_done is called after each pass."""
-        scored = scene_scores(
-            self._forward, self._variables, plan.batches, plan.tiles, plan.votes, on_pass_done, self._read_out
-        )
+        how = {"on_pass_done": on_pass_done, "read_out": self._read_out}
+        scored = scene_scores(self._forward, self._variables, plan.batches, plan.tiles, plan.votes, **how)
         return [_prediction(scores, plan.votes) for _, scores in scored]
 
 

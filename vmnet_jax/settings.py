@@ -7,10 +7,11 @@ from ml_collections import ConfigDict
 
 from kernels.device.attention.api import SHIFTS
 from preprocess.labels.label_map import LabelMap
+from preprocess.scene.hierarchy import LEVELS
 from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_settings
 from trainlib.core.errors import UserError
 from vmnet_jax.data.placement import ROTATIONS
-from vmnet_jax.data.sample import FEATURE_WIDTHS, NUM_LEVELS
+from vmnet_jax.data.sample import FEATURE_WIDTHS
 from vmnet_jax.learn.build import DTYPES, MODELS, check_operator, model_name
 from vmnet_jax.model.geodesic import OPERATORS
 from vmnet_jax.prediction.read_out import READ_OUTS
@@ -62,15 +63,15 @@ def check_config(config: ConfigDict) -> None:
     check_operator(config)
     if model_name(config) == "dcm":
         _check_dcm(config)
-    elif model_name(config) != "geodesic" and len(config.widths) != NUM_LEVELS:
-        raise UserError(f"config.widths is {config.widths}, it must have {NUM_LEVELS} numbers: one per level")
+    elif model_name(config) != "geodesic" and len(config.widths) != LEVELS:
+        raise UserError(f"config.widths is {config.widths}, it must have {LEVELS} numbers: one per level")
 
 
 def _check_dcm(config: ConfigDict) -> None:
     lengths = {key: len(config[key]) for key in DCM}
-    if len(set(lengths.values())) > 1 or not 1 <= lengths[DCM[0]] <= NUM_LEVELS:
+    if len(set(lengths.values())) > 1 or not 1 <= lengths[DCM[0]] <= LEVELS:
         listed = ", ".join(f"config.{key} has {length}" for key, length in lengths.items())
-        raise UserError(f"{listed} numbers; they need the same number of levels, 1 to {NUM_LEVELS}")
+        raise UserError(f"{listed} numbers; they need the same number of levels, 1 to {LEVELS}")
 
 
 def check_classes(config: ConfigDict, label_map: LabelMap, folder: pathlib.Path) -> None:

@@ -14,7 +14,7 @@ from preprocess.labels.label_map import scannet20
 from preprocess.rooms import make_room
 from preprocess.scene.build import build_scene
 from preprocess.scene.hierarchy import HierarchyParams
-from vmnet_jax.data.sample import NUM_LEVELS, Sample, make_sample
+from vmnet_jax.data.sample import Sample, make_sample
 
 LEVELS = ("l0", "l1", "l2", "l3", "l4", "l5", "mid")
 FEATURES = ("rgb",)
@@ -41,7 +41,7 @@ def stored_sample(path: pathlib.Path, sampled_edges: bool) -> Sample:
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     order = morton_order(arrays["coords_v"][:, :3])
-    pyramid = build_pyramid(arrays["coords_v"][order, :3], NUM_LEVELS)
+    pyramid = build_pyramid(arrays["coords_v"][order, :3], len(LEVELS))
     points = [arrays[f"pos_{name}"][:, :3] for name in LEVELS]
     edges = [
         _edges(arrays[f"edge_{name}"], arrays[f"edgekeep_{name}"] | (not sampled_edges), len(p))

@@ -68,8 +68,9 @@ def unet(data: str) -> Case:
     @jax.jit
     def step(params, stats, batch):
         def loss(params):
-            out, _ = model.apply({"params": params, "batch_stats": stats}, batch, train=True, mutable=["batch_stats"])
-            return jnp.square(out.logits).sum() / real, out.logits
+            variables = {"params": params, "batch_stats": stats}
+            (logits, _), _ = model.apply(variables, batch, train=True, mutable=["batch_stats"])
+            return jnp.square(logits).sum() / real, logits
 
         (_, logits), grads = jax.value_and_grad(loss, has_aux=True)(params)
         return logits, grads

@@ -1,23 +1,25 @@
 """Joins samples into one padded `SceneBatch`, and plans the few sizes (buckets) to which batches are padded.
 
-XLA compiles once per shape, so batches share a small number of buckets. A bucket fixes the rows of all seven voxel
-levels, all seven mesh levels and the overflow lists together: one joint key, so that L levels never multiply the number
-of compilations. Neighbouring buckets differ by a factor of about 1.25. The planned buckets continue without end, each
+XLA compiles once per shape, so batches share a small number of buckets. A bucket fixes the rows of all voxel levels,
+all mesh levels and the overflow lists together: one joint key, so that L levels never multiply the number of
+compilations. Neighbouring buckets differ by a factor of about 1.25. The planned buckets continue without end, each
 1.25 times the one before: a batch that is larger than planned takes the first of these that holds it. The bucket of a
 batch therefore depends on its size and the plan alone, never on the batches before it.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from kernels.host.batch import padding
 from kernels.host.tables import Rings, Trace, Trilinear
+from kernels.host.voxel.voxels import VoxelPyramid
+from preprocess.scene.hierarchy import LEVELS
 from preprocess.scene.scene_file import Scene
 from vmnet_jax.data.placement import Placement
-from vmnet_jax.data.sample import NUM_LEVELS, Sample, VertexInputs, voxel_counts
+from vmnet_jax.data.sample import Sample, VertexInputs, voxel_counts
 from vmnet_jax.model.scene_batch import SceneBatch
 
 STEP = 1.25
@@ -54,7 +56,9 @@ def sample_sizes(sample: Sample) -> Sizes:
 def placed_sizes(scene: Scene, placement: Placement | None) -> Sizes:
     """Real rows of a scene's sample in a placement (None for the unaugmented one), without making the sample."""
     sizes = sample_sizes(scene)
-    return sizes if placement is None else sizes._replace(voxels=voxel_counts(placement.apply(scene.vertices)))
+    if placement is None:
+        return sizes
+    return sizes._replace(voxels=voxel_counts(placement.apply(scene.vertices), len(sizes.voxels)))
 
 
 def add_sizes(sizes: list[Sizes]) -> Sizes:
@@ -74,12 +78,13 @@ def largest_batch(scenes: list[Sizes], batch_size: int, voxel_growth: float) -> 
     there are fewer scenes than `batch_size`, they are counted again.
     """
 
-    def top(part: str, growth: float) -> tuple[int, ...]:
-        rows = np.sort([getattr(s, part) for s in scenes], axis=0)[::-1]
+    def top(sizes: tuple[tuple[int, ...], ...], growth: float = 1.0) -> tuple[int, ...]:
+        rows = np.sort(sizes, axis=0)[::-1]
         rows = np.resize(rows[:batch_size], (batch_size, rows.shape[1]))
         return tuple(int(np.ceil(n)) for n in growth * rows.sum(0))
 
-    return Sizes(top("voxels", voxel_growth), top("vertices", 1.0), top("overflow", 1.0))
+    voxels, vertices, overflow = zip(*scenes)
+    return Sizes(top(voxels, voxel_growth), top(vertices), top(overflow))
 
 
 def plan_buckets(batches: list[Sizes], max_buckets: int, largest: Sizes | None = None) -> list[Sizes]:
@@ -93,8 +98,9 @@ def plan_buckets(batches: list[Sizes], max_buckets: int, largest: Sizes | None =
         raise ValueError(f"{len(batches)} batches and {max_buckets} buckets: at least one of each is needed")
     seen = [*batches, largest] if largest else batches
     rows = np.array([b.voxels + b.vertices for b in seen], np.float64)
-    overflow = np.array([b.overflow for b in seen]).max(0)
-    finest = rows[:, [0, NUM_LEVELS]]
+    spare = tuple(_round_up(o + 1) for o in np.max([b.overflow for b in seen], axis=0))
+    levels = len(seen[0].voxels)
+    finest = rows[:, [0, levels]]
     keys = (finest / finest[: len(batches)].mean(0)).max(1)
     limits = [keys.max()]
     limit = keys[: len(batches)].max() if largest else limits[0] / STEP
@@ -102,7 +108,11 @@ def plan_buckets(batches: list[Sizes], max_buckets: int, largest: Sizes | None =
         if limit < 0.95 * limits[-1]:
             limits.append(limit)
         limit /= STEP
-    return [_bucket(rows[keys <= limit].max(0), overflow) for limit in reversed(limits)]
+    buckets = []
+    for limit in reversed(limits):
+        padded = [_round_up(1.03 * r + 2 * np.sqrt(r) + 1) for r in rows[keys <= limit].max(0)]
+        buckets.append(Sizes(tuple(padded[:levels]), tuple(padded[levels:]), spare))
+    return buckets
 
 
 def known_bucket(batches: list[Sizes], known: Iterable[Sizes]) -> Sizes | None:
@@ -117,12 +127,6 @@ def known_bucket(batches: list[Sizes], known: Iterable[Sizes]) -> Sizes | None:
 def with_room(batches: list[Sizes]) -> Sizes:
     """Rows of the largest batch at every level and a step more, for scenes that are yet to come."""
     return Sizes(*(tuple(int(STEP * n) for n in np.max(part, axis=0)) for part in zip(*batches)))
-
-
-def _bucket(rows: np.ndarray, overflow: np.ndarray) -> Sizes:
-    padded = [_round_up(1.03 * r + 2 * np.sqrt(r) + 1) for r in rows]
-    spare = tuple(_round_up(o + 1) for o in overflow)
-    return Sizes(tuple(padded[:NUM_LEVELS]), tuple(padded[NUM_LEVELS:]), spare)
 
 
 def bucket_at(number: int, buckets: list[Sizes]) -> Sizes:
@@ -152,73 +156,47 @@ def collate(samples: list[Sample], bucket: Sizes, num_scenes: int | None = None)
     Raises:
         DoesNotFit: with the numbers, if the samples need more rows than the bucket has.
     """
-    sizes, num_scenes = add_sizes([sample_sizes(s) for s in samples]), num_scenes or len(samples)
+    each, num_scenes = [sample_sizes(s) for s in samples], num_scenes or len(samples)
+    sizes = add_sizes(each)
     if not sizes.fits(bucket):
         raise DoesNotFit(
             f"a batch of {sizes.voxels[0]} voxels and {sizes.vertices[0]} vertices exceeds its bucket of "
             f"{bucket.voxels[0]} voxels and {bucket.vertices[0]} vertices (all levels: {sizes} against {bucket})"
         )
-    levels, steps = range(NUM_LEVELS), range(NUM_LEVELS - 1)
-    voxel_counts = [[len(s.voxels.coords[level]) for s in samples] for level in levels]
-    vertex_counts = [[len(s.rings[level].ring) for s in samples] for level in levels]
-    voxel_rows, vertex_rows = bucket.voxels, bucket.vertices
-    overflow = bucket.overflow
-    edges = [_joined_edges([(s.rings[i], s.keep[i]) for s in samples], vertex_rows[i], overflow[i]) for i in levels]
-    rings, keep = zip(*edges)
-    at_vertices = samples[0].vertex_features is not None
-    by_radius = [
-        _joined_edges([(s.radius_rings[i], s.radius_edge_mask[i]) for s in samples], vertex_rows[i], 0)
-        for i in range(len(samples[0].radius_rings))
-    ]
+    voxels, vertices, overflow = bucket
+    voxel_counts, vertex_counts, _ = (list(zip(*rows)) for rows in zip(*each))  # [level][sample]
+    parts = Sample(*zip(*samples))  # every field of all samples; zip(*field) is level by level
+    tables = VoxelPyramid(*zip(*parts.voxels))
+    rings, keep = zip(*map(_join_edges, zip(*parts.rings), zip(*parts.keep), vertices, overflow))
+    near = list(map(_join_edges, zip(*parts.radius_rings), zip(*parts.radius_edge_mask), vertices, itertools.repeat(0)))
+    corners = map(padding.join_corners, zip(*parts.corners), zip(*parts.weights), voxel_counts, vertices, voxels)
+    traces = map(padding.join_traces, zip(*parts.traces), vertex_counts[1:], vertices, vertices[1:])
+    starts_at_voxels = samples[0].vertex_features is None
     return SceneBatch(
-        features=padding.pad_rows([s.features for s in samples], voxel_rows[0]),
-        voxel_count=np.array([sum(c) for c in voxel_counts], np.int32),
-        neighbours=tuple(
-            padding.join_neighbours([s.voxels.neighbours[level] for s in samples], voxel_rows[level])
-            for level in levels
+        features=padding.pad_rows(parts.features, voxels[0]),
+        voxel_count=np.array(sizes.voxels, np.int32),
+        neighbours=tuple(map(padding.join_neighbours, zip(*tables.neighbours), voxels)),
+        children=tuple(map(padding.join_children, zip(*tables.children), voxel_counts, voxels, voxels[1:])),
+        slots=tuple(map(padding.join_slots, zip(*tables.slots), voxel_counts[1:], voxels, voxels[1:])),
+        voxel_labels=padding.pad_rows(parts.voxel_labels, voxels[0], fill=-1),
+        vertex_count=np.array(sizes.vertices, np.int32),
+        vertex_scene=tuple(
+            np.repeat(np.array([*range(len(counts)), num_scenes], np.int32), [*counts, rows - sum(counts)])
+            for counts, rows in zip(vertex_counts, vertices)
         ),
-        children=tuple(
-            padding.join_children(
-                [s.voxels.children[i] for s in samples], voxel_counts[i], voxel_rows[i], voxel_rows[i + 1]
-            )
-            for i in steps
-        ),
-        slots=tuple(
-            padding.join_slots(
-                [s.voxels.slots[i] for s in samples], voxel_counts[i + 1], voxel_rows[i], voxel_rows[i + 1]
-            )
-            for i in steps
-        ),
-        voxel_labels=padding.pad_rows([s.voxel_labels for s in samples], voxel_rows[0], fill=-1),
-        vertex_count=np.array([sum(c) for c in vertex_counts], np.int32),
-        vertex_scene=tuple(_scene_ids(vertex_counts[level], vertex_rows[level], num_scenes) for level in levels),
         rings=rings,
         keep=keep,
-        corners=tuple(
-            padding.join_corners(
-                [s.corners[level] for s in samples],
-                [s.weights[level] for s in samples],
-                voxel_counts[level],
-                vertex_rows[level],
-                voxel_rows[level],
-            )
-            for level in levels
-        ),
-        traces=tuple(
-            padding.join_traces(
-                [s.traces[i] for s in samples], vertex_counts[i + 1], vertex_rows[i], vertex_rows[i + 1]
-            )
-            for i in steps
-        ),
-        vertex_labels=padding.pad_rows([s.vertex_labels for s in samples], vertex_rows[0], fill=-1),
+        corners=tuple(corners),
+        traces=tuple(traces),
+        vertex_labels=padding.pad_rows(parts.vertex_labels, vertices[0], fill=-1),
         num_scenes=num_scenes,
-        vertex_features=padding.pad_rows([s.vertex_features for s in samples], vertex_rows[0]) if at_vertices else None,
-        radius_rings=tuple(tables for tables, _ in by_radius),
-        radius_edge_mask=tuple(kept for _, kept in by_radius),
+        vertex_features=None if starts_at_voxels else padding.pad_rows(parts.vertex_features, vertices[0]),
+        radius_rings=tuple(rings for rings, _ in near),
+        radius_edge_mask=tuple(mask for _, mask in near),
     )
 
 
-def empty_batch(features: int, vertices: VertexInputs | None = None) -> SceneBatch:
+def empty_batch(features: int, vertices: VertexInputs | None = None, levels: int = LEVELS) -> SceneBatch:
     """A batch of one scene without any row, for shapes: F input channels, one padding row everywhere.
 
     `vertices` is as for `vmnet_jax.data.sample.make_sample`.
@@ -227,50 +205,41 @@ def empty_batch(features: int, vertices: VertexInputs | None = None) -> SceneBat
     def zeros(*shape: int) -> np.ndarray:
         return np.zeros(shape, np.int32)
 
-    levels = range(NUM_LEVELS)
     rings = Rings(zeros(1, 1), zeros(1, 1), zeros(1), zeros(1), zeros(1))
+    edges, near, steps = np.zeros(2, bool), len(vertices.radii) if vertices else 0, levels - 1
     return SceneBatch(
         features=np.zeros((1, features), np.float32),
-        voxel_count=zeros(NUM_LEVELS),
-        neighbours=tuple(zeros(1, 27) for _ in levels),
-        children=tuple(zeros(1, 8) for _ in levels[1:]),
-        slots=tuple(zeros(1) for _ in levels[1:]),
+        voxel_count=zeros(levels),
+        neighbours=(zeros(1, 27),) * levels,
+        children=(zeros(1, 8),) * steps,
+        slots=(zeros(1),) * steps,
         voxel_labels=zeros(1) - 1,
-        vertex_count=zeros(NUM_LEVELS),
-        vertex_scene=tuple(zeros(1) + 1 for _ in levels),
-        rings=tuple(rings for _ in levels),
-        keep=tuple(np.zeros(2, bool) for _ in levels),
-        corners=tuple(Trilinear(zeros(1, 8), np.zeros((1, 8), np.float32), zeros(8), zeros(8)) for _ in levels),
-        traces=tuple(Trace(zeros(1), zeros(1), zeros(1)) for _ in levels[1:]),
+        vertex_count=zeros(levels),
+        vertex_scene=(zeros(1) + 1,) * levels,
+        rings=(rings,) * levels,
+        keep=(edges,) * levels,
+        corners=(Trilinear(zeros(1, 8), np.zeros((1, 8), np.float32), zeros(8), zeros(8)),) * levels,
+        traces=(Trace(zeros(1), zeros(1), zeros(1)),) * steps,
         vertex_labels=zeros(1) - 1,
         num_scenes=1,
         vertex_features=None if vertices is None else np.zeros((1, features), np.float32),
-        radius_rings=tuple(rings for _ in (vertices.radii if vertices else ())),
-        radius_edge_mask=tuple(np.zeros(2, bool) for _ in (vertices.radii if vertices else ())),
+        radius_rings=(rings,) * near,
+        radius_edge_mask=(edges,) * near,
     )
 
 
-def _scene_ids(counts: list[int], rows: int, num_scenes: int) -> np.ndarray:
-    ids = np.full(rows, num_scenes, np.int32)
-    ids[: sum(counts)] = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    return ids
-
-
-def _joined_edges(edges: list[tuple[Rings, np.ndarray]], rows: int, spare: int) -> tuple[Rings, np.ndarray]:
-    """Ring tables and the mask of kept edges in the joined flat edge order: all slots, then all overflow edges.
+def _join_edges(
+    tables: Sequence[Rings], masks: Sequence[np.ndarray], rows: int, spare: int
+) -> tuple[Rings, np.ndarray]:
+    """Ring tables and masks of kept edges in the joined flat edge order: all slots, then all overflow edges.
 
     Args:
-        edges: table and mask of each sample.
+        tables, masks: of each sample.
         rows, spare: padded rows of the tables and of the overflow list.
     """
-    tables = [table for table, _ in edges]
     joined = padding.join_rings(tables, rows, spare)
-    width = tables[0].ring.shape[1]
-    keep = np.zeros(rows * width + spare, bool)
-    row, extra = 0, rows * width
-    for table, mask in edges:
-        in_ring, overflow = table.ring.size, len(table.overflow_target)
-        keep[row : row + in_ring] = mask[:in_ring]
-        keep[extra : extra + overflow] = mask[in_ring:]
-        row, extra = row + in_ring, extra + overflow
+    in_ring = np.concatenate([mask[: table.ring.size] for table, mask in zip(tables, masks)])
+    overflow = np.concatenate([mask[table.ring.size :] for table, mask in zip(tables, masks)])
+    ends = (0, joined.ring.size - len(in_ring)), (0, spare - len(overflow))
+    keep = np.concatenate([np.pad(in_ring, ends[0]), np.pad(overflow, ends[1])])
     return joined._replace(degree=None), keep

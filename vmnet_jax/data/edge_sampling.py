@@ -15,27 +15,19 @@ def keep_probability(degree: np.ndarray, cutoff: int = 4) -> np.ndarray:
     return excess ** (-1 / np.log2(cutoff + 1))
 
 
-def all_edges(table: Rings) -> np.ndarray:
-    """bool [V * K + O]: which flat edge ids are edges. Table of one scene, absent entries -1."""
-    return _sources(table) >= 0
-
-
-def keep_mask(table: Rings, rng: np.random.Generator, cutoff: int = 4) -> np.ndarray:
+def keep_mask(table: Rings, rng: np.random.Generator | None, cutoff: int = 4) -> np.ndarray:
     """Draws which edges take part, independently for the two directions, by the degree of the edge's source.
 
     Args:
         table: one-rings of one scene, absent entries -1.
         rng: source of the draws.
-        cutoff: degree up to which a source keeps all of its edges.
+        cutoff: degree up to which a source keeps all of its edges; 0 keeps every edge, without a draw.
 
     Returns:
         bool [V * K + O] by flat edge id, False without an edge.
     """
-    source = _sources(table)
+    source = np.concatenate([table.ring.ravel(), table.overflow_source])
+    if not cutoff:
+        return source >= 0
     probability = np.append(keep_probability(table.degree, cutoff), 0.0).astype(np.float32)
     return rng.random(source.shape, np.float32) < probability[source]
-
-
-def _sources(table: Rings) -> np.ndarray:
-    """int32 [V * K + O]: the source of every flat edge id, -1 without an edge."""
-    return np.concatenate([table.ring.ravel(), table.overflow_source])

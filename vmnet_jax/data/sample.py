@@ -14,31 +14,24 @@ from kernels.host.voxel.hash_map import build_hash
 from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import VoxelPyramid, build_pyramid, downsample, unique_voxels
 from preprocess.scene.scene_file import Scene
-from vmnet_jax.data.edge_sampling import all_edges, keep_mask
+from vmnet_jax.data.edge_sampling import keep_mask
 from vmnet_jax.data.placement import Placement, fixed_placement
 
 FEATURE_WIDTHS = {"rgb": 3, "normals": 3, "ones": 1, "xyz": 3}
-NUM_LEVELS = 7
 
 _RADIUS_RINGS: weakref.WeakKeyDictionary[Scene, dict] = weakref.WeakKeyDictionary()
 """The radius graphs of the scenes that are in memory, by scene and `VertexInputs`."""
 
 
 class VertexInputs(NamedTuple):
-    """What a network reads that starts at the mesh's vertices.
+    """What a network reads that starts at the mesh's vertices."""
 
-    Attributes:
-        radii: up to which vertices are neighbours in space, in the scene's unit, for each of the finest levels; may be
-            empty.
-        max_neighbours: of a vertex in space.
-    """
-
-    radii: tuple[float, ...] = ()
-    max_neighbours: int = 16
+    radii: tuple[float, ...] = ()  # of the neighbours in space, in the scene's unit, for each of the finest levels
+    max_neighbours: int = 16  # of a vertex in space
 
 
 class Sample(NamedTuple):
-    """A placed scene. Absent table entries are -1; L = 7 levels."""
+    """A placed scene of L levels. Absent table entries are -1."""
 
     name: str
     features: np.ndarray  # float32 [P, F]
@@ -90,6 +83,7 @@ def make_sample(
     features: tuple[str, ...],
     edge_cutoff: int = 0,
     rng: np.random.Generator | None = None,
+    *,
     vertices: VertexInputs | None = None,
 ) -> Sample:
     """Voxelizes a placed scene and builds the tables that depend on the placement.
@@ -109,10 +103,14 @@ def make_sample(
         pyramid, first = scene.voxels, scene.voxel_first
     else:
         found = unique_voxels(placement.apply(scene.vertices))
-        pyramid, first = build_pyramid(found.coords, NUM_LEVELS), found.first
-    corners, weights = _read_out_tables(scene, placement, pyramid)
+        pyramid, first = build_pyramid(found.coords, len(scene.rings)), found.first
+    tables = [
+        trilinear_table(placement.apply(points), coords, level, build_hash(coords))
+        for level, (points, coords) in enumerate(zip(scene.level_vertices, pyramid.coords))
+    ]
+    corners, weights = zip(*tables)
     radius_rings = () if vertices is None else _radius_rings(scene, vertices)
-    keep, radius_edge_mask = (_kept(tables, edge_cutoff, rng) for tables in (scene.rings, radius_rings))
+    keep = tuple(keep_mask(table, rng, edge_cutoff) for table in scene.rings)
     unlabelled = scene.labels is None
     return Sample(
         name=scene.name,
@@ -127,14 +125,14 @@ def make_sample(
         vertex_labels=np.full(len(scene.level_vertices[0]), -1, np.int32) if unlabelled else scene.labels_l0,
         vertex_features=None if vertices is None else vertex_features(scene, features, placement),
         radius_rings=radius_rings,
-        radius_edge_mask=radius_edge_mask,
+        radius_edge_mask=tuple(keep_mask(table, rng, edge_cutoff) for table in radius_rings),
     )
 
 
-def voxel_counts(points: np.ndarray) -> tuple[int, ...]:
-    """Occupied voxels at each of the seven levels, of points float64 [V, 3] in voxel units."""
+def voxel_counts(points: np.ndarray, levels: int) -> tuple[int, ...]:
+    """Occupied voxels at each level, of points float64 [V, 3] in voxel units."""
     coords = [unique_voxels(points).coords]
-    for _ in range(NUM_LEVELS - 1):
+    for _ in range(levels - 1):
         coords.append(downsample(coords[-1])[0])
     return tuple(map(len, coords))
 
@@ -159,18 +157,3 @@ def _radius_rings(scene: Scene, vertices: VertexInputs) -> tuple[Rings, ...]:
             for points, radius in zip(scene.level_vertices, vertices.radii)
         )
     return tables[vertices]
-
-
-def _kept(tables: tuple[Rings, ...], edge_cutoff: int, rng: np.random.Generator | None) -> tuple[np.ndarray, ...]:
-    return tuple(keep_mask(table, rng, edge_cutoff) if edge_cutoff else all_edges(table) for table in tables)
-
-
-def _read_out_tables(scene: Scene, placement: Placement, pyramid: VoxelPyramid):
-    corners, weights = [], []
-    for level in range(NUM_LEVELS):
-        points = placement.apply(scene.level_vertices[level])
-        table = build_hash(pyramid.coords[level])
-        c, w = trilinear_table(points, pyramid.coords[level], level, table)
-        corners.append(c)
-        weights.append(w)
-    return tuple(corners), tuple(weights)

@@ -8,11 +8,12 @@ one.
 """
 
 import collections
+import dataclasses
 import logging
 import pathlib
 import zlib
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,20 +24,8 @@ from preprocess.scene.scene_file import SUFFIX, Scene, scene_arrays
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
 from trainlib.run.processes import AllReduceMax
-from vmnet_jax.data import placement
-from vmnet_jax.data.batching import (
-    Sizes,
-    add_sizes,
-    bucket_at,
-    bucket_number,
-    collate,
-    known_bucket,
-    largest_batch,
-    placed_sizes,
-    plan_buckets,
-    sample_sizes,
-    with_room,
-)
+from vmnet_jax.data import batching, placement
+from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.sample import Sample, VertexInputs, make_sample
 from vmnet_jax.data.scene_store import open_scenes
 from vmnet_jax.model.scene_batch import SceneBatch
@@ -47,8 +36,6 @@ CROPS_SURVEYED = 4  # of a scene that is too large for training, to plan the buc
 VOXEL_GROWTH = 1.1  # of the largest scenes in a training placement, to plan the buckets; some placements need more
 
 _MIXERS = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)  # of splitmix64
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -85,17 +72,20 @@ def read_split(
         ordered = sorted(present, key=lambda name: (zlib.crc32(name.encode()), name))
         count = max(1, round(val_fraction * len(ordered))) if len(ordered) > 1 else 0
         return Split(sorted(ordered[count:]), sorted(ordered[:count]))
-    names = []
+    names, known = [], set(present)
     for listing in (train_list, val_list):
-        wanted = _names_of_list(listing, present) if listing else []
-        missing = sorted(set(wanted) - set(present))
+        try:
+            wanted = [scene_name(name, known) for name in read_list(listing)] if listing else []
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        missing = sorted(set(wanted) - known)
         text = f"{listing} names {len(missing)} of {len(wanted)} scenes that are not in {folder}: {_listed(missing)}"
         if missing and not allow_missing:
             near = next(filter(None, (meant(name, present) for name in missing)), "")
             raise UserError(f"{text}{near}. Preprocess them, take them off the list, or give --allow_missing.")
         if missing:
             _log.warning("%s; they are skipped", text)
-        names.append([name for name in dict.fromkeys(wanted) if name not in missing])
+        names.append([name for name in dict.fromkeys(wanted) if name in known])
         repeated = [name for name, count in collections.Counter(wanted).items() if count > 1]
         if repeated:
             text = "%s has %s more than once; each counts once: %s"
@@ -104,19 +94,10 @@ def read_split(
     if both:
         text = "%s on both lists, so validation measures scenes that are trained on: %s"
         _log.warning(text, pluralize(len(both), "scene"), _listed(both))
-    extra = sorted(set(present).difference(*names))
+    extra = sorted(known.difference(*names))
     if extra:
         _log.info("%d of %d scenes of %s are on no list: %s", len(extra), len(present), folder, _listed(extra))
     return Split(*names)
-
-
-def _names_of_list(path: str, present: list[str]) -> list[str]:
-    """Names of a list file with repeats, as the scenes that are present are called."""
-    known = set(present)
-    try:
-        return [scene_name(name, known) for name in read_list(path)]
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def _listed(names: list[str]) -> str:
@@ -124,7 +105,7 @@ def _listed(names: list[str]) -> str:
 
 
 class SceneFolder:
-    """The scenes of one folder, read when asked for and kept up to `cache_gib` of memory."""
+    """The scenes of one folder, its `names` sorted, read when asked for and kept up to `cache_gib` of memory."""
 
     def __init__(self, folder: str | pathlib.Path, cache_gib: float = 4.0):
         self.path = pathlib.Path(folder)
@@ -132,6 +113,7 @@ class SceneFolder:
             raise UserError(f"{self.path}: no label_map.csv. Make the folder with python -m preprocess.scenes.")
         self.label_map: LabelMap = read_label_map(self.path / "label_map.csv")
         self._scenes = open_scenes(self.path)
+        self.names = self._scenes.names
         self._room = cache_gib * 2**30
         self._cache: dict[str, Scene] = {}
 
@@ -146,14 +128,9 @@ class SceneFolder:
             self._cache[name] = scene
         return scene
 
-    @property
-    def names(self) -> list[str]:
-        """The names of all scenes of the folder, sorted."""
-        return self._scenes.names
-
     def sources(self, names: list[str]) -> dict[str, str]:
         """Name -> checksum of the mesh and label files that a scene was made from."""
-        return {name: self._scenes.source_hash(name) for name in names}
+        return {name: self._scenes.header(name)["source_hash"] for name in names}
 
     def check(self, names: list[str], expected: dict | None = None) -> dict:
         """Reads every scene once, before any training: labels, and equal preprocessing parameters, which it returns."""
@@ -185,7 +162,9 @@ class SceneFolder:
                     f"{self.path}: {name} was made with the label ids {params['label_ids']}, but label_map.csv has "
                     f"{list(self.label_map.ids)}. Preprocess the folder again; it rebuilds what differs."
                 )
-            keys = sorted(k for k in params.keys() | first.keys() if params.get(k) != first.get(k)) if first else []
+            if not first:
+                first, than = params, name
+            keys = sorted(key for key in params.keys() | first.keys() if params.get(key) != first.get(key))
             keys = [key for key in keys if labels or "label" not in key]
             if keys:
                 raise UserError(
@@ -193,11 +172,30 @@ class SceneFolder:
                     f"({', '.join(f'{k}: {params.get(k)} against {first.get(k)}' for k in keys)}). "
                     "Preprocess the folder again with one set of them; it rebuilds what differs."
                 )
-            first, than = (params, name) if first is None else (first, than)
         return first
 
 
-class TrainingBatches:
+@dataclasses.dataclass(eq=False)
+class _Batches:
+    """Scenes by name, and how samples are made of them and padded."""
+
+    read: Callable[[str], Scene]
+    names: list[str]
+    _: dataclasses.KW_ONLY
+    features: tuple[str, ...]
+    rotation: str
+    max_buckets: int
+    seed: int
+    vertices: VertexInputs | None = None
+
+    def _bucket_number(self, batches: list[list[Sample]]) -> int:
+        """Number of the smallest bucket that holds each of the batches."""
+        sizes = [batching.add_sizes([batching.sample_sizes(s) for s in samples]) for samples in batches]
+        return max(batching.bucket_number(size, self.buckets) for size in sizes)
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class TrainingBatches(_Batches):
     """step -> batch, for the training split.
 
     The buckets are planned on unaugmented scenes. A random placement may need up to 50 % more voxels for a dense mesh,
@@ -206,176 +204,141 @@ class TrainingBatches:
     for each factor of 1.25 between the largest planned and the largest drawn batch: in practice once or twice.
     """
 
-    def __init__(
-        self,
-        read: Callable[[str], Scene],
-        names: list[str],
-        *,
-        batch_size: int,
-        devices: int,
-        own: Sequence[int] | None = None,
-        features: tuple[str, ...],
-        rotation: str,
-        edge_cutoff: int,
-        max_buckets: int,
-        seed: int,
-        max_voxels: int = 0,
-        vertices: VertexInputs | None = None,
-    ):
-        """Plans the buckets.
+    batch_size: int
+    devices: int  # of all processes
+    own: Sequence[int] | None = None  # devices that this process makes batches for; None is all of them
+    edge_cutoff: int
+    max_voxels: int = 0  # scenes with more at level 0 are seen in random crops of that size; 0 for no limit
 
-        Args:
-            max_voxels: scenes with more voxels at level 0 are seen in random crops of that size; 0 for no limit.
-            devices: number of devices of all processes.
-            own: devices that this process makes batches for; None is all of them.
-            vertices: as for `vmnet_jax.data.sample.make_sample`.
-        """
-        if batch_size % devices:
-            raise UserError(f"batch_size {batch_size} is not a multiple of the {devices} devices")
-        if not names:
+    def __post_init__(self) -> None:
+        """Plans the buckets."""
+        if self.batch_size % self.devices:
+            raise UserError(f"batch_size {self.batch_size} is not a multiple of the {self.devices} devices")
+        if not self.names:
             raise UserError("the training split is empty")
-        self._read, self._names, self._seed = read, names, seed
-        self._batch_size, self._devices = batch_size, devices
-        self._own, self.agree = range(devices) if own is None else own, AllReduceMax()
-        self._features, self._rotation, self._edge_cutoff = features, rotation, edge_cutoff
-        self._max_voxels, self._vertices = max_voxels, vertices
-        self._classes: set[int] = set()
-        self.steps_per_epoch = max(1, len(names) // batch_size)
-        whole = [self._scene_sizes(index) for index in range(len(names))]
-        surveyed = max(2, SURVEYED // batch_size)
-        if any(len(crops) > 1 for crops in whole):  # to build a crop takes long
+        self.agree = AllReduceMax()
+        self.steps_per_epoch = max(1, len(self.names) // self.batch_size)
+        sizes, classes = [], set()
+        for index, name in enumerate(self.names):
+            scene = self.read(name)
+            sizes += self._unaugmented_sizes(scene, index)
+            if scene.labels is not None:
+                classes.update(np.unique(scene.labels[scene.labels >= 0]).tolist())
+        surveyed = max(2, SURVEYED // self.batch_size)
+        if len(sizes) > len(self.names):  # to build a crop takes long
             surveyed = min(surveyed, self.steps_per_epoch)
-        parts = [part for step in range(surveyed) for part in self._device_sizes(step)]
-        largest = largest_batch([size for sizes in whole for size in sizes], batch_size // devices, VOXEL_GROWTH)
-        self.buckets = plan_buckets(parts, max_buckets, largest)
-        if len(self._classes) == 1:
+        batches = []
+        for step in range(surveyed):
+            placed = [batching.placed_sizes(*self._placed(*member)) for member in self.members(step)]
+            batches += map(batching.add_sizes, self._parts(placed))
+        largest = batching.largest_batch(sizes, self.batch_size // self.devices, VOXEL_GROWTH)
+        self.buckets = batching.plan_buckets(batches, self.max_buckets, largest)
+        if len(classes) == 1:
             _log.warning("All labelled vertices of the training scenes are of one class: there is nothing to learn")
 
     def members(self, step: int) -> list[tuple[int, int]]:
         """(epoch, scene index) of each scene of a batch; an epoch's incomplete last batch is dropped."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._names))
-        rows = np.arange(place * self._batch_size, (place + 1) * self._batch_size) % len(order)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.names))
+        rows = np.arange(place * self.batch_size, (place + 1) * self.batch_size) % len(order)
         return [(epoch, int(order[i])) for i in rows]
 
-    def _scene_sizes(self, index: int) -> list[Sizes]:
-        """Sizes of the unaugmented scene, or of some of its crops if it is too large."""
-        scene = self._read(self._names[index])
-        if scene.labels is not None:
-            self._classes.update(np.unique(scene.labels[scene.labels >= 0]).tolist())
+    def _unaugmented_sizes(self, scene: Scene, index: int) -> list[Sizes]:
+        """Sizes of the scene, or of some of its crops if it is too large."""
         if not self._too_large(scene):
-            return [sample_sizes(scene)]
+            return [batching.sample_sizes(scene)]
         text = "%s: %d voxels are more than the %d of max_voxels; training sees random crops of it"
-        _log.info(text, scene.name, len(scene.voxels.coords[0]), self._max_voxels)
-        draws = [np.random.default_rng([self._seed, index, CROP[0], draw]) for draw in range(CROPS_SURVEYED)]
-        return [sample_sizes(random_crop(scene, self._max_voxels, rng)) for rng in draws]
+        _log.info(text, scene.name, len(scene.voxels.coords[0]), self.max_voxels)
+        draws = [np.random.default_rng([self.seed, index, CROP[0], draw]) for draw in range(CROPS_SURVEYED)]
+        return [batching.sample_sizes(random_crop(scene, self.max_voxels, rng)) for rng in draws]
 
     def _too_large(self, scene: Scene) -> bool:
-        return bool(self._max_voxels) and len(scene.voxels.coords[0]) > self._max_voxels
+        return 0 < self.max_voxels < len(scene.voxels.coords[0])
 
     def _placed(self, epoch: int, index: int) -> tuple[Scene, placement.Placement]:
         """The scene, or its crop, and where it goes."""
-        scene, key = self._read(self._names[index]), [self._seed, epoch, index]
+        scene, key = self.read(self.names[index]), [self.seed, epoch, index]
         if self._too_large(scene):
-            scene = random_crop(scene, self._max_voxels, np.random.default_rng([*key, *CROP]))
+            scene = random_crop(scene, self.max_voxels, np.random.default_rng([*key, *CROP]))
         rng = np.random.default_rng([*key, *PLACEMENT])
-        return scene, placement.training_placement(scene.vertices, scene.params["voxel_size"], rng, self._rotation)
+        return scene, placement.training_placement(scene.vertices, scene.params["voxel_size"], rng, self.rotation)
 
     def _sample(self, epoch: int, index: int) -> Sample:
-        edges = np.random.default_rng([self._seed, epoch, index, *EDGES])
-        return make_sample(*self._placed(epoch, index), self._features, self._edge_cutoff, edges, self._vertices)
+        edges = np.random.default_rng([self.seed, epoch, index, *EDGES])
+        placed = self._placed(epoch, index)
+        return make_sample(*placed, self.features, self.edge_cutoff, edges, vertices=self.vertices)
 
-    def _parts(self, items: list[T]) -> list[list[T]]:
+    def _parts(self, items: list) -> list[list]:
         """One part a device."""
-        each = self._batch_size // self._devices
+        each = self.batch_size // self.devices
         return [items[i : i + each] for i in range(0, len(items), each)]
-
-    def _device_sizes(self, step: int) -> list[Sizes]:
-        sizes = [placed_sizes(*self._placed(*member)) for member in self.members(step)]
-        return [add_sizes(part) for part in self._parts(sizes)]
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step, all devices of all processes in one bucket."""
         members = self.members(step)
-        shares = [self._parts(members)[device] for device in self._own]
-        parts = [[self._sample(*member) for member in share] for share in shares]
-        needed = [bucket_number(add_sizes([sample_sizes(s) for s in part]), self.buckets) for part in parts]
-        bucket = bucket_at(self.agree(str(step), max(needed)), self.buckets)
-        names = [self._names[index] for _, index in members]
-        return Batch([collate(part, bucket) for part in parts], names, bucket)
+        shares = self._parts(members)
+        own = range(self.devices) if self.own is None else self.own
+        parts = [[self._sample(*member) for member in shares[device]] for device in own]
+        bucket = batching.bucket_at(self.agree(str(step), self._bucket_number(parts)), self.buckets)
+        names = [self.names[index] for _, index in members]
+        return Batch([batching.collate(part, bucket) for part in parts], names, bucket)
 
 
-class EvaluationBatches:
+@dataclasses.dataclass(eq=False, kw_only=True)
+class EvaluationBatches(_Batches):
     """(group, vote) -> a batch. Vote 0 is the unaugmented placement, the others are random rigid ones.
 
     A group is `scenes_per_batch` consecutive scenes of the names; the last group may have fewer. The placement of a
     vote is drawn from the seed, the positions of the scene's vertices and the vote's number: not from the scene's
-    name, its place among the others, or the order of its vertices.
+    name, its place among the others, or the order of its vertices. The planned buckets hold every group in the
+    placements of `votes`; other votes may need larger ones.
     """
 
-    def __init__(
-        self,
-        read: Callable[[str], Scene],
-        names: list[str],
-        *,
-        features: tuple[str, ...],
-        rotation: str,
-        max_buckets: int,
-        seed: int,
-        known: Collection[Sizes] = (),
-        vertices: VertexInputs | None = None,
-        votes: int = 1,
-        scenes_per_batch: int = 1,
-    ):
-        """Plans buckets that hold every group in the placements of these votes; other votes may need larger ones.
+    known: Collection[Sizes] = ()  # compiled buckets; one of them is taken where all groups fit and not too loosely
+    votes: int = 1  # 1 for vote 0, N for the votes 1 to N
+    scenes_per_batch: int = 1
 
-        Args:
-            known: buckets that are compiled already; one of them is taken where all groups fit and not too loosely.
-            vertices: as for `vmnet_jax.data.sample.make_sample`.
-            votes: 1 for vote 0, N for the votes 1 to N.
-        """
-        self._read, self.names, self._seed = read, names, seed
-        self._features, self._rotation, self._vertices = features, rotation, vertices
-        self._scenes_per_batch, self._beyond = scenes_per_batch, set()
-        self.groups = [
-            range(start, min(start + scenes_per_batch, len(names))) for start in range(0, len(names), scenes_per_batch)
+    def __post_init__(self) -> None:
+        """Plans the buckets."""
+        self._beyond: set[int] = set()
+        indices, each = range(len(self.names)), self.scenes_per_batch
+        self.groups = [indices[start : start + each] for start in indices[::each]]
+        self.sizes = [
+            batching.add_sizes([batching.placed_sizes(*self.placed(index, vote)) for index in group])
+            for group in self.groups
+            for vote in votes_of(self.votes)
         ]
-        self.sizes = [self._group_sizes(group, vote) for group in self.groups for vote in votes_of(votes)]
-        reused = known_bucket(self.sizes, known)
-        room = with_room(self.sizes) if known else None
-        self.buckets = [reused] if reused else plan_buckets(self.sizes, max_buckets, room)
+        reused = batching.known_bucket(self.sizes, self.known)
+        room = batching.with_room(self.sizes) if self.known else None
+        self.buckets = [reused] if reused else batching.plan_buckets(self.sizes, self.max_buckets, room)
 
-    def _group_sizes(self, group: range, vote: int) -> Sizes:
-        scenes = [self._read(self.names[index]) for index in group]
-        return add_sizes([placed_sizes(scene, self._placement(scene, vote)) for scene in scenes])
-
-    def _placement(self, scene: Scene, vote: int) -> placement.Placement | None:
-        """None for vote 0."""
+    def placed(self, index: int, vote: int) -> tuple[Scene, placement.Placement | None]:
+        """A scene and where it goes in a vote; None for vote 0."""
+        scene = self.read(self.names[index])
         if not vote:
-            return None
-        rng = np.random.default_rng([self._seed, *VOTE, vote, position_digest(scene.vertices)])
-        return placement.evaluation_placement(scene.vertices, scene.params["voxel_size"], rng, self._rotation)
+            return scene, None
+        rng = np.random.default_rng([self.seed, *VOTE, vote, position_digest(scene.vertices)])
+        return scene, placement.evaluation_placement(scene.vertices, scene.params["voxel_size"], rng, self.rotation)
 
     def sample(self, index: int, vote: int) -> Sample:
         """One scene in one placement, with all its edges."""
-        scene = self._read(self.names[index])
-        return make_sample(scene, self._placement(scene, vote), self._features, vertices=self._vertices)
+        return make_sample(*self.placed(index, vote), self.features, vertices=self.vertices)
 
     def __call__(self, tasks: list[tuple[int, int]]) -> list[SceneBatch]:
         """One padded batch for each (group, vote); all of them in the same bucket."""
         parts = [[self.sample(index, vote) for index in self.groups[group]] for group, vote in tasks]
-        number = max(bucket_number(add_sizes([sample_sizes(s) for s in part]), self.buckets) for part in parts)
-        bucket = bucket_at(number, self.buckets)
+        number = self._bucket_number(parts)
+        bucket = batching.bucket_at(number, self.buckets)
         if number >= len(self.buckets) and number not in self._beyond:
             self._beyond.add(number)
             text = "A placement needs more voxels than planned: one more compilation, of %d voxels and %d vertices"
             _log.info(text, bucket.voxels[0], bucket.vertices[0])
-        return [collate(part, bucket, self._scenes_per_batch) for part in parts]
+        return [batching.collate(part, bucket, self.scenes_per_batch) for part in parts]
 
     def largest(self) -> SceneBatch:
         """The first group, unaugmented, padded to the largest planned bucket."""
         samples = [self.sample(index, 0) for index in self.groups[0]]
-        return collate(samples, self.buckets[-1], self._scenes_per_batch)
+        return batching.collate(samples, self.buckets[-1], self.scenes_per_batch)
 
 
 def votes_of(votes: int) -> range:

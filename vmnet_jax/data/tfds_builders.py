@@ -20,12 +20,12 @@ import tensorflow_datasets as tfds
 from kernels.host.tables import Rings
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
+from preprocess.scene.hierarchy import LEVELS
 from preprocess.scene.scene_file import SUFFIX, scene_arrays
 from trainlib.core.errors import UserError
 from vmnet_jax.data.scene_store import OPTIONAL, SPLIT, PreparedScenes, SceneFiles
 
 LABEL_MAP = "label_map.csv"
-LEVELS = 7
 LARGEST = 2**31 - 2**20  # bytes of a record that a protocol buffer can hold
 
 
@@ -45,18 +45,14 @@ def _features() -> dict[str, tfds.features.Tensor]:
     }
     features |= {name: _array(np.int32) for name in ("voxel_first", "voxel_inverse", *OPTIONAL)}
     features |= {f"hash.{name}": _array(np.int32 if name == "rows" else np.int64) for name in VoxelHash._fields}
-    columns = {"coords": 3, "neighbours": 27, "children": 8}
+    columns = {"coords": [3], "neighbours": [27], "children": [8], "ring": [None], "reverse": [None]}
     for level in range(LEVELS):
         features[f"level_vertices.{level}"] = _array(np.float64, 3)
         features[f"level_faces.{level}"] = _array(np.int32, 3)
         features[f"traces.{level}"] = _array(np.int32)
-        for name in Rings._fields:
-            table = _array(np.int32, None) if name in ("ring", "reverse") else _array(np.int32)
-            features[f"rings.{level}.{name}"] = table
-        for name in VoxelPyramid._fields:
-            if level < LEVELS - 1 or name not in ("children", "slots"):
-                width = [columns[name]] if name in columns else []
-                features[f"voxels.{name}.{level}"] = _array(np.int32, *width)
+        voxels = VoxelPyramid._fields if level < LEVELS - 1 else ("coords", "neighbours")
+        features |= {f"rings.{level}.{name}": _array(np.int32, *columns.get(name, ())) for name in Rings._fields}
+        features |= {f"voxels.{name}.{level}": _array(np.int32, *columns.get(name, ())) for name in voxels}
     return features
 
 
@@ -78,26 +74,22 @@ class SceneMeshes(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         folder = pathlib.Path(dl_manager.manual_dir)
         scenes = SceneFiles(folder)
-        self.info.metadata["scenes"] = {name: scenes.header(name)._asdict() for name in scenes.names}
+        self.info.metadata["scenes"] = {name: scenes.header(name) for name in scenes.names}
         shutil.copy(folder / LABEL_MAP, pathlib.Path(self.data_path) / LABEL_MAP)
-        return {SPLIT: _examples(scenes)}
+        return {SPLIT: self._generate_examples(scenes)}
 
-    def _generate_examples(self) -> None:
-        raise NotImplementedError("the split generators are complete")
-
-
-def _examples(scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Key and arrays of each scene."""
-    absent = {name: np.zeros(0, np.int32) for name in OPTIONAL}
-    for k, name in enumerate(scenes.names):
-        arrays = scene_arrays(scenes.read(name))
-        size = sum(array.nbytes for array in arrays.values())
-        if size > LARGEST:
-            raise UserError(
-                f"the scene {name} has {size / 2**30:.1f} GiB; a TensorFlow Datasets record holds less than 2. Cut the "
-                "mesh, or train on the scene files themselves."
-            )
-        yield k, absent | arrays
+    def _generate_examples(self, scenes: SceneFiles) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Key and arrays of each scene."""
+        absent = {name: np.zeros(0, np.int32) for name in OPTIONAL}
+        for k, name in enumerate(scenes.names):
+            arrays = scene_arrays(scenes.read(name))
+            size = sum(array.nbytes for array in arrays.values())
+            if size > LARGEST:
+                raise UserError(
+                    f"the scene {name} has {size / 2**30:.1f} GiB; a TensorFlow Datasets record holds less than 2. Cut "
+                    "the mesh, or train on the scene files themselves."
+                )
+            yield k, absent | arrays
 
 
 def prepare_scenes(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> pathlib.Path:
@@ -119,14 +111,10 @@ def prepare_scenes(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> 
         raise UserError(f"{scenes}: no scene files (*{SUFFIX}) with {LABEL_MAP}. Make them with preprocess.scenes.")
     builder = SceneMeshes(data_dir=str(data_dir), file_format="array_record")
     folder = pathlib.Path(builder.data_path)
-    if (folder / "dataset_info.json").is_file() and not _same(files, PreparedScenes(folder)):
-        raise UserError(f"{folder} holds other scenes than {scenes}. Delete it, or name another data_dir.")
+    if (folder / "dataset_info.json").is_file():
+        prepared = PreparedScenes(folder)
+        if files.names != prepared.names or any(files.header(name) != prepared.header(name) for name in files.names):
+            raise UserError(f"{folder} holds other scenes than {scenes}. Delete it, or name another data_dir.")
     manual = tfds.download.DownloadConfig(manual_dir=str(scenes))
     builder.download_and_prepare(download_config=manual, file_format="array_record")
     return folder
-
-
-def _same(files: SceneFiles, prepared: PreparedScenes) -> bool:
-    if files.names != prepared.names:
-        return False
-    return all(files.header(name)._asdict() == prepared.headers[name] for name in files.names)

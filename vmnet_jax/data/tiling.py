@@ -14,6 +14,9 @@ import numpy as np
 from preprocess.scene.build import crop_scene
 from preprocess.scene.scene_file import Scene
 
+Rectangle = tuple[np.ndarray, np.ndarray]
+"""The corners (x, y) [2] with the lowest and the highest coordinates."""
+
 MARGIN = 0.25  # of a tile's core, added to each of its sides
 SMALLEST_CORE = 8  # voxels; a smaller rectangle is not cut further
 
@@ -21,19 +24,12 @@ _log = logging.getLogger(__name__)
 
 
 class Tile(NamedTuple):
-    """A scene, or a part of one.
+    """A scene, or a part of one."""
 
-    Attributes:
-        inside: bool [V], the file's vertices in the tile; None for the whole scene.
-        scored: bool [V], those that take their scores from it; None for the whole scene.
-        scene: the scene's place in the list of names.
-        last: whether it is the last one of its scene.
-    """
-
-    inside: np.ndarray | None
-    scored: np.ndarray | None
-    scene: int = 0
-    last: bool = True
+    inside: np.ndarray | None  # bool [V], the file's vertices in the tile; None for the whole scene
+    scored: np.ndarray | None  # bool [V], those that take their scores from it; None for the whole scene
+    scene: int = 0  # the scene's place in the list of names
+    last: bool = True  # whether it is the last one of its scene
 
 
 class TileSet:
@@ -48,7 +44,7 @@ class TileSet:
     def __init__(self, read: Callable[[str], Scene], names: list[str], max_voxels: int = 0, limit: str = ""):
         if len(set(names)) < len(names):
             raise ValueError(f"scenes are named twice: {sorted({name for name in names if names.count(name) > 1})}")
-        self._read, self.scenes = read, list(names)
+        self.read, self.scenes = read, list(names)
         self.tiles: dict[str, Tile] = {}
         for index, name in enumerate(names):
             scene = read(name)
@@ -68,11 +64,11 @@ class TileSet:
     def __call__(self, name: str) -> Scene:
         """The scene or tile of that name."""
         tile = self.tiles[name]
-        return self._read(self.scenes[tile.scene]) if tile.inside is None else self._crop(name)
+        return self.read(self.scenes[tile.scene]) if tile.inside is None else self._crop(name)
 
     def _cropped(self, name: str) -> Scene:
         tile = self.tiles[name]
-        return crop_scene(self._read(self.scenes[tile.scene]), tile.inside, name)
+        return crop_scene(self.read(self.scenes[tile.scene]), tile.inside, name)
 
 
 def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, max_voxels: int) -> list[Tile]:
@@ -87,7 +83,7 @@ def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, ma
     """
     places = coords[:, :2].astype(np.float64) + 0.5
     low, high = places.min(axis=0) - 0.5, places.max(axis=0) + 0.5
-    windows = _windows(places, low, high, low, high, max_voxels)
+    windows = _windows(places, (low, high), (low, high), max_voxels)
     depth = np.full(len(places), -np.inf)
     owner = np.zeros(len(places), np.int32)
     for number, (start, stop) in enumerate(windows):
@@ -103,23 +99,19 @@ def plan_tiles(vertices: np.ndarray, coords: np.ndarray, inverse: np.ndarray, ma
     return [tile for tile in tiles if tile.scored.any()]
 
 
-def _windows(
-    places: np.ndarray, start: np.ndarray, stop: np.ndarray, low: np.ndarray, high: np.ndarray, max_voxels: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(start, stop) [2] of the rectangles with their margins; low and high bound the scene."""
+def _windows(places: np.ndarray, core: Rectangle, scene: Rectangle, max_voxels: int) -> list[Rectangle]:
+    """The rectangles with their margins, inside the scene's, into which a core is cut."""
+    (start, stop), (low, high) = core, scene
     margin = MARGIN * (stop - start)
     window = np.maximum(start - margin, low), np.minimum(stop + margin, high)
     count = int(_within(places, *window).sum())
     if count <= max_voxels or (stop - start).max() <= SMALLEST_CORE:
         return [window] if count else []
     axis = int(np.argmax(stop - start))
-    middle = (start[axis] + stop[axis]) / 2
     left, right = stop.copy(), start.copy()
-    left[axis] = right[axis] = middle
-    return [
-        *_windows(places, start, left, low, high, max_voxels),
-        *_windows(places, right, stop, low, high, max_voxels),
-    ]
+    left[axis] = right[axis] = (start[axis] + stop[axis]) / 2
+    parts = (start, left), (right, stop)
+    return [window for part in parts for window in _windows(places, part, scene, max_voxels)]
 
 
 def _within(places: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """From a config to the network, its optimiser and its state: the one place that reads the model's config keys."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from preprocess.scene.hierarchy import LEVELS
 from trainlib.core.errors import UserError
 from vmnet_jax.data.batching import empty_batch
 from vmnet_jax.data.sample import VertexInputs, feature_width
@@ -17,16 +18,24 @@ from vmnet_jax.learn.optim import poly_schedule, sgd_dampened
 from vmnet_jax.learn.step import TrainState, create_state
 from vmnet_jax.model.dcm import DCMNet
 from vmnet_jax.model.geodesic import OPERATORS
-from vmnet_jax.model.geodesic_network import GeodesicNetwork
-from vmnet_jax.model.vmnet import EuclideanNetwork, VMNet
+from vmnet_jax.model.vmnet import EuclideanNetwork, GeodesicNetwork, VMNet
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-
 PUBLISHED = ("vmnet", "scalar")
 """The model and operator of the original program."""
 WITHOUT_ATTENTION = ("euclidean", "baseline", "dcm")
 WITHOUT_LAYER_NORM = ("euclidean", "dcm")
+
+_MESH = ("geo_width", "layer_norm_scope", "attention_shift", "operator")
+MODELS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
+    "vmnet": (VMNet, ("widths", *_MESH)),
+    "euclidean": (EuclideanNetwork, ("widths",)),
+    "geodesic": (GeodesicNetwork, _MESH),
+    "baseline": (functools.partial(VMNet, intra=False, inter=False), ("widths", *_MESH)),
+    "baseline_intra": (functools.partial(VMNet, inter=False), ("widths", *_MESH)),
+    "dcm": (DCMNet, ("dcm_geo_widths", "dcm_euc_widths")),
+}
+"""The networks by `config.model`, and the keys of the config that are attributes of theirs, without a dcm_ before."""
 
 
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:
@@ -34,43 +43,12 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
 
     With `axis_name` its training statistics span all devices.
     """
-    if config.dtype not in DTYPES:
-        raise UserError(f"config.dtype is {config.dtype!r}, known are {', '.join(DTYPES)}")
+    dtype = DTYPES[_choice(config, "dtype", DTYPES, "float32")]
     check_operator(config)
-    return MODELS[model_name(config)](config, num_classes, {"dtype": DTYPES[config.dtype], "axis_name": axis_name})
-
-
-def _vmnet(config: ConfigDict, num_classes: int, common: dict, intra: bool = True, inter: bool = True) -> nn.Module:
-    widths = {"widths": tuple(config.widths), "geo_width": config.geo_width}
-    return VMNet(num_classes, **widths, **_mesh(config), intra=intra, inter=inter, **common)
-
-
-def _euclidean(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
-    return EuclideanNetwork(num_classes, tuple(config.widths), **common)
-
-
-def _geodesic(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
-    return GeodesicNetwork(num_classes, config.geo_width, **_mesh(config), **common)
-
-
-def _dcm(config: ConfigDict, num_classes: int, common: dict) -> nn.Module:
-    return DCMNet(num_classes, tuple(config.dcm_geo_widths), tuple(config.dcm_euc_widths), **common)
-
-
-def _mesh(config: ConfigDict) -> dict[str, str]:
-    scope, shift = config.layer_norm_scope, config.attention_shift
-    return {"layer_norm_scope": scope, "attention_shift": shift, "operator": _operator(config)}
-
-
-MODELS: dict[str, Callable[[ConfigDict, int, dict], nn.Module]] = {
-    "vmnet": _vmnet,
-    "euclidean": _euclidean,
-    "geodesic": _geodesic,
-    "baseline": functools.partial(_vmnet, intra=False, inter=False),
-    "baseline_intra": functools.partial(_vmnet, inter=False),
-    "dcm": _dcm,
-}
-"""The networks by `config.model`: (config, K, dtype and axis_name) -> module."""
+    network, keys = MODELS[model_name(config)]
+    settings = {**config, "operator": _operator(config)}
+    attributes = {key.removeprefix("dcm_"): settings[key] for key in keys}
+    return network(num_classes, **attributes, dtype=dtype, axis_name=axis_name)
 
 
 def sample_settings(config: ConfigDict) -> dict[str, Any]:
@@ -102,11 +80,8 @@ def check_operator(config: ConfigDict) -> None:
 
 
 def model_name(config: ConfigDict) -> str:
-    """One of `MODELS`; configs of runs from before there was a choice have no such key."""
-    model = config.get("model", "vmnet")
-    if model not in MODELS:
-        raise UserError(f"config.model is {model!r}, known are {', '.join(MODELS)}")
-    return model
+    """One of `MODELS`."""
+    return _choice(config, "model", MODELS, "vmnet")
 
 
 def is_published(config: ConfigDict) -> bool:
@@ -115,10 +90,15 @@ def is_published(config: ConfigDict) -> bool:
 
 
 def _operator(config: ConfigDict) -> str:
-    operator = config.get("operator", "scalar")
-    if operator not in OPERATORS:
-        raise UserError(f"config.operator is {operator!r}, known are {', '.join(OPERATORS)}")
-    return operator
+    return _choice(config, "operator", OPERATORS, "scalar")
+
+
+def _choice(config: ConfigDict, key: str, known: Collection[str], default: str) -> str:
+    """A setting that names one of several; configs of runs from before there was a choice lack the key."""
+    value = config.get(key, default)
+    if value not in known:
+        raise UserError(f"config.{key} is {value!r}, known are {', '.join(known)}")
+    return value
 
 
 def build_schedule(config: ConfigDict) -> optax.Schedule:
@@ -131,7 +111,14 @@ def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     return sgd_dampened(build_schedule(config), config.momentum, config.dampening, config.weight_decay)
 
 
-def build_state(config: ConfigDict, num_classes: int) -> TrainState:
-    """A fresh training state; the same config and seed give the same bytes."""
-    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config))
+def build_state(config: ConfigDict, num_classes: int, levels: int = LEVELS) -> TrainState:
+    """A fresh training state for scenes of so many levels; the same config and seed give the same bytes."""
+    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config), levels)
     return create_state(build_model(config, num_classes), build_optimizer(config), batch, jax.random.key(config.seed))
+
+
+def variable_shapes(config: ConfigDict, num_classes: int) -> dict:
+    """Shapes and dtypes of the network's {"params", "batch_stats"}, the latter only if it has any; traced."""
+    init = functools.partial(build_model(config, num_classes).init, train=False)
+    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config))
+    return jax.eval_shape(init, jax.random.key(0), batch)

@@ -1,8 +1,13 @@
-"""Scores for every vertex of every scene: forward passes in one or more placements, summed, along the traces."""
+"""Scores for every vertex of every scene: forward passes in one or more placements, summed, along the traces.
 
+Evaluation and prediction score the scenes of a restored network, `validation` those of a training.
+"""
+
+import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,28 +15,23 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from preprocess.scene.scene_file import Scene
-from trainlib.run import parallel
+from trainlib.run import parallel, processes
+from trainlib.run.loop import Measurement
 from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.run.prefetch import prefetch
 from vmnet_jax.data.batching import Sizes
-from vmnet_jax.data.scenes import EvaluationBatches, votes_of
+from vmnet_jax.data.scenes import EvaluationBatches, SceneFolder, votes_of
 from vmnet_jax.data.tiling import TileSet
-from vmnet_jax.learn.build import WITHOUT_LAYER_NORM
-from vmnet_jax.learn.metrics import confusion
-from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores
+from vmnet_jax.learn.build import WITHOUT_LAYER_NORM, build_model, model_name, sample_settings
+from vmnet_jax.learn.metrics import accuracy, confusion, iou_from_confusion
+from vmnet_jax.learn.step import TrainState
+from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores, read_out_of
 
 LOADER_THREADS = 2
 SCENES_PER_BATCH = "scenes the network sees together; matters where config.layer_norm_scope is 'batch' (original: 8)"
 """Help of the flag."""
 
 _log = logging.getLogger(__name__)
-
-
-class SceneScores(NamedTuple):
-    """Summed logits of one scene, one row per vertex of its file."""
-
-    index: int
-    scores: np.ndarray  # float32 [V, K]
 
 
 def make_forward(model: nn.Module) -> Callable:
@@ -52,6 +52,7 @@ def fitting_batches(
     read: Callable[[str], Scene],
     names: list[str],
     max_voxels: int = 0,
+    *,
     known: dict[Sizes, StepMemory] | None = None,
     **how: Any,
 ) -> tuple[EvaluationBatches, TileSet]:
@@ -74,24 +75,21 @@ def fitting_batches(
     if needed.total <= there:
         known[batches.buckets[-1]] = needed
         return batches, tiles
-    limit = int(0.9 * _most_voxels(read, names) * there / needed.total)
+    most = max(len(read(name).voxels.coords[0]) for name in names)
+    limit = int(0.9 * most * there / needed.total)
     tiles = TileSet(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
     return EvaluationBatches(tiles, tiles.names, known=known, **how), tiles
 
 
-def _most_voxels(read: Callable[[str], Scene], names: list[str]) -> int:
-    """Voxels of the largest unaugmented scene at level 0."""
-    return max(len(read(name).voxels.coords[0]) for name in names)
-
-
 def warn_of_single_scenes(config: ConfigDict, scenes_per_batch: int) -> None:
     """Logs it if a network that normalises over its whole batch sees each scene alone, unlike in its training."""
-    normalised = config.layer_norm_scope == "batch" and config.get("model", "vmnet") not in WITHOUT_LAYER_NORM
+    normalised = config.layer_norm_scope == "batch" and model_name(config) not in WITHOUT_LAYER_NORM
     if normalised and scenes_per_batch == 1 < config.batch_size:
-        text = (
+        _log.warning(
             "The network normalises over the scenes of a batch (config.layer_norm_scope). It was trained on %d scenes "
+            "together and sees each alone here; see --scenes_per_batch",
+            config.batch_size,
         )
-        _log.warning(text + "together and sees each alone here; see --scenes_per_batch", config.batch_size)
 
 
 def pass_memory(forward: Callable, variables: dict, batches: EvaluationBatches) -> StepMemory:
@@ -109,10 +107,13 @@ def scene_scores(
     batches: EvaluationBatches,
     tiles: TileSet,
     votes: int = 1,
+    *,
     on_pass_done: Callable[[], object] = lambda: None,
     read_out: str = TRACE,
-) -> Iterator[SceneScores]:
-    """Yields every scene once, in order, with the logits of all its votes summed.
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (place in `tiles.scenes`, logits float32 [V, K] of the file's vertices) of every scene once, in order.
+
+    The logits of all votes are summed.
 
     Args:
         forward: from `make_forward`.
@@ -123,26 +124,28 @@ def scene_scores(
         read_out: see `vmnet_jax.prediction.read_out.file_vertex_scores`.
     """
     joined = None
-    for name, scores in _tile_scores(forward, variables, batches, tiles, votes, on_pass_done, read_out):
-        tile = tiles.tiles[name]
-        if tile.inside is not None:
-            joined = np.zeros((len(tile.inside), scores.shape[1]), np.float32) if joined is None else joined
-            joined[tile.scored] = scores[tile.scored[tile.inside]]
-        if tile.last:
-            yield SceneScores(tile.scene, scores if tile.inside is None else joined)
-            joined = None
+    with contextlib.closing(_passes(forward, variables, batches, votes)) as passes:
+        for group in batches.groups:
+            totals: dict[str, np.ndarray] = {}
+            for logits in itertools.islice(passes, votes):
+                for name in (batches.names[index] for index in group):
+                    scene = tiles(name)
+                    scores = file_vertex_scores(scene, logits, read_out)
+                    totals[name] = totals[name] + scores if name in totals else scores
+                    logits = logits[len(scene.level_vertices[0]) :]
+                on_pass_done()
+            for name, scores in totals.items():
+                tile = tiles.tiles[name]
+                if tile.inside is not None:
+                    joined = np.zeros((len(tile.inside), scores.shape[1]), np.float32) if joined is None else joined
+                    joined[tile.scored] = scores[tile.scored[tile.inside]]
+                if tile.last:
+                    yield tile.scene, scores if tile.inside is None else joined
+                    joined = None
 
 
-def _tile_scores(
-    forward: Callable,
-    variables: dict,
-    batches: EvaluationBatches,
-    tiles: TileSet,
-    votes: int,
-    on_pass_done: Callable[[], object],
-    read_out: str,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, summed logits of its vertices) of every tile, in order."""
+def _passes(forward: Callable, variables: dict, batches: EvaluationBatches, votes: int) -> Iterator[np.ndarray]:
+    """Vertex logits float32 [V_0, K] of every group in each vote, group by group."""
     devices = parallel.num_local_devices()
     tasks = [(group, vote) for group in range(len(batches.groups)) for vote in votes_of(votes)]
     chunks = [tasks[i : i + devices] for i in range(0, len(tasks), devices)]
@@ -151,22 +154,9 @@ def _tile_scores(
         chunk = chunks[number]
         return parallel.stack(batches(chunk + chunk[:1] * (devices - len(chunk))))
 
-    totals, done = {}, 0
     with prefetch(load, 0, len(chunks), workers=LOADER_THREADS, depth=LOADER_THREADS) as loaded:
         for chunk, batch in zip(chunks, loaded):
-            logits = np.asarray(jax.device_get(forward(variables, batch)), np.float32)
-            for (group, _), one in zip(chunk, logits):
-                start = 0
-                for name in (batches.names[index] for index in batches.groups[group]):
-                    scene = tiles(name)
-                    scores = file_vertex_scores(scene, one[start:], read_out)
-                    totals[name] = totals[name] + scores if name in totals else scores
-                    start += len(scene.level_vertices[0])
-                done += 1
-                on_pass_done()
-                if done == votes:
-                    yield from totals.items()
-                    totals, done = {}, 0
+            yield from np.asarray(jax.device_get(forward(variables, batch)), np.float32)[: len(chunk)]
 
 
 def evaluate_scenes(
@@ -174,15 +164,35 @@ def evaluate_scenes(
     variables: dict,
     batches: EvaluationBatches,
     tiles: TileSet,
-    read: Callable[[str], Scene],
     num_classes: int,
+    *,
     votes: int = 1,
     read_out: str = TRACE,
 ) -> np.ndarray:
-    """Confusion int64 [K predicted, K true] over all labelled vertices of the files of all scenes of `read`."""
+    """Confusion int64 [K predicted, K true] over all labelled vertices of the files of all scenes of the tiles."""
     table = np.zeros((num_classes, num_classes), np.int64)
     for index, scores in scene_scores(forward, variables, batches, tiles, votes, read_out=read_out):
-        scene = read(tiles.scenes[index])
-        if scene.labels is not None:
-            table += np.asarray(confusion(scores.argmax(1), scene.labels, num_classes), np.int64)
+        labels = tiles.read(tiles.scenes[index]).labels
+        if labels is not None:
+            table += np.asarray(confusion(scores.argmax(1), labels, num_classes), np.int64)
     return table
+
+
+def validation(config: ConfigDict, scenes: SceneFolder, names: list[str]) -> Measurement:
+    """Mean IoU and accuracy over the validation scenes, one pass each; every process takes its share of the scenes."""
+    num_classes, share = len(scenes.label_map.names), names[processes.index() :: processes.count()]
+    if share:
+        tiles = TileSet(scenes, share, config.max_voxels, "config.max_voxels")
+        batches = EvaluationBatches(tiles, tiles.names, max_buckets=2, **sample_settings(config))
+        forward, read_out = make_forward(build_model(config, num_classes)), read_out_of(config)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        table = np.zeros((num_classes, num_classes), np.int64)
+        if share:
+            variables = {"params": state.params, "batch_stats": state.batch_stats}
+            table = evaluate_scenes(forward, variables, batches, tiles, num_classes, read_out=read_out)
+        table = np.sum(processes.all_gather_json(table.tolist()), axis=0)
+        return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
+
+    every = config.eval_every or config.num_steps
+    return Measurement("the evaluation", evaluate, every, "val/mean_iou", score="val/mean_iou")

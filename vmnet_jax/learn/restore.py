@@ -5,7 +5,6 @@ import logging
 import pathlib
 from typing import NamedTuple
 
-import jax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
@@ -14,9 +13,10 @@ from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
 from trainlib.run.checkpoints import CheckpointStore
+from trainlib.run.named_arrays import fill
 from trainlib.run.workdir import load_config
 from trainlib.weights.weight_table import require_weights
-from vmnet_jax.learn.build import build_state
+from vmnet_jax.learn.build import variable_shapes
 from vmnet_jax.learn.step import TrainState, is_head
 
 _log = logging.getLogger(__name__)
@@ -61,20 +61,21 @@ def initial_weights(workdir: str | pathlib.Path, state: TrainState, label_map: L
     load_config(workdir)
     with CheckpointStore(workdir / "checkpoints") as store:
         tree, step = store.read()
-    found = {name: flatten_dict(tree.get(name, {})) for name in ("params", "batch_stats")}
-    own = {name: flatten_dict(getattr(state, name)) for name in ("params", "batch_stats")}
-    heads = {path for path in own["params"] if is_head(path)} & found["params"].keys()
-    fresh = {path for path in heads if found["params"][path].shape != own["params"][path].shape}
+    own = {"params": flatten_dict(state.params), "batch_stats": flatten_dict(state.batch_stats)}
+    found = {name: flatten_dict(tree.get(name, {})) for name in own}
+    fresh = {path for path in own["params"] if is_head(path)} & found["params"].keys()
     others = _other_classes(workdir, label_map)
-    if others:
-        fresh = heads
+    if not others:
+        fresh = {path for path in fresh if found["params"][path].shape != own["params"][path].shape}
     for name in own:
         shapes = {"/".join(path): leaf.shape for path, leaf in own[name].items() if path not in fresh}
         there = {"/".join(path): leaf for path, leaf in found[name].items() if path not in fresh}
         require_weights(f"{workdir} (step {step})", shapes, there, unused=lambda _: False)
         own[name] |= {path: leaf for path, leaf in found[name].items() if path not in fresh}
+    params = trained_params(workdir)
+    seen = f"; it was trained on voxels of {params['voxel_size']:g} {params.get('units', 'm')}" if params else ""
     kept = "all of its weights" if not fresh else "its weights but for the classifiers, whose classes are others"
-    _log.info("Beginning with %s, step %d: %s%s%s", workdir, step, kept, others, _seen(workdir))
+    _log.info("Beginning with %s, step %d: %s%s%s", workdir, step, kept, others, seen)
     return state.replace(**{name: unflatten_dict(arrays) for name, arrays in own.items()})
 
 
@@ -89,12 +90,6 @@ def _other_classes(workdir: pathlib.Path, label_map: LabelMap | None) -> str:
     pairs = [f"{there}, here {here}" for there, here in zip(theirs, label_map.names) if there != here]
     first = f"; the first that differs is there {pairs[0]}" if pairs else ""
     return f" ({len(theirs)} classes there, {len(label_map.names)} here{first})"
-
-
-def _seen(workdir: pathlib.Path) -> str:
-    """What the weights of another run expect, for the log; "" if unknown."""
-    params = trained_params(workdir)
-    return f"; it was trained on voxels of {params['voxel_size']:g} {params.get('units', 'm')}" if params else ""
 
 
 def trained_params(workdir: pathlib.Path) -> dict | None:
@@ -120,11 +115,11 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
             raise UserError(
                 f"{workdir}: no {name}; this is not a workdir of python -m vmnet_jax.train, or it never started"
             )
-    label_map = read_label_map(workdir / LABEL_MAP)
-    params = json.loads((workdir / PREPROCESSING).read_text())
-    target = jax.eval_shape(lambda: build_state(config, len(label_map.names)))
+    label_map, params = read_label_map(workdir / LABEL_MAP), trained_params(workdir)
     with CheckpointStore(workdir / "checkpoints") as store:
-        state, found = store.restore(target, step)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+        tree, found = store.read(step)
+    weights = flatten_dict({name: tree[name] for name in ("params", "batch_stats") if name in tree})
+    source = f"the checkpoint {store.directory / str(found)}"
+    variables = {"batch_stats": {}, **fill(variable_shapes(config, len(label_map.names)), weights, source)}
     hierarchy = HierarchyParams.from_dict(params)
     return TrainedRun(config, label_map, hierarchy, params, params.get("units", "m"), variables, found)

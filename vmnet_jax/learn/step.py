@@ -16,18 +16,11 @@ from vmnet_jax.model.scene_batch import SceneBatch
 
 @flax.struct.dataclass
 class TrainState:
-    """Arrays only; the model and the optimiser are closed over by the step.
+    """Arrays only; the model and the optimiser are closed over by the step."""
 
-    Attributes:
-        step: int32 [], optimiser steps done.
-        params: parameter tree.
-        batch_stats: running means and variances of the batch normalisations; empty for a network without any.
-        opt_state: state of the optimiser.
-    """
-
-    step: jax.Array
+    step: jax.Array  # int32 [], optimiser steps done
     params: dict
-    batch_stats: dict
+    batch_stats: dict  # running means and variances of the batch normalisations; empty for a network without any
     opt_state: optax.OptState
 
 

@@ -2,7 +2,6 @@
 
 import collections
 import contextvars
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -12,15 +11,8 @@ from flax.typing import Initializer
 
 from vmnet_jax.model.scene_batch import SceneBatch
 
-
-class _Draw(NamedTuple):
-    key: jax.Array
-    bound: float
-    dtype: np.dtype
-
-
-_put_off: contextvars.ContextVar[list[_Draw] | None] = contextvars.ContextVar("put_off", default=None)
-"""The draws of the `init_variables` that runs; each parameter holds the number of its draw until it is drawn."""
+_put_off: contextvars.ContextVar[list | None] = contextvars.ContextVar("put_off", default=None)
+"""Key, bound and dtype of the draws of the `init_variables` that runs; each parameter holds the number of its draw."""
 
 
 def symmetric_uniform(bound: float) -> Initializer:
@@ -30,7 +22,7 @@ def symmetric_uniform(bound: float) -> Initializer:
         draws = _put_off.get()
         if draws is None:
             return jax.random.uniform(key, shape, dtype, -bound, bound)
-        draws.append(_Draw(key, bound, np.dtype(dtype)))
+        draws.append((key, bound, np.dtype(dtype)))
         return np.broadcast_to(np.asarray(len(draws) - 1, np.promote_types(dtype, np.float32)), shape)
 
     return init
@@ -51,8 +43,7 @@ def init_variables(model: nn.Module, rng: jax.Array, batch: SceneBatch) -> dict:
     if isinstance(rng, jax.core.Tracer):
         return model.init(rng, batch, train=False)
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), batch)
-    draws: list[_Draw] = []
-    token = _put_off.set(draws)
+    token = _put_off.set(draws := [])
     try:
         variables = model.lazy_init(rng, shapes, train=False)
     finally:
@@ -61,11 +52,11 @@ def init_variables(model: nn.Module, rng: jax.Array, batch: SceneBatch) -> dict:
     groups = collections.defaultdict(list)
     for place, leaf in enumerate(leaves):
         if isinstance(leaf, np.ndarray):
-            draw = draws[int(leaf.flat[0])]
-            groups[draw.dtype, 1 << (leaf.size - 1).bit_length()].append((place, draw))
+            key, bound, dtype = draws[int(leaf.flat[0])]
+            groups[dtype, 1 << (leaf.size - 1).bit_length()].append((place, key, bound))
     for (dtype, size), members in groups.items():
-        places, own = zip(*members)
-        values = _uniform(jnp.stack([d.key for d in own]), np.array([d.bound for d in own], dtype), size)
+        places, keys, bounds = zip(*members)
+        values = _uniform(jnp.stack(keys), np.array(bounds, dtype), size)
         for place, value in zip(places, np.asarray(values)):
             leaves[place] = jnp.asarray(value[: leaves[place].size].reshape(leaves[place].shape))
     return jax.tree.unflatten(structure, leaves)

@@ -1,34 +1,23 @@
 """The arrays of a batch of scenes: what the network, the loss and the metrics read.
 
 All arrays are padded to static shapes. Real rows come first; an index to nothing is the last row of the array that it
-points into, which is always padding (see docs/layout.md). Level 0 is the finest of L = 7.
+points into, which is always padding (see docs/layout.md). Level 0 is the finest of L.
 """
-
-from __future__ import annotations
 
 import flax.struct
 import jax
 
 from kernels.device import Rings, Trace, Trilinear
 
-NUM_LEVELS = 7
-
 
 @flax.struct.dataclass
 class MeshGraph:
-    """One mesh level of a batch as the attention layers see it.
+    """One mesh level of a batch as the attention layers see it."""
 
-    Attributes:
-        rings: the one-ring of every vertex.
-        keep: bool [V * K + O], by flat edge id: the edge exists and takes part.
-        scene: int32 [V], which scene a vertex belongs to, ascending; num_scenes in padding rows.
-        num_scenes: B, static.
-    """
-
-    rings: Rings
-    keep: jax.Array
-    scene: jax.Array
-    num_scenes: int = flax.struct.field(pytree_node=False)
+    rings: Rings  # the one-ring of every vertex
+    keep: jax.Array  # bool [V * K + O], by flat edge id: the edge exists and takes part
+    scene: jax.Array  # int32 [V], which scene a vertex belongs to, ascending; num_scenes in padding rows
+    num_scenes: int = flax.struct.field(pytree_node=False)  # B
 
     @property
     def real(self) -> jax.Array:
@@ -38,26 +27,25 @@ class MeshGraph:
 
 @flax.struct.dataclass
 class SceneBatch:
-    """B scenes, one after the other, joined into one set of voxels and one mesh at each of seven levels.
+    """B scenes, one after the other, joined into one set of voxels and one mesh at each of L levels.
 
     Attributes:
         features: float [P_0, F], what a voxel of level 0 starts with (its colour).
-        voxel_count: int32 [7], real voxel rows at each level.
-        neighbours: 7 x int32 [P_l, 27], rows of the voxels around, x fastest.
-        children: 6 x int32 [P_{l+1}, 8], rows of level l, z fastest.
-        slots: 6 x int32 [P_l], `parent row in level l+1 * 8 + octant`.
+        voxel_count: int32 [L], real voxel rows at each level.
+        neighbours: L x int32 [P_l, 27], rows of the voxels around, x fastest.
+        children: (L - 1) x int32 [P_{l+1}, 8], rows of level l, z fastest.
+        slots: (L - 1) x int32 [P_l], `parent row in level l+1 * 8 + octant`.
         voxel_labels: int32 [P_0], class, -1 where ignored and in padding.
-        vertex_count: int32 [7], real mesh vertices at each level.
-        vertex_scene: 7 x int32 [V_l], which scene a vertex belongs to, ascending; B in padding rows.
-        rings: 7 x Rings, the one-ring of every vertex, K slots and O_l overflow edges.
-        keep: 7 x bool [V_l * K + O_l], by flat edge id: the edge exists and was kept by the sampling.
-        corners: 7 x Trilinear, from voxel level l to mesh level l.
-        traces: 6 x Trace, from mesh level l to mesh level l+1.
+        vertex_count: int32 [L], real mesh vertices at each level.
+        vertex_scene: L x int32 [V_l], which scene a vertex belongs to, ascending; B in padding rows.
+        rings: L x Rings, the one-ring of every vertex, K slots and O_l overflow edges.
+        keep: L x bool [V_l * K + O_l], by flat edge id: the edge exists and was kept by the sampling.
+        corners: L x Trilinear, from voxel level l to mesh level l.
+        traces: (L - 1) x Trace, from mesh level l to mesh level l+1.
         vertex_labels: int32 [V_0], class, -1 where ignored and in padding.
         num_scenes: B, static.
         vertex_features: float [V_0, F], what a vertex of level 0 starts with; None where the network starts at voxels.
-        radius_rings: Rings, of the finest levels, as many as the network reads: the neighbours in space of every
-            vertex.
+        radius_rings: Rings, of as many of the finest levels as the network reads: every vertex's neighbours in space.
         radius_edge_mask: bool [V_l * K], as `keep`, of `radius_rings`.
     """
 
@@ -85,6 +73,5 @@ class SceneBatch:
 
     def radius_graph(self, level: int) -> MeshGraph:
         """The vertices of a level, joined to those near in space."""
-        return MeshGraph(
-            self.radius_rings[level], self.radius_edge_mask[level], self.vertex_scene[level], self.num_scenes
-        )
+        rings, mask = self.radius_rings[level], self.radius_edge_mask[level]
+        return MeshGraph(rings, mask, self.vertex_scene[level], self.num_scenes)

@@ -1,16 +1,19 @@
-"""VMNet: the two branches together (Hu et al., ICCV 2021, arXiv 2107.13824); and the Euclidean branch by itself."""
+"""VMNet: the two branches together (Hu et al., ICCV 2021, arXiv 2107.13824); and networks of one of them alone."""
 
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.typing import Dtype
 
+from kernels.device.pooling import mean_pool, unpool
 from kernels.device.trilinear import trilinear_read_out
 from vmnet_jax.model.euclidean import EuclideanBranch
-from vmnet_jax.model.geodesic import GeodesicBranch, MeshOptions
-from vmnet_jax.model.scene_batch import NUM_LEVELS, SceneBatch
+from vmnet_jax.model.geodesic import GeodesicBranch, IntraAggregation, LinearNormReLU, MeshLayer
+from vmnet_jax.model.layers import Layer, Linear
+from vmnet_jax.model.scene_batch import SceneBatch
+
+WIDTHS = (32, 64, 96, 128, 160, 192, 224)
 
 
 class Logits(NamedTuple):
@@ -20,48 +23,33 @@ class Logits(NamedTuple):
     vertex: jax.Array
 
 
-class VMNet(nn.Module):
-    """Voxel U-Net and mesh attention over seven levels.
+class VMNet(MeshLayer):
+    """Voxel U-Net and mesh attention over all levels of the batch; a `MeshLayer`, whose attributes it has too.
 
     Attributes:
         num_classes: K.
-        widths: channels of the U-Net at levels 0..6.
+        widths: channels of the U-Net at each level, finest first.
         geo_width: channels of the mesh branch at every level.
-        layer_norm_scope: "scene", or "batch" as in the original program; see `vmnet_jax.model.layers.GraphLayerNorm`.
-        attention_shift: "vertex", or "global" (the original); see `kernels.device.attention.api.one_ring_attention`.
-        axis_name: mapped axis of the devices that share one batch's statistics; the module must then be applied inside
-            that axis.
-        dtype: of the computation; None takes the common type of inputs and parameters. Statistics are at least float32.
-        param_dtype: of parameters and running statistics.
-        operator: how a vertex aggregates its one-ring; a key of `vmnet_jax.model.geodesic.OPERATORS`.
         intra, inter: attention within and across the domains; see `vmnet_jax.model.geodesic.GeodesicLevel`.
     """
 
     num_classes: int = 20
-    widths: tuple[int, ...] = (32, 64, 96, 128, 160, 192, 224)
+    widths: tuple[int, ...] = WIDTHS
     geo_width: int = 32
-    layer_norm_scope: str = "scene"
-    attention_shift: str = "vertex"
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-    operator: str = "scalar"
     intra: bool = True
     inter: bool = True
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch; `train` takes the batch's statistics and updates the collection `batch_stats`."""
-        if len(self.widths) != NUM_LEVELS:
-            raise ValueError(f"VMNet: one width for each of {NUM_LEVELS} levels, got {len(self.widths)}: {self.widths}")
-        common = {"axis_name": self.axis_name, "dtype": self.dtype, "param_dtype": self.param_dtype}
-        options = MeshOptions(self.layer_norm_scope, self.attention_shift, self.operator, **common)
-        voxels = EuclideanBranch(self.num_classes, self.widths, **common, name="euclidean")(batch, train)
-        branch = GeodesicBranch(self.num_classes, self.geo_width, options, self.intra, self.inter, name="geodesic")
-        return Logits(voxels.logits, branch(voxels.levels, batch))
+        voxels = EuclideanBranch(self.num_classes, self.widths, **self.common, name="euclidean")
+        logits, levels = voxels(batch, train)
+        how = self.geo_width, self.intra, self.inter
+        branch = GeodesicBranch(self.num_classes, *how, **self.mesh, name="geodesic")
+        return Logits(logits, branch(levels, batch))
 
 
-class EuclideanNetwork(nn.Module):
+class EuclideanNetwork(Layer):
     """The voxel U-Net alone (SparseConvNet, MinkowskiUNet); attributes as in `VMNet`.
 
     A vertex takes the trilinear read-out of the voxels' logits. The head is linear, so this equals the head on the
@@ -71,15 +59,45 @@ class EuclideanNetwork(nn.Module):
     """
 
     num_classes: int = 20
-    widths: tuple[int, ...] = (32, 64, 96, 128, 160, 192, 224)
-    axis_name: str | None = None
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
+    widths: tuple[int, ...] = WIDTHS
 
     @nn.compact
     def __call__(self, batch: SceneBatch, train: bool) -> Logits:
         """Logits of a batch, as in `VMNet`."""
-        common = (self.axis_name, self.dtype, self.param_dtype)
-        branch = EuclideanBranch(self.num_classes, self.widths, *common, name="euclidean")
-        logits = branch(batch, train).logits
+        branch = EuclideanBranch(self.num_classes, self.widths, **self.common, name="euclidean")
+        logits, _ = branch(batch, train)
         return Logits(logits, trilinear_read_out(logits, batch.corners[0]))
+
+
+class GeodesicNetwork(MeshLayer):
+    """The mesh alone, without voxels: a U-shape of one-ring attention that reads the batch's vertex features.
+
+    Encoder: aggregation and mean pooling along the traces. Decoder: unpooling, the encoder's features, aggregation. The
+    paper gives this network's figure, not its structure; this one is made of the modules of VMNet's decoder.
+    """
+
+    num_classes: int
+    geo_width: int = 32  # channels at every level
+
+    @nn.compact
+    def __call__(self, batch: SceneBatch, train: bool) -> Logits:
+        """Logits of a batch, none of voxels. The network computes the same in training and evaluation."""
+        del train
+        bottom = len(batch.traces)
+
+        def aggregate(name: str, x: jax.Array, level: int) -> jax.Array:
+            return IntraAggregation(**self.mesh, name=name)(x, batch.graph(level))
+
+        x = LinearNormReLU(self.geo_width, **self.mesh, name="stem")(batch.vertex_features, batch.graph(0))
+        encoded = []
+        for level, trace in enumerate(batch.traces):
+            encoded.append(aggregate(f"encoder_{level}", x, level))
+            x = mean_pool(encoded[-1], trace, num_coarse=len(batch.vertex_scene[level + 1]))
+        x = aggregate(f"encoder_{bottom}", x, bottom)
+        for level in reversed(range(bottom)):
+            joined = jnp.concatenate([unpool(x, batch.traces[level]), encoded[level]], axis=1)
+            x = self.linear(self.geo_width, f"merge_{level}")(joined)
+            x = aggregate(f"decoder_{level}", x, level) + x
+            x = LinearNormReLU(self.geo_width, **self.mesh, name=f"output_{level}")(x, batch.graph(level))
+        logits = Linear(self.num_classes, **self.common, name="head")(x)
+        return Logits(None, jnp.where(batch.graph(0).real, logits, 0))

@@ -65,7 +65,7 @@ def test_predictions_are_those_that_evaluation_counts(tmp_path, monkeypatch, vot
     write_label_map(tmp_path / "label_map.csv", scannet20())
     read = SceneFolder(tmp_path)
     batches, tiles = fitting_batches(read_out, {}, read, ["a"], max_voxels, rotation="z", max_buckets=3, **how)
-    table = evaluate_scenes(read_out, {}, batches, tiles, read, 6, votes)
+    table = evaluate_scenes(read_out, {}, batches, tiles, 6, votes=votes)
     own = np.zeros((6, 6), np.int64)
     np.add.at(own, (classes, scene.labels), 1)
     np.testing.assert_array_equal(table, own)

@@ -41,9 +41,9 @@ def whole_and_tiled(scene) -> tuple[np.ndarray, np.ndarray, int]:
         batches, tiles = inference.fitting_batches(
             read_out, {}, lambda name: scene, [scene.name], limit, **(HOW | {"max_buckets": 1})
         )
-        (result,) = inference.scene_scores(read_out, {}, batches, tiles)
-        assert result.index == 0
-        scores.append(result.scores)
+        ((place, found),) = inference.scene_scores(read_out, {}, batches, tiles)
+        assert place == 0
+        scores.append(found)
     return *scores, len(tiles.names)
 
 

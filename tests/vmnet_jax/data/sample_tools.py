@@ -1,4 +1,6 @@
-"""Samples of the networks' tests: renamed vertices, buckets, and everything in float64."""
+"""Samples of the networks' tests: fewer levels, renamed vertices, buckets, and everything in float64."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +8,8 @@ import numpy as np
 
 from kernels.host.mesh.rings import edge_targets_sources, ring_table, rings_from_edges
 from kernels.host.tables import Rings
+from kernels.host.voxel.voxels import VoxelPyramid
+from preprocess.scene.scene_file import Scene
 from vmnet_jax.data.batching import Sizes, add_sizes, sample_sizes
 from vmnet_jax.data.sample import Sample
 
@@ -13,6 +17,21 @@ from vmnet_jax.data.sample import Sample
 def double(tree):
     """Floating point leaves in float64; to be called with x64 enabled."""
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64 if np.asarray(a).dtype.kind == "f" else None), tree)
+
+
+def finest_levels(scene: Scene, levels: int) -> Scene:
+    """The scene without its coarser levels."""
+    steps, voxels = levels - 1, scene.voxels
+    return dataclasses.replace(
+        scene,
+        level_vertices=scene.level_vertices[:levels],
+        level_faces=scene.level_faces[:levels],
+        rings=scene.rings[:levels],
+        traces=scene.traces[:levels],
+        voxels=VoxelPyramid(
+            voxels.coords[:levels], voxels.neighbours[:levels], voxels.children[:steps], voxels.slots[:steps]
+        ),
+    )
 
 
 def bucket_of(samples: list[Sample], spare: int) -> Sizes:

@@ -1,18 +1,22 @@
-"""Fine-tuning: what is taken from another run, and a step that leaves the backbone alone."""
+"""Weights of another run: what is read and taken of them, and a step that leaves the backbone alone."""
+
+import json
+import re
 
 import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from preprocess.labels.label_map import LabelMap, write_label_map
+from preprocess.labels.label_map import LabelMap, scannet20, write_label_map
+from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.core.config import load_config_file
-from trainlib.core.errors import UserError
+from trainlib.core.errors import CheckpointError, UserError
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import open_workdir
 from vmnet_jax import train
 from vmnet_jax.learn.build import build_state
-from vmnet_jax.learn.restore import initial_weights
+from vmnet_jax.learn.restore import initial_weights, load_run, write_inputs
 from vmnet_jax.learn.step import is_head
 
 
@@ -93,6 +97,36 @@ def test_a_network_without_running_statistics(tmp_path):
 def test_another_network_is_refused_with_a_table(run_of_20):
     with pytest.raises(UserError, match=r"of another shape[\s\S]*geodesic/level_0"):
         initial_weights(run_of_20, state_of(20, 1, geo_width=16))
+
+
+@pytest.mark.parametrize("model", ["vmnet", "geodesic"])
+def test_a_run_is_read_as_it_was_saved(tmp_path, model):
+    workdir = save_run(tmp_path / "run", model=model)
+    write_inputs(workdir, HierarchyParams().to_dict(), scannet20())
+    run, saved = load_run(workdir), state_of(20, 2, model=model)
+    assert run.step == 7
+    jax.tree.map(
+        np.testing.assert_array_equal, run.variables, {"params": saved.params, "batch_stats": saved.batch_stats}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "row"),
+    [
+        ({"geo_width": 16}, r"params/geodesic/head/kernel: float32\[8, 20\], expected float32\[16, 20\]"),
+        ({"model": "geodesic"}, "batch_stats/euclidean/decoder_0/block_0/norm/mean: .*, expected absent"),
+    ],
+)
+def test_a_run_whose_config_is_of_another_network_is_refused_with_a_table(run_of_20, changes, row):
+    write_inputs(run_of_20, HierarchyParams().to_dict(), scannet20())
+    file = run_of_20 / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    source = re.escape(str(run_of_20 / "checkpoints" / "7"))
+    with pytest.raises(
+        CheckpointError, match=f"the checkpoint {source} does not fit the state of this config:\n"
+    ) as found:
+        load_run(run_of_20)
+    assert re.search(row, str(found.value))
 
 
 def test_heads_alone_learn(scene_folder, tmp_path):

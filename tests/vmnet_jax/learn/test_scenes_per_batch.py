@@ -48,7 +48,7 @@ def scores(scope, scenes, scenes_per_batch, votes=1):
     variables = parallel.to_devices(variables)
     how = {**HOW, "votes": votes, "scenes_per_batch": scenes_per_batch}
     batches, tiles = fitting_batches(forward, variables, by_name.__getitem__, list(by_name), 10**6, **how)
-    return [found.scores for found in scene_scores(forward, variables, batches, tiles, votes)]
+    return [found for _, found in scene_scores(forward, variables, batches, tiles, votes)]
 
 
 def joint_scores(scope, scenes, votes=1):
@@ -102,7 +102,7 @@ def test_tiles_are_put_together_again(scenes):
         how = {**HOW, "scenes_per_batch": scenes_per_batch}
         batches, tiles = fitting_batches(forward, variables, read.__getitem__, list(read), limit, **how)
         assert len(tiles.names) >= 5
-        return [found.scores for found in scene_scores(forward, variables, batches, tiles)]
+        return [found for _, found in scene_scores(forward, variables, batches, tiles)]
 
     assert difference(tiled(2), tiled(1)) < 1e-4
 

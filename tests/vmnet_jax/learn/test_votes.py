@@ -91,7 +91,7 @@ def test_a_vote_depends_on_neither_name_nor_place_nor_order_of_the_vertices(room
 
 def test_two_scenes_have_placements_of_their_own(room, hall):
     batches = evaluation(room, hall)
-    first, second = batches._placement(room, 1), batches._placement(hall, 1)
+    first, second = batches.placed(0, 1)[1], batches.placed(1, 1)[1]
     assert not np.allclose(first.matrix, second.matrix)
 
 

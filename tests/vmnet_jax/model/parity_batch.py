@@ -15,7 +15,7 @@ from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import build_pyramid
 from vmnet_jax.data.batching import Sizes, add_sizes, collate, sample_sizes
 from vmnet_jax.data.sample import Sample
-from vmnet_jax.model.scene_batch import NUM_LEVELS, SceneBatch
+from vmnet_jax.model.scene_batch import SceneBatch
 
 LEVELS = ("l0", "l1", "l2", "l3", "l4", "l5", "mid")
 RING_WIDTH = 6  # below the largest degree of the stored meshes, so that the overflow lists are in use
@@ -57,7 +57,7 @@ def parity_batch(stored, dtype: type) -> ParityBatch:
 def _sample(arrays: dict[str, np.ndarray], scene: int, dtype: type) -> Sample:
     coords, voxels = arrays["coords_v"], arrays["coords_v"][:, 3] == scene
     order = np.flatnonzero(voxels)[morton_order(coords[voxels, :3])]
-    pyramid = build_pyramid(coords[order, :3], NUM_LEVELS)
+    pyramid = build_pyramid(coords[order, :3], len(LEVELS))
     vertices = [arrays[f"pos_{name}"][:, 3] == scene for name in LEVELS]
     starts = [int(np.flatnonzero(chosen)[0]) for chosen in vertices]
     edges = [_edges(arrays[f"edge_{name}"], v, start) for name, v, start in zip(LEVELS, vertices, starts)]

@@ -7,7 +7,7 @@ import pytest
 from tests.vmnet_jax.model.test_layers import graph_of, padded
 from vmnet_jax.model.aggregators import EdgeConv, EdgeLinear, VectorAttention
 from vmnet_jax.model.dcm import MeanEdgeConv
-from vmnet_jax.model.geodesic import AttentionBlock, MeshOptions
+from vmnet_jax.model.geodesic import AttentionBlock
 from vmnet_jax.model.layers import MaskedBatchNorm
 
 CHANNELS, ROWS, REAL = 5, 25, 21
@@ -116,4 +116,4 @@ def test_a_mask_of_rows_gives_what_leading_rows_give():
 def test_unknown_operator_is_named(problem):
     graph, _, source, target = problem
     with pytest.raises(ValueError, match="operator is 'max', known are scalar, vector, edgeconv"):
-        AttentionBlock(4, MeshOptions(operator="max")).init(jax.random.key(0), source, target, graph)
+        AttentionBlock(4, operator="max").init(jax.random.key(0), source, target, graph)

@@ -1,4 +1,4 @@
-"""The other networks on whole batches: padding, order of vertices, translation, parameters; what they are fed."""
+"""The other networks, of three levels, on whole batches: padding, order of vertices, translation, sizes; inputs."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from kernels.host.mesh.radius import radius_graph
-from tests.vmnet_jax.data.sample_tools import bucket_of, double, permuted
+from tests.vmnet_jax.data.sample_tools import bucket_of, double, finest_levels, permuted
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import UserError
 from vmnet_jax.data import placement as augment
@@ -27,14 +27,15 @@ VARIANTS = {
     "baseline_intra": ("model=baseline_intra",),
     "vector": ("operator=vector",),
     "edgeconv": ("operator=edgeconv",),
-    "dcm": ("model=dcm", "features=('xyz', 'rgb', 'normals')", "dcm_radii=(0.2, 0.4, 0.8, 1.2)"),
+    "dcm": ("model=dcm", "features=('xyz', 'rgb', 'normals')", "dcm_radii=(0.2, 0.4, 0.8)"),
 }
 WHOLE = ("geodesic", "edgeconv", "dcm")  # those whose gradients are compiled
+LEVELS = 3
 NARROW = (
-    "widths=(4, 4, 6, 6, 8, 8, 8)",
+    "widths=(4, 6, 8)",
     "geo_width=4",
-    "dcm_geo_widths=(3, 3, 2, 2)",
-    "dcm_euc_widths=(2, 2, 4, 4)",
+    "dcm_geo_widths=(3, 3, 2)",
+    "dcm_euc_widths=(2, 2, 4)",
     "dcm_neighbours=6",
 )
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
@@ -47,8 +48,9 @@ def config_of(name):
 def samples_of(config, scenes):
     rng = np.random.default_rng(0)
     placements = [augment.training_placement(s.vertices, 0.1, rng) for s in scenes[:2]]
-    how = tuple(config.features), 4, rng, vertex_inputs(config)
-    return [make_sample(scene, placement, *how) for scene, placement in zip(scenes, placements)]
+    finest = [finest_levels(scene, LEVELS) for scene in scenes[:2]]
+    how, vertices = (tuple(config.features), 4, rng), vertex_inputs(config)
+    return [make_sample(scene, placement, *how, vertices=vertices) for scene, placement in zip(finest, placements)]
 
 
 def evaluator(config):
@@ -71,7 +73,7 @@ def evaluator(config):
 
 
 def variables_of(config):
-    state = build_state(config, 3)
+    state = build_state(config, 3, LEVELS)
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
@@ -132,8 +134,8 @@ def test_dcm_does_not_see_a_translation(problem):
 def test_a_step_has_the_shapes_of_its_state(name):
     """Traced only: state, metrics, heads; networks without voxels have no voxel loss."""
     config = config_of(name)
-    state = jax.eval_shape(lambda: build_state(config, 3))
-    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config))
+    state = jax.eval_shape(lambda: build_state(config, 3, LEVELS))
+    batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config), LEVELS)
     step = make_train_step(build_model(config, 3), build_optimizer(config), None)
     new, metrics = jax.eval_shape(step, state, batch)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), new) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
@@ -163,10 +165,11 @@ def test_vertex_inputs_by_hand(scenes):
         near = radius_graph(scene.level_vertices[level], radius, 6, np.random.default_rng(0))
         np.testing.assert_array_equal(sample.radius_rings[level].ring, near.ring)
         assert sample.radius_edge_mask[level].sum() == (near.ring >= 0).sum() > 0
-    thinned = make_sample(scene, None, ("xyz",), 2, np.random.default_rng(1), vertex_inputs(config))
+    thinned = make_sample(scene, None, ("xyz",), 2, np.random.default_rng(1), vertices=vertex_inputs(config))
     assert thinned.radius_edge_mask[0].sum() < sample.radius_edge_mask[0].sum()
     plain, dual = (
-        make_sample(scene, None, ("rgb",), 4, np.random.default_rng(2), v) for v in (None, vertex_inputs(config))
+        make_sample(scene, None, ("rgb",), 4, np.random.default_rng(2), vertices=v)
+        for v in (None, vertex_inputs(config))
     )
     for a, b in zip(plain.keep, dual.keep, strict=True):  # the published network's draws stay what they are
         np.testing.assert_array_equal(a, b)
@@ -213,7 +216,7 @@ def test_euclidean_logits_at_vertices_are_those_of_the_features(scenes):
     batch = collate([sample], bucket_of([sample], 3))
     model = build_model(config, 3)
     logits, seen = jax.jit(lambda v, b: model.apply(v, b, False, capture_intermediates=True))(variables, batch)
-    features = np.asarray(seen["intermediates"]["euclidean"]["__call__"][0].levels[0])
+    features = np.asarray(seen["intermediates"]["euclidean"]["__call__"][0][1][0])
     head = variables["params"]["euclidean"]["head"]
     corners, weights = sample.corners[0], sample.weights[0]
     read_out = (features[corners] * weights[..., None]).sum(1)

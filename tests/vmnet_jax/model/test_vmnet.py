@@ -1,5 +1,5 @@
-"""The whole network in narrow form: what must not change its results (padding, order of vertices, company in a batch,
-number of devices), and the arrays that it holds. In float64, so that the limits are tight."""
+"""The whole network, narrow and of three levels: what must not change its results (padding, order of vertices, company
+in a batch, number of devices), and the arrays that it holds. In float64, so that the limits are tight."""
 
 import functools
 from typing import NamedTuple
@@ -8,20 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
-from tests.vmnet_jax.data.sample_tools import bucket_of, double, permuted
+from tests.vmnet_jax.data.sample_tools import bucket_of, double, finest_levels, permuted
 from tests.vmnet_jax.model.parity_batch import load_formula
 from trainlib.run import parallel
 from vmnet_jax.data import placement
 from vmnet_jax.data.batching import Sizes, collate, empty_batch, sample_sizes
 from vmnet_jax.data.sample import Sample, make_sample
 from vmnet_jax.learn.losses import scene_loss
-from vmnet_jax.model.scene_batch import NUM_LEVELS
 from vmnet_jax.model.torch_names import TORCH_NAMES, from_state_dict, to_state_dict
 from vmnet_jax.model.vmnet import VMNet
 
-NARROW = {"num_classes": 3, "widths": (4, 4, 6, 6, 8, 8, 8), "geo_width": 4}
+LEVELS = 3
+NARROW = {"num_classes": 3, "widths": (4, 6, 8), "geo_width": 4}
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}
 
 
@@ -57,20 +57,27 @@ def run_double(variables, batch) -> Results:
         return jax.device_get(run_on_one(double(variables), double(batch)))
 
 
+def shapes_of(model: VMNet) -> dict:
+    batch = empty_batch(3, levels=len(model.widths))
+    return flatten_dict(jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), batch))
+
+
 @pytest.fixture(scope="module")
 def variables(fixtures):
     """Weights and statistics by the formula of the parity fixtures, whose gains keep activations near one."""
-    formula = load_formula(fixtures / "vmnet")
-    shapes = jax.eval_shape(functools.partial(VMNet(**NARROW).init, train=False), jax.random.key(0), empty_batch(3))
-    zeros = to_state_dict(jax.tree.map(lambda a: np.zeros(a.shape), shapes))
-    return from_state_dict({name: formula.value(name, array.shape, 0) for name, array in zeros.items()})
+    formula, ours = load_formula(fixtures / "vmnet"), {}
+    for path, leaf in shapes_of(VMNet(**NARROW)).items():
+        name, transposed, _ = TORCH_NAMES[path]
+        value = formula.value(name, leaf.shape[::-1] if transposed else leaf.shape or (1,), 0)
+        ours[path] = value.T if transposed else value.reshape(leaf.shape)
+    return unflatten_dict(ours)
 
 
 @pytest.fixture(scope="module")
 def samples(scenes) -> list[Sample]:
     rng = np.random.default_rng(0)
     placements = [placement.training_placement(s.vertices, 0.1, rng) for s in scenes[:4]]
-    return [make_sample(s, p, ("rgb",), 4, rng) for s, p in zip(scenes, placements)]
+    return [make_sample(finest_levels(s, LEVELS), p, ("rgb",), 4, rng) for s, p in zip(scenes, placements)]
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +104,7 @@ def counts(samples: list[Sample]) -> tuple[list[int], list[int]]:
 
 
 def test_parameters_of_the_published_size():
-    shapes = jax.eval_shape(functools.partial(VMNet().init, train=False), jax.random.key(0), empty_batch(3))
-    flat = flatten_dict(dict(shapes))
+    flat = shapes_of(VMNet())
     assert flat.keys() == TORCH_NAMES.keys()
     number = sum(a.size for path, a in flat.items() if path[0] == "params")
     assert number == 17_463_910 - 40  # the original counts 40 scalars (lin_edge) that it never uses
@@ -174,15 +180,17 @@ def test_four_devices_are_one(variables, samples, reference):
 
 def test_one_width_for_each_level():
     model = VMNet(widths=(4, 8))
-    with pytest.raises(ValueError, match=f"{NUM_LEVELS} levels, got 2"):
+    with pytest.raises(ValueError, match="7 levels, got 2"):
         jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), empty_batch(3))
 
 
-def test_state_dict_there_and_back(variables):
-    state = to_state_dict(variables)
+def test_state_dict_there_and_back():
+    rng = np.random.default_rng(0)
+    variables = {path: rng.standard_normal(leaf.shape) for path, leaf in shapes_of(VMNet(geo_width=4)).items()}
+    state = to_state_dict(unflatten_dict(variables))
     assert len(state) == len(TORCH_NAMES)
     back = flatten_dict(from_state_dict(state))
-    for path, array in flatten_dict(dict(variables)).items():
+    for path, array in variables.items():
         np.testing.assert_array_equal(back[path], array)
     del state["Euc_branch.mid.0.kernel"]
     with pytest.raises(KeyError, match=r"lacks 1 of .*Euc_branch\.mid\.0\.kernel"):

@@ -22,14 +22,13 @@ from tests.parity_tools import (
 from tests.vmnet_jax.model.parity_batch import load_formula, parity_batch, read_entries, read_seed, state_dict
 from vmnet_jax.learn.losses import scene_loss
 from vmnet_jax.learn.optim import poly_schedule, sgd_dampened
-from vmnet_jax.model.scene_batch import NUM_LEVELS
 from vmnet_jax.model.torch_names import from_state_dict, to_state_dict
 from vmnet_jax.model.vmnet import VMNet
 
 pytestmark = pytest.mark.parity
 
 FILES = ("vmnet/net_eval.npz", "vmnet/net_train.npz")
-TOP = NUM_LEVELS - 1
+TOP = 6
 KEY_BIAS_NOISE = 1e-7  # absolute; these gradients are zero but for rounding
 PARTS = {"i": "merge", "geo": "aggregation", "o": "output"}
 

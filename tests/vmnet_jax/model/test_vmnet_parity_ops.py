@@ -19,7 +19,7 @@ from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import downsample
 from tests.parity_tools import TrackedNpz, assert_close_to_largest, largest
 from tests.vmnet_jax.model.plain_operators import float32_errors, read_case, results
-from vmnet_jax.model.geodesic import InterFusion, IntraAggregation, MeshOptions
+from vmnet_jax.model.geodesic import AttentionBlock, IntraAggregation
 from vmnet_jax.model.layers import GraphLayerNorm, Linear, MaskedBatchNorm, TransformerConv
 from vmnet_jax.model.scene_batch import MeshGraph
 
@@ -320,13 +320,14 @@ def test_layer_norm(mesh, graph):
 
 
 def test_intra_aggregation(mesh, graph):
-    module = IntraAggregation(MeshOptions("batch", "global"))
+    module = IntraAggregation(layer_norm_scope="batch", attention_shift="global")
     check_mesh_case(mesh, "intra", module, {f"block_{i}": block_names(i) for i in (0, 1)}, graph, ("x",))
     check_edge_weights_are_unused(mesh, "intra", ("geo_0.", "geo_1."))
 
 
 def test_inter_fusion(mesh, graph):
-    module = InterFusion(mesh.peek("inter/R").shape[1], MeshOptions("batch", "global"))
+    width = mesh.peek("inter/R").shape[1]
+    module = AttentionBlock(width, layer_norm_scope="batch", attention_shift="global")
     check_mesh_case(mesh, "inter", module, block_names(0), graph, ("geo_x", "euc_x"))
     check_edge_weights_are_unused(mesh, "inter", ("geo_0.",))
 
