@@ -26,10 +26,9 @@ from sdclr_jax.model.norm import DENSE
 from sdclr_jax.probe.balancedness import Groups, empty_groups, group_classes
 from sdclr_jax.probe.features import FeatureReader
 from sdclr_jax.probe.probe import LinearClassifier, fit_logistic, logits
-from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name
 from sdclr_jax.views.views import to_float
-from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture, save_figure
+from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture, save_figure, short_name
 from trainlib.core.cli import natural, positive
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize

@@ -6,8 +6,16 @@ Loss, learning rate and norm of the gradient, and the figures of the validation:
 import argparse
 import pathlib
 
-from trainlib.analysis.curves import Panel, draw_panel, read_runs, run_title
-from trainlib.analysis.plots import legend_below, new_figure, require_picture, save_figure
+from trainlib.analysis.plots import (
+    Panel,
+    draw_panel,
+    legend_below,
+    new_figure,
+    read_runs,
+    require_picture,
+    run_title,
+    save_figure,
+)
 from trainlib.run.command import run_command
 
 UPPER = (Panel("loss", "Loss"), Panel("learning_rate", "Learning rate"), Panel("gradient_norm", "Norm of the gradient"))
@@ -18,7 +26,7 @@ LOWER = (
 
 
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
-    """Writes the picture; records: by run, as `trainlib.analysis.curves.read_runs` gives them."""
+    """Writes the picture; records: by run, as `trainlib.analysis.plots.read_runs` gives them."""
     figure = new_figure(11, 6.2, run_title(records))
     grid, first = figure.add_gridspec(2, 6), None
     for k, panel in enumerate(UPPER):

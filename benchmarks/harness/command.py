@@ -1,6 +1,5 @@
-"""The command line that every benchmark has, and what it prints."""
+"""Measures rows, and what is printed of them."""
 
-import argparse
 import json
 import pathlib
 import sys
@@ -62,13 +61,3 @@ def table(records: Sequence[dict]) -> str:
     """All lines."""
     head = f"{'row':62}{'project':>13} {'peer':>13}   {'ratio':8} {'required':16}"
     return "\n".join([head, *map(show, records)])
-
-
-def main(rows: Sequence, about: str) -> None:
-    """Measures the rows of one benchmark and prints them."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=None, help="timed calls of each side (default: as the rows say)")
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    options = parser.parse_args()
-    chosen = [row for row in rows if options.only in row.name]
-    print("\n" + table(measure(chosen, options.rounds, None)))

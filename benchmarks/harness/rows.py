@@ -1,8 +1,8 @@
 """The rows of the table: what is compared with what, which ratio is asked for, and how a row is measured."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class TimeRow:
     peer: str
     ours: Side
     theirs: Side | None
+    _: KW_ONLY
     required: float | None = None
     aim: float | None = None
     quoted: float | None = None
@@ -47,10 +48,12 @@ class TimeRow:
         """One record. The outputs are compared before anything is timed."""
         sides = [self.ours] + ([self.theirs] if self.theirs is not None and peers.is_ready() else [])
         try:
-            processes, versions, notes = start(workers, sides, data)
+            processes = workers.get(*sides)
+            versions, notes = prepare(processes, sides, data)
         except PeerMissing:
             sides = [self.ours]
-            processes, versions, notes = start(workers, sides, data)
+            processes = workers.get(*sides)
+            versions, notes = prepare(processes, sides, data)
         rounds = rounds or self.rounds
         numbers = self._against_peer(processes, rounds) if len(sides) == 2 else self._against_number(processes, rounds)
         record = {"kind": "time", "unit": "s", "versions": versions, "notes": notes, "quoted": len(sides) == 1}
@@ -90,6 +93,7 @@ class MemoryRow:
     name: str
     peer: str
     ours: Side
+    _: KW_ONLY
     quoted_mib: float
     required: float
     aim: float
@@ -100,10 +104,7 @@ class MemoryRow:
         with tempfile.TemporaryDirectory() as compiled:
             for how in ("first run, which compiles", "later runs"):
                 process = Worker(self.ours, compiled)
-                versions = process.ask("versions")["versions"]
-                notes = process.ask("prepare", case=self.ours.case, options={"data": data, **self.ours.options})[
-                    "notes"
-                ]
+                versions, notes = prepare([process], [self.ours], data)
                 process.ask("run")
                 mib = process.ask("peak")["mib"]
                 process.close()
@@ -114,15 +115,22 @@ class MemoryRow:
         return records
 
 
-def start(workers: Workers, sides: list[Side], data: str) -> tuple[list, dict, dict]:
-    """Processes with their cases prepared, the versions of their libraries and the facts that they note."""
-    processes = workers.get(*sides)
+def both(part: str, case: str, peer: str = "", **options: Any) -> tuple[Side, Side]:
+    """The project's and the peer's side of a case that has one name; `peer` is the peer's file if its name differs."""
+    return (
+        Side(f"benchmarks.rows.{part}", case, options),
+        Side(f"benchmarks.peer.{peer or part}", case, options, peer=True),
+    )
+
+
+def prepare(processes: Sequence[Worker], sides: Sequence[Side], data: str) -> tuple[dict, dict]:
+    """Prepares the case of each process; the versions of their libraries and the facts that they note."""
     versions: dict[str, str] = {}
     notes: dict[str, Any] = {}
     for process, side in zip(processes, sides):
         versions |= process.ask("versions")["versions"]
         notes |= process.ask("prepare", case=side.case, options={"data": data, **side.options})["notes"]
-    return processes, versions, notes
+    return versions, notes
 
 
 def finish(row: Any, record: dict, rounds: int) -> dict:

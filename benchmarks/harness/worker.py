@@ -12,15 +12,16 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+EXCHANGE = pathlib.Path(__file__).parents[2] / ".bench-data" / "exchange"
+"""Where the project's case leaves the inputs for the peer's."""
 PROBE = 2048
 """Edge of the float32 matrix product that measures a machine's speed."""
-
-
 TURN = 0.2
 """Seconds of calls in one turn: short work is called again and again, as a training loop does."""
 
@@ -37,6 +38,17 @@ class Case(NamedTuple):
     call: Callable[[], Any]
     outputs: Callable[[Any], dict[str, np.ndarray]]
     notes: Mapping[str, Any] = MappingProxyType({})
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """All arrays [...] of an .npz by name."""
+    with np.load(path) as file:
+        return dict(file)
+
+
+def read_exchange(name: str) -> dict[str, np.ndarray]:
+    """The arrays [...] that the project's case has left for the peer's by `tables.exchange`."""
+    return read_arrays(EXCHANGE / f"{name}.npz")
 
 
 def gemm_probe(repeats: int = 3) -> float:
@@ -79,7 +91,7 @@ class Server:
 
     def versions(self) -> dict:
         """Versions of the libraries that the module measures."""
-        return {"versions": {name: _version(name) for name in self._module.LIBRARIES}}
+        return {"versions": {name: metadata.version(name) for name in self._module.LIBRARIES}}
 
     def prepare(self, case: str, options: dict) -> dict:
         """Builds a case (not timed) and calls it once, so that everything is compiled and allocated."""
@@ -117,12 +129,6 @@ class Server:
     def peak(self) -> dict:
         """Peak memory since the case was prepared."""
         return {"mib": peak_mib()}
-
-
-def _version(distribution: str) -> str:
-    from importlib import metadata
-
-    return metadata.version(distribution)
 
 
 def main() -> None:

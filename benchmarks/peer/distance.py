@@ -7,11 +7,10 @@ import numpy as np
 import open3d
 import pyfqmr
 
-from benchmarks.harness.worker import Case
+from benchmarks.harness.worker import Case, read_exchange
 from benchmarks.peer.clustering import as_mesh
 
 LIBRARIES = ("fast-simplification", "open3d", "pyfqmr")
-EXCHANGE = ".bench-data/exchange/distance.npz"
 LEVELS = 3
 POINTS = 100_000
 TRIES = 5
@@ -90,8 +89,7 @@ def sample(mesh: Surface, rng: np.random.Generator) -> np.ndarray:
 
 def distances(data: str) -> Case:
     """SIDE.distance and SIDE.vertices by level, for the project and every simplifier."""
-    with np.load(EXCHANGE) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_exchange("distance")
 
     def call():
         whole = arrays["vertices"], arrays["faces"]

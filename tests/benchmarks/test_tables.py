@@ -7,16 +7,15 @@ import pathlib
 import numpy as np
 import pytest
 
-from benchmarks import __main__ as everything
 from benchmarks import data, growth, results
 from benchmarks.harness import growth_point
 from benchmarks.harness.command import show
 from benchmarks.harness.rows import TimeRow
+from benchmarks.rows.__main__ import ROWS
 from kernels.host.voxel.voxels import unique_voxels
 from preprocess.rooms import make_room
 
 ROOT = pathlib.Path(__file__).parents[2]
-ROWS = [row for part in everything.PARTS for row in part.ROWS]
 RECORD = {
     "row": "work",
     "peer": "somebody",
