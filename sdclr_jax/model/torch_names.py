@@ -27,6 +27,8 @@ SHORTCUTS = {
 }
 TORCH_AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 """Axes of ours in torch's order, by rank: convolutions, linear layers, vectors."""
+OUR_AXES = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+"""Axes of torch's in our order."""
 
 
 def torch_name(path: Path, num_bn_sets: int) -> str:
@@ -54,21 +56,12 @@ def name_table(variables: Mapping[str, Any]) -> dict[Path, str]:
     return {path: torch_name(path, num_bn_sets) for path in paths}
 
 
-def to_torch_layout(array: np.ndarray) -> np.ndarray:
-    """[H, W, I, O] -> [O, I, H, W]; [in, out] -> [out, in]; vectors as they are."""
-    return np.transpose(array, TORCH_AXES[array.ndim])
-
-
-def from_torch_layout(array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_torch_layout`: a kernel [C_out, C_in, ...] -> ours [..., C_in, C_out]."""
-    return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
-
-
 def named_arrays(tree: Mapping[str, Any], collection: str = "params", num_bn_sets: int = 2) -> StateDict:
     """A tree shaped like (a part of) the parameters, e.g. gradients or masks, by torch name and in torch layout."""
-    flat = traverse_util.flatten_dict(dict(tree))
+    flat = traverse_util.flatten_dict({collection: tree})
     return {
-        torch_name((collection, *path), num_bn_sets): to_torch_layout(np.asarray(leaf)) for path, leaf in flat.items()
+        torch_name(path, num_bn_sets): np.transpose(np.asarray(leaf), TORCH_AXES[leaf.ndim])
+        for path, leaf in flat.items()
     }
 
 
@@ -85,25 +78,16 @@ def to_state_dict(variables: Mapping[str, Any], updates: tuple[int, int] = (0, 0
         "normalize.std": np.asarray(IMAGENET_STD, np.float32),
     }
     for path, name in name_table(variables).items():
-        state[name] = to_torch_layout(np.asarray(flat[path]))
+        state[name] = np.transpose(np.asarray(flat[path]), TORCH_AXES[flat[path].ndim])
         if path[-1].startswith("var_"):
-            state[name.removesuffix("running_var") + "num_batches_tracked"] = np.asarray(
-                updates[int(path[-1][-1])], np.int64
-            )
+            counter = name.replace("running_var", "num_batches_tracked")
+            state[counter] = np.asarray(updates[int(path[-1][-1])], np.int64)
     return state
 
 
 def is_unused(name: str) -> bool:
     """Whether an entry of the original's state_dict is a constant or a counter that the network here does without."""
     return name.startswith("normalize.") or name.endswith("num_batches_tracked")
-
-
-def torch_shapes(like: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shape by torch name of variables or their `jax.eval_shape`."""
-    shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(dict(like)).items()}
-    return {
-        name: tuple(shapes[path][k] for k in TORCH_AXES[len(shapes[path])]) for path, name in name_table(like).items()
-    }
 
 
 def from_state_dict(
@@ -128,7 +112,9 @@ def from_state_dict(
     ignored = {name for name in state if is_unused(name) or name.startswith(skip)}
     missing = [name for name in table.values() if name not in state]
     extra = sorted(state.keys() - set(table.values()) - ignored)
-    arrays = {path: from_torch_layout(state[name]) for path, name in table.items() if name in state}
+    arrays = {
+        path: np.transpose(state[name], OUR_AXES[state[name].ndim]) for path, name in table.items() if name in state
+    }
     wrong = [
         f"{table[path]} {a.shape} instead of {shapes[path]}" for path, a in arrays.items() if a.shape != shapes[path]
     ]

@@ -19,11 +19,10 @@ from sdclr_jax.probe.balancedness import (
     without_nan,
 )
 from sdclr_jax.probe.corruptions import CORRUPTIONS
+from sdclr_jax.probe.exemplar_predictor import CLEAN
 from trainlib.analysis.plots import COLORS, INK, SOFT, new_figure, save_figure, short_name, style_axes
 from trainlib.analysis.pruning_sweep import exemplars, modal_labels
 from trainlib.core.text import pluralize
-
-CLEAN = "clean"
 
 
 class Predictions(NamedTuple):

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from sdclr_jax.data.datasets import load_dataset
-from sdclr_jax.exemplars import labelled_rows, require_lists, run_exemplars
+from sdclr_jax.exemplars import run_exemplars
 from sdclr_jax.learn import build
 from sdclr_jax.learn.build import build_model, build_state
 from sdclr_jax.learn.restore import TrainedRun
@@ -20,6 +20,7 @@ from sdclr_jax.model.norm import DENSE, PRUNED
 from sdclr_jax.probe.balancedness import Groups
 from sdclr_jax.probe.calibrate import make_calibration
 from sdclr_jax.probe.corruptions import BLUR, CONTRAST, CORRUPTIONS, NOISE, corrupted
+from sdclr_jax.probe.exemplar_predictor import labelled_rows, require_lists
 from sdclr_jax.probe.probe import fit_logistic, logits
 from sdclr_jax.report.exemplar_report import (
     Example,

@@ -6,44 +6,36 @@ counter for every batch normalisation, which ours has no use for.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from vmnet_jax.model.scene_batch import NUM_LEVELS
 
-
-class TorchArray(NamedTuple):
-    """The place of an array of ours in the state_dict, and its layout there."""
-
-    name: str
-    transposed: bool = False
-    scalar: bool = False
-
-
 Path = tuple[str, ...]
 TOP = NUM_LEVELS - 1
+LAYER_NORM = {"scale": "weight", "bias": "bias"}
+BATCH_NORM = LAYER_NORM | {"mean": "running_mean", "var": "running_var"}
+LINEAR = {"kernel": "weight", "bias": "bias"}
 
 
-def _block(ours: Path, conv: str, norm: str) -> dict[Path, TorchArray]:
+def _arrays(leaves: Mapping[str, str], ours: Path, theirs: str) -> dict[Path, str]:
+    """The arrays of a module, whose `leaves` are named here and there."""
+    collection = {"mean": "batch_stats", "var": "batch_stats"}
+    return {(collection.get(leaf, "params"), *ours, leaf): f"{theirs}.{name}" for leaf, name in leaves.items()}
+
+
+def _block(ours: Path, conv: str, norm: str) -> dict[Path, str]:
     """A sparse convolution and its batch normalisation."""
-    return {
-        ("params", *ours, "conv", "kernel"): TorchArray(f"{conv}.kernel"),
-        ("params", *ours, "norm", "scale"): TorchArray(f"{norm}.weight"),
-        ("params", *ours, "norm", "bias"): TorchArray(f"{norm}.bias"),
-        ("batch_stats", *ours, "norm", "mean"): TorchArray(f"{norm}.running_mean"),
-        ("batch_stats", *ours, "norm", "var"): TorchArray(f"{norm}.running_var"),
-    }
+    return _arrays({"kernel": "kernel"}, (*ours, "conv"), conv) | _arrays(BATCH_NORM, (*ours, "norm"), norm)
 
 
-def _two_blocks(ours: Path, theirs: str) -> dict[Path, TorchArray]:
-    return _block((*ours, "block_0"), f"{theirs}.0", f"{theirs}.1") | _block(
-        (*ours, "block_1"), f"{theirs}.3", f"{theirs}.4"
-    )
+def _two_blocks(ours: Path, theirs: str) -> dict[Path, str]:
+    second = _block((*ours, "block_1"), f"{theirs}.3", f"{theirs}.4")
+    return _block((*ours, "block_0"), f"{theirs}.0", f"{theirs}.1") | second
 
 
-def _euclidean() -> dict[Path, TorchArray]:
+def _euclidean() -> dict[Path, str]:
     ours, theirs = "euclidean", "Euc_branch"
     names = _block((ours, "stem"), f"{theirs}.input_conv.0", f"{theirs}.input_conv.1")
     names |= _two_blocks((ours, f"encoder_{TOP}"), f"{theirs}.mid")
@@ -53,64 +45,36 @@ def _euclidean() -> dict[Path, TorchArray]:
         decoder = (ours, f"decoder_{level}")
         names |= _block((*decoder, "up"), f"{theirs}.up_{level}.0", f"{theirs}.up_{level}.1")
         names |= _two_blocks(decoder, f"{theirs}.de{level}")
-        names["params", *decoder, "shortcut", "kernel"] = TorchArray(f"{theirs}.lin_net_{level}.kernel")
-    names["params", ours, "head", "kernel"] = TorchArray(f"{theirs}.output_layer.kernel")
-    names["params", ours, "head", "bias"] = TorchArray(f"{theirs}.output_layer.bias")
-    return names
+        names["params", *decoder, "shortcut", "kernel"] = f"{theirs}.lin_net_{level}.kernel"
+    return names | _arrays({"kernel": "kernel", "bias": "bias"}, (ours, "head"), f"{theirs}.output_layer")
 
 
-def _linear(ours: Path, theirs: str, bias: bool) -> dict[Path, TorchArray]:
-    names = {("params", *ours, "kernel"): TorchArray(f"{theirs}.weight", transposed=True)}
-    if bias:
-        names["params", *ours, "bias"] = TorchArray(f"{theirs}.bias")
-    return names
-
-
-def _layer_norm(ours: Path, theirs: str) -> dict[Path, TorchArray]:
-    return {
-        ("params", *ours, "scale"): TorchArray(f"{theirs}.weight", scalar=True),
-        ("params", *ours, "bias"): TorchArray(f"{theirs}.bias", scalar=True),
-    }
-
-
-def _attention_block(ours: Path, theirs: str, index: int) -> dict[Path, TorchArray]:
-    names = _layer_norm((*ours, "norm"), f"{theirs}.norm_{index}")
+def _attention_block(ours: Path, theirs: str, index: int) -> dict[Path, str]:
+    names = _arrays(LAYER_NORM, (*ours, "norm"), f"{theirs}.norm_{index}")
     for role in ("key", "query", "value", "skip"):
-        names |= _linear((*ours, "attention", role), f"{theirs}.geo_{index}.lin_{role}", bias=True)
+        names |= _arrays(LINEAR, (*ours, "attention", role), f"{theirs}.geo_{index}.lin_{role}")
     return names
 
 
-def _geodesic() -> dict[Path, TorchArray]:
-    names = _linear(("geodesic", "head"), "Geo_branch.output_layer", bias=True)
+def _geodesic() -> dict[Path, str]:
+    names = _arrays(LINEAR, ("geodesic", "head"), "Geo_branch.output_layer")
     for level in range(NUM_LEVELS):
         ours = ("geodesic", f"level_{level}")
         stage = "mid" if level == TOP else f"de{level}"
         linear = f"Geo_branch.lin_{stage}"
-        names["params", *ours, "read_out", "kernel"] = TorchArray(f"{linear}_d.kernel")
+        names["params", *ours, "read_out", "kernel"] = f"{linear}_d.kernel"
         if level < TOP:
             names |= _attention_block((*ours, "fusion"), f"Geo_branch.cd_{level}", 0)
-        names |= _linear((*ours, "merge"), f"{linear}_i", bias=False)
+        names["params", *ours, "merge", "kernel"] = f"{linear}_i.weight"
         for index in range(2):
-            block = (*ours, "aggregation", f"block_{index}")
-            names |= _attention_block(block, f"Geo_branch.{stage}_geo", index)
-        names |= _linear((*ours, "output", "linear"), f"{linear}_o.0", bias=False)
-        names |= _layer_norm((*ours, "output", "norm"), f"{linear}_o.1")
+            names |= _attention_block((*ours, "aggregation", f"block_{index}"), f"Geo_branch.{stage}_geo", index)
+        names["params", *ours, "output", "linear", "kernel"] = f"{linear}_o.0.weight"
+        names |= _arrays(LAYER_NORM, (*ours, "output", "norm"), f"{linear}_o.1")
     return names
 
 
-TORCH_NAMES: dict[Path, TorchArray] = _euclidean() | _geodesic()
-
-
-def to_ours(array: np.ndarray, entry: TorchArray) -> np.ndarray:
-    """An array [...] (or its gradient) in the state_dict's shape -> our shape."""
-    array = np.asarray(array)
-    return array.T if entry.transposed else array.reshape(()) if entry.scalar else array
-
-
-def to_theirs(array: np.ndarray, entry: TorchArray) -> np.ndarray:
-    """An array [...] of ours -> the state_dict's shape."""
-    array = np.asarray(array)
-    return array.T if entry.transposed else array.reshape(1) if entry.scalar else array
+TORCH_NAMES: dict[Path, str] = _euclidean() | _geodesic()
+"""Name in the state_dict of the array at every path of ours, collection first."""
 
 
 def from_state_dict(state: Mapping[str, np.ndarray]) -> dict:
@@ -119,27 +83,32 @@ def from_state_dict(state: Mapping[str, np.ndarray]) -> dict:
     Raises:
         KeyError: with the names that are missing.
     """
-    missing = [entry.name for entry in TORCH_NAMES.values() if entry.name not in state]
+    missing = [name for name in TORCH_NAMES.values() if name not in state]
     if missing:
         raise KeyError(f"state_dict lacks {len(missing)} of {len(TORCH_NAMES)} arrays, the first: {missing[:5]}")
-    return unflatten_dict({path: to_ours(state[entry.name], entry) for path, entry in TORCH_NAMES.items()})
+    arrays = {}
+    for path, name in TORCH_NAMES.items():
+        array = _transposed(name, state[name])
+        is_scalar = path[1] == "geodesic" and path[-2] == "norm"
+        arrays[path] = array.reshape(()) if is_scalar else array
+    return unflatten_dict(arrays)
+
+
+def to_state_dict(variables: Mapping) -> dict[str, np.ndarray]:
+    """Arrays [...] by state_dict name from {"params", "batch_stats"}, or gradients from {"params": gradient}."""
+    named = {TORCH_NAMES[path]: array for path, array in flatten_dict(dict(variables)).items()}
+    return {name: np.atleast_1d(_transposed(name, array)) for name, array in named.items()}
+
+
+def _transposed(name: str, array: np.ndarray) -> np.ndarray:
+    """Linear maps with their axes swapped; vectors and the kernels of voxels as they are."""
+    array = np.asarray(array)
+    return array.T if name.endswith(".weight") else array
 
 
 def is_unused(name: str) -> bool:
     """Whether an entry of the original's state_dict has no part in the computation."""
     return ".lin_edge." in name or name.endswith(".num_batches_tracked")
-
-
-def torch_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape in the state_dict of the array at a path of ours."""
-    entry = TORCH_NAMES[path]
-    return shape[::-1] if entry.transposed else (1,) if entry.scalar else shape
-
-
-def to_state_dict(variables: Mapping) -> dict[str, np.ndarray]:
-    """Arrays [...] by state_dict name from {"params", "batch_stats"}, or gradients from {"params": gradient}."""
-    flat = flatten_dict(dict(variables))
-    return {TORCH_NAMES[path].name: to_theirs(array, TORCH_NAMES[path]) for path, array in flat.items()}
 
 
 def with_unused(state: Mapping[str, np.ndarray], updates: int = 0) -> dict[str, np.ndarray]:
