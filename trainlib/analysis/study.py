@@ -22,7 +22,6 @@ from ml_collections import ConfigDict
 
 from trainlib.analysis.study_table import Result, format_table, write_table
 from trainlib.core import cli
-from trainlib.core.cli import exit_code, positive, set_up_logging
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import Stopped, UsageError, UserError
 from trainlib.core.files import write_atomic, write_json
@@ -31,6 +30,7 @@ from trainlib.run.signals import STOPPED, StopRequest
 
 RESULT, SPENT = "result.json", "spent.json"
 POLL_S = 0.2
+LAST_LINES = 5  # of the log of a run that failed
 
 _log = logging.getLogger(__name__)
 
@@ -181,11 +181,11 @@ def _do(run: StudyRun, system: StudyTarget, is_over: Callable[[], bool]) -> bool
         if status == STOPPED or (status == -signal.SIGTERM and is_over()):
             return False
         if status:
-            raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{_tail(log)}")
+            tail = "\n".join(log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:])
+            raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{tail}")
     figures = dict(system.read(run.workdir))
     plain = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-    content = {"run": [run.config, *run.settings], "figures": plain, **spent}
-    write_json(run.workdir / RESULT, content)
+    write_json(run.workdir / RESULT, {"run": [run.config, *run.settings], "figures": plain, **spent})
     shown = "  ".join(f"{name} {value:.1f}" for name, value in figures.items())
     _log.info("%s: %s  (%.0f s, %.0f s of processor time)", run.name, shown, spent["wall_s"], spent["cpu_s"])
     return True
@@ -211,10 +211,6 @@ def _read_json(file: pathlib.Path) -> dict:
         raise UserError(f"{file} is damaged ({error}); delete its folder, and the run is done again") from error
 
 
-def _tail(log: pathlib.Path, lines: int = 5) -> str:
-    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
-
-
 def _children_s() -> float:
     """Processor time of all ended child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -223,32 +219,31 @@ def _children_s() -> float:
 
 def _add_spent(file: pathlib.Path, wall_s: float, cpu_s: float) -> dict[str, float]:
     """The time of all processes of a run so far, interrupted ones too."""
-    before = _read_json(file) if file.is_file() else {"wall_s": 0.0, "cpu_s": 0.0}
-    spent = {"wall_s": before["wall_s"] + wall_s, "cpu_s": before["cpu_s"] + cpu_s}
+    before = _read_json(file) if file.is_file() else {}
+    spent = {"wall_s": before.get("wall_s", 0.0) + wall_s, "cpu_s": before.get("cpu_s", 0.0) + cpu_s}
     write_atomic(file, json.dumps(spent) + "\n")
     return spent
 
 
 def run_main(system: StudyTarget, description: str, prog: str) -> None:
-    """The command line of a package's studies; leaves the process with one of the exit codes of `command.exit_code`."""
+    """The command line of a package's studies; leaves the process with one of the exit codes of `cli.exit_code`."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", required=True, help="configs/study_NAME.py, with words after a colon")
     parser.add_argument("--workdir", help="folder of the runs and the table; default: runs/study_NAME")
-    parser.add_argument("--max_seconds", type=positive, help="stop after this time; the same command goes on")
+    parser.add_argument("--max_seconds", type=cli.positive, help="stop after this time; the same command goes on")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    cli.run(lambda: _run(system, parser))
 
-
-def _run(system: StudyTarget, parser: argparse.ArgumentParser) -> int:
-    arguments = cli.parse(parser)
-    set_up_logging()
-    workdir = pathlib.Path(arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.split(":")[0]).stem))
-
-    def main() -> None:
+    def main(arguments: argparse.Namespace) -> None:
+        workdir = arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.partition(":")[0]).stem)
         study = load_config_file(arguments.config)
         print(format_table(study, run_study(study, workdir, system, arguments.max_seconds)))
         print(f"Table and picture: {workdir}")
 
-    return exit_code(main, arguments.debug)
+    def run() -> int:
+        arguments = cli.parse(parser)
+        cli.set_up_logging()
+        return cli.exit_code(lambda: main(arguments), arguments.debug)
+
+    cli.run(run)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from trainlib.core.errors import UsageError, UserError
@@ -47,8 +48,9 @@ def torch_shapes(
         to_state_dict: makes arrays [...] by name of variables.
         is_unused: whether a name of the state_dict is not needed.
     """
-    blank = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), like)
-    return {name: array.shape for name, array in to_state_dict(blank).items() if not is_unused(name)}
+    blank = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in flatten_dict(dict(like)).items()}
+    state = to_state_dict(unflatten_dict(blank))
+    return {name: array.shape for name, array in state.items() if not is_unused(name)}
 
 
 def make_workdir(
