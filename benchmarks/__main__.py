@@ -8,8 +8,8 @@ to benchmarks/results.jsonl, from which `python -m benchmarks.results` makes ben
 
 import argparse
 
-from benchmarks.harness.command import measure, table
-from benchmarks.results import LINES, write_results
+from benchmarks.harness.rows import measure
+from benchmarks.results import LINES, table, write_results
 from benchmarks.rows.__main__ import ROWS
 
 

@@ -1,5 +1,8 @@
 """The rows of the table: what is compared with what, which ratio is asked for, and how a row is measured."""
 
+import json
+import pathlib
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -8,7 +11,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import peers
+from benchmarks.data import prepare_inputs
+from benchmarks.harness import machine
 from benchmarks.harness.pairs import BenchmarkError, PeerMissing, Side, Worker, Workers, assert_close, time_in_turn
+from benchmarks.results import show, table
 
 REFERENCE_GFLOPS = 180.0
 """Speed of the machine on which the quoted numbers were taken, 2048-cube float32 product on its two CPUs."""
@@ -138,3 +144,37 @@ def finish(row: Any, record: dict, rounds: int) -> dict:
     bars = {"required": row.required, "aim": row.aim}
     bars["met"] = None if row.required is None else record["ratio"] >= row.required
     return {"row": row.name, "peer": row.peer, "rounds": rounds, **record, **bars}
+
+
+def measure(rows: Sequence, rounds: int | None, output: pathlib.Path | None = None) -> list[dict]:
+    """Measures rows one after the other and prints each; `output` gets a JSON line a record as it comes.
+
+    A row whose sides fail or disagree is reported and skipped; the exit status is then 1.
+    """
+    inputs = prepare_inputs()
+    if not peers.is_ready():
+        print("no peers (python -m benchmarks.peers installs them): stored numbers are quoted", file=sys.stderr)
+    records, failures = [], []
+    if output is not None:
+        output.write_text("")
+    with Workers() as workers:
+        for row in rows:
+            before = machine.describe()
+            try:
+                found = row.measure(workers, f"{inputs.source}:{inputs.folder}", rounds)
+            except BenchmarkError as error:
+                failures.append(row.name)
+                print(f"FAILED {error}", file=sys.stderr, flush=True)
+                continue
+            for record in found:
+                record |= {"data": inputs.source, "machine": before}
+                records.append(record)
+                print(show(record), flush=True)
+                print(json.dumps(record), flush=True)
+                if output is not None:
+                    with output.open("a") as lines:
+                        lines.write(json.dumps(record) + "\n")
+    if failures:
+        print("\n" + table(records))
+        sys.exit(f"{len(failures)} of {len(rows)} rows failed: {'; '.join(failures)}")
+    return records

@@ -2,7 +2,8 @@
 
 import argparse
 
-from benchmarks.harness.command import measure, table
+from benchmarks.harness.rows import measure
+from benchmarks.results import table
 from benchmarks.rows import device_kernels, meshes, preprocessing, refresh, sdclr, unet, vmnet
 
 PARTS = (device_kernels, unet, vmnet, preprocessing, meshes, sdclr, refresh)
@@ -15,7 +16,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--rounds", type=int, help="timed calls of each side (default: as the rows say)")
     options = parser.parse_args()
-    print("\n" + table(measure([row for row in ROWS if options.only in row.name], options.rounds, None)))
+    print("\n" + table(measure([row for row in ROWS if options.only in row.name], options.rounds)))
 
 
 if __name__ == "__main__":
