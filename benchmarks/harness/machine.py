@@ -28,8 +28,12 @@ def pinned(cpus: int = CPUS) -> Iterator[int]:
 
 def describe() -> dict:
     """Plain JSON values: processor, its number of CPUs, memory, system, Python, date, load average."""
+    info, processor = pathlib.Path("/proc/cpuinfo"), platform.processor() or platform.machine()
+    if info.exists():
+        names = (line for line in info.read_text().splitlines() if line.startswith("model name"))
+        processor = next(names, f":{processor}").partition(":")[2].strip()
     return {
-        "processor": _processor(),
+        "processor": processor,
         "cpus": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -37,12 +41,3 @@ def describe() -> dict:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
         "load_average": [round(load, 2) for load in os.getloadavg()],
     }
-
-
-def _processor() -> str:
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

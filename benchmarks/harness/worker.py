@@ -11,6 +11,7 @@ import pathlib
 import resource
 import sys
 import time
+import timeit
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from types import MappingProxyType
@@ -55,12 +56,8 @@ def gemm_probe(repeats: int = 3) -> float:
     """GF/s of the best of a few 2048-cube float32 products."""
     a = np.random.default_rng(0).standard_normal((PROBE, PROBE), np.float32)
     b, out = a.T.copy(), np.empty_like(a)
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        np.matmul(a, b, out=out)
-        times.append(time.perf_counter() - start)
-    return 2 * PROBE**3 / min(times[1:]) / 1e9
+    seconds = timeit.repeat(lambda: np.matmul(a, b, out=out), number=1, repeat=repeats + 1)
+    return 2 * PROBE**3 / min(seconds[1:]) / 1e9
 
 
 def peak_mib() -> float:

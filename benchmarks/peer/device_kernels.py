@@ -10,7 +10,7 @@ score of all edges; sums are by index_add.
 Trilinear read-out: gather, product and sum, or embedding_bag with weights.
 """
 
-import time
+import timeit
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,16 +24,7 @@ LIBRARIES = ("torch",)
 
 def fastest(call: Callable[[Callable], object], forms: Sequence[Callable], repeats: int = 3) -> Callable:
     """The form whose best `call(form)` of a few is the shortest, after one call to warm up."""
-
-    def seconds(form: Callable) -> float:
-        times = []
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            call(form)
-            times.append(time.perf_counter() - start)
-        return min(times[1:])
-
-    return min(forms, key=seconds)
+    return min(forms, key=lambda form: min(timeit.repeat(lambda: call(form), number=1, repeat=repeats + 1)[1:]))
 
 
 def read_tensors(name: str) -> dict[str, torch.Tensor]:

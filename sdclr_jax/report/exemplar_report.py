@@ -37,17 +37,12 @@ class Predictions(NamedTuple):
     labels: dict[str, np.ndarray]
 
 
-def mean_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Accuracy of each class, mean over the networks: int [M, N] and int [N] -> float64 [C]."""
-    return np.mean([class_accuracies(one, labels, num_classes) for one in predicted], axis=0)
-
-
 def summarize_level(one: Predictions, labels: np.ndarray, groups: Groups) -> dict:
     """Accuracies at one sparsity, from labels int [N]: clean by group and class, corrupted by group."""
     num_classes = sum(map(len, groups))
     figures = {"sparsity": one.sparsity, "networks": len(one.labels[CLEAN])}
     for version, predicted in one.labels.items():
-        classes = mean_accuracies(predicted, labels, num_classes)
+        classes = np.mean([class_accuracies(network, labels, num_classes) for network in predicted], axis=0)
         figures[version] = balancedness(classes, groups)._asdict()
         if version == CLEAN:
             figures[version]["classes"] = without_nan(classes)
@@ -68,11 +63,8 @@ def forgotten(dense: Predictions, pruned: Predictions, labels: np.ndarray, group
     by_group = {}
     for name, classes in groups._asdict().items():
         member = np.isin(labels, classes)
-        by_group[name] = {
-            "exemplars": _mean(member[is_exemplar]),
-            "images": float(member.mean()),
-            "rate": _mean(is_exemplar[member]),
-        }
+        shares = {"exemplars": member[is_exemplar], "images": member, "rate": is_exemplar[member]}
+        by_group[name] = {key: _mean(values) for key, values in shares.items()}
     return {
         "count": int(is_exemplar.sum()),
         "share": float(is_exemplar.mean()),

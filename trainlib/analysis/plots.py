@@ -112,28 +112,21 @@ def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None
     """A line for each run, or a note if no run has the figure."""
     style_axes(axes, panel.title, x="step")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    empty = True
+    any_steps = False
     for k, (run, lines) in enumerate(records.items()):
         steps, values = (part[panel.first :] for part in series(lines, panel.name))
         size = 3 if len(steps) < 40 else 1.5
         look = line_style(k) | {"linewidth": 1.4, "marker": "o", "markersize": size}
         axes.plot(steps, panel.scale * values, label=run, **look)
-        empty &= not len(steps)
-    if empty:
-        annotate_empty(axes, "not recorded")
-
-
-def annotate_empty(axes: Axes, text: str) -> None:
-    """A plot without data: the reason instead."""
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=SOFT)
-    axes.set_yticks([])
+        any_steps |= len(steps) > 0
+    if not any_steps:
+        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color=SOFT)
+        axes.set_yticks([])
 
 
 def run_title(records: dict[str, list[dict]]) -> str:
     """What the picture shows: "Training of runs/a: 500 steps"."""
-    last = max(line["step"] for lines in records.values() for line in lines)
-    return (
-        f"Training of {next(iter(records))}: {last:,} steps"
-        if len(records) == 1
-        else f"Training of {len(records)} runs"
-    )
+    if len(records) > 1:
+        return f"Training of {len(records)} runs"
+    ((run, lines),) = records.items()
+    return f"Training of {run}: {max(line['step'] for line in lines):,} steps"

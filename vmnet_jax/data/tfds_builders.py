@@ -119,14 +119,10 @@ def prepare_scenes(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> 
         raise UserError(f"{scenes}: no scene files (*{SUFFIX}) with {LABEL_MAP}. Make them with preprocess.scenes.")
     builder = SceneMeshes(data_dir=str(data_dir), file_format="array_record")
     folder = pathlib.Path(builder.data_path)
-    if (folder / "dataset_info.json").is_file() and not _same(files, PreparedScenes(folder)):
-        raise UserError(f"{folder} holds other scenes than {scenes}. Delete it, or name another data_dir.")
+    if (folder / "dataset_info.json").is_file():
+        headers = {name: files.header(name)._asdict() for name in files.names}
+        if headers != PreparedScenes(folder).headers:
+            raise UserError(f"{folder} holds other scenes than {scenes}. Delete it, or name another data_dir.")
     manual = tfds.download.DownloadConfig(manual_dir=str(scenes))
     builder.download_and_prepare(download_config=manual, file_format="array_record")
     return folder
-
-
-def _same(files: SceneFiles, prepared: PreparedScenes) -> bool:
-    if files.names != prepared.names:
-        return False
-    return all(files.header(name)._asdict() == prepared.headers[name] for name in files.names)
