@@ -14,8 +14,7 @@ import subprocess
 import sys
 
 from benchmarks.data import ROOT, apartment
-from benchmarks.harness import machine
-from benchmarks.harness.pairs import COMPILED
+from benchmarks.harness.pairs import COMPILED, describe_machine, pinned
 from trainlib.analysis.plots import new_figure, save_figure
 
 VOXELS = (12_000, 25_000, 50_000, 100_000, 200_000, 400_000)
@@ -33,10 +32,10 @@ def measure(points: list[tuple[int, int]]) -> list[dict]:
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": COMPILED}
     records = []
     for voxels, scenes in points:
-        record = {"wanted_voxels": voxels, "scenes": scenes, "machine": machine.describe()}
+        record = {"wanted_voxels": voxels, "scenes": scenes, "machine": describe_machine()}
         for task in ("prepare", "train"):
             command = [sys.executable, "-m", "benchmarks.harness.growth_point", task, str(voxels), str(scenes)]
-            with machine.pinned():
+            with pinned():
                 done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             record |= json.loads(done.stdout.splitlines()[-1])
         records.append(record)

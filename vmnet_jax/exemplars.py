@@ -10,6 +10,7 @@ which a part (--random_share) is drawn at random. Writes exemplars.json, by_clas
 import argparse
 import logging
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,28 +42,27 @@ def is_prunable(path: Path) -> bool:
     return path[-1] == "kernel" and not is_head(path)
 
 
-class Labeller:
-    """Labels of all vertices of all scenes by one network after the other, which share what is compiled."""
+def make_labeller(
+    run: TrainedRun, scene_folder: SceneFolder, names: list[str], max_voxels: int
+) -> Callable[[Any], np.ndarray]:
+    """A function from parameters to the labels of all vertices, int16 [V], scene by scene; it compiles once."""
+    forward = make_forward(build_model(run.config, len(run.label_map.names)))
+    batches, tiles = fitting_batches(
+        forward,
+        parallel.to_devices(run.variables),
+        scene_folder,
+        names,
+        max_voxels,
+        max_buckets=1,
+        **sample_settings(run.config),
+    )
 
-    def __init__(self, run: TrainedRun, scene_folder: SceneFolder, names: list[str], max_voxels: int):
-        config = run.config
-        self._run, self._read, self._read_out = run, scene_folder, read_out_of(config)
-        self._forward = make_forward(build_model(config, len(run.label_map.names)))
-        self._batches, self._tiles = fitting_batches(
-            self._forward,
-            parallel.to_devices(run.variables),
-            scene_folder,
-            names,
-            max_voxels,
-            max_buckets=1,
-            **sample_settings(config),
-        )
-
-    def __call__(self, params: Any) -> np.ndarray:
-        """int16 [V], scene by scene."""
-        variables = parallel.to_devices({"params": params, "batch_stats": self._run.variables["batch_stats"]})
-        scored = scene_scores(self._forward, variables, self._batches, self._tiles, read_out=self._read_out)
+    def label(params: Any) -> np.ndarray:
+        variables = parallel.to_devices({"params": params, "batch_stats": run.variables["batch_stats"]})
+        scored = scene_scores(forward, variables, batches, tiles, read_out=read_out_of(run.config))
         return np.concatenate([scores.argmax(1).astype(np.int16) for _, scores in scored])
+
+    return label
 
 
 def run_exemplars(
@@ -103,7 +103,7 @@ def run_exemplars(
     if not names:
         raise UserError(f"{scene_folder.path} has no validation scene")
     scene_folder.check(names, run.params)
-    label, params = Labeller(run, scene_folder, names, max_voxels), run.variables["params"]
+    label, params = make_labeller(run, scene_folder, names, max_voxels), run.variables["params"]
     dense = label(params)
     _log.info("dense: %d scenes", len(names))
     pruned = pruning.predict([(params, config.seed, label)], is_prunable)

@@ -12,8 +12,16 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.data import prepare_inputs
-from benchmarks.harness import machine
-from benchmarks.harness.pairs import BenchmarkError, PeerMissing, Side, Worker, Workers, assert_close, time_in_turn
+from benchmarks.harness.pairs import (
+    BenchmarkError,
+    PeerMissing,
+    Side,
+    Worker,
+    Workers,
+    assert_close,
+    describe_machine,
+    time_in_turn,
+)
 from benchmarks.results import show, table
 
 REFERENCE_GFLOPS = 180.0
@@ -159,7 +167,7 @@ def measure(rows: Sequence, rounds: int | None, output: pathlib.Path | None = No
         output.write_text("")
     with Workers() as workers:
         for row in rows:
-            before = machine.describe()
+            before = describe_machine()
             try:
                 found = row.measure(workers, f"{inputs.source}:{inputs.folder}", rounds)
             except BenchmarkError as error:
