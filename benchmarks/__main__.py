@@ -8,23 +8,9 @@ to benchmarks/results.jsonl, from which `python -m benchmarks.results` makes ben
 
 import argparse
 
-from benchmarks.harness.command import measure, table
-from benchmarks.results import LINES, write_results
-from benchmarks.rows import (
-    attention,
-    clustering,
-    distance,
-    preprocessing,
-    quadric,
-    refresh,
-    sdclr,
-    sparse_conv,
-    trilinear,
-    unet,
-    vmnet,
-)
-
-PARTS = (sparse_conv, unet, vmnet, attention, trilinear, preprocessing, quadric, distance, clustering, sdclr, refresh)
+from benchmarks.harness.rows import measure
+from benchmarks.results import LINES, table, write_results
+from benchmarks.rows.__main__ import ROWS
 
 
 def main() -> None:
@@ -32,8 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=None, help="timed calls of each side (default: as the rows say)")
     options = parser.parse_args()
-    rows = [row for part in PARTS for row in part.ROWS]
-    print("\n" + table(measure(rows, options.rounds, LINES)))
+    print("\n" + table(measure(ROWS, options.rounds, LINES)))
     write_results()
 
 

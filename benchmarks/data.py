@@ -1,4 +1,4 @@
-"""The inputs of the benchmarks: python -m benchmarks.data
+"""The inputs of the benchmarks.
 
 BENCH_DATA names a folder that holds voxels_100k.npz (voxels of a room), bench_scene.npz (a batch of the original
 network) and scans/room150k.ply. Where it is not set, inputs of about the same size are made from `preprocess.rooms`;
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kernels.host.voxel.voxels import unique_voxels
 from preprocess.formats.readers import read_mesh
 from preprocess.mesh.mesh import Mesh
 from preprocess.rooms import make_room, write_room
@@ -49,8 +50,7 @@ class Inputs(NamedTuple):
 
 def prepare_inputs() -> Inputs:
     """Finds the inputs, or makes what is missing."""
-    named = os.environ.get("BENCH_DATA")
-    if named:
+    if named := os.environ.get("BENCH_DATA"):
         folder = pathlib.Path(named)
         missing = [name for name in GIVEN if not (folder / name).is_file()]
         if missing:
@@ -61,8 +61,6 @@ def prepare_inputs() -> Inputs:
         inputs.room.parent.mkdir(parents=True, exist_ok=True)
         write_room(inputs.room.parent, inputs.room.stem, make_room(ROOM_SEED, FINEST))
     if not inputs.voxels.is_file():
-        from kernels.host.voxel.voxels import unique_voxels
-
         room = make_room(VOXEL_SEED, FINEST)
         np.savez(inputs.voxels, l0=unique_voxels((room.vertices - room.vertices.min(0)) / FINEST).coords)
     return inputs
@@ -124,13 +122,3 @@ def smooth_scan(around: int = 540, across: int = 248) -> tuple[np.ndarray, np.nd
         [np.stack([own, below + column, below + beside], 1), np.stack([own, below + beside, right], 1)]
     )
     return vertices, faces.astype(np.int32)
-
-
-def main() -> None:
-    """Makes everything."""
-    inputs = prepare_inputs()
-    print(f"{inputs.source} inputs in {inputs.folder}; apartment of {len(apartment().vertices)} vertices")
-
-
-if __name__ == "__main__":
-    main()

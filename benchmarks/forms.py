@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.harness.room import KernelInputs, room_inputs
+from benchmarks.harness.tables import KernelInputs, pad, random_rows, room_inputs
 from kernels.device.attention.api import one_ring_attention
 from kernels.device.sparse_conv.api import submanifold_conv
 from kernels.device.trilinear import trilinear_read_out
@@ -57,23 +57,21 @@ def compare(name: str, forms: dict[str, Callable], arguments: tuple, rounds: int
 
 def run(inputs: KernelInputs, rounds: int) -> None:
     """All operations, the portable XLA form first."""
-    rng = np.random.default_rng(0)
     forms = ("blocked", "numba") if jax.default_backend() == "cpu" else ("whole",)
     print(f"{'operation':34} {'form':10} {'fwd ms':>9} {'f+b ms':>9}   ratio")
     for level, channels in ((0, 32), (2, 96)):
         table = jnp.asarray(inputs.neighbours[level])
-        features = inputs.random_rows(rng, len(table), inputs.voxels[level], channels)
-        kernel = jnp.asarray(rng.standard_normal((27, channels, channels), np.float32) / (27 * channels) ** 0.5)
+        features = pad(random_rows(level, inputs.voxels[level], channels))
+        kernel = jnp.asarray(random_rows(1, 27 * channels, channels).reshape(27, channels, -1) / (27 * channels) ** 0.5)
         compare(
             f"3x3x3, {inputs.voxels[level]} voxels, {channels}",
             {m: lambda x, w, m=m, t=table: submanifold_conv(x, w, t, method=m) for m in forms},
             (features, kernel),
             rounds,
         )
-    rows, real = len(inputs.rings.ring), inputs.vertices
-    query, key, value = (inputs.random_rows(rng, rows, real, 32) for _ in range(3))
+    query, key, value = (pad(random_rows(seed, inputs.vertices, 32)) for seed in range(3))
     compare(
-        f"one-ring attention, {real} vertices, 32",
+        f"one-ring attention, {inputs.vertices} vertices, 32",
         {
             m: lambda q, k, v, m=m: one_ring_attention(q, k, v, inputs.rings, inputs.keep, method=m)
             for m in forms
@@ -83,9 +81,9 @@ def run(inputs: KernelInputs, rounds: int) -> None:
         (query, key, value),
         rounds,
     )
-    features = inputs.random_rows(rng, len(inputs.neighbours[0]), inputs.voxels[0], 32)
+    features = pad(random_rows(0, inputs.voxels[0], 32))
     compare(
-        f"trilinear read-out, {real} points, 32",
+        f"trilinear read-out, {inputs.vertices} points, 32",
         {m: lambda x, m=m: trilinear_read_out(x, inputs.corners, method=m) for m in forms},
         (features,),
         rounds,

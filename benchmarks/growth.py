@@ -14,8 +14,8 @@ import subprocess
 import sys
 
 from benchmarks.data import ROOT, apartment
-from benchmarks.harness import machine
-from benchmarks.harness.pairs import COMPILED
+from benchmarks.harness.pairs import COMPILED, describe_machine, pinned
+from trainlib.analysis.plots import new_figure, save_figure
 
 VOXELS = (12_000, 25_000, 50_000, 100_000, 200_000, 400_000)
 SCENES = (1, 2, 4, 8)
@@ -32,10 +32,10 @@ def measure(points: list[tuple[int, int]]) -> list[dict]:
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": COMPILED}
     records = []
     for voxels, scenes in points:
-        record = {"wanted_voxels": voxels, "scenes": scenes, "machine": machine.describe()}
+        record = {"wanted_voxels": voxels, "scenes": scenes, "machine": describe_machine()}
         for task in ("prepare", "train"):
             command = [sys.executable, "-m", "benchmarks.harness.growth_point", task, str(voxels), str(scenes)]
-            with machine.pinned():
+            with pinned():
                 done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
             record |= json.loads(done.stdout.splitlines()[-1])
         records.append(record)
@@ -53,11 +53,9 @@ def table(records: list[dict]) -> str:
         "peak memory MiB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for r in records:
-        preprocessing = f"{r['preprocessing_s']:.2f}"
-        cells = [r["scenes"], f"{r['voxels']:,}", f"{r['vertices']:,}", preprocessing, f"{r['tables_s']:.2f}"]
-        cells += [f"{r['step_s']:.2f}", f"{1e6 * r['step_s'] / r['voxels']:.1f}", f"{r['xla_mib']:.0f}"]
-        lines.append("| " + " | ".join(map(str, [*cells, f"{r['peak_mib']:.0f}"])) + " |")
+    row = "| {scenes} | {voxels:,} | {vertices:,} | {preprocessing_s:.2f} | {tables_s:.2f} | {step_s:.2f} | "
+    row += "{microseconds:.1f} | {xla_mib:.0f} | {peak_mib:.0f} |"
+    lines += [row.format(**r, microseconds=1e6 * r["step_s"] / r["voxels"]) for r in records]
     return "\n".join(lines)
 
 
@@ -72,12 +70,8 @@ def write_table(records: list[dict], page: pathlib.Path) -> None:
 
 def draw(records: list[dict], path: pathlib.Path) -> None:
     """Time of a step and peak memory against voxels, both axes logarithmic."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure = new_figure(10, 4)
+    axes = figure.subplots(1, 2)
     kinds = {
         "one scene": [r for r in records if r["scenes"] == 1],
         f"1 to 8 scenes of {SCENE_VOXELS:,}": [r for r in records if r["wanted_voxels"] == SCENE_VOXELS],
@@ -92,8 +86,7 @@ def draw(records: list[dict], path: pathlib.Path) -> None:
         axis.set(xlabel="voxels", title=title)
         axis.grid(True, which="both", alpha=0.3)
     axes[0].legend()
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def main() -> None:

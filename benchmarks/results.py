@@ -1,12 +1,33 @@
-"""benchmarks/RESULTS.md from the JSON lines of the last run: python -m benchmarks.results"""
+"""Records of rows as lines of text and as a page: python -m benchmarks.results
+
+Makes benchmarks/RESULTS.md from the JSON lines of the last run.
+"""
 
 import json
 import pathlib
+from collections.abc import Sequence
 
 FOLDER = pathlib.Path(__file__).parent
 LINES = FOLDER / "results.jsonl"
 PAGE = FOLDER / "RESULTS.md"
-UNITS = {"s": ("ms", 1e3), "MiB": ("MiB", 1), "mm": ("mm", 1)}
+UNITS = {"s": ("ms", 1e3, 2), "MiB": ("MiB", 1, 0), "mm": ("mm", 1, 3)}
+"""By unit of a record: the one that is shown, its factor, and decimals in lines of text."""
+
+
+def show(record: dict) -> str:
+    """One line of `table`."""
+    unit, factor, decimals = UNITS[record["unit"]]
+    ours, theirs = (f"{factor * record[side]:10.{decimals}f} {unit}" for side in ("ours", "theirs"))
+    met = {None: "", True: "met", False: "MISSED"}[record["met"]]
+    quoted = f" quoted; {record['probe_gflops']:.0f} GF/s" if record.get("probe_gflops") else ""
+    bar = _bar(record["required"]) or "-"
+    return f"{record['row']:62}{ours} {theirs}   x{record['ratio']:<7.2f} of {bar:5} {met:7} {record['peer']}{quoted}"
+
+
+def table(records: Sequence[dict]) -> str:
+    """All lines."""
+    head = f"{'row':62}{'project':>13} {'peer':>13}   {'ratio':8} {'required':16}"
+    return "\n".join([head, *map(show, records)])
 
 
 def write_results() -> None:
@@ -17,12 +38,10 @@ def write_results() -> None:
 def render(records: list[dict]) -> str:
     """The page: machine, versions, one line a record, what the quoted rows were scaled by."""
     machine = records[0]["machine"]
-    versions: dict[str, str] = {}
-    for record in records:
-        versions |= record["versions"]
+    versions = {name: version for record in records for name, version in record["versions"].items()}
     loads = [record["machine"]["load_average"][0] for record in records]
     data = {"given": "stored scenes (BENCH_DATA)", "made": "made scenes"}[records[0]["data"]]
-    head = [
+    lines = [
         "# Results",
         "",
         "Made by `make bench` on "
@@ -36,18 +55,23 @@ def render(records: list[dict]) -> str:
         "| work | project | peer | who | ratio | required | aim | met |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines = [_line(record) for record in records]
-    return "\n".join([*head, *lines, "", *_notes(records)]) + "\n"
-
-
-def _line(record: dict) -> str:
-    unit, factor = UNITS[record["unit"]]
-    ours, theirs = (f"{_digits(factor * record[side])} {unit}" for side in ("ours", "theirs"))
-    bars = [_bar(record[name]) for name in ("required", "aim")]
-    met = {None: "", True: "yes", False: "**no**"}[record["met"]]
-    who = record["peer"] + (", quoted" if record["quoted"] else "")
-    cells = [record["row"], ours, theirs, who, f"{record['ratio']:.2f}", *bars, met]
-    return "| " + " | ".join(cells) + " |"
+    notes = ["A ratio above 1 means that the project is faster, smaller or closer."]
+    for record in records:
+        unit, factor, _ = UNITS[record["unit"]]
+        sides = [f"{_digits(factor * record[side])} {unit}" for side in ("ours", "theirs")]
+        who = record["peer"] + (", quoted" if record["quoted"] else "")
+        met = {None: "", True: "yes", False: "**no**"}[record["met"]]
+        cells = [record["row"], *sides, who, f"{record['ratio']:.2f}", _bar(record["required"]), _bar(record["aim"])]
+        lines.append("| " + " | ".join([*cells, met]) + " |")
+        if "probe_gflops" in record:
+            notes.append(
+                f"{record['row']}: the machine reached {record['probe_gflops']:.0f} GF/s beside it; scaled to the 180 "
+                f"GF/s of the quoted measurement the project takes {1e3 * record['ours_scaled']:.0f} ms."
+            )
+        if record["kind"] == "distance":
+            vertices, millimetres = (_pairs(record["notes"][name]) for name in ("vertices", "millimetres"))
+            notes.append(f"{record['row']}: vertices {vertices}; mm {millimetres}.")
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
 
 def _digits(value: float) -> str:
@@ -59,21 +83,8 @@ def _bar(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _notes(records: list[dict]) -> list[str]:
-    notes = ["A ratio above 1 means that the project is faster, smaller or closer."]
-    for record in records:
-        if "probe_gflops" in record:
-            notes.append(
-                f"{record['row']}: the machine reached {record['probe_gflops']:.0f} GF/s beside it; scaled to the 180 "
-                f"GF/s of the quoted measurement the project takes {1e3 * record['ours_scaled']:.0f} ms."
-            )
-        if record["kind"] == "distance":
-            notes.append(f"{record['row']}: vertices {_pairs(record, 'vertices')}; mm {_pairs(record, 'millimetres')}.")
-    return [f"- {note}" for note in notes]
-
-
-def _pairs(record: dict, name: str) -> str:
-    return ", ".join(f"{who} {_digits(value)}" for who, value in record["notes"][name].items())
+def _pairs(values: dict[str, float]) -> str:
+    return ", ".join(f"{who} {_digits(value)}" for who, value in values.items())
 
 
 if __name__ == "__main__":

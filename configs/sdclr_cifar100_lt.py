@@ -24,18 +24,8 @@ split's number by the authors' rules.
 
 from ml_collections import ConfigDict
 
-from sdclr_jax.default_config import SMOKE, default_config
-from trainlib.core.config import parse_words
+from sdclr_jax.default_config import cifar_config
 
 
 def get_config(words: str = "") -> ConfigDict:
-    known = {"method": ("sdclr", "simclr"), "balanced": False, "split": 1, "smoke": False}
-    given = parse_words(words, known)
-    config = default_config()
-    config.update(dataset="cifar100", lists="", split=given["split"], balanced=given["balanced"])
-    config.log_every = 20
-    if given["method"] == "simclr":
-        config.update(prune_fraction=0.0, head_layers=2)
-    if given["smoke"]:
-        config.update(SMOKE, probe_limit=1000)
-    return config
+    return cifar_config("cifar100", words, {"log_every": 20}, smoke={"probe_limit": 1000})

@@ -14,6 +14,7 @@ Words: `smoke` for a few steps of tiny networks.
 from ml_collections import ConfigDict
 
 from trainlib.core.config import parse_words
+from vmnet_jax.default_config import HALF_WIDTH
 
 COMMON = (
     "seed={seed}",
@@ -22,14 +23,7 @@ COMMON = (
     "val_list=runs/study_rna/val.txt",
     "keep_checkpoints=1",
 )
-SMALL = (
-    "batch_size=1",
-    "max_buckets=1",
-    "num_steps=600",
-    "eval_every=0",
-    "widths=(16, 32, 48, 64, 80, 96, 112)",
-    "geo_width=16",
-)
+SMALL = ("batch_size=1", "max_buckets=1", "num_steps=600", "eval_every=0", *HALF_WIDTH)
 
 
 def get_config(words: str = "") -> ConfigDict:
@@ -44,7 +38,6 @@ def get_config(words: str = "") -> ConfigDict:
         ("geo_only", base, (*settings, "model=geodesic")),
         ("both", base, settings),
     )
-    config.paper = ConfigDict()
-    config.paper.title = "Paper (IoU, ScanNet)"
-    config.paper.figures = {"euc_only": 71.0, "geo_only": 58.1, "both": 73.3}
+    figures = {"euc_only": 71.0, "geo_only": 58.1, "both": 73.3}
+    config.paper = ConfigDict({"title": "Paper (IoU, ScanNet)", "figures": figures})
     return config

@@ -17,14 +17,14 @@ Words: `smoke` for two variants, two seeds, a few steps of tiny networks.
 from ml_collections import ConfigDict
 
 from trainlib.core.config import parse_words
+from vmnet_jax.default_config import HALF_WIDTH
 
 BASE = "configs/vmnet_rooms.py"
 SMALL = (
     "seed={seed}",
     "batch_size=1",
     "num_steps=160",
-    "widths=(16, 32, 48, 64, 80, 96, 112)",
-    "geo_width=16",
+    *HALF_WIDTH,
     "keep_checkpoints=1",
 )
 BOTH = (*SMALL, "scenes=runs/study_rooms/vc+qem")
@@ -36,6 +36,19 @@ DCM = (
     "dcm_euc_widths=(4, 4, 18, 18)",
     "dcm_neighbours=8",
 )
+VARIANTS = {
+    "euc_only": (71.0, (*BOTH, "model=euclidean")),
+    "geo_only": (58.1, (*BOTH, "model=geodesic")),
+    "baseline": (70.2, (*BOTH, "model=baseline")),
+    "+intra": (72.1, (*BOTH, "model=baseline_intra")),
+    "+intra+inter": (73.3, BOTH),
+    "vector": (72.3, (*BOTH, "operator=vector")),
+    "edgeconv": (72.6, (*BOTH, "operator=edgeconv")),
+    "vc": (72.3, (*SMALL, "scenes=runs/study_rooms/vc")),
+    "qem": (72.9, (*SMALL, "scenes=runs/study_rooms/qem")),
+    "dcm": (None, (*BOTH, *DCM)),
+}
+"""The published IoU, or None, and the settings."""
 
 
 def get_config(words: str = "") -> ConfigDict:
@@ -43,37 +56,14 @@ def get_config(words: str = "") -> ConfigDict:
     config = ConfigDict()
     config.title = "Synthetic rooms, validation"
     config.seeds = (0, 1, 2)
-    config.variants = (
-        ("euc_only", BASE, (*BOTH, "model=euclidean")),
-        ("geo_only", BASE, (*BOTH, "model=geodesic")),
-        ("baseline", BASE, (*BOTH, "model=baseline")),
-        ("+intra", BASE, (*BOTH, "model=baseline_intra")),
-        ("+intra+inter", BASE, BOTH),
-        ("vector", BASE, (*BOTH, "operator=vector")),
-        ("edgeconv", BASE, (*BOTH, "operator=edgeconv")),
-        ("vc", BASE, (*SMALL, "scenes=runs/study_rooms/vc")),
-        ("qem", BASE, (*SMALL, "scenes=runs/study_rooms/qem")),
-        ("dcm", BASE, (*BOTH, *DCM)),
-    )
-    config.paper = ConfigDict()
-    config.paper.title = "Paper (IoU)"
-    config.paper.figures = {
-        "euc_only": 71.0,
-        "geo_only": 58.1,
-        "baseline": 70.2,
-        "+intra": 72.1,
-        "+intra+inter": 73.3,
-        "vector": 72.3,
-        "edgeconv": 72.6,
-        "vc": 72.3,
-        "qem": 72.9,
-    }
+    config.variants = tuple((name, BASE, settings) for name, (_, settings) in VARIANTS.items())
+    figures = {name: published for name, (published, _) in VARIANTS.items() if published is not None}
+    config.paper = ConfigDict({"title": "Paper (IoU)", "figures": figures})
     if given["smoke"]:
-        base = f"{BASE}:smoke"
         tiny = ("seed={seed}", "scenes=runs/study_rooms/vc+qem", "keep_checkpoints=1")
         config.seeds = (0, 1)
-        config.variants = (
-            ("euc_only", base, (*tiny, "model=euclidean")),
-            ("geo_only", base, (*tiny, "model=geodesic")),
+        config.variants = tuple(
+            (name, f"{BASE}:smoke", (*tiny, f"model={model}"))
+            for name, model in (("euc_only", "euclidean"), ("geo_only", "geodesic"))
         )
     return config

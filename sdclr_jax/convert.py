@@ -10,7 +10,6 @@ workdir as a state_dict that the original program loads.
 """
 
 import argparse
-import dataclasses
 import logging
 import pathlib
 
@@ -21,13 +20,11 @@ from ml_collections import ConfigDict
 from sdclr_jax.learn.build import build_state, is_pruned
 from sdclr_jax.learn.masks import full_masks
 from sdclr_jax.learn.restore import load_run
-from sdclr_jax.model.torch_names import from_state_dict, is_unused, to_state_dict, torch_shapes
+from sdclr_jax.model.torch_names import from_state_dict, is_unused, to_state_dict
 from trainlib.core.config import load_config_file
-from trainlib.core.errors import UsageError, UserError
 from trainlib.core.outputs import require_file, require_folder
-from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.command import run_command
-from trainlib.run.workdir import open_workdir
+from trainlib.weights import convert_cli
 from trainlib.weights.torch_files import read_tensors, write_tensors
 from trainlib.weights.weight_table import require_weights
 
@@ -51,17 +48,11 @@ def from_torch(checkpoint: str | pathlib.Path, workdir: str | pathlib.Path, conf
     found = read_tensors(checkpoint)
     target = jax.eval_shape(lambda: build_state(config, steps_per_epoch=1))
     like = {"params": target.params, "batch_stats": target.batch_stats}
-    weights = require_weights(str(checkpoint), torch_shapes(like), found, is_unused)
+    expected = convert_cli.torch_shapes(like, to_state_dict, is_unused)
+    weights = require_weights(str(checkpoint), expected, found, is_unused)
     variables = from_state_dict(weights, like)
-    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), target)  # of step and optimiser
     masks = jax.tree.map(np.asarray, full_masks(variables["params"])) if is_pruned(config) else {}
-    state = dataclasses.replace(fresh, masks=masks, **variables)
-    with open_workdir(workdir, config) as folder, CheckpointStore(folder.checkpoints) as store:
-        if store.latest_step() is not None:
-            raise UserError(f"{workdir} has its own checkpoints; choose another --workdir")
-        store.check_space(state)
-        folder.keep_config()
-        store.save(0, state)
+    convert_cli.make_workdir(workdir, config, target, masks=masks, **variables)
     _log.info("%d arrays", len(weights))
 
 
@@ -77,20 +68,15 @@ def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.convert", description=__doc__)
-    parser.add_argument("checkpoint", nargs="?", help="weights of the original program")
-    parser.add_argument("--workdir", required=True, help="folder to make, or with --to-torch the folder of a run")
-    parser.add_argument("--config", default="configs/sdclr_cifar10_lt.py", help="config of the network")
+    convert_cli.add_source_flags(parser, config="configs/sdclr_cifar10_lt.py")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another value of a config key")
-    parser.add_argument("--to-torch", metavar="FILE", help="write the workdir's network for the original program")
-    parser.add_argument("--step", default="last", help="with --to-torch: last, or a step's number")
+    convert_cli.add_export_flags(parser, steps="last, or a step's number")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Converts and prints the path of the result."""
-    if bool(arguments.checkpoint) == bool(arguments.to_torch):
-        raise UsageError("give either a checkpoint to read, or --to-torch=FILE to write")
-    if arguments.to_torch:
+    if convert_cli.is_export(arguments):
         state = to_torch(arguments.workdir, arguments.to_torch, arguments.step)
         print(f"{arguments.to_torch}: {len(state)} entries, under the names of the original's checkpoints")
         return

@@ -1,6 +1,11 @@
 """Every setting of an SDCLR run, with the paper's values; `sdclr_jax.settings` has the ranges of values."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
+
+from trainlib.core.config import parse_words
 
 IMAGE_FILES = {
     "canvas": 512,  # pixels: side of the square that an image is padded to; larger images are scaled down
@@ -119,4 +124,25 @@ def default_config() -> ConfigDict:
     config.probe_limit = 0  # images of the full training list that evaluations use; 0: all
     config.knn_neighbours = 200  # that vote in the evaluation by nearest neighbours
     config.groups = "rank"  # Many, Medium, Few: thirds of the classes by size; or size: above 100, 20 .. 100, below 20
+    return config
+
+
+def cifar_config(
+    dataset: str, words: str, settings: Mapping[str, Any] | None = None, smoke: Mapping[str, Any] | None = None
+) -> ConfigDict:
+    """A config of CIFAR-LT with the words simclr, balanced, split=N and smoke.
+
+    Args:
+        dataset: "cifar10" or "cifar100".
+        settings: what differs from `default_config`.
+        smoke: what differs from `SMOKE`.
+    """
+    known = {"method": ("sdclr", "simclr"), "balanced": False, "split": 1, "smoke": False}
+    given = parse_words(words, known)
+    config = default_config()
+    config.update(settings or {}, dataset=dataset, lists="", split=given["split"], balanced=given["balanced"])
+    if given["method"] == "simclr":
+        config.update(prune_fraction=0.0, head_layers=2)
+    if given["smoke"]:
+        config.update({**SMOKE, **(smoke or {})})
     return config

@@ -18,18 +18,17 @@ from matplotlib.axes import Axes
 
 from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
 from sdclr_jax.data.image_files import as_pixels
-from sdclr_jax.exemplars import labelled_rows, require_lists
 from sdclr_jax.learn.build import build_model
 from sdclr_jax.learn.restore import TrainedRun, load_run
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.norm import DENSE
 from sdclr_jax.probe.balancedness import Groups, empty_groups, group_classes
+from sdclr_jax.probe.exemplar_predictor import labelled_rows, require_lists
 from sdclr_jax.probe.features import FeatureReader
 from sdclr_jax.probe.probe import LinearClassifier, fit_logistic, logits
-from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name
 from sdclr_jax.views.views import to_float
-from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture, save_figure
+from trainlib.analysis.plots import INK, SOFT, new_figure, require_picture, save_figure, short_name
 from trainlib.core.cli import natural, positive
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize

@@ -20,11 +20,10 @@ from ml_collections import ConfigDict
 from preprocess.labels.label_map import LabelMap, read_label_map, scannet20
 from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.core.config import load_config_file
-from trainlib.core.errors import UsageError, UserError
+from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_file, require_folder
-from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.command import run_command
-from trainlib.run.workdir import open_workdir
+from trainlib.weights import convert_cli
 from trainlib.weights.torch_files import read_tensors, write_tensors
 from trainlib.weights.weight_table import require_weights
 from vmnet_jax.learn.build import build_state, is_published
@@ -66,18 +65,13 @@ def from_torch(
         )
     config.layer_norm_scope = "batch"
     target = jax.eval_shape(lambda: build_state(config, classes))
-    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), target)
-    zeros = to_state_dict({"params": fresh.params, "batch_stats": fresh.batch_stats})
-    expected = {name: array.shape for name, array in zeros.items()}
-    state = fresh.replace(**from_state_dict(require_weights(str(checkpoint), expected, found, is_unused)))
-    with open_workdir(workdir, config) as folder, CheckpointStore(folder.checkpoints) as store:
-        if store.latest_step() is not None:
-            raise UserError(f"{workdir} has its own checkpoints; choose another --workdir")
-        store.check_space(state)
-        folder.keep_config()
-        params = preprocessing or {**HierarchyParams().to_dict(), "units": "m"}
-        write_inputs(folder.path, params, label_map)
-        store.save(0, state)
+    like = {"params": target.params, "batch_stats": target.batch_stats}
+    expected = convert_cli.torch_shapes(like, to_state_dict, is_unused)
+    variables = from_state_dict(require_weights(str(checkpoint), expected, found, is_unused))
+    params = preprocessing or {**HierarchyParams().to_dict(), "units": "m"}
+    convert_cli.make_workdir(
+        workdir, config, target, keep=lambda folder: write_inputs(folder, params, label_map), **variables
+    )
     _log.info("%d arrays, %d classes; layer_norm_scope is 'batch', as the original computes", len(expected), classes)
     _log.info("Meshes will be preprocessed with voxel_size %g, cells %s", params["voxel_size"], params["cells"])
 
@@ -109,21 +103,16 @@ def _check_network(config: ConfigDict) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.convert", description=__doc__)
-    parser.add_argument("checkpoint", nargs="?", help="weights of the original program")
-    parser.add_argument("--workdir", required=True, help="folder to make, or with --to-torch the folder of a run")
-    parser.add_argument("--config", default="configs/vmnet_scannet.py", help="config of the network")
+    convert_cli.add_source_flags(parser, config="configs/vmnet_scannet.py")
     parser.add_argument("--label_map", help="CSV of id,name,red,green,blue; default: ScanNet's 20 classes")
     parser.add_argument("--preprocessing", help="preprocessing.json of a workdir; default: the published parameters")
-    parser.add_argument("--to-torch", metavar="FILE", help="write the workdir's network for the original program")
-    parser.add_argument("--step", default="last", help="with --to-torch: last, best, or a step's number")
+    convert_cli.add_export_flags(parser, steps="last, best, or a step's number")
     return parser
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Converts and prints the path of the result."""
-    if bool(arguments.checkpoint) == bool(arguments.to_torch):
-        raise UsageError("give either a checkpoint to read, or --to-torch=FILE to write")
-    if arguments.to_torch:
+    if convert_cli.is_export(arguments):
         state = to_torch(arguments.workdir, arguments.to_torch, arguments.step)
         print(f"{arguments.to_torch}: {len(state)} entries; load them with model.load_state_dict(torch.load(FILE))")
         return

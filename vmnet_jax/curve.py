@@ -6,31 +6,39 @@ Loss, learning rate and norm of the gradient, and the figures of the validation:
 import argparse
 import pathlib
 
-from trainlib.analysis.curves import Panel, draw_panel, read_runs, run_title
-from trainlib.analysis.plots import legend_below, new_figure, require_picture, save_figure
+from trainlib.analysis.plots import (
+    Panel,
+    draw_panel,
+    legend_below,
+    new_figure,
+    read_runs,
+    require_picture,
+    run_title,
+    save_figure,
+)
 from trainlib.run.command import run_command
 
-UPPER = (Panel("loss", "Loss"), Panel("learning_rate", "Learning rate"), Panel("gradient_norm", "Norm of the gradient"))
-LOWER = (
+PANELS = (
+    Panel("loss", "Loss"),
+    Panel("learning_rate", "Learning rate"),
+    Panel("gradient_norm", "Norm of the gradient"),
     Panel("val/mean_iou", "Mean IoU of the validation scenes (%)", scale=100),
     Panel("val/accuracy", "Accuracy on the validation scenes (%)", scale=100),
 )
 
 
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
-    """Writes the picture; records: by run, as `trainlib.analysis.curves.read_runs` gives them."""
+    """Writes the picture; records: by run, as `trainlib.analysis.plots.read_runs` gives them."""
     figure = new_figure(11, 6.2, run_title(records))
-    grid, first = figure.add_gridspec(2, 6), None
-    for k, panel in enumerate(UPPER):
-        axes = figure.add_subplot(grid[0, 2 * k : 2 * k + 2], sharex=first)
+    first, *others = figure.subplot_mosaic("aabbcc;dddeee").values()
+    for axes in others:
+        axes.sharex(first)
+    for axes, panel in zip((first, *others), PANELS):
         draw_panel(axes, records, panel)
-        first = first or axes
-    for k, panel in enumerate(LOWER):
-        axes = figure.add_subplot(grid[1, 3 * k : 3 * k + 3], sharex=first)
-        draw_panel(axes, records, panel)
-        axes.set_ylim(bottom=0)
+        if panel.scale == 100:
+            axes.set_ylim(bottom=0)
     if len(records) > 1:
-        legend_below(figure, figure.axes[0])
+        legend_below(figure, first)
     save_figure(figure, path)
 
 

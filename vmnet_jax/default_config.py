@@ -13,6 +13,9 @@ SMOKE = {
 }
 """Overrides of the word `smoke`: a one-minute run of a tiny network."""
 
+HALF_WIDTH = ("widths=(16, 32, 48, 64, 80, 96, 112)", "geo_width=16")
+"""Settings of a study: half of the published widths."""
+
 
 def default_config() -> ConfigDict:
     """The settings of the paper (Hu et al., ICCV 2021), for ScanNet; a file in configs/ overrides what differs."""

@@ -10,13 +10,13 @@ which a part (--random_share) is drawn at random. Writes exemplars.json, by_clas
 import argparse
 import logging
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from trainlib.analysis.pruning import Path
-from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, modal_labels, pruning_from_flags
+from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, exemplar_options, modal_labels
 from trainlib.core.cli import natural
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
@@ -30,8 +30,7 @@ from vmnet_jax.learn.inference import fitting_batches, make_forward, scene_score
 from vmnet_jax.learn.restore import TrainedRun, load_run
 from vmnet_jax.learn.step import is_head
 from vmnet_jax.prediction.read_out import read_out_of
-from vmnet_jax.report.exemplar_plots import draw_by_class, write_scene_page
-from vmnet_jax.report.exemplar_report import Forgotten, as_lines, make_report
+from vmnet_jax.report.exemplar_report import Forgotten, as_lines, draw_by_class, make_report, write_scene_page
 
 _log = logging.getLogger(__name__)
 
@@ -43,28 +42,27 @@ def is_prunable(path: Path) -> bool:
     return path[-1] == "kernel" and not is_head(path)
 
 
-class Labeller:
-    """Labels of all vertices of the scenes by one network after the other, which share what is compiled."""
+def make_labeller(
+    run: TrainedRun, scene_folder: SceneFolder, names: list[str], max_voxels: int
+) -> Callable[[Any], np.ndarray]:
+    """A function from parameters to the labels of all vertices, int16 [V], scene by scene; it compiles once."""
+    forward = make_forward(build_model(run.config, len(run.label_map.names)))
+    batches, tiles = fitting_batches(
+        forward,
+        parallel.to_devices(run.variables),
+        scene_folder,
+        names,
+        max_voxels,
+        max_buckets=1,
+        **sample_settings(run.config),
+    )
 
-    def __init__(self, run: TrainedRun, scene_folder: SceneFolder, names: list[str], max_voxels: int):
-        config = run.config
-        self._run, self._read, self._read_out = run, scene_folder, read_out_of(config)
-        self._forward = make_forward(build_model(config, len(run.label_map.names)))
-        self._batches, self._tiles = fitting_batches(
-            self._forward,
-            parallel.to_devices(run.variables),
-            scene_folder,
-            names,
-            max_voxels,
-            max_buckets=1,
-            **sample_settings(config),
-        )
+    def label(params: Any) -> np.ndarray:
+        variables = parallel.to_devices({"params": params, "batch_stats": run.variables["batch_stats"]})
+        scored = scene_scores(forward, variables, batches, tiles, read_out=read_out_of(run.config))
+        return np.concatenate([scores.argmax(1).astype(np.int16) for _, scores in scored])
 
-    def __call__(self, params: Any) -> list[np.ndarray]:
-        """int16 [V] of every scene."""
-        variables = parallel.to_devices({"params": params, "batch_stats": self._run.variables["batch_stats"]})
-        scored = scene_scores(self._forward, variables, self._batches, self._tiles, read_out=self._read_out)
-        return [scores.argmax(1).astype(np.int16) for _, scores in scored]
+    return label
 
 
 def run_exemplars(
@@ -105,13 +103,11 @@ def run_exemplars(
     if not names:
         raise UserError(f"{scene_folder.path} has no validation scene")
     scene_folder.check(names, run.params)
-    label = Labeller(run, scene_folder, names, max_voxels)
-    dense, levels = np.concatenate(label(run.variables["params"])), []
+    label, params = make_labeller(run, scene_folder, names, max_voxels), run.variables["params"]
+    dense = label(params)
     _log.info("dense: %d scenes", len(names))
-    for sparsity in pruning.sparsities:
-        networks = pruning.pruned_params(run.variables["params"], sparsity, jax.random.key(config.seed), is_prunable)
-        levels.append(Forgotten(sparsity, np.stack([np.concatenate(label(params)) for params in networks])))
-        _log.info("%g pruned: %d networks", sparsity, pruning.masks)
+    pruned = pruning.predict([(params, config.seed, label)], is_prunable)
+    levels = [Forgotten(sparsity, np.stack(labels)) for sparsity, labels in pruned]
     report = {"workdir": str(workdir), "step": run.step, "scenes": names}
     report |= {"masks": pruning.masks, "random_share": pruning.random_share}
     truth = np.concatenate([scene_folder(name).labels for name in names])
@@ -120,9 +116,9 @@ def run_exemplars(
     draw_by_class(output / "by_class.png", report)
     pruned = modal_labels(levels[pruning.sparsities.index(shown)].labels, len(run.label_map.names))
     ends = np.cumsum([len(scene_folder(name).labels) for name in names])[:-1]
-    for name, before, after in list(zip(names, np.split(dense, ends), np.split(pruned, ends)))[:pages]:
+    for name, *labels in list(zip(names, np.split(dense, ends), np.split(pruned, ends)))[:pages]:
         page = output / "pages" / f"{name}.html"
-        write_scene_page(page, name, scene_folder(name), before, after, shown, run.label_map)
+        write_scene_page(page, scene_folder(name), *labels, sparsity=shown, label_map=run.label_map)
     return report
 
 
@@ -143,18 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the shares and the paths of the files."""
-    report = run_exemplars(
-        arguments.workdir,
-        arguments.output,
-        pruning_from_flags(arguments),
-        shown=arguments.shown,
-        step=arguments.step,
-        scenes=arguments.scenes,
-        limit=arguments.limit,
-        max_voxels=arguments.max_voxels,
-        allow_missing=arguments.allow_missing,
-        pages=arguments.pages,
-    )
+    report = run_exemplars(**exemplar_options(arguments))
     print("\n".join(as_lines(report)))
     print(f"Report, chart and pages: {arguments.output}")
 

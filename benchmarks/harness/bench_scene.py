@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from benchmarks.data import FINEST, SCENE_SEED, open_inputs
+from benchmarks.harness.worker import read_arrays
 from kernels.host.mesh.rings import edge_targets_sources, ring_table, rings_from_edges
 from kernels.host.tables import Rings
 from kernels.host.voxel.morton import morton_order
@@ -38,8 +39,7 @@ def stored_sample(path: pathlib.Path, sampled_edges: bool) -> Sample:
 
     The file has `coords_v`, `colors_v`, `labels_v`, and per level `pos`, `edge` (source, target), `edgekeep`, `trace`.
     """
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_arrays(path)
     order = morton_order(arrays["coords_v"][:, :3])
     pyramid = build_pyramid(arrays["coords_v"][order, :3], len(LEVELS))
     points = [arrays[f"pos_{name}"][:, :3] for name in LEVELS]

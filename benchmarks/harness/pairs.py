@@ -1,26 +1,62 @@
-"""Runs the project's and a peer's form of the same work in two processes, in turn."""
+"""Runs the project's and a peer's form of the same work in two processes, in turn, and names the machine."""
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.harness.machine import pinned
+from benchmarks.harness.worker import read_arrays
 
 COMPILED = str(peers.ROOT / ".bench-data" / "compiled")
+CPUS = 2
+"""CPUs that both sides of every comparison get."""
 PAUSE = 0.05
 """Seconds between the calls of two sides, in which the threads of the first fall asleep."""
+
+
+@contextlib.contextmanager
+def pinned(cpus: int = CPUS) -> Iterator[int]:
+    """Processes started inside may use the first `cpus` CPUs that this one may (Linux); yields how many those are."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield min(cpus, os.cpu_count() or 1)
+        return
+    allowed = os.sched_getaffinity(0)
+    chosen = sorted(allowed)[:cpus]
+    os.sched_setaffinity(0, chosen)
+    try:
+        yield len(chosen)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def describe_machine() -> dict:
+    """Plain JSON values: processor, its number of CPUs, memory, system, Python, date, load average."""
+    info, processor = pathlib.Path("/proc/cpuinfo"), platform.processor() or platform.machine()
+    if info.exists():
+        names = (line for line in info.read_text().splitlines() if line.startswith("model name"))
+        processor = next(names, f":{processor}").partition(":")[2].strip()
+    return {
+        "processor": processor,
+        "cpus": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+    }
 
 
 class BenchmarkError(RuntimeError):
@@ -85,8 +121,7 @@ class Worker:
         with tempfile.TemporaryDirectory() as folder:
             path = str(pathlib.Path(folder) / "outputs.npz")
             self.ask("outputs", path=path)
-            with np.load(path) as file:
-                return {name: file[name] for name in file.files}
+            return read_arrays(path)
 
     def close(self) -> None:
         """Ends the process and waits for it."""

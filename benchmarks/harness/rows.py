@@ -1,14 +1,28 @@
 """The rows of the table: what is compared with what, which ratio is asked for, and how a row is measured."""
 
+import json
+import pathlib
+import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.harness.pairs import BenchmarkError, PeerMissing, Side, Worker, Workers, assert_close, time_in_turn
+from benchmarks.data import prepare_inputs
+from benchmarks.harness.pairs import (
+    BenchmarkError,
+    PeerMissing,
+    Side,
+    Worker,
+    Workers,
+    assert_close,
+    describe_machine,
+    time_in_turn,
+)
+from benchmarks.results import show, table
 
 REFERENCE_GFLOPS = 180.0
 """Speed of the machine on which the quoted numbers were taken, 2048-cube float32 product on its two CPUs."""
@@ -36,6 +50,7 @@ class TimeRow:
     peer: str
     ours: Side
     theirs: Side | None
+    _: KW_ONLY
     required: float | None = None
     aim: float | None = None
     quoted: float | None = None
@@ -47,10 +62,12 @@ class TimeRow:
         """One record. The outputs are compared before anything is timed."""
         sides = [self.ours] + ([self.theirs] if self.theirs is not None and peers.is_ready() else [])
         try:
-            processes, versions, notes = start(workers, sides, data)
+            processes = workers.get(*sides)
+            versions, notes = prepare(processes, sides, data)
         except PeerMissing:
             sides = [self.ours]
-            processes, versions, notes = start(workers, sides, data)
+            processes = workers.get(*sides)
+            versions, notes = prepare(processes, sides, data)
         rounds = rounds or self.rounds
         numbers = self._against_peer(processes, rounds) if len(sides) == 2 else self._against_number(processes, rounds)
         record = {"kind": "time", "unit": "s", "versions": versions, "notes": notes, "quoted": len(sides) == 1}
@@ -90,6 +107,7 @@ class MemoryRow:
     name: str
     peer: str
     ours: Side
+    _: KW_ONLY
     quoted_mib: float
     required: float
     aim: float
@@ -100,10 +118,7 @@ class MemoryRow:
         with tempfile.TemporaryDirectory() as compiled:
             for how in ("first run, which compiles", "later runs"):
                 process = Worker(self.ours, compiled)
-                versions = process.ask("versions")["versions"]
-                notes = process.ask("prepare", case=self.ours.case, options={"data": data, **self.ours.options})[
-                    "notes"
-                ]
+                versions, notes = prepare([process], [self.ours], data)
                 process.ask("run")
                 mib = process.ask("peak")["mib"]
                 process.close()
@@ -114,15 +129,22 @@ class MemoryRow:
         return records
 
 
-def start(workers: Workers, sides: list[Side], data: str) -> tuple[list, dict, dict]:
-    """Processes with their cases prepared, the versions of their libraries and the facts that they note."""
-    processes = workers.get(*sides)
+def both(part: str, case: str, peer: str = "", **options: Any) -> tuple[Side, Side]:
+    """The project's and the peer's side of a case that has one name; `peer` is the peer's file if its name differs."""
+    return (
+        Side(f"benchmarks.rows.{part}", case, options),
+        Side(f"benchmarks.peer.{peer or part}", case, options, peer=True),
+    )
+
+
+def prepare(processes: Sequence[Worker], sides: Sequence[Side], data: str) -> tuple[dict, dict]:
+    """Prepares the case of each process; the versions of their libraries and the facts that they note."""
     versions: dict[str, str] = {}
     notes: dict[str, Any] = {}
     for process, side in zip(processes, sides):
         versions |= process.ask("versions")["versions"]
         notes |= process.ask("prepare", case=side.case, options={"data": data, **side.options})["notes"]
-    return processes, versions, notes
+    return versions, notes
 
 
 def finish(row: Any, record: dict, rounds: int) -> dict:
@@ -130,3 +152,37 @@ def finish(row: Any, record: dict, rounds: int) -> dict:
     bars = {"required": row.required, "aim": row.aim}
     bars["met"] = None if row.required is None else record["ratio"] >= row.required
     return {"row": row.name, "peer": row.peer, "rounds": rounds, **record, **bars}
+
+
+def measure(rows: Sequence, rounds: int | None, output: pathlib.Path | None = None) -> list[dict]:
+    """Measures rows one after the other and prints each; `output` gets a JSON line a record as it comes.
+
+    A row whose sides fail or disagree is reported and skipped; the exit status is then 1.
+    """
+    inputs = prepare_inputs()
+    if not peers.is_ready():
+        print("no peers (python -m benchmarks.peers installs them): stored numbers are quoted", file=sys.stderr)
+    records, failures = [], []
+    if output is not None:
+        output.write_text("")
+    with Workers() as workers:
+        for row in rows:
+            before = describe_machine()
+            try:
+                found = row.measure(workers, f"{inputs.source}:{inputs.folder}", rounds)
+            except BenchmarkError as error:
+                failures.append(row.name)
+                print(f"FAILED {error}", file=sys.stderr, flush=True)
+                continue
+            for record in found:
+                record |= {"data": inputs.source, "machine": before}
+                records.append(record)
+                print(show(record), flush=True)
+                print(json.dumps(record), flush=True)
+                if output is not None:
+                    with output.open("a") as lines:
+                        lines.write(json.dumps(record) + "\n")
+    if failures:
+        print("\n" + table(records))
+        sys.exit(f"{len(failures)} of {len(rows)} rows failed: {'; '.join(failures)}")
+    return records

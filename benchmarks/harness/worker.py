@@ -11,16 +11,18 @@ import pathlib
 import resource
 import sys
 import time
+import timeit
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+EXCHANGE = pathlib.Path(__file__).parents[2] / ".bench-data" / "exchange"
+"""Where the project's case leaves the inputs for the peer's."""
 PROBE = 2048
 """Edge of the float32 matrix product that measures a machine's speed."""
-
-
 TURN = 0.2
 """Seconds of calls in one turn: short work is called again and again, as a training loop does."""
 
@@ -39,16 +41,23 @@ class Case(NamedTuple):
     notes: Mapping[str, Any] = MappingProxyType({})
 
 
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """All arrays [...] of an .npz by name."""
+    with np.load(path) as file:
+        return dict(file)
+
+
+def read_exchange(name: str) -> dict[str, np.ndarray]:
+    """The arrays [...] that the project's case has left for the peer's by `tables.exchange`."""
+    return read_arrays(EXCHANGE / f"{name}.npz")
+
+
 def gemm_probe(repeats: int = 3) -> float:
     """GF/s of the best of a few 2048-cube float32 products."""
     a = np.random.default_rng(0).standard_normal((PROBE, PROBE), np.float32)
     b, out = a.T.copy(), np.empty_like(a)
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        np.matmul(a, b, out=out)
-        times.append(time.perf_counter() - start)
-    return 2 * PROBE**3 / min(times[1:]) / 1e9
+    seconds = timeit.repeat(lambda: np.matmul(a, b, out=out), number=1, repeat=repeats + 1)
+    return 2 * PROBE**3 / min(seconds[1:]) / 1e9
 
 
 def peak_mib() -> float:
@@ -79,7 +88,7 @@ class Server:
 
     def versions(self) -> dict:
         """Versions of the libraries that the module measures."""
-        return {"versions": {name: _version(name) for name in self._module.LIBRARIES}}
+        return {"versions": {name: metadata.version(name) for name in self._module.LIBRARIES}}
 
     def prepare(self, case: str, options: dict) -> dict:
         """Builds a case (not timed) and calls it once, so that everything is compiled and allocated."""
@@ -117,12 +126,6 @@ class Server:
     def peak(self) -> dict:
         """Peak memory since the case was prepared."""
         return {"mib": peak_mib()}
-
-
-def _version(distribution: str) -> str:
-    from importlib import metadata
-
-    return metadata.version(distribution)
 
 
 def main() -> None:

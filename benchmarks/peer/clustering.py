@@ -3,10 +3,9 @@
 import numpy as np
 import open3d
 
-from benchmarks.harness.worker import Case
+from benchmarks.harness.worker import Case, read_exchange
 
 LIBRARIES = ("open3d",)
-EXCHANGE = ".bench-data/exchange/clustering.npz"
 CELLS = (0.02, 0.04)
 
 
@@ -17,8 +16,7 @@ def as_mesh(vertices: np.ndarray, faces: np.ndarray) -> open3d.geometry.Triangle
 
 def clustering(data: str) -> Case:
     """The room clustered twice, the second time from the result of the first."""
-    with np.load(EXCHANGE) as file:
-        mesh = as_mesh(file["vertices"], file["faces"])
+    mesh = as_mesh(**read_exchange("clustering"))
 
     def call():
         first = mesh.simplify_vertex_clustering(CELLS[0])

@@ -7,11 +7,10 @@ import numpy as np
 import open3d
 import pyfqmr
 
-from benchmarks.harness.worker import Case
+from benchmarks.harness.worker import Case, read_exchange
 from benchmarks.peer.clustering import as_mesh
 
 LIBRARIES = ("fast-simplification", "open3d", "pyfqmr")
-EXCHANGE = ".bench-data/exchange/distance.npz"
 LEVELS = 3
 POINTS = 100_000
 TRIES = 5
@@ -22,20 +21,14 @@ AGGRESSIVENESS = (3, 5, 7)
 Surface = tuple[np.ndarray, np.ndarray]
 
 
-def by_fast_simplification(mesh: Surface, faces: int, aggressiveness: int) -> Surface:
-    """The default aggressiveness is 7."""
-    return fast_simplification.simplify(*mesh, target_count=faces, agg=aggressiveness)
-
-
-def by_open3d(mesh: Surface, faces: int, aggressiveness: int) -> Surface:
+def by_open3d(mesh: Surface, faces: int, _: int) -> Surface:
     """Quadric edge collapse with the default weight of boundaries; it knows no aggressiveness."""
-    del aggressiveness
     coarse = as_mesh(*mesh).simplify_quadric_decimation(faces)
     return np.asarray(coarse.vertices), np.asarray(coarse.triangles)
 
 
 def by_pyfqmr(mesh: Surface, faces: int, aggressiveness: int) -> Surface:
-    """The default aggressiveness is 7."""
+    """Quadric edge collapse that takes bolder thresholds from round to round."""
     simplifier = pyfqmr.Simplify()
     simplifier.setMesh(*mesh)
     simplifier.simplify_mesh(target_count=faces, aggressiveness=aggressiveness, verbose=False)
@@ -43,7 +36,12 @@ def by_pyfqmr(mesh: Surface, faces: int, aggressiveness: int) -> Surface:
     return np.asarray(vertices, np.float64), np.asarray(triangles, np.int32)
 
 
-SIMPLIFIERS = {"fast-simplification": by_fast_simplification, "open3d": by_open3d, "pyfqmr": by_pyfqmr}
+SIMPLIFIERS: dict[str, Callable[[Surface, int, int], Surface]] = {
+    "fast-simplification": lambda mesh, faces, agg: fast_simplification.simplify(*mesh, target_count=faces, agg=agg),
+    "open3d": by_open3d,
+    "pyfqmr": by_pyfqmr,
+}
+"""From a mesh, the number of faces to reach, and the aggressiveness, whose default is 7."""
 
 
 def compact(mesh: Surface) -> Surface:
@@ -90,8 +88,7 @@ def sample(mesh: Surface, rng: np.random.Generator) -> np.ndarray:
 
 def distances(data: str) -> Case:
     """SIDE.distance and SIDE.vertices by level, for the project and every simplifier."""
-    with np.load(EXCHANGE) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_exchange("distance")
 
     def call():
         whole = arrays["vertices"], arrays["faces"]

@@ -3,16 +3,15 @@
 import fast_simplification
 import numpy as np
 
-from benchmarks.harness.worker import Case
+from benchmarks.harness.worker import Case, read_exchange
 
 LIBRARIES = ("fast-simplification",)
-EXCHANGE = ".bench-data/exchange/quadric.npz"
 
 
 def step(data: str) -> Case:
     """Default aggressiveness."""
-    with np.load(EXCHANGE) as file:
-        vertices, faces, target = file["vertices"], file["faces"], int(file["target"])
+    arrays = read_exchange("quadric")
+    vertices, faces, target = arrays["vertices"], arrays["faces"], int(arrays["target"])
 
     def call():
         *_, collapses = fast_simplification.simplify(vertices, faces, target_count=target, return_collapses=True)

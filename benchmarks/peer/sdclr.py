@@ -4,15 +4,13 @@ The pruned branch runs forward without gradients, the dense branch against it, t
 dense one, and SGD.
 """
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.harness.worker import Case
+from benchmarks.harness.worker import Case, read_exchange
 
 LIBRARIES = ("torch",)
-EXCHANGE = ".bench-data/exchange/sdclr.npz"
 DENSE, PRUNED = 0, 1
 RATE, TEMPERATURE = 0.05, 0.2
 COMPARED = ("conv1.weight", "layer2.0.downsample.conv.weight", "layer4.1.conv2.weight", "fc.fc3.weight")
@@ -122,8 +120,7 @@ def nt_xent(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 def training_step(data: str) -> Case:
     """The same weights, masks and images as the project's."""
-    with np.load(EXCHANGE) as file:
-        arrays = {name: torch.from_numpy(file[name]) for name in file.files}
+    arrays = {name: torch.from_numpy(array) for name, array in read_exchange("sdclr").items()}
     first, second = arrays.pop("views")
     masks = {name: arrays.pop(name) for name in list(arrays) if name.startswith("mask.")}
     net = Net().train()

@@ -9,10 +9,9 @@ import torch
 from spconv.pytorch import ops
 from torch import nn
 
-from benchmarks.harness.worker import Case
+from benchmarks.harness.worker import Case, read_exchange
 
 LIBRARIES = ("torch", "spconv", "cumm")
-EXCHANGE = ".bench-data/exchange/unet.npz"
 LEVELS = 7
 
 ops.get_current_stream = lambda: 0
@@ -80,8 +79,7 @@ def make_conv(name: str, kernel: torch.Tensor) -> nn.Module:
 def unet(data: str) -> Case:
     """The same network, weights and voxels as the project's; axes in the order x, y, z."""
     torch.set_num_threads(1)
-    with np.load(EXCHANGE) as file:
-        weights = {name: file[name] for name in file.files}
+    weights = read_exchange("unet")
     coords, features = weights.pop("coords"), torch.from_numpy(weights.pop("features"))
     indices = torch.from_numpy(np.pad(coords - coords.min(0), ((0, 0), (1, 0))).astype(np.int32))
     shape = [int(n) for n in (np.ptp(coords, axis=0) + 1 + 63) // 64 * 64]

@@ -1,9 +1,8 @@
-"""New masks of SDCLR, made once an epoch, against one training step: python -m benchmarks.rows.refresh"""
+"""New masks of SDCLR, made once an epoch, against one training step."""
 
 import jax
 import numpy as np
 
-from benchmarks.harness.command import main
 from benchmarks.harness.pairs import Side
 from benchmarks.harness.rows import Arrays, TimeRow
 from benchmarks.harness.worker import Case
@@ -27,8 +26,8 @@ ROWS = (
         f"the project's own training step of {PAIRS} pairs",
         Side("benchmarks.rows.refresh", "mask_refresh"),
         Side("benchmarks.rows.sdclr", "training_step"),
-        1.0,
-        2.0,
+        required=1.0,
+        aim=2.0,
         check=check,
         rounds=4,
     ),
@@ -43,7 +42,3 @@ def mask_refresh(data: str) -> Case:
         lambda: jax.block_until_ready(refresh(state, rng)),
         lambda result: {"sparsity": np.asarray(result[1]["sparsity"])},
     )
-
-
-if __name__ == "__main__":
-    main(ROWS, __doc__)

@@ -1,12 +1,11 @@
-"""The training step of SDCLR against the original's scheme in torch: python -m benchmarks.rows.sdclr"""
+"""The training step of SDCLR against the original's scheme in torch."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.harness.command import main
-from benchmarks.harness.pairs import BenchmarkError, Side
-from benchmarks.harness.rows import Arrays, TimeRow
+from benchmarks.harness.pairs import BenchmarkError
+from benchmarks.harness.rows import Arrays, TimeRow, both
 from benchmarks.harness.tables import exchange
 from benchmarks.harness.worker import Case
 from sdclr_jax.learn.masks import magnitude_masks
@@ -37,10 +36,9 @@ ROWS = (
     TimeRow(
         "SDCLR training step, ResNet-18, 64 pairs",
         "torch, the original's 3 forwards and 2 backwards",
-        Side("benchmarks.rows.sdclr", "training_step"),
-        Side("benchmarks.peer.sdclr", "training_step", peer=True),
-        1.0,
-        1.3,
+        *both("sdclr", "training_step"),
+        required=1.0,
+        aim=1.3,
         quoted=3.40,
         check=check,
         rounds=4,
@@ -74,7 +72,3 @@ def training_step(data: str) -> Case:
         return {"loss": np.asarray(metrics["loss"])} | {name: after[name] - before[name] for name in COMPARED}
 
     return Case(call, outputs, {"pairs": PAIRS})
-
-
-if __name__ == "__main__":
-    main(ROWS, __doc__)

@@ -1,4 +1,4 @@
-"""The whole voxel U-Net of VMNet against spconv, forward and backward: python -m benchmarks.rows.unet
+"""The whole voxel U-Net of VMNet against spconv, forward and backward.
 
 spconv 2.3.8 for CPU has a race with more than one thread (its results are then wrong), so it runs on one.
 """
@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from benchmarks.harness.command import main
 from benchmarks.harness.pairs import Side
 from benchmarks.harness.rows import TimeRow
 from benchmarks.harness.tables import exchange, pad, padded, random_rows, voxel_pyramid
@@ -30,8 +29,8 @@ def _row(threads: int, required: float | None, aim: float | None) -> TimeRow:
         "spconv, 1 thread",
         Side("benchmarks.rows.unet", "unet", threads=threads),
         Side("benchmarks.peer.unet", "unet", threads=1, peer=True),
-        required,
-        aim,
+        required=required,
+        aim=aim,
         tolerance=2e-3,
         rounds=3,
     )
@@ -88,7 +87,3 @@ def unet(data: str) -> Case:
         outputs,
         {"voxels": real},
     )
-
-
-if __name__ == "__main__":
-    main(ROWS, __doc__)

@@ -1,4 +1,4 @@
-"""VMNet's training step and forward pass against the original program's stored times: python -m benchmarks.rows.vmnet
+"""VMNet's training step and forward pass against the original program's stored times.
 
 The original (torchsparse 1.1 and torch-geometric 1.6.3 on CPU, two threads) cannot be installed from a package index.
 Its numbers were taken on the stored scene, on a machine of 180 GF/s; the project's times are scaled to that speed.
@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.harness.bench_scene import FEATURES, bench_sample
-from benchmarks.harness.command import main
 from benchmarks.harness.pairs import Side
 from benchmarks.harness.rows import MemoryRow, TimeRow
 from benchmarks.harness.worker import Case
@@ -24,21 +23,12 @@ from vmnet_jax.model.vmnet import VMNet
 LIBRARIES = ("jax", "flax", "optax", "numba", "numpy")
 PEER = "the original, 2 threads"
 
-STEP = Side("benchmarks.rows.vmnet", "training_step")
+STEP, FORWARD = (Side("benchmarks.rows.vmnet", case) for case in ("training_step", "forward_pass"))
 
 ROWS = (
-    MemoryRow("peak memory, VMNet training step", PEER, STEP, 3.5 * 1024, 1.5, 2.0),
-    TimeRow("VMNet training step, one scene", PEER, STEP, None, 4.0, 5.0, quoted=7.5, rounds=5),
-    TimeRow(
-        "VMNet forward pass, one scene",
-        PEER,
-        Side("benchmarks.rows.vmnet", "forward_pass"),
-        None,
-        6.0,
-        8.0,
-        quoted=3.64,
-        rounds=5,
-    ),
+    MemoryRow("peak memory, VMNet training step", PEER, STEP, quoted_mib=3.5 * 1024, required=1.5, aim=2.0),
+    TimeRow("VMNet training step, one scene", PEER, STEP, None, required=4.0, aim=5.0, quoted=7.5, rounds=5),
+    TimeRow("VMNet forward pass, one scene", PEER, FORWARD, None, required=6.0, aim=8.0, quoted=3.64, rounds=5),
 )
 
 
@@ -94,7 +84,3 @@ def forward_pass(data: str) -> Case:
         lambda logits: {"vertex": np.asarray(logits.vertex)},
         {"voxels": int(batch.voxel_count[0]), "vertices": int(batch.vertex_count[0])},
     )
-
-
-if __name__ == "__main__":
-    main(ROWS, __doc__)

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import traverse_util
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from sdclr_jax.model.resnet import IMAGENET_MEAN, IMAGENET_STD
 
@@ -27,6 +27,8 @@ SHORTCUTS = {
 }
 TORCH_AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 """Axes of ours in torch's order, by rank: convolutions, linear layers, vectors."""
+OUR_AXES = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+"""Axes of torch's in our order."""
 
 
 def torch_name(path: Path, num_bn_sets: int) -> str:
@@ -38,37 +40,26 @@ def torch_name(path: Path, num_bn_sets: int) -> str:
     """
     _, root, *modules, leaf = path
     parts = [SHORTCUTS[num_bn_sets].get(module, re.sub(r"^(layer\d)_(\d+)$", r"\1.\2", module)) for module in modules]
-    normed = re.fullmatch(r"(scale|bias|mean|var)_(\d)", leaf)
-    if not normed:
-        parts.append(LAYER_LEAVES[leaf])
-    else:
-        parts += [f"bn_list.{normed[2]}"] if num_bn_sets == 2 else []
-        parts.append(NORM_LEAVES[normed[1]])
+    kind, _, bn_set = leaf.partition("_")
+    if bn_set and num_bn_sets == 2:
+        parts.append(f"bn_list.{bn_set}")
+    parts.append(NORM_LEAVES[kind] if bn_set else LAYER_LEAVES[leaf])
     return ROOTS[root] + ".".join(parts)
 
 
 def name_table(variables: Mapping[str, Any]) -> dict[Path, str]:
     """Path (collection first) -> torch name, for every array of {'params': ..., 'batch_stats': ...}."""
-    paths = list(traverse_util.flatten_dict(dict(variables)))
+    paths = list(flatten_dict(dict(variables)))
     num_bn_sets = 2 if any(path[-1] == "scale_1" for path in paths) else 1
     return {path: torch_name(path, num_bn_sets) for path in paths}
 
 
-def to_torch_layout(array: np.ndarray) -> np.ndarray:
-    """[H, W, I, O] -> [O, I, H, W]; [in, out] -> [out, in]; vectors as they are."""
-    return np.transpose(array, TORCH_AXES[array.ndim])
-
-
-def from_torch_layout(array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_torch_layout`: a kernel [C_out, C_in, ...] -> ours [..., C_in, C_out]."""
-    return np.transpose(array, {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim])
-
-
 def named_arrays(tree: Mapping[str, Any], collection: str = "params", num_bn_sets: int = 2) -> StateDict:
     """A tree shaped like (a part of) the parameters, e.g. gradients or masks, by torch name and in torch layout."""
-    flat = traverse_util.flatten_dict(dict(tree))
+    flat = flatten_dict({collection: tree})
     return {
-        torch_name((collection, *path), num_bn_sets): to_torch_layout(np.asarray(leaf)) for path, leaf in flat.items()
+        torch_name(path, num_bn_sets): np.transpose(np.asarray(leaf), TORCH_AXES[leaf.ndim])
+        for path, leaf in flat.items()
     }
 
 
@@ -79,31 +70,19 @@ def to_state_dict(variables: Mapping[str, Any], updates: tuple[int, int] = (0, 0
         variables: {'params': ..., 'batch_stats': ...} of a `ContrastiveNet`.
         updates: how often the running statistics of set 0 and set 1 were updated (`num_batches_tracked`).
     """
-    flat = traverse_util.flatten_dict(dict(variables))
-    state = {
-        "normalize.mean": np.asarray(IMAGENET_MEAN, np.float32),
-        "normalize.std": np.asarray(IMAGENET_STD, np.float32),
-    }
+    flat = flatten_dict(dict(variables))
+    state = {"normalize.mean": np.float32(IMAGENET_MEAN), "normalize.std": np.float32(IMAGENET_STD)}
     for path, name in name_table(variables).items():
-        state[name] = to_torch_layout(np.asarray(flat[path]))
+        state[name] = np.transpose(np.asarray(flat[path]), TORCH_AXES[flat[path].ndim])
         if path[-1].startswith("var_"):
-            state[name.removesuffix("running_var") + "num_batches_tracked"] = np.asarray(
-                updates[int(path[-1][-1])], np.int64
-            )
+            counter = name.replace("running_var", "num_batches_tracked")
+            state[counter] = np.asarray(updates[int(path[-1][-1])], np.int64)
     return state
 
 
 def is_unused(name: str) -> bool:
     """Whether an entry of the original's state_dict is a constant or a counter that the network here does without."""
     return name.startswith("normalize.") or name.endswith("num_batches_tracked")
-
-
-def torch_shapes(like: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shape by torch name of variables or their `jax.eval_shape`."""
-    shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(dict(like)).items()}
-    return {
-        name: tuple(shapes[path][k] for k in TORCH_AXES[len(shapes[path])]) for path, name in name_table(like).items()
-    }
 
 
 def from_state_dict(
@@ -124,17 +103,16 @@ def from_state_dict(
     """
     state = {name.removeprefix("module."): np.asarray(array) for name, array in state.items()}
     table = name_table(like)
-    shapes = {path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(dict(like)).items()}
+    shapes = {path: tuple(leaf.shape) for path, leaf in flatten_dict(dict(like)).items()}
     ignored = {name for name in state if is_unused(name) or name.startswith(skip)}
     missing = [name for name in table.values() if name not in state]
     extra = sorted(state.keys() - set(table.values()) - ignored)
-    arrays = {path: from_torch_layout(state[name]) for path, name in table.items() if name in state}
-    wrong = [
-        f"{table[path]} {a.shape} instead of {shapes[path]}" for path, a in arrays.items() if a.shape != shapes[path]
-    ]
+    found = {path: state[name] for path, name in table.items() if name in state}
+    arrays = {path: np.transpose(array, OUR_AXES[array.ndim]) for path, array in found.items()}
+    wrong = [f"{table[p]} {a.shape} instead of {shapes[p]}" for p, a in arrays.items() if a.shape != shapes[p]]
     if missing or extra or wrong:
         raise ValueError(f"the weights do not fit the network: missing {missing}; left over {extra}; shapes {wrong}")
-    return traverse_util.unflatten_dict(arrays)
+    return unflatten_dict(arrays)
 
 
 def linear_export(variables: Mapping[str, Any], rng: jax.Array, num_classes: int, bn_set: int = 0) -> StateDict:
@@ -146,13 +124,13 @@ def linear_export(variables: Mapping[str, Any], rng: jax.Array, num_classes: int
         num_classes: rows of the classifier.
         bn_set: the set to keep; 0, the dense branch's, is the one that evaluations use.
     """
-    flat = traverse_util.flatten_dict({name: {"backbone": tree["backbone"]} for name, tree in variables.items()})
+    flat = flatten_dict({name: {"backbone": tree["backbone"]} for name, tree in variables.items()})
     kept = {}
-    for path, leaf in flat.items():
-        normed = re.fullmatch(r"(\w+)_(\d)", path[-1])
-        if normed is None or int(normed[2]) == bn_set:
-            kept[(*path[:-1], f"{normed[1]}_0") if normed else path] = leaf
-    state = to_state_dict(traverse_util.unflatten_dict(kept))
+    for (*modules, leaf), array in flat.items():
+        kind, _, own_set = leaf.partition("_")
+        if own_set in ("", str(bn_set)):
+            kept[(*modules, f"{kind}_0" if own_set else leaf)] = array
+    state = to_state_dict(unflatten_dict(kept))
     width = variables["params"]["head"]["fc1"]["kernel"].shape[0]
     state["fc.weight"] = 0.01 * np.asarray(jax.random.normal(rng, (num_classes, width)))
     state["fc.bias"] = np.zeros(num_classes, np.float32)

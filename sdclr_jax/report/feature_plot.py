@@ -12,9 +12,8 @@ from sklearn.manifold import TSNE
 
 from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
-from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name, read_run
-from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, save_figure, style_axes
+from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, save_figure, short_name, style_axes
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
 

@@ -5,8 +5,17 @@ import pathlib
 import numpy as np
 from matplotlib.axes import Axes
 
-from trainlib.analysis.curves import Panel, draw_panel, run_title, series
-from trainlib.analysis.plots import COLORS, legend_below, new_figure, save_figure, style_axes
+from trainlib.analysis.plots import (
+    COLORS,
+    Panel,
+    draw_panel,
+    legend_below,
+    new_figure,
+    run_title,
+    save_figure,
+    series,
+    style_axes,
+)
 
 LAYER = "mask/sparsity/"
 # At the first step all masks were full: that share is the sparsity, not a change.
@@ -17,7 +26,7 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
     """Writes the picture: a line for each run; of the first run with masks also the sparsity of every layer.
 
     Args:
-        records: by run, as `trainlib.analysis.curves.read_runs` gives them.
+        records: by run, as `trainlib.analysis.plots.read_runs` gives them.
     """
     is_pruned = any("mask/sparsity" in line for lines in records.values() for line in lines)
     figure = new_figure(11, 7 if is_pruned else 4, run_title(records))

@@ -56,7 +56,12 @@ def test_sides_that_almost_agree(workers):
 
 def test_a_peer_without_its_library_is_quoted_and_scaled(workers):
     quoted = TimeRow(
-        "toys", "nobody", Side(TOY, "squares", {"seconds": 0.02}), Side(ABSENT, "squares", threads=1), 1.0, quoted=0.5
+        "toys",
+        "nobody",
+        Side(TOY, "squares", {"seconds": 0.02}),
+        Side(ABSENT, "squares", threads=1),
+        required=1.0,
+        quoted=0.5,
     )
     (record,) = quoted.measure(workers, "made:x", rounds=1)
     assert record["quoted"]
@@ -88,7 +93,9 @@ def test_peak_memory_is_that_of_the_case_and_starts_anew(workers):
 
 
 def test_a_memory_row_has_a_first_and_a_later_run():
-    memory = MemoryRow("toy memory", "a larger toy", Side(TOY, "squares", {"mib": 50}), 1000.0, 1.5, 2.0)
+    memory = MemoryRow(
+        "toy memory", "a larger toy", Side(TOY, "squares", {"mib": 50}), quoted_mib=1000.0, required=1.5, aim=2.0
+    )
     with Workers() as unused:
         records = memory.measure(unused, "made:x")
     assert [record["row"] for record in records] == [

@@ -7,16 +7,14 @@ import pathlib
 import numpy as np
 import pytest
 
-from benchmarks import __main__ as everything
 from benchmarks import data, growth, results
 from benchmarks.harness import growth_point
-from benchmarks.harness.command import show
 from benchmarks.harness.rows import TimeRow
+from benchmarks.rows.__main__ import ROWS
 from kernels.host.voxel.voxels import unique_voxels
 from preprocess.rooms import make_room
 
 ROOT = pathlib.Path(__file__).parents[2]
-ROWS = [row for part in everything.PARTS for row in part.ROWS]
 RECORD = {
     "row": "work",
     "peer": "somebody",
@@ -76,8 +74,8 @@ def test_peers_are_pinned():
 
 
 def test_a_line_and_the_page_show_the_bar():
-    assert "x121.60" in show(RECORD)
-    assert "MISSED" in show(RECORD)
+    assert "x121.60" in results.show(RECORD)
+    assert "MISSED" in results.show(RECORD)
     page = results.render([RECORD])
     assert "| work | 12.3 ms | 1500 ms | somebody, quoted | 121.60 | 150 |  | **no** |" in page
     assert "90 GF/s" in page

@@ -10,9 +10,10 @@ import numpy as np
 
 from sdclr_jax import convert as sdclr_convert
 from sdclr_jax.learn.build import build_state
-from sdclr_jax.model.torch_names import torch_shapes
+from sdclr_jax.model.torch_names import is_unused, to_state_dict
 from tests.golden import configs
 from tests.golden.files import digest, unpack
+from trainlib.weights.convert_cli import torch_shapes
 from trainlib.weights.torch_files import write_tensors
 from vmnet_jax import convert as vmnet_convert
 
@@ -33,7 +34,7 @@ def _make_sdclr(workdir: pathlib.Path) -> None:
     """A run whose network, a real one, has the weights of `_weights`."""
     config = configs.load("sdclr_digits_lt", "smoke")
     state = jax.eval_shape(lambda: build_state(config, steps_per_epoch=1))
-    shapes = torch_shapes({"params": state.params, "batch_stats": state.batch_stats})
+    shapes = torch_shapes({"params": state.params, "batch_stats": state.batch_stats}, to_state_dict, is_unused)
     write_tensors(workdir.with_suffix(".original.pt"), _weights(shapes))
     sdclr_convert.from_torch(workdir.with_suffix(".original.pt"), workdir, config)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from sdclr_jax.data.datasets import load_dataset
-from sdclr_jax.exemplars import labelled_rows, require_lists, run_exemplars
+from sdclr_jax.exemplars import run_exemplars
 from sdclr_jax.learn import build
 from sdclr_jax.learn.build import build_model, build_state
 from sdclr_jax.learn.restore import TrainedRun
@@ -20,9 +20,17 @@ from sdclr_jax.model.norm import DENSE, PRUNED
 from sdclr_jax.probe.balancedness import Groups
 from sdclr_jax.probe.calibrate import make_calibration
 from sdclr_jax.probe.corruptions import BLUR, CONTRAST, CORRUPTIONS, NOISE, corrupted
+from sdclr_jax.probe.exemplar_predictor import labelled_rows, require_lists
 from sdclr_jax.probe.probe import fit_logistic, logits
-from sdclr_jax.report.exemplar_plots import draw_curves, draw_sheet
-from sdclr_jax.report.exemplar_report import Example, Predictions, as_lines, examples, make_report
+from sdclr_jax.report.exemplar_report import (
+    Example,
+    Predictions,
+    as_lines,
+    draw_curves,
+    draw_sheet,
+    examples,
+    make_report,
+)
 from sdclr_jax.views.views import to_float
 from tests.parity_tools import assert_close_in_norm
 from trainlib.analysis.pruning_sweep import PruningSweep
@@ -157,9 +165,9 @@ def test_the_sheet_has_the_names_of_the_classes(tmp_path, monkeypatch):
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: figures.append(figure))
     images, groups = np.zeros((2, 4, 4, 3), np.uint8), {"many": [0], "medium": [1], "few": [2]}
     rows = [(0.9, [Example(1, 2, 2, 0)])]
-    draw_sheet(tmp_path / "x.png", images, rows, groups, ["ant", "bee", "cat"], "title")
+    draw_sheet(tmp_path / "x.png", images, rows, groups, ["ant", "bee", "cat"])
     assert figures[0].axes[0].get_xlabel() == "cat:\ncat \N{RIGHTWARDS ARROW}\nant"
-    draw_sheet(tmp_path / "x.png", images, rows, groups, ["0", "1", "2"], "title")
+    draw_sheet(tmp_path / "x.png", images, rows, groups, ["0", "1", "2"])
     assert figures[1].axes[0].get_xlabel() == "2: 2 \N{RIGHTWARDS ARROW} 0"
 
 
@@ -171,7 +179,7 @@ def test_a_group_without_a_class_leaves_report_and_pictures_without_nan(tmp_path
     text = json.dumps(report, allow_nan=False)
     assert json.loads(text)["dense"]["clean"]["few"] is None
     assert report["dense"]["clean"]["classes"] == [1, 1, None], "class 2 has no test image"
-    draw_curves(tmp_path / "curves.png", report, "title")
+    draw_curves(tmp_path / "curves.png", report | {"runs": ["a"], "masks": 1})
     assert len(as_lines(report)) == 3
 
 

@@ -16,8 +16,17 @@ from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.exemplars import is_prunable, run_exemplars
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import TrainedRun
-from vmnet_jax.report.exemplar_plots import KEPT, LOST, OTHER, STILL_WRONG, WON, change_colors
-from vmnet_jax.report.exemplar_report import Forgotten, as_lines, make_report
+from vmnet_jax.report.exemplar_report import (
+    KEPT,
+    LOST,
+    OTHER,
+    STILL_WRONG,
+    WON,
+    Forgotten,
+    as_lines,
+    change_colors,
+    make_report,
+)
 from vmnet_jax.viewer.layers import UNLABELLED
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -1,19 +1,26 @@
-"""The look of the plots: one style for training curves, bars, confusions and scatters. Headless."""
+"""The look of the plots, headless, and training curves: what runs wrote into metrics.jsonl, a line for each run."""
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from trainlib.core.errors import UserError
 from trainlib.core.files import atomic_file
 from trainlib.core.outputs import require_file
+from trainlib.run.metrics import read_metrics
 
 # Okabe and Ito's colours, which people with any colour vision can distinguish; black is left for text.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
 # Line styles beyond the seventh line, whose colours repeat.
 DASHES, HATCHES = ("-", "--", ":"), ("", "///", "...")
+LONGEST_NAME = 16  # characters
 INK, SOFT, LINE = "#26282c", "#6b7078", "#e4e4e0"
 
 
@@ -40,6 +47,17 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> None:
         figure.savefig(file, format=pathlib.Path(path).suffix.removeprefix(".").lower())
 
 
+def line_style(k: int) -> dict[str, str]:
+    """Colour and line style of the line number `k`."""
+    return {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k // len(COLORS) % len(DASHES)]}
+
+
+def short_name(name: str) -> str:
+    """A class's name for a picture, cut after 16 characters; signs that start a formula of Matplotlib are escaped."""
+    short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return short.replace("$", r"\$")
+
+
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Title at the left, labels, light horizontal lines, no frame."""
     axes.set_title(title, fontsize=10.5, loc="left", color=INK)
@@ -56,3 +74,59 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
     """The legend of `axes` below all plots."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=9, frameon=False)
+
+
+class Panel(NamedTuple):
+    """A figure over the steps.
+
+    Attributes:
+        name: in metrics.jsonl.
+        title: of the plot.
+        scale: factor, 100 for %.
+        first: records before this one are skipped.
+    """
+
+    name: str
+    title: str
+    scale: float = 1
+    first: int = 0
+
+
+def series(records: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps int [n] and values float [n] of one figure, of the records that have it; a null is NaN."""
+    found = [(record["step"], record[name]) for record in records if name in record]
+    steps, values = zip(*found) if found else ((), ())
+    return np.array(steps, int), np.array(values, float)
+
+
+def read_runs(runs: Sequence[str | os.PathLike]) -> dict[str, list[dict]]:
+    """By the folder as given, the records of each run. UserError where a run has logged no loss."""
+    records = {str(run): read_metrics(run) for run in runs}
+    for run, lines in records.items():
+        if not any("loss" in line for line in lines):
+            raise UserError(f"{run} has no record of a loss in metrics.jsonl: it is not a run, or has just begun")
+    return records
+
+
+def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None:
+    """A line for each run, or a note if no run has the figure."""
+    style_axes(axes, panel.title, x="step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    any_steps = False
+    for k, (run, lines) in enumerate(records.items()):
+        steps, values = (part[panel.first :] for part in series(lines, panel.name))
+        size = 3 if len(steps) < 40 else 1.5
+        look = line_style(k) | {"linewidth": 1.4, "marker": "o", "markersize": size}
+        axes.plot(steps, panel.scale * values, label=run, **look)
+        any_steps |= len(steps) > 0
+    if not any_steps:
+        axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes, color=SOFT)
+        axes.set_yticks([])
+
+
+def run_title(records: dict[str, list[dict]]) -> str:
+    """What the picture shows: "Training of runs/a: 500 steps"."""
+    if len(records) > 1:
+        return f"Training of {len(records)} runs"
+    ((run, lines),) = records.items()
+    return f"Training of {run}: {max(line['step'] for line in lines):,} steps"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import traverse_util
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import lax
 
 Tree = Mapping[str, Any]
@@ -20,7 +20,7 @@ Prunable = Callable[[Path], bool]
 
 def prunable_leaves(params: Tree, prunable: Prunable) -> dict[Path, jax.Array]:
     """The prunable arrays [...] of a tree by path. Raises ValueError for none, or more weights than int32 can count."""
-    leaves = {path: leaf for path, leaf in traverse_util.flatten_dict(params).items() if prunable(path)}
+    leaves = {path: leaf for path, leaf in flatten_dict(params).items() if prunable(path)}
     total = sum(leaf.size for leaf in leaves.values())
     if not 0 < total < 2**31:
         raise ValueError(f"{total} prunable weights in {len(leaves)} arrays; need between 1 and {2**31 - 1}")
@@ -83,9 +83,8 @@ def magnitude_masks(params: Tree, fraction: float, prunable: Prunable) -> Tree:
         Nested dict of bool arrays, true where the weight is kept.
     """
     threshold = magnitude_threshold(params, fraction, prunable)
-    return traverse_util.unflatten_dict(
-        {path: jnp.abs(leaf) >= threshold for path, leaf in prunable_leaves(params, prunable).items()}
-    )
+    leaves = prunable_leaves(params, prunable)
+    return unflatten_dict({path: jnp.abs(leaf) >= threshold for path, leaf in leaves.items()})
 
 
 def random_probability(total: int, fraction: float, random_fraction: float) -> float:
@@ -111,33 +110,25 @@ def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction:
     """
     total = sum(leaf.size for leaf in prunable_leaves(params, prunable).values())
     probability = random_probability(total, fraction, random_fraction)
-    masks = traverse_util.flatten_dict(magnitude_masks(params, fraction - random_fraction, prunable))
-    keys = jax.random.split(rng, len(masks))
-    return traverse_util.unflatten_dict(
-        {
-            path: mask & ~jax.random.bernoulli(key, probability, mask.shape)
-            for key, (path, mask) in zip(keys, masks.items())
-        }
-    )
+    masks = flatten_dict(magnitude_masks(params, fraction - random_fraction, prunable))
+    for key, (path, mask) in zip(jax.random.split(rng, len(masks)), masks.items()):
+        masks[path] = mask & ~jax.random.bernoulli(key, probability, mask.shape)
+    return unflatten_dict(masks)
 
 
 def full_masks(params: Tree, prunable: Prunable) -> Tree:
     """Masks that keep every prunable weight, structured as in `magnitude_masks`."""
-    return traverse_util.unflatten_dict(
-        {path: jnp.ones(leaf.shape, bool) for path, leaf in prunable_leaves(params, prunable).items()}
-    )
+    leaves = prunable_leaves(params, prunable)
+    return unflatten_dict({path: jnp.ones(leaf.shape, bool) for path, leaf in leaves.items()})
 
 
 def apply_masks(params: Tree, masks: Tree) -> Tree:
     """The pruned branch's parameters: a weight whose mask is false reads as zero and gets a zero gradient."""
-    flat_masks = traverse_util.flatten_dict(masks)
-    flat = traverse_util.flatten_dict(params)
+    flat, flat_masks = flatten_dict(params), flatten_dict(masks)
     unknown = sorted("/".join(path) for path in flat_masks.keys() - flat.keys())
     if unknown:
         raise ValueError(f"masks without a parameter: {unknown}")
-    return traverse_util.unflatten_dict(
-        {path: jnp.where(flat_masks[path], leaf, 0) if path in flat_masks else leaf for path, leaf in flat.items()}
-    )
+    return unflatten_dict(flat | {path: jnp.where(mask, flat[path], 0) for path, mask in flat_masks.items()})
 
 
 class LayerSparsity(NamedTuple):
@@ -155,9 +146,7 @@ class LayerSparsity(NamedTuple):
 
 def sparsity_report(masks: Tree) -> list[LayerSparsity]:
     """Kept and total weights per layer, in the tree's order, then of all layers together under the name "total"."""
-    layers = [
-        LayerSparsity("/".join(path[:-1]), int(mask.sum()), mask.size)
-        for path, mask in traverse_util.flatten_dict(masks).items()
-    ]
+    flat = flatten_dict(masks)
+    layers = [LayerSparsity("/".join(path[:-1]), int(mask.sum()), mask.size) for path, mask in flat.items()]
     kept, total = sum(layer.kept for layer in layers), sum(layer.total for layer in layers)
     return [*layers, LayerSparsity("total", kept, total)]

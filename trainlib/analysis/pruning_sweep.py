@@ -5,14 +5,17 @@ and masks of which a part is drawn at random.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from trainlib.analysis.pruning import Prunable, Tree, apply_masks, magnitude_masks, random_masks
 from trainlib.core.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 class PruningSweep(NamedTuple):
@@ -45,10 +48,28 @@ class PruningSweep(NamedTuple):
             key, part = jax.random.fold_in(rng, k), self.random_share * sparsity
             yield apply_masks(params, random_masks(key, params, sparsity, part, prunable))
 
+    def predict(
+        self, networks: Sequence[tuple[Tree, int, Callable[[Tree], Any]]], prunable: Prunable
+    ) -> Iterator[tuple[float, list[Any]]]:
+        """Each sparsity with the predictions of its pruned networks.
+
+        Args:
+            networks: of each dense network its parameters (float [...]), the seed of its masks, and a function that
+                predicts with pruned parameters.
+            prunable: which paths of the parameters take part.
+        """
+        for sparsity in self.sparsities:
+            found = []
+            for params, seed, predict in networks:
+                found += map(predict, self.pruned_params(params, sparsity, jax.random.key(seed), prunable))
+            _log.info("%g pruned: %d networks", sparsity, len(found))
+            yield sparsity, found
+
 
 def add_pruning_flags(parser: argparse.ArgumentParser) -> None:
-    """--sparsities, --masks and --random_share, read by `pruning_from_flags`."""
-    shares, default = ",".join(map(str, PruningSweep().sparsities)), PruningSweep()
+    """--sparsities, --masks and --random_share, read by `exemplar_options`."""
+    default = PruningSweep()
+    shares = ",".join(map(str, default.sparsities))
     parser.add_argument("--sparsities", default=shares, help="pruned shares of the weights, parted by commas")
     parser.add_argument("--masks", type=int, default=default.masks, help="pruned networks of a sparsity and run")
     parser.add_argument(
@@ -56,13 +77,18 @@ def add_pruning_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pruning_from_flags(arguments: argparse.Namespace) -> PruningSweep:
-    """The sweep of a parsed command line. Raises UserError if the sparsities are not numbers."""
+def exemplar_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A parsed command line as keywords: the flags of `add_pruning_flags` as `pruning`, the others as they are named.
+
+    Raises UserError if the sparsities are not numbers.
+    """
+    options = {name: value for name, value in vars(arguments).items() if name != "debug"}
+    text, masks, random_share = (options.pop(name) for name in ("sparsities", "masks", "random_share"))
     try:
-        sparsities = [float(part) for part in arguments.sparsities.split(",")]
+        sparsities = [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"--sparsities={arguments.sparsities} is not a list of numbers such as 0.3,0.5") from error
-    return PruningSweep(sparsities, arguments.masks, arguments.random_share)
+        raise UserError(f"--sparsities={text} is not a list of numbers such as 0.3,0.5") from error
+    return options | {"pruning": PruningSweep(sparsities, masks, random_share)}
 
 
 def modal_labels(predictions: np.ndarray, num_classes: int) -> np.ndarray:

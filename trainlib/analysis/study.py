@@ -2,7 +2,7 @@
 
 A run is a training and, if the training does not evaluate, an evaluation, in their own processes and in
 WORKDIR/VARIANT/seed_S. Finished runs are skipped and an unfinished one resumes, so the same command continues an
-interrupted study.
+interrupted study. The table is Markdown, JSON and a picture: mean and sample deviation over the seeds of a variant.
 """
 
 import argparse
@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from trainlib.analysis.study_table import Result, format_table, write_table
+from trainlib.analysis.plots import save_figure
 from trainlib.core import cli
-from trainlib.core.cli import exit_code, positive, set_up_logging
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import Stopped, UsageError, UserError
 from trainlib.core.files import write_atomic, write_json
@@ -31,8 +33,22 @@ from trainlib.run.signals import STOPPED, StopRequest
 
 RESULT, SPENT = "result.json", "spent.json"
 POLL_S = 0.2
+SPREAD = "After ±: the sample deviation (n - 1) over the seeds."
+NOTHING = "–"
+_PANELS_ACROSS = 4
+LAST_LINES = 5  # of the log of a run that failed
 
 _log = logging.getLogger(__name__)
+
+
+class Result(NamedTuple):
+    """One run: figures by column in % (None if not a number), and its seconds on the clock and of processor time."""
+
+    variant: str
+    seed: int
+    figures: Mapping[str, float | None]
+    wall_s: float
+    cpu_s: float
 
 
 class StudyTarget(NamedTuple):
@@ -181,11 +197,11 @@ def _do(run: StudyRun, system: StudyTarget, is_over: Callable[[], bool]) -> bool
         if status == STOPPED or (status == -signal.SIGTERM and is_over()):
             return False
         if status:
-            raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{_tail(log)}")
+            tail = "\n".join(log.read_text(errors="replace").strip().splitlines()[-LAST_LINES:])
+            raise UserError(f"{run.name} ended with status {status}; {log} ends:\n{tail}")
     figures = dict(system.read(run.workdir))
     plain = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-    content = {"run": [run.config, *run.settings], "figures": plain, **spent}
-    write_json(run.workdir / RESULT, content)
+    write_json(run.workdir / RESULT, {"run": [run.config, *run.settings], "figures": plain, **spent})
     shown = "  ".join(f"{name} {value:.1f}" for name, value in figures.items())
     _log.info("%s: %s  (%.0f s, %.0f s of processor time)", run.name, shown, spent["wall_s"], spent["cpu_s"])
     return True
@@ -211,10 +227,6 @@ def _read_json(file: pathlib.Path) -> dict:
         raise UserError(f"{file} is damaged ({error}); delete its folder, and the run is done again") from error
 
 
-def _tail(log: pathlib.Path, lines: int = 5) -> str:
-    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
-
-
 def _children_s() -> float:
     """Processor time of all ended child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -223,32 +235,127 @@ def _children_s() -> float:
 
 def _add_spent(file: pathlib.Path, wall_s: float, cpu_s: float) -> dict[str, float]:
     """The time of all processes of a run so far, interrupted ones too."""
-    before = _read_json(file) if file.is_file() else {"wall_s": 0.0, "cpu_s": 0.0}
-    spent = {"wall_s": before["wall_s"] + wall_s, "cpu_s": before["cpu_s"] + cpu_s}
+    before = _read_json(file) if file.is_file() else {}
+    spent = {"wall_s": before.get("wall_s", 0.0) + wall_s, "cpu_s": before.get("cpu_s", 0.0) + cpu_s}
     write_atomic(file, json.dumps(spent) + "\n")
     return spent
 
 
+def by_variant(study: ConfigDict, results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The results of each variant, in the study's order, by seed; a list may be empty."""
+    return {name: [result for result in results if result.variant == name] for name, *_ in study.variants}
+
+
+def _columns(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(column for result in results for column in result.figures))
+
+
+def _values(results: Sequence[Result], column: str) -> np.ndarray:
+    """float [runs], NaN for what is not a number."""
+    return np.array([result.figures[column] for result in results], np.float64)
+
+
+def mean(values: np.ndarray) -> float | None:
+    """Mean of `values` [N]; None if a value is not a number."""
+    return _finite(values.mean())
+
+
+def deviation(values: np.ndarray) -> float | None:
+    """Sample deviation (divided by N - 1) of `values` [N]; None for N < 2, or if a value is not a number."""
+    return _finite(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def format_table(study: ConfigDict, results: Sequence[Result]) -> str:
+    """Markdown: mean ± sample deviation by variant and column, the published figures where the study has them."""
+    columns, paper = _columns(results), study.get("paper")
+    head = ["Variant", "Seeds", *columns, *([paper.title] if paper else []), "Wall s", "CPU s"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for variant, runs in by_variant(study, results).items():
+        cells, seconds = [NOTHING] * len(columns), [NOTHING] * 2
+        if runs:
+            cells = [_cell(_values(runs, column)) for column in columns]
+            seconds = [f"{value:.0f}" for value in np.mean([(run.wall_s, run.cpu_s) for run in runs], axis=0)]
+        if paper:
+            published = paper.figures.get(variant)
+            cells.append(NOTHING if published is None else f"{published:.1f}")
+        lines.append("| " + " | ".join([variant, str(len(runs)), *cells, *seconds]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: np.ndarray) -> str:
+    centre, spread = mean(values), deviation(values)
+    return NOTHING if centre is None else f"{centre:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+
+
+def as_json(study: ConfigDict, results: Sequence[Result]) -> list[dict]:
+    """The rows with mean, sample deviation and the value of every run; None for what is not a number."""
+    rows = []
+    for variant, runs in by_variant(study, results).items():
+        entry = {"variant": variant, "seeds": [run.seed for run in runs]}
+        for column in _columns(runs):
+            values = _values(runs, column)
+            numbers = {"mean": mean(values), "deviation": deviation(values)}
+            entry[column] = numbers | {"values": list(map(_finite, values))}
+        rows.append(entry | {"wall_s": [run.wall_s for run in runs], "cpu_s": [run.cpu_s for run in runs]})
+    return rows
+
+
+def draw(path: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
+    """Bars with their values, a panel for each column, four in a row; whiskers are sample deviations."""
+    rows = {variant: runs for variant, runs in by_variant(study, results).items() if runs}
+    columns = _columns(results)
+    across, down = min(len(columns), _PANELS_ACROSS), -(-len(columns) // _PANELS_ACROSS)
+    figure = Figure(figsize=(1.5 + 2.6 * across, 0.5 + (0.9 + 0.32 * len(rows)) * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    for axes in panels[len(columns) :]:
+        axes.set_axis_off()
+    for axes, column in zip(panels, columns):
+        values = [_values(runs, column) for runs in rows.values()]
+        means, spreads = (np.array([of(v) or 0 for v in values]) for of in (mean, deviation))
+        bars = axes.barh(range(len(rows)), means, xerr=spreads, capsize=2, color="C0", alpha=0.7)
+        axes.bar_label(bars, list(map(_cell, values)), padding=3, fontsize=7)
+        axes.set(title=column, xlabel="%", xlim=(0, 1.45 * max((means + spreads).max(), 1)))
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 100])
+        axes.set_yticks(range(len(rows)), rows)
+    figure.axes[0].invert_yaxis()
+    figure.suptitle(study.title)
+    save_figure(figure, path)
+
+
+def write_table(folder: pathlib.Path, study: ConfigDict, results: Sequence[Result]) -> None:
+    """Writes table.md, table.json and table.png into the folder; nothing without a result."""
+    if not results:
+        return
+    repeated = len({result.seed for result in results}) > 1
+    write_atomic(folder / "table.md", format_table(study, results) + (f"\n{SPREAD}\n" if repeated else ""))
+    write_json(folder / "table.json", as_json(study, results))
+    draw(folder / "table.png", study, results)
+
+
 def run_main(system: StudyTarget, description: str, prog: str) -> None:
-    """The command line of a package's studies; leaves the process with one of the exit codes of `command.exit_code`."""
+    """The command line of a package's studies; leaves the process with one of the exit codes of `cli.exit_code`."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", required=True, help="configs/study_NAME.py, with words after a colon")
     parser.add_argument("--workdir", help="folder of the runs and the table; default: runs/study_NAME")
-    parser.add_argument("--max_seconds", type=positive, help="stop after this time; the same command goes on")
+    parser.add_argument("--max_seconds", type=cli.positive, help="stop after this time; the same command goes on")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    cli.run(lambda: _run(system, parser))
 
-
-def _run(system: StudyTarget, parser: argparse.ArgumentParser) -> int:
-    arguments = cli.parse(parser)
-    set_up_logging()
-    workdir = pathlib.Path(arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.split(":")[0]).stem))
-
-    def main() -> None:
+    def main(arguments: argparse.Namespace) -> None:
+        workdir = arguments.workdir or pathlib.Path("runs", pathlib.Path(arguments.config.partition(":")[0]).stem)
         study = load_config_file(arguments.config)
         print(format_table(study, run_study(study, workdir, system, arguments.max_seconds)))
         print(f"Table and picture: {workdir}")
 
-    return exit_code(main, arguments.debug)
+    def run() -> int:
+        arguments = cli.parse(parser)
+        cli.set_up_logging()
+        return cli.exit_code(lambda: main(arguments), arguments.debug)
+
+    cli.run(run)

@@ -1,6 +1,6 @@
 """PyTorch's weight files without PyTorch: zip archives (since 1.6), the older stream, and safetensors.
 
-Files are read as data; see `tensor_pickle`. Written are zip archives that `torch.load` takes, also with
+Files are read as data; see `torch_pickle`. Written are zip archives that `torch.load` takes, also with
 `weights_only=True`.
 """
 
@@ -28,16 +28,9 @@ _SAFETENSORS_DTYPES = {
 }  # fmt: skip
 _LONGEST_HEADER = 100_000_000
 _DAMAGE = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    OverflowError,
+    ValueError, LookupError, TypeError, AttributeError, EOFError, OverflowError, struct.error, zipfile.BadZipFile,
     RuntimeError,  # zipfile's, for encrypted entries and versions to come
-    struct.error,
-    zipfile.BadZipFile,
-)
+)  # fmt: skip
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -167,7 +160,7 @@ def write_tensors(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) ->
 
     Args:
         path: the file, by custom `.pt`.
-        tensors: arrays [...] by name, of the dtypes of `tensor_pickle.STORAGE_DTYPES`.
+        tensors: arrays [...] by name, of the dtypes of `torch_pickle.STORAGE_DTYPES`.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     buffer = io.BytesIO()
@@ -204,9 +197,8 @@ def _text(text: str) -> bytes:
 
 
 def _integer(value: int) -> bytes:
-    if value < 2**31:
-        return pickle.BININT + struct.pack("<i", value)
-    return pickle.LONG1 + bytes([8]) + struct.pack("<q", value)
+    small = value < 2**31
+    return pickle.BININT + struct.pack("<i", value) if small else pickle.LONG1 + b"\x08" + struct.pack("<q", value)
 
 
 def _integers(values: tuple[int, ...]) -> bytes:

@@ -6,7 +6,7 @@ a fixed table of functions written here; every other name, and every opcode outs
 """
 
 import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
@@ -75,27 +75,17 @@ def _parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
-def _ordered_dict(items: Any = ()) -> dict:
-    return dict(items)
-
-
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_parameter": _parameter,
-    "collections OrderedDict": _ordered_dict,
+    "collections OrderedDict": dict,
 }
 _NAMES: dict[str, Any] = _FUNCTIONS | {
     f"torch {name}": _StorageType(np.dtype(dtype)) for name, dtype in STORAGE_DTYPES.items()
 }
-_CONSTANTS = {
-    "EMPTY_DICT": dict,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-}
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _VALUES = {
     "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT", "UNICODE", "BINUNICODE",
     "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING",
@@ -115,8 +105,10 @@ class _Machine:
         stack = self.stack
         if opcode in _VALUES:
             stack.append(value)
+        elif opcode in _EMPTY:
+            stack.append(_EMPTY[opcode]())
         elif opcode in _CONSTANTS:
-            stack.append(_CONSTANTS[opcode]())
+            stack.append(_CONSTANTS[opcode])
         elif opcode == "MARK":
             stack.append(_MARK)
         elif opcode in ("BINPUT", "LONG_BINPUT", "PUT"):
@@ -131,59 +123,52 @@ class _Machine:
         elif opcode in ("TUPLE", "LIST"):
             stack.append({"TUPLE": tuple, "LIST": list}[opcode](self._marked()))
         elif opcode == "DICT":
-            stack.append(self._pairs(self._marked()))
+            stack.append(_pairs(self._marked()))
         elif opcode in ("SETITEMS", "SETITEM"):
             items = self._marked() if opcode == "SETITEMS" else [stack.pop(-2), stack.pop()]
-            _require(stack[-1], dict).update(self._pairs(items))
+            _require(stack[-1], dict).update(_pairs(items))
         elif opcode in ("APPENDS", "APPEND"):
             items = self._marked() if opcode == "APPENDS" else [stack.pop()]
             _require(stack[-1], list).extend(items)
-        elif opcode == "GLOBAL":
-            stack.append(self._named(value))
-        elif opcode == "STACK_GLOBAL":
-            name, module = stack.pop(), stack.pop()
-            stack.append(self._named(f"{module} {name}"))
+        elif opcode in ("GLOBAL", "STACK_GLOBAL"):
+            if opcode == "STACK_GLOBAL":
+                name, module = stack.pop(), stack.pop()
+                value = f"{module} {name}"
+            if value not in _NAMES:
+                raise UnsafePickle(f"the name {value.replace(' ', '.')}")
+            stack.append(_NAMES[value])
         elif opcode == "REDUCE":
             arguments, function = _require(stack.pop(), tuple), stack.pop()
             if function not in _FUNCTIONS.values():
                 raise UnsafePickle("something other than a tensor is built")
             stack.append(function(*arguments))
-        elif opcode == "BUILD":
-            self._build(stack.pop())
+        elif opcode == "BUILD":  # attributes of an OrderedDict (`_metadata` of a state_dict) are skipped
+            _require(stack.pop(), dict)
+            _require(stack[-1], dict)
         elif opcode == "BINPERSID":
-            stack.append(self._storage(stack.pop()))
+            stack.append(_storage(stack.pop()))
         elif opcode not in ("PROTO", "FRAME", "STOP"):
             raise UnsafePickle(f"the opcode {opcode}")
 
     def _marked(self) -> list[Any]:
         """Pops everything above the last mark, and the mark."""
-        place = len(self.stack) - 1
-        while self.stack[place] is not _MARK:
-            place -= 1
-            if place < 0:
-                raise IndexError("no mark on the stack")
+        place = next((k for k in reversed(range(len(self.stack))) if self.stack[k] is _MARK), None)
+        if place is None:
+            raise IndexError("no mark on the stack")
         items = self.stack[place + 1 :]
         del self.stack[place:]
         return items
 
-    def _pairs(self, items: list[Any]) -> dict:
-        return dict(zip(items[::2], items[1::2], strict=True))
 
-    def _named(self, name: str) -> Any:
-        if name not in _NAMES:
-            raise UnsafePickle(f"the name {name.replace(' ', '.')}")
-        return _NAMES[name]
+def _pairs(items: list[Any]) -> dict:
+    return dict(zip(items[::2], items[1::2], strict=True))
 
-    def _build(self, state: Any) -> None:
-        """Attributes of an OrderedDict (`_metadata` of a state_dict) are skipped; anything else has none."""
-        _require(self.stack[-1], dict)
-        _require(state, dict)
 
-    def _storage(self, found: Any) -> Storage:
-        match found:
-            case ("storage", _StorageType(dtype), str(key), str(), int(length), *_) if length >= 0:
-                return Storage(key, dtype, length)
-        raise UnsafePickle(f"the persistent id {found!r}")
+def _storage(found: Any) -> Storage:
+    match found:
+        case ("storage", _StorageType(dtype), str(key), str(), int(length), *_) if length >= 0:
+            return Storage(key, dtype, length)
+    raise UnsafePickle(f"the persistent id {found!r}")
 
 
 def _require(value: Any, kind: type) -> Any:
@@ -203,16 +188,11 @@ def read_pickle(file: BinaryIO | bytes) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, value in _opcodes(file):
-            machine.step(opcode, value)
+        for opcode, value, _ in pickletools.genops(file):
+            machine.step(opcode.name, value)
         (result,) = machine.stack
-    except (IndexError, KeyError, TypeError, AttributeError) as error:
+    except UnsafePickle:
+        raise
+    except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UnsafePickle(f"a damaged pickle: {error}") from error
-    except ValueError as error:
-        raise error if isinstance(error, UnsafePickle) else UnsafePickle(f"a damaged pickle: {error}") from error
     return result
-
-
-def _opcodes(file: BinaryIO | bytes) -> Iterator[tuple[str, Any]]:
-    for opcode, value, _ in pickletools.genops(file):
-        yield opcode.name, value

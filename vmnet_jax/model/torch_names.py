@@ -5,90 +5,74 @@ shape (1,) there and () here. The original also holds two unused scalars for eve
 counter for every batch normalisation, which ours has no use for.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-
-class TorchArray(NamedTuple):
-    """The place of an array of ours in the state_dict, and its layout there."""
-
-    name: str
-    transposed: bool = False
-    scalar: bool = False
-
-
 Path = tuple[str, ...]
-TOP = 6  # the original's coarsest level, which it calls mid
-
-KERNEL = {("params", "kernel"): TorchArray("kernel")}
-WEIGHT = {("params", "kernel"): TorchArray("weight", transposed=True)}
-BIAS = {("params", "bias"): TorchArray("bias")}
-BATCH_NORM = {
-    ("params", "scale"): TorchArray("weight"),
-    ("params", "bias"): TorchArray("bias"),
-    ("batch_stats", "mean"): TorchArray("running_mean"),
-    ("batch_stats", "var"): TorchArray("running_var"),
-}
-LAYER_NORM = {
-    ("params", "scale"): TorchArray("weight", scalar=True),
-    ("params", "bias"): TorchArray("bias", scalar=True),
-}
-
-_Modules = Iterator[tuple[str, str, dict[Path, TorchArray]]]
-"""Our module, the original's, and the arrays in them."""
+TOP = 6  # the coarsest level, which the original calls mid
+LAYER_NORM = {"scale": "weight", "bias": "bias"}
+BATCH_NORM = LAYER_NORM | {"mean": "running_mean", "var": "running_var"}
+LINEAR = {"kernel": "weight", "bias": "bias"}
 
 
-def _blocks(ours: str, theirs: str, *first: int) -> _Modules:
-    """Sparse convolutions, each with its batch normalisation; first: number of each convolution in the original."""
-    for index, number in enumerate(first):
-        block = f"{ours}/block_{index}" if len(first) > 1 else ours
-        yield f"{block}/conv", f"{theirs}.{number}", KERNEL
-        yield f"{block}/norm", f"{theirs}.{number + 1}", BATCH_NORM
+def _arrays(leaves: Mapping[str, str], ours: Path, theirs: str) -> dict[Path, str]:
+    """The arrays of a module, whose `leaves` are named here and there."""
+    collection = {"mean": "batch_stats", "var": "batch_stats"}
+    return {(collection.get(leaf, "params"), *ours, leaf): f"{theirs}.{name}" for leaf, name in leaves.items()}
 
 
-def _euclidean() -> _Modules:
+def _block(ours: Path, conv: str, norm: str) -> dict[Path, str]:
+    """A sparse convolution and its batch normalisation."""
+    return _arrays({"kernel": "kernel"}, (*ours, "conv"), conv) | _arrays(BATCH_NORM, (*ours, "norm"), norm)
+
+
+def _two_blocks(ours: Path, theirs: str) -> dict[Path, str]:
+    second = _block((*ours, "block_1"), f"{theirs}.3", f"{theirs}.4")
+    return _block((*ours, "block_0"), f"{theirs}.0", f"{theirs}.1") | second
+
+
+def _euclidean() -> dict[Path, str]:
     ours, theirs = "euclidean", "Euc_branch"
-    yield from _blocks(f"{ours}/stem", f"{theirs}.input_conv", 0)
-    yield from _blocks(f"{ours}/encoder_{TOP}", f"{theirs}.mid", 0, 3)
+    names = _block((ours, "stem"), f"{theirs}.input_conv.0", f"{theirs}.input_conv.1")
+    names |= _two_blocks((ours, f"encoder_{TOP}"), f"{theirs}.mid")
     for level in range(TOP):
-        yield from _blocks(f"{ours}/encoder_{level}", f"{theirs}.en{level}", 0, 3)
-        yield from _blocks(f"{ours}/down_{level}", f"{theirs}.down_{level}", 0)
-        yield from _blocks(f"{ours}/decoder_{level}/up", f"{theirs}.up_{level}", 0)
-        yield from _blocks(f"{ours}/decoder_{level}", f"{theirs}.de{level}", 0, 3)
-        yield f"{ours}/decoder_{level}/shortcut", f"{theirs}.lin_net_{level}", KERNEL
-    yield f"{ours}/head", f"{theirs}.output_layer", KERNEL | BIAS
+        names |= _two_blocks((ours, f"encoder_{level}"), f"{theirs}.en{level}")
+        names |= _block((ours, f"down_{level}"), f"{theirs}.down_{level}.0", f"{theirs}.down_{level}.1")
+        decoder = (ours, f"decoder_{level}")
+        names |= _block((*decoder, "up"), f"{theirs}.up_{level}.0", f"{theirs}.up_{level}.1")
+        names |= _two_blocks(decoder, f"{theirs}.de{level}")
+        names["params", *decoder, "shortcut", "kernel"] = f"{theirs}.lin_net_{level}.kernel"
+    return names | _arrays({"kernel": "kernel", "bias": "bias"}, (ours, "head"), f"{theirs}.output_layer")
 
 
-def _attention(ours: str, theirs: str, index: int) -> _Modules:
-    yield f"{ours}/norm", f"{theirs}.norm_{index}", LAYER_NORM
+def _attention_block(ours: Path, theirs: str, index: int) -> dict[Path, str]:
+    names = _arrays(LAYER_NORM, (*ours, "norm"), f"{theirs}.norm_{index}")
     for role in ("key", "query", "value", "skip"):
-        yield f"{ours}/attention/{role}", f"{theirs}.geo_{index}.lin_{role}", WEIGHT | BIAS
+        names |= _arrays(LINEAR, (*ours, "attention", role), f"{theirs}.geo_{index}.lin_{role}")
+    return names
 
 
-def _geodesic() -> _Modules:
-    yield "geodesic/head", "Geo_branch.output_layer", WEIGHT | BIAS
+def _geodesic() -> dict[Path, str]:
+    names = _arrays(LINEAR, ("geodesic", "head"), "Geo_branch.output_layer")
     for level in range(TOP + 1):
-        ours, stage = f"geodesic/level_{level}", "mid" if level == TOP else f"de{level}"
+        ours = ("geodesic", f"level_{level}")
+        stage = "mid" if level == TOP else f"de{level}"
         linear = f"Geo_branch.lin_{stage}"
-        yield f"{ours}/read_out", f"{linear}_d", KERNEL
+        names["params", *ours, "read_out", "kernel"] = f"{linear}_d.kernel"
         if level < TOP:
-            yield from _attention(f"{ours}/fusion", f"Geo_branch.cd_{level}", 0)
-        yield f"{ours}/merge", f"{linear}_i", WEIGHT
+            names |= _attention_block((*ours, "fusion"), f"Geo_branch.cd_{level}", 0)
+        names["params", *ours, "merge", "kernel"] = f"{linear}_i.weight"
         for index in range(2):
-            yield from _attention(f"{ours}/aggregation/block_{index}", f"Geo_branch.{stage}_geo", index)
-        yield f"{ours}/output/linear", f"{linear}_o.0", WEIGHT
-        yield f"{ours}/output/norm", f"{linear}_o.1", LAYER_NORM
+            names |= _attention_block((*ours, "aggregation", f"block_{index}"), f"Geo_branch.{stage}_geo", index)
+        names["params", *ours, "output", "linear", "kernel"] = f"{linear}_o.0.weight"
+        names |= _arrays(LAYER_NORM, (*ours, "output", "norm"), f"{linear}_o.1")
+    return names
 
 
-TORCH_NAMES: dict[Path, TorchArray] = {
-    (collection, *ours.split("/"), leaf): array._replace(name=f"{theirs}.{array.name}")
-    for modules in (_euclidean(), _geodesic())
-    for ours, theirs, arrays in modules
-    for (collection, leaf), array in arrays.items()
-}
+TORCH_NAMES: dict[Path, str] = _euclidean() | _geodesic()
+"""Name in the state_dict of the array at every path of ours, collection first."""
 
 
 def from_state_dict(state: Mapping[str, np.ndarray]) -> dict:
@@ -97,25 +81,27 @@ def from_state_dict(state: Mapping[str, np.ndarray]) -> dict:
     Raises:
         KeyError: with the names that are missing.
     """
-    missing = [entry.name for entry in TORCH_NAMES.values() if entry.name not in state]
+    missing = [name for name in TORCH_NAMES.values() if name not in state]
     if missing:
         raise KeyError(f"state_dict lacks {len(missing)} of {len(TORCH_NAMES)} arrays, the first: {missing[:5]}")
-    ours = {}
-    for path, entry in TORCH_NAMES.items():
-        array = np.asarray(state[entry.name])
-        array = array.T if entry.transposed else array
-        ours[path] = array.reshape(()) if entry.scalar else array
-    return unflatten_dict(ours)
+    arrays = {}
+    for path, name in TORCH_NAMES.items():
+        array = _transposed(name, state[name])
+        is_scalar = path[1] == "geodesic" and path[-2] == "norm"
+        arrays[path] = array.reshape(()) if is_scalar else array
+    return unflatten_dict(arrays)
 
 
 def to_state_dict(variables: Mapping) -> dict[str, np.ndarray]:
     """Arrays [...] by state_dict name from {"params", "batch_stats"}, or gradients from {"params": gradient}."""
-    theirs = {}
-    for path, array in flatten_dict(dict(variables)).items():
-        name, transposed, scalar = TORCH_NAMES[path]
-        array = np.asarray(array).T if transposed else np.asarray(array)
-        theirs[name] = array.reshape(1) if scalar else array
-    return theirs
+    named = {TORCH_NAMES[path]: array for path, array in flatten_dict(dict(variables)).items()}
+    return {name: np.atleast_1d(_transposed(name, array)) for name, array in named.items()}
+
+
+def _transposed(name: str, array: np.ndarray) -> np.ndarray:
+    """Linear maps with their axes swapped; vectors and the kernels of voxels as they are."""
+    array = np.asarray(array)
+    return array.T if name.endswith(".weight") else array
 
 
 def is_unused(name: str) -> bool:

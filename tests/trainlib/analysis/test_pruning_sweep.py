@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, exemplars, modal_labels, pruning_from_flags
+from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, exemplar_options, exemplars, modal_labels
 from trainlib.core.errors import UserError
 
 
@@ -58,8 +58,11 @@ def test_wrong_numbers_are_named():
 def test_flags_give_the_population():
     parser = argparse.ArgumentParser()
     add_pruning_flags(parser)
-    assert pruning_from_flags(parser.parse_args([])).checked() == PruningSweep().checked()
+    parser.add_argument("--step", default="last")
+    options = exemplar_options(parser.parse_args([]))
+    assert options.keys() == {"pruning", "step"}
+    assert options["pruning"].checked() == PruningSweep().checked()
     given = ["--sparsities=0.9,0.5", "--masks=2", "--random_share=0.3"]
-    assert pruning_from_flags(parser.parse_args(given)).checked() == PruningSweep([0.5, 0.9], 2, 0.3)
+    assert exemplar_options(parser.parse_args(given))["pruning"].checked() == PruningSweep([0.5, 0.9], 2, 0.3)
     with pytest.raises(UserError, match="is not a list of numbers"):
-        pruning_from_flags(parser.parse_args(["--sparsities=0.9;0.5"]))
+        exemplar_options(parser.parse_args(["--sparsities=0.9;0.5"]))

@@ -67,9 +67,10 @@ def variables(fixtures):
     """Weights and statistics by the formula of the parity fixtures, whose gains keep activations near one."""
     formula, ours = load_formula(fixtures / "vmnet"), {}
     for path, leaf in shapes_of(VMNet(**NARROW)).items():
-        name, transposed, _ = TORCH_NAMES[path]
-        value = formula.value(name, leaf.shape[::-1] if transposed else leaf.shape or (1,), 0)
-        ours[path] = value.T if transposed else value.reshape(leaf.shape)
+        name, shape = TORCH_NAMES[path], leaf.shape or (1,)
+        transposed = name.endswith(".weight")
+        value = formula.value(name, shape[::-1] if transposed else shape, 0)
+        ours[path] = (value.T if transposed else value).reshape(leaf.shape)
     return unflatten_dict(ours)
 
 
