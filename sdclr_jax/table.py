@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
+from sdclr_jax.probe.protocols import PROTOCOLS
+from sdclr_jax.report.evaluation import COLUMNS
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import DEVIATIONS, HEADINGS, TableRow, cell, make_rows, markdown_table, read_run
 from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, save_figure, style_axes

@@ -25,9 +25,8 @@ from sdclr_jax.learn.build import (
     is_pruned,
     run_keys,
 )
-from sdclr_jax.learn.refresh import make_refresh
 from sdclr_jax.learn.restore import SETTINGS
-from sdclr_jax.learn.step import TrainState, make_train_step
+from sdclr_jax.learn.step import TrainState, make_refresh, make_train_step
 from sdclr_jax.probe.forgetting import forgetting
 from sdclr_jax.settings import check_config
 from sdclr_jax.views.views import two_views
@@ -124,7 +123,7 @@ def make_step(config: ConfigDict, per_epoch: int, select: Callable) -> Callable[
         position = state.step % per_epoch
         examples, rows = order.examples[position], order.rows[position]
         images, sizes = select(images_state, examples)
-        both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images, views, sizes)
+        both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images, views, sizes=sizes)
         return update(state, both, rows, temperature(state.step / per_epoch))
 
     return step

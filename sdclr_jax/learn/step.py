@@ -1,4 +1,7 @@
-"""The training step: one joint gradient of one loss over both branches, two forwards and one backward."""
+"""The training step: one joint gradient of one loss over both branches, two forwards and one backward.
+
+And the masks of a new epoch, from the dense weights as they are at its start.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +13,7 @@ import optax
 from jax import lax
 
 from sdclr_jax.learn.losses import nt_xent
-from sdclr_jax.learn.masks import Tree, apply_masks, full_masks
+from sdclr_jax.learn.masks import Tree, apply_masks, full_masks, magnitude_masks, mask_metrics, random_masks
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.norm import DENSE, PRUNED
 
@@ -24,7 +27,7 @@ class TrainState:
         params: one shared parameter tree.
         batch_stats: running statistics of BatchNorm.
         opt_state: the optimiser's state.
-        masks: of the pruned branch, see `prune`; empty for SimCLR.
+        masks: of the pruned branch, see `learn.masks`; empty for SimCLR.
     """
 
     step: jax.Array
@@ -62,12 +65,21 @@ def create_state(
     )
 
 
+def _project(
+    model: ContrastiveNet, variables: Tree, images: jax.Array, branch: int, rows: jax.Array | None
+) -> tuple[jax.Array, Tree]:
+    """Projections [N, D] of float images [N, H, W, 3] in training mode, and the new running statistics."""
+    embedding, updated = model.apply(variables, images, branch, True, rows, mutable=["batch_stats"])
+    return embedding.projections, updated["batch_stats"]
+
+
 def sdclr_loss(
     model: ContrastiveNet,
     params: Tree,
     pruned_params: Tree,
     batch_stats: Tree,
     views: jax.Array,
+    *,
     rows: jax.Array | None,
     temperature: float | jax.Array,
 ) -> tuple[jax.Array, Tree]:
@@ -82,14 +94,11 @@ def sdclr_loss(
     Returns:
         The loss (with `model.axis_name` this device's share, see `nt_xent`) and the new running statistics.
     """
-    embeddings = []
-    for branch, weights in ((DENSE, params), (PRUNED, pruned_params)):
-        embedding, updated = model.apply(
-            {"params": weights, "batch_stats": batch_stats}, views[branch], branch, True, rows, mutable=["batch_stats"]
-        )
-        batch_stats = updated["batch_stats"]
-        embeddings.append(embedding.projections)
-    return nt_xent(*embeddings, temperature, rows, model.axis_name), batch_stats
+    variables = {"params": params, "batch_stats": batch_stats}
+    dense, batch_stats = _project(model, variables, views[DENSE], DENSE, rows)
+    variables = {"params": pruned_params, "batch_stats": batch_stats}
+    pruned, batch_stats = _project(model, variables, views[PRUNED], PRUNED, rows)
+    return nt_xent(dense, pruned, temperature, rows, model.axis_name), batch_stats
 
 
 def simclr_loss(
@@ -97,6 +106,7 @@ def simclr_loss(
     params: Tree,
     batch_stats: Tree,
     views: jax.Array,
+    *,
     rows: jax.Array | None,
     temperature: float | jax.Array,
 ) -> tuple[jax.Array, Tree]:
@@ -104,13 +114,10 @@ def simclr_loss(
 
     Arguments and results, such as views [2, N, H, W, 3], as in `sdclr_loss`.
     """
-    images = views.reshape(-1, *views.shape[2:])
-    both_rows = None if rows is None else jnp.tile(rows, 2)
-    embedding, updated = model.apply(
-        {"params": params, "batch_stats": batch_stats}, images, DENSE, True, both_rows, mutable=["batch_stats"]
-    )
-    first, second = jnp.split(embedding.projections, 2)
-    return nt_xent(first, second, temperature, rows, model.axis_name), updated["batch_stats"]
+    images, both_rows = views.reshape(-1, *views.shape[2:]), None if rows is None else jnp.tile(rows, 2)
+    variables = {"params": params, "batch_stats": batch_stats}
+    projections, batch_stats = _project(model, variables, images, DENSE, both_rows)
+    return nt_xent(*jnp.split(projections, 2), temperature, rows, model.axis_name), batch_stats
 
 
 def make_train_step(
@@ -131,11 +138,13 @@ def make_train_step(
     def step(
         state: TrainState, views: jax.Array, rows: jax.Array | None, temperature: float | jax.Array
     ) -> tuple[TrainState, dict[str, Any]]:
+        how = {"rows": rows, "temperature": temperature}
+
         def loss_fn(params: Tree) -> tuple[jax.Array, Tree]:
             if pruned:
                 pruned_params = apply_masks(params, state.masks)
-                return sdclr_loss(model, params, pruned_params, state.batch_stats, views, rows, temperature)
-            return simclr_loss(model, params, state.batch_stats, views, rows, temperature)
+                return sdclr_loss(model, params, pruned_params, state.batch_stats, views, **how)
+            return simclr_loss(model, params, state.batch_stats, views, **how)
 
         (loss, batch_stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
         if model.axis_name is not None:
@@ -150,3 +159,27 @@ def make_train_step(
         return state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
     return step
+
+
+def make_refresh(
+    fraction: float, random_fraction: float, steps_per_epoch: int
+) -> Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
+    """refresh(state, rng) -> state with new masks, and `mask_metrics`. Equal on all devices without communication.
+
+    `rng` is the run's key of the random part, as `jax.random.key_data`, uint32 [2].
+
+    Args:
+        fraction: pruned share of the backbone's convolutions.
+        random_fraction: the part of it that is drawn at random, again each epoch; 0 for none.
+        steps_per_epoch: gives the epoch of `state.step`.
+    """
+
+    def refresh(state: TrainState, rng: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        if random_fraction > 0:
+            epoch_rng = jax.random.fold_in(jax.random.wrap_key_data(rng), state.step // steps_per_epoch)
+            masks = random_masks(epoch_rng, state.params, fraction, random_fraction)
+        else:
+            masks = magnitude_masks(state.params, fraction)
+        return state.replace(masks=masks), jax.tree.map(jnp.float32, mask_metrics(state.masks, masks))
+
+    return refresh

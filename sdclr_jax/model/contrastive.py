@@ -1,4 +1,4 @@
-"""Backbone and head in one module.
+"""Backbone and projection head in one module.
 
 The dense and the pruned branch are this module applied to `params` and to `apply_masks(params, masks)`. The branch
 chooses the set of BatchNorm.
@@ -12,10 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sdclr_jax.model.heads import ProjectionHead
 from sdclr_jax.model.norm import DENSE, BranchNorm, ForwardMode, per_row
-from sdclr_jax.model.resnet import resnet18, resnet34, resnet50
-from sdclr_jax.model.resnet_s import resnet32_s
+from sdclr_jax.model.resnet import resnet18, resnet32_s, resnet34, resnet50
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet18,
@@ -24,6 +22,45 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "resnet32_s": lambda stem, *how: resnet32_s(*how),
 }
 """The backbones by name: (stem, norm, dtype) -> module. resnet32_s has its own stem."""
+
+
+# torch's default for a linear layer: uniform in +-1 / sqrt(fan_in).
+torch_linear = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class ProjectionHead(nn.Module):
+    """Linear, BatchNorm, ReLU, once or twice at the input's width, then Linear and BatchNorm without ReLU.
+
+    The first linear layer has a bias, the others none. The published SDCLR runs use three layers, SimCLR two.
+
+    Attributes:
+        layers: number of linear layers, 2 or 3.
+        features: output dimension D.
+        norm: makes a `BranchNorm` from a name.
+        dtype: of the products; None takes the inputs' and parameters' type.
+    """
+
+    layers: int
+    features: int
+    norm: Callable
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
+        """[N, C] -> [N, features]."""
+        if self.layers not in (2, 3):
+            raise ValueError(f"a head of {self.layers} layers; known: 2, 3")
+        width, limit = x.shape[-1], x.shape[-1] ** -0.5
+
+        def torch_bias(rng: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+            return jax.random.uniform(rng, shape, dtype, -limit, limit)
+
+        linear = partial(nn.Dense, kernel_init=torch_linear, bias_init=torch_bias, dtype=self.dtype)
+        for i in range(1, self.layers):
+            x = linear(width, use_bias=i == 1, name=f"fc{i}")(x)
+            x = nn.relu(self.norm(name=f"bn{i}")(x, mode))
+        x = linear(self.features, use_bias=False, name=f"fc{self.layers}")(x)
+        return self.norm(name=f"bn{self.layers}")(x, mode)
 
 
 class Embedding(NamedTuple):

@@ -1,4 +1,7 @@
-"""ResNet-18, -34 and -50 with the CIFAR or the ImageNet stem (He et al., 2016; the v1.5 bottleneck)."""
+"""ResNet-18, -34 and -50 with the CIFAR or the ImageNet stem, and the narrow ResNet-32 of CIFAR (He et al., 2016).
+
+The bottleneck is that of v1.5; the narrow network of section 4.2 has parameter-free (option A) shortcuts.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -135,6 +138,32 @@ class ResNet(nn.Module):
         return x.mean((1, 2))
 
 
+def option_a_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
+    """Every `stride`-th pixel, and zero channels on both sides.
+
+    Args:
+        x: float [N, H, W, C].
+        channels: output channels; channels - C is even.
+    """
+    side = (channels - x.shape[-1]) // 2
+    return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (side, side)))
+
+
+class NarrowBlock(BasicBlock):
+    """Two 3 x 3 convolutions and an option-A shortcut."""
+
+    def shortcut(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
+        """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
+        return option_a_shortcut(x, self.channels, self.stride)
+
+
+def narrow_resnet(depth: int, norm: Callable, dtype: jnp.dtype | None = None) -> ResNet:
+    """A 3 x 3 stem of 16 channels and stages of 16, 32 and 64 channels with `depth` blocks each (5 for 32 layers)."""
+    depths, widths = (depth,) * 3, (16, 32, 64)
+    return ResNet(NarrowBlock, depths, widths, "cifar", norm, dtype, stem_width=16, init=kaiming_fan_in)
+
+
 resnet18 = partial(ResNet, BasicBlock, (2, 2, 2, 2), (64, 128, 256, 512))
 resnet34 = partial(ResNet, BasicBlock, (3, 4, 6, 3), (64, 128, 256, 512))
 resnet50 = partial(ResNet, Bottleneck, (3, 4, 6, 3), (256, 512, 1024, 2048))
+resnet32_s = partial(narrow_resnet, 5)

@@ -55,7 +55,7 @@ class FeatureReader:
         def augmented(variables, key, epoch, images, examples):
             rng = jax.random.wrap_key_data(key)
             pixels, sizes = images if isinstance(images, Canvas) else (images, None)
-            views = probe_views(rng, epoch, examples, pixels, size, self._crop, sizes)
+            views = probe_views(rng, epoch, examples, pixels, size=size, method=self._crop, sizes=sizes)
             return _features(model, variables, views)
 
         return augmented

@@ -11,7 +11,7 @@ import optax
 from jax import lax
 from sklearn.linear_model import LogisticRegression
 
-from sdclr_jax.data.batches import epoch_order
+from sdclr_jax.data.batches import Order, epoch_order
 from sdclr_jax.learn.losses import l2_normalize
 from sdclr_jax.learn.optim import sgd, step_decay
 
@@ -67,9 +67,13 @@ def top_accuracy(weights: LinearClassifier, features: np.ndarray, labels: np.nda
 _OPTIMIZER = sgd(1.0, momentum=0.9)
 
 
-@partial(jax.jit, donate_argnums=(0, 1))
-def _run_epoch(weights, opt_state, rate, features, labels, examples, rows):
-    """One pass: examples int32 [S, B], rows bool [S, B]; the mean cross-entropy of the real rows of each batch."""
+@partial(jax.jit, donate_argnums=(0,))
+def _run_epoch(carry: tuple, rate: jax.Array, data: tuple[jax.Array, jax.Array], order: Order) -> tuple:
+    """One pass over (features, labels) in the order int32, bool [S, n]: (weights, opt_state) after it.
+
+    The loss is the mean cross-entropy of the real rows of each batch.
+    """
+    features, labels = data
 
     def step(carry: tuple, batch: tuple) -> tuple[tuple, None]:
         weights, opt_state = carry
@@ -83,7 +87,7 @@ def _run_epoch(weights, opt_state, rate, features, labels, examples, rows):
         weights = jax.tree.map(lambda weight, update: weight + rate * update, weights, updates)
         return (weights, opt_state), None
 
-    return lax.scan(step, (weights, opt_state), (examples, rows))[0]
+    return lax.scan(step, carry, order)[0]
 
 
 def fit_probe(
@@ -92,6 +96,7 @@ def fit_probe(
     val_features: np.ndarray,
     val_labels: np.ndarray,
     num_classes: int,
+    *,
     schedule: ProbeSchedule,
     seed: int,
 ) -> Probe:
@@ -110,16 +115,13 @@ def fit_probe(
     """
     rate = step_decay(schedule.learning_rate, schedule.decay_epochs, schedule.decays_before_epoch)
     labels = jnp.asarray(labels, jnp.int32)
-    width = val_features.shape[1]
-    kernel = 0.01 * jax.random.normal(jax.random.key(seed), (width, num_classes))
+    kernel = 0.01 * jax.random.normal(jax.random.key(seed), (val_features.shape[1], num_classes))
     weights = LinearClassifier(kernel, jnp.zeros(num_classes))
     opt_state, best = _OPTIMIZER.init(weights), None
     for epoch in range(1, schedule.epochs + 1):
-        order = epoch_order(len(labels), schedule.batch_size, 1, seed, epoch)
-        features = jnp.asarray(features_of_epoch(epoch))
-        weights, opt_state = _run_epoch(
-            weights, opt_state, rate(epoch), features, labels, order.examples[0], order.rows[0]
-        )
+        order = Order(*(part[0] for part in epoch_order(len(labels), schedule.batch_size, 1, seed, epoch)))
+        data = (jnp.asarray(features_of_epoch(epoch)), labels)
+        weights, opt_state = _run_epoch((weights, opt_state), rate(epoch), data, order)
         if epoch % schedule.validate_every and epoch != schedule.epochs:
             continue
         accuracy = top_accuracy(weights, val_features, val_labels, schedule.select_top)

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from sklearn.manifold import TSNE
 
-from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
+from sdclr_jax.report.evaluation import FEATURES
 from sdclr_jax.report.exemplar_plots import short_name
 from sdclr_jax.report.table_rows import method_name, read_run
 from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, save_figure, style_axes

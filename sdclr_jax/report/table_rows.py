@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.evaluate import COLUMNS, REPORT
 from sdclr_jax.learn.build import is_pruned
 from sdclr_jax.learn.restore import SETTINGS
 from sdclr_jax.probe.balancedness import group_classes, weak_figures, without_nan
+from sdclr_jax.report.evaluation import COLUMNS, REPORT
 from trainlib.core.errors import UserError
 from trainlib.run.workdir import load_config, require_settings
 
@@ -103,7 +103,7 @@ def read_run(path: str | pathlib.Path) -> EvaluatedRun:
     require_settings(config, SETTINGS, f"the run in {path}", "sdclr_jax")
     reports = {int(file.parent.name.removeprefix("step_")): file for file in path.glob(f"eval/step_*/{REPORT}")}
     if not reports:
-        raise UserError(f"{path} has no report; run python -m sdclr_jax.evaluate --workdir={path}")
+        raise UserError(f"{path} has no report; run python -m sdclr_jax.report.evaluation --workdir={path}")
     return EvaluatedRun(path, config, json.loads(reports[max(reports)].read_text()))
 
 

@@ -114,6 +114,7 @@ def two_views(
     examples: jax.Array,
     images: jax.Array,
     config: ViewConfig,
+    *,
     sizes: jax.Array | None = None,
 ) -> jax.Array:
     """Two random views of every image.
@@ -146,6 +147,7 @@ def probe_views(
     epoch: jax.Array | int,
     examples: jax.Array,
     images: jax.Array,
+    *,
     size: int,
     method: str,
     sizes: jax.Array | None = None,

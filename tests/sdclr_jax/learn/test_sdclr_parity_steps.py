@@ -127,8 +127,8 @@ def test_the_joint_gradient_is_the_sum_of_the_two_passes(name, sdclr_run, tools)
                 apply_masks(params, masks),
                 weights["batch_stats"],
                 jnp.asarray(views, jnp.float64),
-                None,
-                float(stored["temperature"]),
+                rows=None,
+                temperature=float(stored["temperature"]),
             )[0]
 
         dense, pruned = passes(weights["params"], run.states[0].masks)
