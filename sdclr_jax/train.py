@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from sdclr_jax.data.batches import Order, check_batches, epoch_order, steps_per_epoch
 from sdclr_jax.data.dataset import describe, identity
 from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
-from sdclr_jax.data.image_feed import make_source
+from sdclr_jax.data.image_feed import make_feed
 from sdclr_jax.learn.build import (
     build_model,
     build_optimizer,
@@ -74,7 +74,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
 def _loop(config: ConfigDict, run: TrainRun, state: TrainState, dataset: Dataset, per_epoch: int) -> TrainState:
     """Trains from the restored step to the end; returns the state on the host."""
     order_of = _order_of(config, dataset)
-    source = make_source(dataset.images[dataset.pretrain], order_of, per_epoch)
+    source = make_feed(dataset.images[dataset.pretrain], order_of, per_epoch)
     step_of = make_step(config, per_epoch, source.select)
     train_step = parallel.pmap_step(step_of, in_axes=(None, source.axis, 0, None), donate_argnums=(0,))
     refresh = _refresh(config, per_epoch) if is_pruned(config) else None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sdclr_jax.data.image_files import ImageFiles
+from trainlib.core.text import pluralize
 
 _CLASSES_SHOWN = 20
 LISTS = ("pretrain", "long_tail", "full", "few", "val")
@@ -71,13 +72,13 @@ def check_dataset(dataset: Dataset) -> Dataset:
         absent = np.setdiff1d(np.arange(dataset.num_classes), [*np.unique(dataset.test_labels), *dataset.untested])
         if len(absent):
             raise ValueError(f"the test set has no image of the classes {absent}")
-        shapes = [getattr(images, "shape", (0, "files"))[1:] for images in (dataset.images, dataset.test_images)]
+        both = (dataset.images, dataset.test_images)
+        shapes = ["files" if isinstance(images, ImageFiles) else images.shape[1:] for images in both]
         if shapes[0] != shapes[1]:
             raise ValueError(f"images are {shapes[0]}, test images {shapes[1]}")
-    for name in LISTS:
-        indices = getattr(dataset, name)
-        if name in dataset.absent:
-            continue
+    fields = dataset._asdict()
+    for name in (name for name in LISTS if name not in dataset.absent):
+        indices = fields[name]
         if not len(indices) or indices.min() < 0 or indices.max() >= len(dataset.images):
             raise ValueError(f"list {name!r} needs indices in 0 .. {len(dataset.images) - 1}, has {indices}")
         if name != "pretrain" and dataset.labels[indices].min() < 0:
@@ -122,5 +123,5 @@ def describe(dataset: Dataset) -> str:
     """Such as "24 images of 2 classes (ant 18, bee 6)"."""
     labels = dataset.labels[dataset.pretrain]
     counts = np.bincount(labels[labels >= 0], minlength=dataset.num_classes)
-    classes = f"{len(counts)} class{'es' if len(counts) > 1 else ''} ({named_counts(dataset.names, counts)})"
-    return f"{len(labels):,} images" + (f" of {classes}" if len(counts) else ", no classes")
+    classes = f" of {pluralize(len(counts), 'class')} ({named_counts(dataset.names, counts)})"
+    return f"{len(labels):,} images{classes if len(counts) else ', no classes'}"

@@ -1,20 +1,18 @@
 """Where a training step's images come from: all of them on the device, or a batch at a time from the disk.
 
-Both give the loop an iterator of what a step holds, and the step, on the device, `select` to find its images in that.
 Seed and step alone decide which images they are, so that either resumes anywhere.
 """
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from sdclr_jax.data.batches import Order
 from sdclr_jax.data.image_files import Canvas, ImageFiles
 from trainlib.run import parallel
-from trainlib.run.prefetch import Prefetch, prefetch
+from trainlib.run.prefetch import prefetch
 
 
 class ConstantFeed(Iterator[Any]):
@@ -35,69 +33,42 @@ class ConstantFeed(Iterator[Any]):
         pass
 
 
-class ResidentImages:
-    """The whole training set on every device; a step needs nothing from the host.
-
-    Args:
-        images: uint8 [N, H, W, 3].
+class ImageFeed(NamedTuple):
+    """How a training step comes by its images.
 
     Attributes:
-        axis: of the devices in what a step holds, None: it is the same on all.
+        axis: of the devices in what a step holds; None if that is the same on all devices.
+        select: on the device, (what a step holds, examples int32 [n]) -> images uint8 [n, H, W, 3] and their sizes
+            int32 [n, 2], None for images of one size.
+        batches: (start, stop) -> iterator of what the steps start .. stop - 1 hold, to be used in a `with` block.
     """
 
-    axis = None
-
-    def __init__(self, images: np.ndarray):
-        self._images = parallel.to_devices(images)
-
-    @staticmethod
-    def select(images: jax.Array, examples: jax.Array) -> tuple[jax.Array, None]:
-        """The examples' images [n, H, W, 3], of one size."""
-        return images[examples], None
-
-    def batches(self, start: int, stop: int) -> ConstantFeed:
-        """What the steps start .. stop - 1 hold."""
-        return ConstantFeed(self._images)
+    axis: int | None
+    select: Callable
+    batches: Callable
 
 
-class StreamedImages:
-    """Each step's images, decoded and sent to the devices ahead of the step that needs them.
+def make_feed(images: np.ndarray | ImageFiles, order_of: Callable[[int], Order], per_epoch: int) -> ImageFeed:
+    """The feed of the training images.
+
+    Arrays uint8 [N, H, W, 3] are on every device, and a step needs nothing from the host. Files are decoded and sent
+    to the devices a few steps ahead of the step that needs them.
 
     Args:
         images: the training set.
         order_of: epoch -> its `Order`, on the host.
         per_epoch: steps of an epoch.
-
-    Attributes:
-        axis: of the devices in what a step holds.
     """
+    if not isinstance(images, ImageFiles):
+        resident = ConstantFeed(parallel.to_devices(images))
+        return ImageFeed(None, lambda images, examples: (images[examples], None), lambda start, stop: resident)
+    order_of = functools.lru_cache(maxsize=2)(order_of)
 
-    axis = 0
-
-    def __init__(self, images: ImageFiles, order_of: Callable[[int], Order], per_epoch: int):
-        self._images, self._per_epoch = images, per_epoch
-        self._order_of = functools.lru_cache(maxsize=2)(order_of)
-
-    @staticmethod
-    def select(canvas: Canvas, examples: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The batch as it came: canvases [n, S, S, 3] and sizes [n, 2]."""
-        return canvas.pixels, canvas.sizes
-
-    def batches(self, start: int, stop: int) -> Prefetch[Canvas]:
-        """What the steps start .. stop - 1 hold, a few steps ahead."""
-        return prefetch(self._batch, start, stop, workers=2, depth=3)
-
-    def _batch(self, step: int) -> Canvas:
-        epoch, position = divmod(step, self._per_epoch)
-        order = self._order_of(epoch)
+    def make_batch(step: int) -> Canvas:
+        epoch, position = divmod(step, per_epoch)
+        order = order_of(epoch)
         shares = zip(parallel.own(order.examples[:, position]), parallel.own(order.rows[:, position]))
-        return parallel.stack([self._images[examples[rows]].read_canvas(len(rows)) for examples, rows in shares])
+        return parallel.stack([images[examples[rows]].read_canvas(len(rows)) for examples, rows in shares])
 
-
-def make_source(
-    images: np.ndarray | ImageFiles, order_of: Callable[[int], Order], per_epoch: int
-) -> ResidentImages | StreamedImages:
-    """The source that fits the training images, uint8 [N, H, W, 3] or files."""
-    if isinstance(images, ImageFiles):
-        return StreamedImages(images, order_of, per_epoch)
-    return ResidentImages(images)
+    batches = functools.partial(prefetch, make_batch, workers=2, depth=3)
+    return ImageFeed(0, lambda canvas, examples: (canvas.pixels, canvas.sizes), batches)

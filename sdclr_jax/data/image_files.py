@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import ExifTags, Image
 
 from trainlib.core.errors import UserError
@@ -34,16 +35,8 @@ _METADATA_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, struc
 _UNREADABLE_SHOWN = 10
 _END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+# What turns an image of EXIF orientation 2 .. 8 upright; from 5 on height and width change places.
+_TURNS = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"]
 
 
 @functools.cache
@@ -177,14 +170,9 @@ class ImageFiles:
 
     def check_present(self) -> None:
         """Raises UserError with the number of missing files and the first of them. Each folder is read once."""
-        names: dict[str, frozenset[str]] = {}
-        missing = []
-        for row in self._rows.tolist():
-            folder, name = os.path.split(self._paths[row])
-            if folder not in names:
-                names[folder] = _file_names(self.root / folder)
-            if name not in names[folder]:
-                missing.append(row)
+        places = {row: os.path.split(self._paths[row]) for row in self._rows.tolist()}
+        names = {folder: _file_names(self.root / folder) for folder in {folder for folder, _ in places.values()}}
+        missing = [row for row, (folder, name) in places.items() if name not in names[folder]]
         if missing:
             first = missing[0]
             raise UserError(
@@ -198,8 +186,9 @@ class ImageFiles:
         Reads the header of every file, and decodes those that do not end as files of their format do. Logs the names
         of images so large that Pillow warns of them.
         """
-        found = list(self._pool.map(lambda row: _examine(self.root / self._paths[row]), self._rows.tolist()))
-        faults = [f"{self.root / self._paths[row]}: {one.fault}" for row, one in zip(self._rows, found) if one.fault]
+        paths = [self._paths[row] for row in self._rows]
+        found = list(self._pool.map(lambda path: _examine(self.root / path), paths))
+        faults = [f"{self.root / path}: {fault}" for path, (_, fault) in zip(paths, found) if fault]
         if faults:
             more = len(faults) - _UNREADABLE_SHOWN
             lines = [*faults[:_UNREADABLE_SHOWN], *([f"and {more} more"] if more > 0 else [])]
@@ -207,7 +196,7 @@ class ImageFiles:
                 f"{len(faults)} of {len(self)} image files cannot be read:\n  " + "\n  ".join(lines) + "\n"
                 "Replace these files, or take them out of the data set."
             )
-        large = [self._paths[row] for row, one in zip(self._rows, found) if one.pixels > Image.MAX_IMAGE_PIXELS]
+        large = [path for path, (pixels, _) in zip(paths, found) if pixels > Image.MAX_IMAGE_PIXELS]
         if large:
             _log.warning(
                 "%s of more than %d million pixels, slow to decode: %s",
@@ -217,21 +206,15 @@ class ImageFiles:
             )
 
 
-class _Examined(NamedTuple):
+def _examine(path: pathlib.Path) -> tuple[int, str]:
     """The number of pixels of a file, and why it cannot be read, "" if it can."""
-
-    pixels: int
-    fault: str
-
-
-def _examine(path: pathlib.Path) -> _Examined:
     try:
         with Image.open(path) as image:
             if not _has_its_end(path, image.format):
                 image.load()
-            return _Examined(image.width * image.height, "")
+            return image.width * image.height, ""
     except _DECODING_ERRORS as error:
-        return _Examined(0, _cause(path, error))
+        return 0, _cause(path, error)
 
 
 def _has_its_end(path: pathlib.Path, name: str | None) -> bool:
@@ -282,7 +265,7 @@ def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
     if longer > side:
         target = tuple(max(1, round(length * side / longer)) for length in image.size)
         image.draft(None, target)
-    rgb, sideways = _upright_rgb(image) if upright else (to_rgb(image), False)
+    rgb, sideways = _rgb(image, upright)
     target = target[::-1] if sideways else target
     return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BICUBIC))
 
@@ -293,7 +276,7 @@ def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = F
     Args:
         upright: see `ImageFiles`.
     """
-    rgb = _upright_rgb(image)[0] if upright else to_rgb(image)
+    rgb, _ = _rgb(image, upright)
     shorter = min(rgb.size)
     target = tuple(resize if length == shorter else int(resize * length / shorter) for length in rgb.size)
     left, top = (round((length - size) / 2) for length in target)
@@ -301,19 +284,52 @@ def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = F
     return np.asarray(resized)[top : top + size, left : left + size]
 
 
-def _upright_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image as RGB, rotated by its EXIF orientation, and whether that exchanged height and width.
+def _rgb(image: Image.Image, upright: bool) -> tuple[Image.Image, bool]:
+    """The image as RGB, if asked for rotated by its EXIF orientation, and whether that exchanged height and width.
 
     Damaged EXIF data count as none. Of TIFF files Pillow applies the orientation itself, whatever is asked for.
     """
     rgb = to_rgb(image)
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        orientation = image.getexif().get(ExifTags.Base.Orientation) if upright else None
     except _METADATA_ERRORS:
-        turn = None
-    return (rgb, False) if turn is None else (rgb.transpose(turn), turn in _SIDEWAYS)
+        orientation = None
+    if orientation not in range(2, 9):
+        return rgb, False
+    return rgb.transpose(Image.Transpose[_TURNS[orientation - 2]]), orientation >= 5
 
 
 def as_pixels(images: "np.ndarray | ImageFiles") -> "np.ndarray | Decoded":
     """Unaugmented images [N, H, W, 3] for `batches.map_rows`: arrays unchanged, files as central crops."""
     return images.centre_crops if isinstance(images, ImageFiles) else images
+
+
+def require_folder(config: ConfigDict, key: str) -> pathlib.Path:
+    """The folder that `config[key]` names. UserError if there is none."""
+    path = pathlib.Path(config[key]).expanduser()
+    if not config[key]:
+        raise UserError(f"config.{key} is empty; set it to a folder, see docs/sdclr.md")
+    if path.is_file():
+        raise UserError(f"config.{key} is {config[key]!r}, which is a file; unpack an archive and name the folder")
+    if not path.is_dir():
+        raise UserError(f"config.{key} is {config[key]!r}, which is not a folder; see docs/sdclr.md")
+    return path
+
+
+def open_files(
+    config: ConfigDict, root: pathlib.Path, paths: Sequence[str], origin: Callable[[int], str]
+) -> ImageFiles:
+    """Image files below `root`, decoded as the config asks; see `ImageFiles` for paths and origin.
+
+    `exif_orientation` rotates them by their EXIF data; a config without that key does not, as torchvision.
+    """
+    return ImageFiles(
+        root,
+        paths,
+        origin=origin,
+        canvas=config.canvas,
+        resize=config.test_resize,
+        size=config.view_size,
+        threads=config.loader_threads,
+        upright=config.get("exif_orientation", False),
+    )

@@ -9,8 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sdclr_jax.data.dataset import Dataset
-from sdclr_jax.data.image_files import ImageFiles, image_suffixes
-from sdclr_jax.data.image_lists import open_files, require_folder
+from sdclr_jax.data.image_files import ImageFiles, image_suffixes, open_files, require_folder
 from sdclr_jax.data.image_tree import FolderLayout, ImageTree, find_images, find_layout, named, single_folder
 from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
 from trainlib.core.errors import UserError
@@ -43,26 +42,21 @@ def image_folder(config: ConfigDict) -> Dataset:
 
     Logs which files are skipped. Raises UserError if there is no folder, no image, or a damaged file.
     """
-    _check_imbalance(config)
-    root, tree = _find(require_folder(config, "data_path"))
-    layout = find_layout(root, tree.images)
-    _log_unused(tree, layout)
-    unused = set(layout.unused)
-    _open(config, root, [path for path in tree.images if path not in unused]).check_readable()
-    prefix = layout.train
-    classes = sorted({path[len(prefix) :].partition("/")[0] for path in _below(tree, prefix, least=1)})
-    train = _part(tree, prefix, classes)
-    if len(classes) < 2:
-        return _without_classes(config, root, train, classes, layout)
-    return _with_classes(config, root, tree, layout, train, classes)
-
-
-def _check_imbalance(config: ConfigDict) -> None:
     if not (config.imbalance == 0 or 1 <= config.imbalance < float("inf")):
         raise UserError(
             f"config.imbalance is {config.imbalance}; it must be 0, for the images as they are, or at least 1, the "
             "ratio of the largest to the smallest class"
         )
+    root, tree = _find(require_folder(config, "data_path"))
+    _log_unused(tree)
+    layout = find_layout(root, tree.images)
+    used = tuple(prefix for prefix in layout if prefix is not None)
+    _open(config, root, [path for path in tree.images if path.startswith(used)]).check_readable()
+    classes = sorted({_class_of(path, layout.train) for path in tree.images if path.startswith(layout.train)} - {""})
+    train = _part(tree, layout.train, classes)
+    if len(classes) < 2:
+        return _without_classes(config, root, layout, train, classes)
+    return _with_classes(config, root, tree, layout, train=train, classes=classes)
 
 
 def _find(root: pathlib.Path) -> tuple[pathlib.Path, ImageTree]:
@@ -76,13 +70,13 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, ImageTree]:
     while inner := single_folder(tree.images):
         _log.info("All images of %s are in %s, which is taken as config.data_path", root, root / inner)
         outside = ([path for path in paths if path.partition("/")[0] != inner] for paths in tree)
-        _log_unused(ImageTree(*outside), FolderLayout("", None, None, [], []))
+        _log_unused(ImageTree(*outside))
         root = root / inner
         tree = find_images(root)
     return root, tree
 
 
-def _log_unused(tree: ImageTree, layout: FolderLayout) -> None:
+def _log_unused(tree: ImageTree) -> None:
     """Counts and names the files and folders that are not used."""
     if tree.system:
         _log.info("skipped: %s", named(tree.system, "hidden or system file"))
@@ -98,50 +92,51 @@ def _log_unused(tree: ImageTree, layout: FolderLayout) -> None:
     empty = [name for name in empty if str(pathlib.PurePosixPath(name).parent) in filled]
     if empty:
         _log.warning("not used: %s without an image", named(empty, "folder"))
-    for note in layout.notes:
-        _log.warning("%s", note)
 
 
-def _below(tree: ImageTree, prefix: str, least: int = 0) -> list[str]:
-    """The images below a prefix that are in at least `least` folders there."""
-    return [path for path in tree.images if path.startswith(prefix) and path[len(prefix) :].count("/") >= least]
+def _class_of(path: str, prefix: str) -> str:
+    """The folder directly below a prefix that an image is in, "" for none."""
+    name, slash, _ = path.removeprefix(prefix).partition("/")
+    return name if slash else ""
 
 
 def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
     """The images below a prefix, by class, images of no class last."""
     label_of = {name: label for label, name in enumerate(classes)}
-    paths: list[list[str]] = [[] for _ in range(len(classes) + 1)]
-    for path in _below(tree, prefix):
-        name, slash, _ = path[len(prefix) :].partition("/")
-        paths[label_of.get(name, NO_CLASS) if slash else NO_CLASS].append(path)
-    sizes = [len(part) for part in paths]
-    labels = np.repeat(np.array([*range(len(classes)), NO_CLASS], np.int32), sizes)
-    return Part([path for part in paths for path in part], labels)
+    paths = [path for path in tree.images if path.startswith(prefix)]
+    labels = np.array([label_of.get(_class_of(path, prefix), NO_CLASS) for path in paths], np.int32)
+    order = np.argsort(np.where(labels == NO_CLASS, len(classes), labels), kind="stable")
+    return Part([paths[k] for k in order], labels[order])
 
 
 def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
     """The images of validation or test. Images of other classes than the training's are counted and skipped."""
     part = _part(tree, prefix, classes)
-    mismatched = [path for path, label in zip(part.paths, part.labels) if label == NO_CLASS]
+    known = int((part.labels != NO_CLASS).sum())
+    mismatched = part.paths[known:]
     if mismatched:
-        folders = sorted({path[len(prefix) :].partition("/")[0] for path in mismatched if "/" in path[len(prefix) :]})
+        folders = sorted({_class_of(path, prefix) for path in mismatched} - {""})
         hints = [f"{name!r}{did_you_mean(name, classes)}" for name in folders]
         which = f"classes without training images: {', '.join(hints)}" if folders else "no class folder"
         _log.warning("not used: %s of %s", named(mismatched, "image"), which)
-    keep = part.labels != NO_CLASS
-    return Part([path for path, kept in zip(part.paths, keep) if kept], part.labels[keep])
+    return Part(part.paths[:known], part.labels[:known])
+
+
+def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> ImageFiles:
+    return open_files(config, root, paths, lambda row: "found in config.data_path")
 
 
 def _without_classes(
-    config: ConfigDict, root: pathlib.Path, train: Part, classes: Sequence[str], layout: FolderLayout
+    config: ConfigDict, root: pathlib.Path, layout: FolderLayout, train: Part, classes: Sequence[str]
 ) -> Dataset:
     """All images train; nothing is drawn from them."""
     what = f"one class folder, {classes[0]!r}" if classes else "no class folders"
     why = f"{root / layout.train} has {what}; evaluation needs a folder for each of at least two classes"
     if config.imbalance or config.balanced:
         raise UserError(f"{why}, and so do longtail (config.imbalance) and balanced")
-    ignored = [name for name in (layout.val, layout.test) if name]
-    _log.warning("%s. Training uses all %s%s", why, pluralize(len(train.paths), "image"), _except(ignored))
+    ignored = ", ".join(name for name in (layout.val, layout.test) if name)
+    without = f", none of {ignored}" if ignored else ""
+    _log.warning("%s. Training uses all %s%s", why, pluralize(len(train.paths), "image"), without)
     nothing = np.zeros(0, np.int64)
     files = _open(config, root, train.paths)
     return Dataset(
@@ -150,46 +145,41 @@ def _without_classes(
         files[nothing],
         np.zeros(0, np.int32),
         pretrain=np.arange(len(train.paths)),
-        long_tail=nothing,
-        full=nothing,
-        few=nothing,
-        val=nothing,
+        **dict.fromkeys(("long_tail", "full", "few", "val"), nothing),
         absent=dict.fromkeys(_UNSCORED, why),
         class_names=tuple(classes),
     )
 
 
-def _except(prefixes: Sequence[str]) -> str:
-    return f", none of {', '.join(prefixes)}" if prefixes else ""
-
-
-def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> ImageFiles:
-    return open_files(config, root, paths, lambda row: "found in config.data_path")
-
-
 def _with_classes(
-    config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: FolderLayout, train: Part, classes: list[str]
+    config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: FolderLayout, *, train: Part, classes: list[str]
 ) -> Dataset:
     rng = np.random.default_rng(0)
-    rest = np.flatnonzero(train.labels != NO_CLASS)
-    loose = np.flatnonzero(train.labels == NO_CLASS)
-    paths, labels = train.paths, train.labels
+    (paths, labels), is_loose = train, train.labels == NO_CLASS
+    pool = np.flatnonzero(~is_loose)
     if layout.test is None:
-        rows = _share(labels, rest, 0.2, rng)
-        test, rest = Part([paths[row] for row in rows], labels[rows]), np.setdiff1d(rest, rows)
+        rows = _share(labels, pool, 0.2, rng)
+        test, pool = Part([paths[row] for row in rows], labels[rows]), np.setdiff1d(pool, rows)
     else:
         test = _labelled(tree, layout.test, classes)
     if layout.val is None:
-        val = _share(labels, rest, 0.1, rng)
-        pool = np.setdiff1d(rest, val)
+        val = _share(labels, pool, 0.1, rng)
+        pool = np.setdiff1d(pool, val)
     else:
-        given, pool = _labelled(tree, layout.val, classes), rest
+        given = _labelled(tree, layout.val, classes)
         val = np.arange(len(paths), len(paths) + len(given.paths))
         paths, labels = paths + given.paths, np.concatenate([labels, given.labels])
     lists = _draw(config, labels, pool, classes)
     pretrain = lists.balanced if config.balanced else lists.imbalanced
-    if len(loose):
-        pretrain = _with_loose(config, root / layout.train, [paths[row] for row in loose], pretrain, loose)
+    if is_loose.any():
+        loose = np.flatnonzero(is_loose)
+        what = named([paths[row] for row in loose], "image")
+        what = f"{what} directly in {root / layout.train}, in no class folder"
+        if config.imbalance or config.balanced:
+            _log.warning("not used: %s; longtail and balanced draw from classes", what)
+        else:
+            _log.warning("%s: trained on, but not evaluated", what)
+            pretrain = np.union1d(pretrain, loose)
     untested = np.setdiff1d(np.arange(len(classes)), test.labels)
     _log_parts(layout, test, val, [classes[k] for k in untested])
     why = {"test": f"no class of {root} has an image to test on", "val": f"no class of {root} has one to validate"}
@@ -207,18 +197,6 @@ def _with_classes(
         class_names=tuple(classes),
         untested=tuple(untested.tolist()),
     )
-
-
-def _with_loose(
-    config: ConfigDict, folder: pathlib.Path, paths: list[str], pretrain: np.ndarray, loose: np.ndarray
-) -> np.ndarray:
-    """The training list with the images of no class, unless a list of equal or drawn sizes excludes them."""
-    what = f"{named(paths, 'image')} directly in {folder}, in no class folder"
-    if config.imbalance or config.balanced:
-        _log.warning("not used: %s; longtail and balanced draw from classes", what)
-        return pretrain
-    _log.warning("%s: trained on, but not evaluated", what)
-    return np.union1d(pretrain, loose)
 
 
 def _log_parts(layout: FolderLayout, test: Part, val: np.ndarray, untested: list[str]) -> None:

@@ -1,8 +1,9 @@
 """What a folder of images holds, at any depth: images, what is skipped, and how it is laid out."""
 
+import logging
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from PIL import Image
@@ -10,6 +11,8 @@ from PIL import Image
 from sdclr_jax.data.image_files import image_suffixes
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
+
+_log = logging.getLogger(__name__)
 
 _SYSTEM_NAMES = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found", "icon\r")
@@ -39,19 +42,11 @@ class ImageTree(NamedTuple):
 
 
 class FolderLayout(NamedTuple):
-    """The parts of a folder of images.
-
-    Attributes:
-        train, val, test: prefixes of the paths of each part, "" for the whole folder; None without such a part.
-        unused: the images of no part.
-        notes: sentences for the user about what was taken for what.
-    """
+    """Prefixes of the paths of each part, "" for the whole folder; None without such a part."""
 
     train: str
     val: str | None
     test: str | None
-    unused: list[str]
-    notes: list[str]
 
 
 def find_images(root: str | os.PathLike) -> ImageTree:
@@ -98,7 +93,7 @@ def _is_image(entry: os.DirEntry) -> bool:
 
 
 def find_layout(root: str | os.PathLike, images: Sequence[str]) -> FolderLayout:
-    """Which images train, validate and test, from the names of the folders.
+    """Which images train, validate and test, from the names of the folders. Logs what was taken for what.
 
     `train` (or `training`) with `test` (`testing`), `val` (`valid`, `validation`), both or neither, in capitals or not.
     With `val` but without `test`, `val` is the test set, as ImageNet's. Without `train` all images train.
@@ -114,55 +109,47 @@ def find_layout(root: str | os.PathLike, images: Sequence[str]) -> FolderLayout:
     for path in images:
         top, slash, _ = path.partition("/")
         tops.setdefault(top if slash else "", []).append(path)
-    train, val, test = (_part(root, tops, names) for names in (_TRAIN, _VAL, _TEST))
+    parts = []
+    for names in (_TRAIN, _VAL, _TEST):
+        found = [top for top in tops if top.lower() in names]
+        if len(found) > 1:
+            raise UserError(f"{root} has the folders {' and '.join(found)}; keep one, or rename the others")
+        parts.append(found[0] if found else None)
+    train, val, test = parts
     if train is None:
-        _require_no_test_alone(root, tops, [name for name in (val, test) if name])
-        return FolderLayout("", None, None, [], _inner_tests(images))
+        for name in filter(None, (val, test)):
+            if all(path.count("/") > 1 for path in tops[name]):
+                raise UserError(
+                    f"{root} has the folder '{name}', with folders of images inside, but no image in a folder 'train'. "
+                    "Name the folder of the training images 'train', or set config.data_path to the folder that holds "
+                    "the class folders."
+                )
+        inner = [path for path in images if any(folder.lower() in _TEST for folder in path.split("/")[1:-1])]
+        if inner:
+            _log.warning(
+                "%s in a folder 'test' inside a class folder may be trained on. For its own test set use test/CLASS "
+                "next to train/CLASS.",
+                named(inner, "image"),
+            )
+        return FolderLayout("", None, None)
     if not (val or test or len(tops) == 1 or all(path.count("/") > 1 for path in tops[train])):
-        note = f"'{train}' is taken as a class, as the other folders of {root}: none of them is 'test' or 'val'"
-        return FolderLayout("", None, None, [], [note])
-    notes = []
+        _log.warning(
+            "'%s' is taken as a class, as the other folders of %s: none of them is 'test' or 'val'", train, root
+        )
+        return FolderLayout("", None, None)
     if val and not test:
-        notes.append(
-            f"{root} has no folder 'test' next to '{train}': the images in '{val}' are the test set, and a tenth of "
-            f"each class in '{train}' validates. If '{val}' is meant to validate, add a folder 'test'."
+        _log.warning(
+            "%s has no folder 'test' next to '%s': the images in '%s' are the test set, and a tenth of each class in "
+            "'%s' validates. If '%s' is meant to validate, add a folder 'test'.",
+            *(root, train, val, train, val),
         )
         val, test = None, val
-    parts = [None if name is None else f"{name}/" for name in (train, val, test)]
     unused = [path for name, paths in tops.items() if name not in (train, val, test) for path in paths]
     if unused:
-        notes.append(
-            f"not used: {named(unused, 'image')} in no folder of {root} that trains, validates or tests "
-            f"({', '.join(repr(name) for name in (train, val, test) if name)})"
-        )
-    return FolderLayout(*parts, unused, notes)
-
-
-def _inner_tests(images: Sequence[str]) -> list[str]:
-    """A note about folders `test` inside class folders, whose images train."""
-    inner = [path for path in images if any(folder.lower() in _TEST for folder in path.split("/")[1:-1])]
-    if not inner:
-        return []
-    what = named(inner, "image") + " in a folder 'test' inside a class folder"
-    return [f"{what} may be trained on. For its own test set use test/CLASS next to train/CLASS."]
-
-
-def _part(root: str | os.PathLike, tops: Iterable[str], names: Sequence[str]) -> str | None:
-    found = [top for top in tops if top.lower() in names]
-    if len(found) > 1:
-        raise UserError(f"{root} has the folders {' and '.join(found)}; keep one, or rename the others")
-    return found[0] if found else None
-
-
-def _require_no_test_alone(root: str | os.PathLike, tops: dict[str, list[str]], parts: list[str]) -> None:
-    """UserError where a folder named as a test set holds class folders, but none is named `train`."""
-    for name in parts:
-        if all(path.count("/") > 1 for path in tops[name]):
-            raise UserError(
-                f"{root} has the folder '{name}', with folders of images inside, but no image in a folder 'train'. "
-                "Name the folder of the training images 'train', or set config.data_path to the folder that holds the "
-                "class folders."
-            )
+        used = ", ".join(repr(name) for name in (train, val, test) if name)
+        what = named(unused, "image")
+        _log.warning("not used: %s in no folder of %s that trains, validates or tests (%s)", what, root, used)
+    return FolderLayout(*(None if name is None else f"{name}/" for name in (train, val, test)))
 
 
 def single_folder(images: Sequence[str]) -> str | None:
