@@ -9,52 +9,26 @@ from sdclr_jax.probe.features import CROPS
 from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, Range, check_settings
 from trainlib.core.errors import UserError
 
-RANGES = {
-    "seed": SEED,
-    "split": NATURAL,
-    "imbalance": NOT_NEGATIVE,
-    "train_limit": NATURAL,
-    "canvas": COUNT,
-    "test_resize": COUNT,
-    "loader_threads": COUNT,
-    "view_size": COUNT,
-    "view_area": Range(0, 1, above=True),
-    "view_flip": SHARE,
-    "view_jitter": SHARE,
-    "view_strengths": NOT_NEGATIVE,
-    "view_gray": SHARE,
-    "view_blur": SHARE,
-    "head_layers": Range(2, 3),
-    "projection_size": COUNT,
-    "prune_fraction": SHARE,
-    "prune_random_fraction": SHARE,
-    "prune_bn_updates": Range(1, 2),
-    "temperature": POSITIVE,
-    "temperature_cycle": POSITIVE,
-    "epochs": COUNT,
-    "warmup_epochs": NATURAL,
-    "max_steps": NATURAL,
-    "batch_size": COUNT,
-    "learning_rate": NOT_NEGATIVE,
-    "momentum": BELOW_ONE,
-    "weight_decay": NOT_NEGATIVE,
-    "log_every": NATURAL,
-    "forgetting_every_epochs": NATURAL,
-    "save_every_epochs": NATURAL,
-    "keep_checkpoints": COUNT,
-    "feature_batch_size": COUNT,
-    "probe_batch_size": COUNT,
-    "probe_learning_rate": NOT_NEGATIVE,
-    "probe_full_epochs": COUNT,
-    "probe_full_decays": NATURAL,
-    "probe_full_validate_every": COUNT,
-    "probe_few_epochs": COUNT,
-    "probe_few_decays": NATURAL,
-    "probe_few_validate_every": COUNT,
-    "probe_select_top": COUNT,
-    "probe_limit": NATURAL,
-    "knn_neighbours": COUNT,
+_KEYS = {
+    SEED: "seed",
+    NATURAL: """
+        split train_limit warmup_epochs max_steps log_every forgetting_every_epochs save_every_epochs
+        probe_full_decays probe_few_decays probe_limit
+    """,
+    COUNT: """
+        canvas test_resize loader_threads view_size projection_size epochs batch_size keep_checkpoints
+        feature_batch_size probe_batch_size probe_full_epochs probe_full_validate_every probe_few_epochs
+        probe_few_validate_every probe_select_top knn_neighbours
+    """,
+    SHARE: "view_flip view_jitter view_gray view_blur prune_fraction prune_random_fraction",
+    NOT_NEGATIVE: "imbalance view_strengths learning_rate weight_decay probe_learning_rate",
+    POSITIVE: "temperature temperature_cycle",
+    BELOW_ONE: "momentum",
+    Range(0, 1, above=True): "view_area",
+    Range(2, 3): "head_layers",
+    Range(1, 2): "prune_bn_updates",
 }
+RANGES = {key: allowed for allowed, keys in _KEYS.items() for key in keys.split()}
 CHOICES = {
     "backbone": tuple(BACKBONES),
     "stem": ("cifar", "imagenet"),

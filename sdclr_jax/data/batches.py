@@ -14,11 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 class Order(NamedTuple):
-    """The batches of one epoch, spread over D devices: S steps of n images on each.
+    """The batches of one epoch, S steps of n images on each of D devices.
 
-    Attributes:
-        examples: int32 [D, S, n], rows of the training images; 0 where there is none.
-        rows: bool [D, S, n], false for padding.
+    `examples` int32 [D, S, n] are rows of the training images, 0 where there is none; `rows` bool [D, S, n] is false
+    for padding.
     """
 
     examples: np.ndarray
@@ -34,7 +33,7 @@ def steps_per_epoch(num_examples: int, batch_size: int, drop_last: bool) -> int:
 
 
 def epoch_order(
-    num_examples: int, batch_size: int, devices: int, seed: int, epoch: int, drop_last: bool = False
+    num_examples: int, batch_size: int, devices: int, seed: int, epoch: int, *, drop_last: bool = False
 ) -> Order:
     """A random order of all examples, from seed and epoch alone, in batches of `batch_size` over all devices.
 
@@ -44,10 +43,9 @@ def epoch_order(
     steps = steps_per_epoch(num_examples, batch_size, drop_last)
     per_device = -(-batch_size // devices)
     shuffled = np.random.default_rng([seed, epoch]).permutation(num_examples)[: steps * batch_size]
-    flat = np.full(steps * batch_size, -1, np.int32)
-    flat[: len(shuffled)] = shuffled
-    padded = np.full((steps, devices * per_device), -1, np.int32)
-    padded[:, :batch_size] = flat.reshape(steps, batch_size)
+    flat = np.pad(shuffled.astype(np.int32), (0, steps * batch_size - len(shuffled)), constant_values=-1)
+    spare = ((0, 0), (0, devices * per_device - batch_size))
+    padded = np.pad(flat.reshape(steps, batch_size), spare, constant_values=-1)
     examples = padded.reshape(steps, devices, per_device).transpose(1, 0, 2)
     return Order(np.maximum(examples, 0), examples >= 0)
 
@@ -76,12 +74,9 @@ def map_rows(
         rows = np.minimum(np.arange(batch * whole, (batch + 1) * whole), count - 1).reshape(devices, per_device)
         return [parallel.stack([array[part] for part in parallel.own(rows)]) for array in arrays]
 
-    results = []
     with prefetch(shares, 0, -(-count // whole), workers=1, depth=2) as batches:
-        for batch in batches:
-            out = parallel.gather(function(*constants, *batch))
-            results.append(out.reshape(-1, *out.shape[2:]))
-    return np.concatenate(results)[:count]
+        results = [parallel.gather(function(*constants, *batch)) for batch in batches]
+    return np.concatenate([part for result in results for part in result])[:count]
 
 
 def check_batches(count: int, batch_size: int, drop_last: bool) -> None:

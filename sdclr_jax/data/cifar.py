@@ -13,8 +13,7 @@ class Release(NamedTuple):
     """An official binary release (https://www.cs.toronto.edu/~kriz/cifar.html).
 
     Attributes:
-        archive: its file name.
-        archive_md5: of the archive, as the site gives it.
+        archive, archive_md5: file name and checksum, as the site gives it.
         folder: inside the archive.
         train, test: file names.
         sha256: file name -> checksum; empty where only the archive's is published.
@@ -115,14 +114,11 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
         path = path / release.archive
     elif not (path / release.folder).is_dir():
         _refuse_other_version(release, path)
-    read = _archive_files if path.is_file() else _folder_files
-    files = read(release, path)
-    parts = [parse_records(files[file], release.label_bytes) for file in (*release.train, *release.test)]
-    split = len(release.train)
-    return (
-        *(np.concatenate(arrays) for arrays in zip(*parts[:split])),
-        *(np.concatenate(arrays) for arrays in zip(*parts[split:])),
-    )
+    files = _archive_files(release, path) if path.is_file() else _folder_files(release, path)
+    parts = [
+        [parse_records(files[name], release.label_bytes) for name in part] for part in (release.train, release.test)
+    ]
+    return tuple(np.concatenate(arrays) for part in parts for arrays in zip(*part))
 
 
 def _refuse_other_version(release: Release, path: pathlib.Path) -> None:
@@ -131,8 +127,7 @@ def _refuse_other_version(release: Release, path: pathlib.Path) -> None:
     folders = {"python": (f"{stem}-batches-py", f"{stem}-python"), "Matlab": (f"{stem}-batches-mat", f"{stem}-matlab")}
     inside = {"python": ("data_batch_1", "batches.meta", "train", "meta"), "Matlab": ("data_batch_1.mat", "train.mat")}
     for version, names in folders.items():
-        candidates = [path, *(path / name for name in names), path / f"{names[1]}.tar.gz"]
-        for found in candidates:
+        for found in (path, *(path / name for name in names), path / f"{names[1]}.tar.gz"):
             is_it = found.name.removesuffix(".gz").removesuffix(".tar") in names and found.exists()
             if is_it or (found.is_dir() and any((found / name).is_file() for name in inside[version])):
                 raise ValueError(
@@ -152,10 +147,9 @@ def _archive_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
             f"{path}: md5 {found}, the official archive has {release.archive_md5}; take the binary version, "
             f"{release.archive}, and download it again if it is that"
         )
+    names = (*release.train, *release.test)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        return {
-            name: archive.extractfile(f"{release.folder}/{name}").read() for name in (*release.train, *release.test)
-        }
+        return {name: archive.extractfile(f"{release.folder}/{name}").read() for name in names}
 
 
 def _folder_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:

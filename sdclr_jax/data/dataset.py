@@ -62,13 +62,23 @@ class Dataset(NamedTuple):
         return np.bincount(self.labels[self.long_tail], minlength=self.num_classes)
 
 
+def _check_images(name: str, images: np.ndarray | ImageFiles, labels: np.ndarray, classes: range) -> None:
+    if not isinstance(images, ImageFiles) and (images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3):
+        raise ValueError(f"{name}images are {images.dtype} of shape {images.shape}; need uint8 [N, H, W, 3]")
+    if labels.shape != (len(images),) or not (labels.min() in classes and labels.max() in classes):
+        raise ValueError(
+            f"{name}labels of shape {labels.shape}, values {labels.min()} .. {labels.max()}; need one of "
+            f"0 .. {classes.stop - 1} for each of {len(images)} images"
+        )
+
+
 def check_dataset(dataset: Dataset) -> Dataset:
     """The same data set; ValueError with the numbers where arrays or lists do not fit together."""
-    _check_images("", dataset.images, dataset.labels, dataset.num_classes, lowest=-1)
+    _check_images("", dataset.images, dataset.labels, range(-1, dataset.num_classes))
     if dataset.class_names and len(dataset.class_names) != dataset.num_classes:
         raise ValueError(f"{len(dataset.class_names)} class names for {dataset.num_classes} classes")
     if "test" not in dataset.absent:
-        _check_images("test_", dataset.test_images, dataset.test_labels, dataset.num_classes)
+        _check_images("test_", dataset.test_images, dataset.test_labels, range(dataset.num_classes))
         absent = np.setdiff1d(np.arange(dataset.num_classes), [*np.unique(dataset.test_labels), *dataset.untested])
         if len(absent):
             raise ValueError(f"the test set has no image of the classes {absent}")
@@ -101,22 +111,8 @@ def identity(dataset: Dataset) -> dict[str, Any]:
 def named_counts(names: Sequence[str], counts: np.ndarray) -> str:
     """Text such as "ant 101, bee 58" from `counts` [C]; of many classes only the largest and the smallest."""
     order = np.argsort(-np.asarray(counts), kind="stable").tolist()
-    if len(order) <= _CLASSES_SHOWN:
-        return ", ".join(f"{names[k]} {counts[k]}" for k in order)
-    ends = [", ".join(f"{names[k]} {counts[k]}" for k in part) for part in (order[:3], order[-3:])]
-    return " ... ".join(ends)
-
-
-def _check_images(
-    name: str, images: np.ndarray | ImageFiles, labels: np.ndarray, num_classes: int, lowest: int = 0
-) -> None:
-    if not isinstance(images, ImageFiles) and (images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3):
-        raise ValueError(f"{name}images are {images.dtype} of shape {images.shape}; need uint8 [N, H, W, 3]")
-    if labels.shape != (len(images),) or labels.min() < lowest or labels.max() >= num_classes:
-        raise ValueError(
-            f"{name}labels of shape {labels.shape}, values {labels.min()} .. {labels.max()}; need one of "
-            f"0 .. {num_classes - 1} for each of {len(images)} images"
-        )
+    parts = [order] if len(order) <= _CLASSES_SHOWN else [order[:3], order[-3:]]
+    return " ... ".join(", ".join(f"{names[k]} {counts[k]}" for k in part) for part in parts)
 
 
 def describe(dataset: Dataset) -> str:

@@ -23,12 +23,9 @@ class LongTail(NamedTuple):
 
 
 class CifarLists(NamedTuple):
-    """All lists drawn from CIFAR's training images for one split, indices int64 [...], ascending.
+    """The lists of one split of CIFAR, those of the linear separability, and 5,000 images that validate every split.
 
-    Attributes:
-        long_tail: D_i, D_b and S_b.
-        full: training list of the linear separability.
-        val: 5,000 images that validate, the same in every split.
+    `full` and `val` are indices int64 [...], ascending, as those of `long_tail`.
     """
 
     long_tail: LongTail
@@ -69,15 +66,13 @@ def make_long_tail(
         raise ValueError(f"{few_per_class} images per class of S_b, but the smallest class of D_i has {min(sizes)}")
     per_class = int(np.sum(sizes)) // num_classes
     order = rng.permutation(num_classes)
-    taken: list[list[np.ndarray]] = [[], [], []]
-    for rank, c in enumerate(order):
-        images = rng.permutation(pool[labels[pool] == c])
-        wanted = (int(sizes[rank]), per_class, few_per_class)
+    taken = []
+    for c, size in zip(order, sizes):
+        images, wanted = rng.permutation(pool[labels[pool] == c]), (int(size), per_class, few_per_class)
         if max(wanted) > len(images):
             raise ValueError(f"class {c} needs {max(wanted)} images, the pool has {len(images)}")
-        for part, count in zip(taken, wanted):
-            part.append(images[:count])
-    return LongTail(*(np.sort(np.concatenate(part)).astype(np.int64) for part in taken))
+        taken.append([images[:count] for count in wanted])
+    return LongTail(*(np.sort(np.concatenate(part)).astype(np.int64) for part in zip(*taken)))
 
 
 def balanced_draw(labels: np.ndarray, pool: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
@@ -136,7 +131,5 @@ def cifar_lists(name: str, labels: np.ndarray, folder: str | pathlib.Path | None
     val = balanced_draw(labels, np.arange(len(labels)), 5000 // num_classes, np.random.default_rng(0))
     pool = np.setdiff1d(np.arange(len(labels)), val)
     largest = len(pool) // num_classes
-    sizes = profile(largest, num_classes, 100)
-    return CifarLists(
-        make_long_tail(labels, pool, sizes, largest // 100, np.random.default_rng(split)), full=pool, val=val
-    )
+    sizes, rng = profile(largest, num_classes, 100), np.random.default_rng(split)
+    return CifarLists(make_long_tail(labels, pool, sizes, largest // 100, rng), full=pool, val=val)

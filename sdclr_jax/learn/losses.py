@@ -60,10 +60,7 @@ def nt_xent(
 
 
 def nt_xent_interleaved(
-    features: jax.Array,
-    temperature: float | jax.Array,
-    rows: jax.Array | None = None,
-    axis_name: str | None = None,
+    features: jax.Array, temperature: float | jax.Array, rows: jax.Array | None = None, axis_name: str | None = None
 ) -> jax.Array:
     """NT-Xent in SimCLR's published form: row 2i is view 1 of image i, row 2i + 1 view 2.
 

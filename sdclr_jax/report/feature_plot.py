@@ -22,15 +22,7 @@ MOST_NAMED = 20  # classes; more names would cover the points
 
 
 class TestFeatures(NamedTuple):
-    """Features of test images of an evaluated run.
-
-    Attributes:
-        name: of the run, for the plot.
-        values: float32 [N, C].
-        labels: int [N].
-        groups: of the classes.
-        class_names: of the classes.
-    """
+    """Features `values` float32 [N, C] of test images of classes `labels` int [N], by the run `name` of the plot."""
 
     __test__ = False  # not a test of pytest's
 
@@ -81,8 +73,7 @@ TITLES = {"pca": "principal components", "tsne": "t-SNE"}
 
 def draw_features(path: str | pathlib.Path, runs: Sequence[TestFeatures], method: str = "pca") -> None:
     """Writes the picture, a panel for each run; method: of `METHODS`. UserError for fewer than three images."""
-    across = min(len(runs), 3)
-    down = -(-len(runs) // across)
+    across, down = min(len(runs), 3), -(-len(runs) // 3)
     title = f"Features of test images, {TITLES[method]}: {len(runs[0].values):,} images by the size of their class"
     figure = new_figure(max(4.6 * across, 6.4), 4.6 * down + 0.9, title)
     panels = figure.subplots(down, across, squeeze=False).ravel()
@@ -106,15 +97,13 @@ def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[st
         label = f"{len(run.class_names)} classes in no group"
         axes.scatter(*places.T, s=12, color=SOFT, alpha=0.65, linewidth=0, label=label)
     for (group, classes), marker in zip(run.groups._asdict().items(), MARKERS):
-        if not len(classes):
-            continue
-        x, y = places[np.isin(run.labels, classes)].T
-        label, color = f"{group.capitalize()}: {pluralize(len(classes), 'class')}", GROUP_COLORS[group]
-        axes.scatter(x, y, s=12, marker=marker, color=color, alpha=0.65, linewidth=0, label=label)
+        if len(classes):
+            label, color = f"{group.capitalize()}: {pluralize(len(classes), 'class')}", GROUP_COLORS[group]
+            style = {"marker": marker, "color": color, "label": label}
+            axes.scatter(*places[np.isin(run.labels, classes)].T, s=12, alpha=0.65, linewidth=0, **style)
     shown = np.unique(run.labels)
     for k in shown if len(shown) <= MOST_NAMED else ():
-        x, y = np.median(places[run.labels == k], axis=0)
         name = short_name(run.class_names[k])
-        style = {"color": INK, "fontsize": 11 if len(name) < 3 else 8, "fontweight": "bold"}
-        style |= {"ha": "center", "va": "center"}
-        axes.text(x, y, name, path_effects=[withStroke(linewidth=3, foreground="white")], **style)
+        style = {"color": INK, "fontsize": 11 if len(name) < 3 else 8, "fontweight": "bold", "ha": "center"}
+        halo = [withStroke(linewidth=3, foreground="white")]
+        axes.text(*np.median(places[run.labels == k], axis=0), name, va="center", path_effects=halo, **style)

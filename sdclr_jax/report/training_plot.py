@@ -35,8 +35,8 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
 
 def _draw_sparsity(axes: Axes, records: dict[str, list[dict]]) -> None:
     """All layers together, and each from the first to the last."""
-    pruned = {run: lines for run, lines in records.items() if any("mask/sparsity" in line for line in lines)}
-    (run, lines), *_ = pruned.items()
+    pruned = [run for run, lines in records.items() if any("mask/sparsity" in line for line in lines)]
+    run, lines = pruned[0], records[pruned[0]]
     style_axes(axes, f"Pruned weights (%): all, and by layer{'' if len(records) == 1 else ' of ' + run}", x="step")
     names = list(dict.fromkeys(name for line in lines for name in line if name.startswith(LAYER)))
     for name, shade in zip(names, np.linspace(0.85, 0.25, len(names))):
@@ -47,7 +47,7 @@ def _draw_sparsity(axes: Axes, records: dict[str, list[dict]]) -> None:
         if run in pruned:
             steps, values = series(lines, "mask/sparsity")
             color = COLORS[place % len(COLORS)]
-            label = "all layers" if run == next(iter(pruned)) else None
+            label = "all layers" if run == pruned[0] else None
             axes.plot(steps, 100 * values, color=color, linewidth=2, marker="o", markersize=3, label=label)
     axes.set_ylim(0, 101)
     axes.legend(fontsize=8, framealpha=0.9, edgecolor="none", loc="lower right")
