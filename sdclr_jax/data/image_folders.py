@@ -1,16 +1,17 @@
 """A data set of the images in a folder: with or without class folders, with or without parts such as `test`."""
 
 import logging
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
 from sdclr_jax.data.dataset import Dataset
 from sdclr_jax.data.image_files import ImageFiles, image_suffixes, open_files, require_folder
-from sdclr_jax.data.image_tree import FolderLayout, ImageTree, find_images, find_layout, named, single_folder
 from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
 from trainlib.core.errors import UserError
 from trainlib.core.text import did_you_mean, pluralize
@@ -19,9 +20,140 @@ _log = logging.getLogger(__name__)
 
 NO_CLASS = -1
 _UNSCORED = ("long_tail", "full", "few", "val", "test")
+_SYSTEM_NAMES = frozenset(
+    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found", "icon\r")
+)
+# Formats with a mark at the start, by which a file without an ending is recognised.
+_MARKED_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_NAMES_SHOWN = 5
+_TRAIN, _VAL, _TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 
 
-class Part(NamedTuple):
+class ImageTree(NamedTuple):
+    """What is below a folder, as relative paths with "/", sorted in each folder. Links are followed.
+
+    `images` have an ending that Pillow decodes, or none; `system` are hidden files and folders, and those that systems
+    leave behind (`Thumbs.db`, `__MACOSX`); `broken` are links to nothing, `others` all other files. `folders` are all
+    but hidden and system ones.
+    """
+
+    images: list[str]
+    others: list[str]
+    system: list[str]
+    broken: list[str]
+    folders: list[str]
+
+
+class _Layout(NamedTuple):
+    """Prefixes of the paths of each part, "" for the whole folder; None without such a part."""
+
+    train: str
+    val: str | None
+    test: str | None
+
+
+def find_images(root: str | os.PathLike) -> ImageTree:
+    """Everything below the folder `root`. OSError for a folder that cannot be read."""
+    tree = ImageTree([], [], [], [], [])
+
+    def scan(folder: str, prefix: str, above: frozenset[str]) -> None:
+        """Adds what is in a folder; `above` are the real paths of the folders it is in, against links in a circle."""
+        real = os.path.realpath(folder)
+        if real in above:
+            return
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+        folders = []
+        for entry in ordered:
+            if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_NAMES:
+                kind = tree.system
+            elif entry.is_dir():
+                kind = tree.folders
+                folders.append(entry)
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                kind = tree.broken
+            else:
+                kind = tree.images if entry.is_file() and _is_image(entry) else tree.others
+            kind.append(prefix + entry.name)
+        for entry in folders:
+            scan(entry.path, f"{prefix}{entry.name}/", above | {real})
+
+    scan(os.fspath(root), "", frozenset())
+    return tree
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    suffix = pathlib.PurePath(entry.name).suffix.lower()
+    if suffix:
+        return suffix in image_suffixes()
+    try:
+        with Image.open(entry.path, formats=_MARKED_FORMATS):
+            return True
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def _find_layout(root: str | os.PathLike, images: Sequence[str]) -> _Layout:
+    """Which images train, validate and test, from the names of the folders in `root`. Logs what was taken for what.
+
+    `train` (or `training`) with `test` (`testing`), `val` (`valid`, `validation`), both or neither, in capitals or not.
+    With `val` but without `test`, `val` is the test set, as ImageNet's. Without `train` all images train. UserError for
+    two folders that may be the same part, or test images without training images.
+    """
+    tops: dict[str, list[str]] = {}
+    for path in images:
+        top, slash, _ = path.partition("/")
+        tops.setdefault(top if slash else "", []).append(path)
+    parts = []
+    for names in (_TRAIN, _VAL, _TEST):
+        found = [top for top in tops if top.lower() in names]
+        if len(found) > 1:
+            raise UserError(f"{root} has the folders {' and '.join(found)}; keep one, or rename the others")
+        parts.append(found[0] if found else None)
+    train, val, test = parts
+    if train is None:
+        for name in filter(None, (val, test)):
+            if all(path.count("/") > 1 for path in tops[name]):
+                raise UserError(
+                    f"{root} has the folder '{name}', with folders of images inside, but no image in a folder 'train'. "
+                    "Name the folder of the training images 'train', or set config.data_path to the folder that holds "
+                    "the class folders."
+                )
+        inner = [path for path in images if any(folder.lower() in _TEST for folder in path.split("/")[1:-1])]
+        if inner:
+            _log.warning(
+                "%s in a folder 'test' inside a class folder may be trained on. For its own test set use test/CLASS "
+                "next to train/CLASS.",
+                _named(inner, "image"),
+            )
+        return _Layout("", None, None)
+    if not (val or test or len(tops) == 1 or all(path.count("/") > 1 for path in tops[train])):
+        _log.warning(
+            "'%s' is taken as a class, as the other folders of %s: none of them is 'test' or 'val'", train, root
+        )
+        return _Layout("", None, None)
+    if val and not test:
+        _log.warning(
+            "%s has no folder 'test' next to '%s': the images in '%s' are the test set, and a tenth of each class in "
+            "'%s' validates. If '%s' is meant to validate, add a folder 'test'.",
+            *(root, train, val, train, val),
+        )
+        val, test = None, val
+    unused = [path for name, paths in tops.items() if name not in (train, val, test) for path in paths]
+    if unused:
+        used = ", ".join(repr(name) for name in (train, val, test) if name)
+        what = _named(unused, "image")
+        _log.warning("not used: %s in no folder of %s that trains, validates or tests (%s)", what, root, used)
+    return _Layout(*(None if name is None else f"{name}/" for name in (train, val, test)))
+
+
+def _named(paths: Sequence[str], noun: str) -> str:
+    """Such as "7 images (a.png, b.png, ...)"."""
+    shown = ", ".join(paths[:_NAMES_SHOWN]) + (", ..." if len(paths) > _NAMES_SHOWN else "")
+    return f"{pluralize(len(paths), noun)} ({shown})"
+
+
+class _Part(NamedTuple):
     """The images of one part of the data: relative paths and labels int32 [N] (`NO_CLASS` without a class)."""
 
     paths: list[str]
@@ -32,7 +164,7 @@ def image_folder(config: ConfigDict) -> Dataset:
     """The images in the folder `data_path`, at any depth.
 
     A folder directly below `data_path`, or below its `train`, is a class; images next to such folders have none and
-    train only. `image_tree.find_layout` decides which folders train, validate and test. Without test folders a fifth of
+    train only. `_find_layout` decides which folders train, validate and test. Without test folders a fifth of
     each class is the test set, the same for every split; without a folder that validates a tenth of the rest of each
     class does. A class keeps at least one image to train on. D_i are the images that are left, with `imbalance` = 0; or
     drawn from them along the exponential profile with `imbalance` between the largest and the smallest class, from the
@@ -49,7 +181,7 @@ def image_folder(config: ConfigDict) -> Dataset:
         )
     root, tree = _find(require_folder(config, "data_path"))
     _log_unused(tree)
-    layout = find_layout(root, tree.images)
+    layout = _find_layout(root, tree.images)
     used = tuple(prefix for prefix in layout if prefix is not None)
     _open(config, root, [path for path in tree.images if path.startswith(used)]).check_readable()
     classes = sorted({_class_of(path, layout.train) for path in tree.images if path.startswith(layout.train)} - {""})
@@ -63,35 +195,36 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, ImageTree]:
     """The folder that holds the images, and what is in it: an only folder with further folders is entered."""
     tree = find_images(root)
     if not tree.images:
-        others = f"; it has {named(tree.others, 'other file')}" if tree.others else ""
+        others = f"; it has {_named(tree.others, 'other file')}" if tree.others else ""
         raise UserError(
             f"{root} has no image that Pillow reads (files that end in {' '.join(sorted(image_suffixes()))}){others}"
         )
-    while inner := single_folder(tree.images):
-        _log.info("All images of %s are in %s, which is taken as config.data_path", root, root / inner)
-        outside = ([path for path in paths if path.partition("/")[0] != inner] for paths in tree)
-        _log_unused(ImageTree(*outside))
-        root = root / inner
-        tree = find_images(root)
-    return root, tree
+    tops = {path.partition("/")[0] for path in tree.images}
+    if len(tops) > 1 or any(path.count("/") < 2 for path in tree.images):
+        return root, tree
+    inner = root / tops.pop()
+    _log.info("All images of %s are in %s, which is taken as config.data_path", root, inner)
+    outside = ([path for path in paths if path.partition("/")[0] != inner.name] for paths in tree)
+    _log_unused(ImageTree(*outside))
+    return _find(inner)
 
 
 def _log_unused(tree: ImageTree) -> None:
     """Counts and names the files and folders that are not used."""
     if tree.system:
-        _log.info("skipped: %s", named(tree.system, "hidden or system file"))
+        _log.info("skipped: %s", _named(tree.system, "hidden or system file"))
     if tree.others:
         endings = sorted({pathlib.PurePath(path).suffix.lower() or "no ending" for path in tree.others})
         heic = "; convert HEIC images to JPEG" if {".heic", ".heif"} & set(endings) else ""
-        what = named(tree.others, "file")
+        what = _named(tree.others, "file")
         _log.warning("not used: %s that Pillow does not read as an image (%s)%s", what, ", ".join(endings), heic)
     if tree.broken:
-        _log.warning("not used: %s to files that do not exist", named(tree.broken, "link"))
+        _log.warning("not used: %s to files that do not exist", _named(tree.broken, "link"))
     filled = {str(folder) for path in tree.images for folder in pathlib.PurePosixPath(path).parents}
     empty = [name for name in tree.folders if name not in filled]
     empty = [name for name in empty if str(pathlib.PurePosixPath(name).parent) in filled]
     if empty:
-        _log.warning("not used: %s without an image", named(empty, "folder"))
+        _log.warning("not used: %s without an image", _named(empty, "folder"))
 
 
 def _class_of(path: str, prefix: str) -> str:
@@ -100,16 +233,16 @@ def _class_of(path: str, prefix: str) -> str:
     return name if slash else ""
 
 
-def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
+def _part(tree: ImageTree, prefix: str, classes: Sequence[str]) -> _Part:
     """The images below a prefix, by class, images of no class last."""
     label_of = {name: label for label, name in enumerate(classes)}
     paths = [path for path in tree.images if path.startswith(prefix)]
     labels = np.array([label_of.get(_class_of(path, prefix), NO_CLASS) for path in paths], np.int32)
     order = np.argsort(np.where(labels == NO_CLASS, len(classes), labels), kind="stable")
-    return Part([paths[k] for k in order], labels[order])
+    return _Part([paths[k] for k in order], labels[order])
 
 
-def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
+def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> _Part:
     """The images of validation or test. Images of other classes than the training's are counted and skipped."""
     part = _part(tree, prefix, classes)
     known = int((part.labels != NO_CLASS).sum())
@@ -118,8 +251,8 @@ def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> Part:
         folders = sorted({_class_of(path, prefix) for path in mismatched} - {""})
         hints = [f"{name!r}{did_you_mean(name, classes)}" for name in folders]
         which = f"classes without training images: {', '.join(hints)}" if folders else "no class folder"
-        _log.warning("not used: %s of %s", named(mismatched, "image"), which)
-    return Part(part.paths[:known], part.labels[:known])
+        _log.warning("not used: %s of %s", _named(mismatched, "image"), which)
+    return _Part(part.paths[:known], part.labels[:known])
 
 
 def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> ImageFiles:
@@ -127,7 +260,7 @@ def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> Image
 
 
 def _without_classes(
-    config: ConfigDict, root: pathlib.Path, layout: FolderLayout, train: Part, classes: Sequence[str]
+    config: ConfigDict, root: pathlib.Path, layout: _Layout, train: _Part, classes: Sequence[str]
 ) -> Dataset:
     """All images train; nothing is drawn from them."""
     what = f"one class folder, {classes[0]!r}" if classes else "no class folders"
@@ -152,14 +285,14 @@ def _without_classes(
 
 
 def _with_classes(
-    config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: FolderLayout, *, train: Part, classes: list[str]
+    config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: _Layout, *, train: _Part, classes: list[str]
 ) -> Dataset:
     rng = np.random.default_rng(0)
     (paths, labels), is_loose = train, train.labels == NO_CLASS
     pool = np.flatnonzero(~is_loose)
     if layout.test is None:
         rows = _share(labels, pool, 0.2, rng)
-        test, pool = Part([paths[row] for row in rows], labels[rows]), np.setdiff1d(pool, rows)
+        test, pool = _Part([paths[row] for row in rows], labels[rows]), np.setdiff1d(pool, rows)
     else:
         test = _labelled(tree, layout.test, classes)
     if layout.val is None:
@@ -173,7 +306,7 @@ def _with_classes(
     pretrain = lists.balanced if config.balanced else lists.imbalanced
     if is_loose.any():
         loose = np.flatnonzero(is_loose)
-        what = named([paths[row] for row in loose], "image")
+        what = _named([paths[row] for row in loose], "image")
         what = f"{what} directly in {root / layout.train}, in no class folder"
         if config.imbalance or config.balanced:
             _log.warning("not used: %s; longtail and balanced draw from classes", what)
@@ -199,13 +332,13 @@ def _with_classes(
     )
 
 
-def _log_parts(layout: FolderLayout, test: Part, val: np.ndarray, untested: list[str]) -> None:
+def _log_parts(layout: _Layout, test: _Part, val: np.ndarray, untested: list[str]) -> None:
     tested = f"in {layout.test}" if layout.test else "a fifth of each class"
     validated = f"in {layout.val}" if layout.val else "a tenth of the rest"
     counts = pluralize(len(test.paths), "test image"), pluralize(len(val), "validation image")
     _log.info("%s (%s) and %s (%s) are not trained on", counts[0], tested, counts[1], validated)
     if untested and test.paths:
-        _log.warning("%s without a test image; evaluation leaves them out", named(untested, "class"))
+        _log.warning("%s without a test image; evaluation leaves them out", _named(untested, "class"))
 
 
 def _share(labels: np.ndarray, pool: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

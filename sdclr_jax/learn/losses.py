@@ -79,10 +79,6 @@ def temperature_schedule(
 ) -> jax.Array:
     """tau(e) = (maximum - minimum) (1 + cos(2 pi e / period)) / 2 + minimum (Kukleva et al., ICLR 2023).
 
-    Args:
-        epoch: [], fractions allowed; 0 gives the maximum.
-        minimum: lowest temperature.
-        maximum: highest temperature.
-        period: epochs per oscillation.
+    The epoch [] may be a fraction; `period` is in epochs.
     """
     return (maximum - minimum) * (1 + jnp.cos(2 * jnp.pi * epoch / period)) / 2 + minimum

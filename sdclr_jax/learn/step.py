@@ -44,17 +44,11 @@ def create_state(
     image_shape: tuple[int, int, int],
     pruned: bool,
 ) -> TrainState:
-    """A fresh state, with masks that keep everything when a pruned branch is asked for.
+    """A fresh state, from the jax key `rng` []; for a pruned branch with masks that keep everything.
 
-    Args:
-        model: the network; its initial values do not depend on `axis_name`.
-        tx: the optimiser.
-        rng: jax key [] of the initial weights.
-        image_shape: (H, W, 3) of the views.
-        pruned: whether the run has a pruned branch.
+    `image_shape` is (H, W, 3) of the views. Initial values do not depend on `axis_name` of the model.
     """
-    model = model.clone(axis_name=None)
-    variables = jax.jit(model.init)(rng, jnp.zeros((1, *image_shape)))
+    variables = jax.jit(model.clone(axis_name=None).init)(rng, jnp.zeros((1, *image_shape)))
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -34,11 +34,10 @@ def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any
         return jax.tree.map(lambda moved: moved / BranchNorm.momentum, updated["batch_stats"])
 
     def calibrated(params: Any, batch_stats: Any) -> Any:
-        batches = [images[start : start + size] for start in range(0, len(images) - size + 1, size)]
-        measured = [measure(params, batch_stats, batch) for batch in batches]
+        starts = range(0, len(images) - size + 1, size)
+        measured = [measure(params, batch_stats, images[start : start + size]) for start in starts]
         mean = traverse_util.flatten_dict(jax.tree.map(lambda *parts: np.mean(parts, axis=0), *measured))
-        old = traverse_util.flatten_dict(batch_stats)
-        is_dense = {path: path[-1].endswith(f"_{DENSE}") for path in old}
-        return traverse_util.unflatten_dict({path: mean[path] if is_dense[path] else old[path] for path in old})
+        dense = {path: leaf for path, leaf in mean.items() if path[-1].endswith(f"_{DENSE}")}
+        return traverse_util.unflatten_dict(traverse_util.flatten_dict(batch_stats) | dense)
 
     return calibrated

@@ -36,29 +36,31 @@ class FeatureReader:
         self._crop, self._batch_size = crop, batch_size
         self._variables = parallel.to_devices(variables)
         self._key = parallel.to_devices(jax.random.key_data(rng))
-        self._plain = parallel.pmap_step(
-            lambda variables, images: _features(model, variables, to_float(images)), in_axes=(None, 0), out_axes=0
-        )
-        self._augmented = functools.cache(
-            lambda size: parallel.pmap_step(
-                self._make_augmented(model, size), in_axes=(None, None, None, 0, 0), out_axes=0
-            )
-        )
+
+        def features(variables: Any, images: jax.Array) -> jax.Array:
+            return model.apply(variables, images, DENSE, False).features.astype(jnp.float32)
+
+        def plain(variables: Any, images: jax.Array) -> jax.Array:
+            return features(variables, to_float(images))
+
+        @functools.cache
+        def augmented_to(size: int) -> Callable[..., jax.Array]:
+            def augmented(variables, key, epoch, images, examples):
+                pixels, sizes = images if isinstance(images, Canvas) else (images, None)
+                rng = jax.random.wrap_key_data(key)
+                return features(
+                    variables, probe_views(rng, epoch, examples, pixels, size=size, method=crop, sizes=sizes)
+                )
+
+            return parallel.pmap_step(augmented, in_axes=(None, None, None, 0, 0), out_axes=0)
+
+        self._plain, self._augmented_to = parallel.pmap_step(plain, in_axes=(None, 0), out_axes=0), augmented_to
 
     def with_variables(self, variables: Any) -> "FeatureReader":
         """A reader of other weights for the same network, which shares what is compiled."""
         other = copy.copy(self)
         other._variables = parallel.to_devices(variables)
         return other
-
-    def _make_augmented(self, model: ContrastiveNet, size: int) -> Callable[..., jax.Array]:
-        def augmented(variables, key, epoch, images, examples):
-            rng = jax.random.wrap_key_data(key)
-            pixels, sizes = images if isinstance(images, Canvas) else (images, None)
-            views = probe_views(rng, epoch, examples, pixels, size=size, method=self._crop, sizes=sizes)
-            return _features(model, variables, views)
-
-        return augmented
 
     def plain(self, images: np.ndarray | ImageFiles) -> np.ndarray:
         """uint8 [N, H, W, 3] -> float32 [N, C], of the images as they are; of files, of their central crops."""
@@ -70,16 +72,11 @@ class FeatureReader:
             features = self.plain(images)
             return lambda epoch: features
         examples = np.arange(len(images), dtype=np.int32)
-        from_files = isinstance(images, ImageFiles)
-        augmented = self._augmented(images.size if from_files else images.shape[1])
-        pixels = images.canvases if from_files else images
+        pixels, size = (images.canvases, images.size) if isinstance(images, ImageFiles) else (images, images.shape[1])
+        augmented = self._augmented_to(size)
 
         def of_epoch(epoch: int) -> np.ndarray:
             constants = (self._variables, self._key, parallel.to_devices(np.int32(epoch)))
             return map_rows(augmented, constants, (pixels, examples), self._batch_size)
 
         return of_epoch
-
-
-def _features(model: ContrastiveNet, variables: Any, images: jax.Array) -> jax.Array:
-    return model.apply(variables, images, DENSE, False).features.astype(jnp.float32)

@@ -17,17 +17,7 @@ from sdclr_jax.learn.optim import sgd, step_decay
 
 
 class ProbeSchedule(NamedTuple):
-    """How a linear probe is trained; see `optim.step_decay` for the rate.
-
-    Attributes:
-        epochs: 30 (linear separability) or 100 (few-shot).
-        learning_rate: 30 in the published evaluations.
-        decay_epochs: (10, 20) or (40, 60).
-        decays_before_epoch: the CIFAR program's timing; false for the ImageNet program's.
-        batch_size: images per step; the last batch may be short.
-        validate_every: epochs between validations.
-        select_top: 1 chooses the epoch by top-1 accuracy (CIFAR), 5 by top-5 (ImageNet).
-    """
+    """How a linear probe is trained: the config's `probe_` settings; see `optim.step_decay` for the rate."""
 
     epochs: int
     learning_rate: float
@@ -173,9 +163,7 @@ def nearest_neighbours(
         int [M].
     """
     bank, bank_labels = l2_normalize(jnp.asarray(bank)), jnp.asarray(bank_labels)
-    rows = min(1000, len(queries))
-    parts = []
-    for start in range(0, len(queries), rows):
-        part = queries[np.minimum(np.arange(start, start + rows), len(queries) - 1)]
-        parts.append(np.asarray(_vote(bank, bank_labels, part, num_classes, neighbours)))
-    return np.concatenate(parts)[: len(queries)]
+    count, rows = len(queries), min(1000, len(queries))
+    starts = range(0, count, rows)
+    parts = [queries[np.minimum(np.arange(start, start + rows), count - 1)] for start in starts]
+    return np.concatenate([_vote(bank, bank_labels, part, num_classes, neighbours) for part in parts])[:count]

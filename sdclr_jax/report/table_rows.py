@@ -88,7 +88,7 @@ def read_run(path: str | pathlib.Path) -> EvaluatedRun:
     require_settings(config, SETTINGS, f"the run in {path}", "sdclr_jax")
     reports = {int(file.parent.name.removeprefix("step_")): file for file in path.glob(f"eval/step_*/{REPORT}")}
     if not reports:
-        raise UserError(f"{path} has no report; run python -m sdclr_jax.report.evaluation --workdir={path}")
+        raise UserError(f"{path} has no report; run python -m sdclr_jax.evaluate --workdir={path}")
     return EvaluatedRun(path, config, json.loads(reports[max(reports)].read_text()))
 
 

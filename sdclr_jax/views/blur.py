@@ -9,7 +9,7 @@ from jax import lax
 PASSES = 3
 
 
-def box_radius(sigma: jax.Array | float) -> jax.Array:
+def _box_radius(sigma: jax.Array | float) -> jax.Array:
     """Radius [] of the box whose threefold repetition has deviation sigma [] (Gwosdek et al., 2011, eq. 11 to 14)."""
     variance = jnp.square(jnp.asarray(sigma, jnp.float32)) / PASSES
     whole = jnp.floor((jnp.sqrt(12 * variance + 1) - 1) / 2)
@@ -17,7 +17,7 @@ def box_radius(sigma: jax.Array | float) -> jax.Array:
     return whole + part
 
 
-def box_weights(radius: jax.Array, reach: int) -> jax.Array:
+def _box_weights(radius: jax.Array, reach: int) -> jax.Array:
     """Weights uint32 [reach + 1] of the offsets 0 .. reach in 24-bit fixed point, the last one a part of a pixel."""
     one = jnp.uint32(1 << 24)
     whole = jnp.floor(radius).astype(jnp.uint32)
@@ -48,7 +48,7 @@ def gaussian_blur(image: jax.Array, sigma: jax.Array | float, largest_sigma: flo
         largest_sigma: Python float, an upper bound of sigma: sets how many neighbours are read.
     """
     reach = math.floor((math.sqrt(12 * largest_sigma**2 / PASSES + 1) - 1) / 2) + 1
-    weights = box_weights(box_radius(sigma), reach)
+    weights = _box_weights(_box_radius(sigma), reach)
     for axis in (1, 0):
         for _ in range(PASSES):
             image = _box_blur(image, weights, axis)

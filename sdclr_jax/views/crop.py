@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+Interval = tuple[float, float]
+
 
 class Box(NamedTuple):
     """A crop in whole pixels: int32 [] each, possibly traced."""
@@ -17,35 +19,27 @@ class Box(NamedTuple):
     width: jax.Array | int
 
 
-def bicubic_kernel(x: jax.Array) -> jax.Array:
-    """Keys' cubic with a = -0.5 (Pillow's BICUBIC) at x float [...] pixels, support 2."""
+def _bicubic(x: jax.Array) -> jax.Array:
+    """Keys' cubic with a = -0.5 (Pillow's BICUBIC), support 2."""
     x = jnp.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
     return jnp.where(x < 1, near, jnp.where(x < 2, far, 0))
 
 
-def bilinear_kernel(x: jax.Array) -> jax.Array:
-    """The triangle at x float [...] pixels, support 1."""
+def _bilinear(x: jax.Array) -> jax.Array:
+    """The triangle, support 1."""
     return jnp.maximum(1 - jnp.abs(x), 0)
 
 
-KERNELS = {"bicubic": bicubic_kernel, "bilinear": bilinear_kernel}
+KERNELS = {"bicubic": _bicubic, "bilinear": _bilinear}
 
 
-def resample_weights(start: jax.Array | int, length: jax.Array | int, size: int, out: int, method: str) -> jax.Array:
+def _resample_weights(start: jax.Array | int, length: jax.Array | int, size: int, out: int, method: str) -> jax.Array:
     """Weights that resample the pixels start .. start + length of an axis to `out` pixels (Pillow's Resample.c).
 
-    The kernel is widened by the reduction (antialiasing) and cut off at the crop's borders.
-
-    Args:
-        start, length: the crop on this axis, possibly traced.
-        size: length of the whole axis.
-        out: output pixels.
-        method: "bicubic" or "bilinear".
-
-    Returns:
-        float32 [out, size], rows of sum 1, zero outside the crop.
+    The kernel is widened by the reduction (antialiasing) and cut off at the crop's borders: float32 [out, size], rows
+    of sum 1, zero outside the crop.
     """
     scale = jnp.asarray(length, jnp.float32) / out
     centres = (jnp.arange(out, dtype=jnp.float32) + 0.5) * scale
@@ -72,20 +66,14 @@ def resized_crop(image: jax.Array, box: Box, size: tuple[int, int], method: str 
         uint8 [*size, C]; exactly the crop where the sizes agree.
     """
     height, width, _ = image.shape
-    across = resample_weights(box.left, box.width, width, size[1], method)
-    down = resample_weights(box.top, box.height, height, size[0], method)
+    across = _resample_weights(box.left, box.width, width, size[1], method)
+    down = _resample_weights(box.top, box.height, height, size[0], method)
     exact = {"precision": lax.Precision.HIGHEST}
     rows = _to_uint8(jnp.einsum("ow,hwc->hoc", across, image.astype(jnp.float32), **exact))
     return _to_uint8(jnp.einsum("oh,hwc->owc", down, rows.astype(jnp.float32), **exact))
 
 
-def random_box(
-    rng: jax.Array,
-    height: jax.Array | int,
-    width: jax.Array | int,
-    area: tuple[float, float],
-    ratio: tuple[float, float],
-) -> Box:
+def random_box(rng: jax.Array, height: jax.Array | int, width: jax.Array | int, area: Interval, ratio: Interval) -> Box:
     """The crop of torchvision's RandomResizedCrop: ten tries, then the largest centred crop within the ratios.
 
     Args:
@@ -109,7 +97,7 @@ def random_box(
     return Box(*(jnp.where(fits.any(), a, b) for a, b in zip(Box(top, left, crop_height, crop_width), central)))
 
 
-def central_box(height: jax.Array | int, width: jax.Array | int, ratio: tuple[float, float]) -> Box:
+def central_box(height: jax.Array | int, width: jax.Array | int, ratio: Interval) -> Box:
     """The largest centred crop of `height` [] x `width` [] pixels whose width / height is within `ratio`."""
     crop_height = jnp.minimum(height, jnp.round(width / ratio[0]).astype(jnp.int32))
     crop_width = jnp.minimum(width, jnp.round(height * ratio[1]).astype(jnp.int32))

@@ -43,11 +43,7 @@ IMAGENET_VIEWS = ViewConfig(size=224, area=(0.08, 1.0), blur=0.5)
 
 
 class ViewParams(NamedTuple):
-    """What was drawn for one view.
-
-    Attributes: `box` the crop; `flip`, `jitter`, `gray`, `blur` bool scalars; `order` int32 [4] and `factors`
-    float32 [4] of `color.jitter`; `sigma` float32 scalar.
-    """
+    """What was drawn for one view: [] each, but `order` int32 [4] and `factors` float32 [4] of `color.jitter`."""
 
     box: Box
     flip: jax.Array
@@ -79,15 +75,9 @@ def draw_view(rng: jax.Array, height: jax.Array | int, width: jax.Array | int, c
 
 
 def apply_view(image: jax.Array, view: ViewParams, config: ViewConfig) -> jax.Array:
-    """Crop and resize, mirror, jitter, grey, blur: the original's order.
+    """Crop and resize, mirror, jitter, grey, blur: the original's order; uint8 [H, W, 3] -> uint8 [size, size, 3].
 
-    Args:
-        image: uint8 [H, W, 3], RGB.
-        view: what to do.
-        config: `size`, and whether a blur can occur at all (`blur` > 0) and how wide (`sigma`).
-
-    Returns:
-        uint8 [size, size, 3].
+    Of `config` count `size`, and whether a blur can occur at all (`blur` > 0) and how wide (`sigma`).
     """
     image = resized_crop(image, view.box, (config.size, config.size))
     image = jnp.where(view.flip, image[:, ::-1], image)
@@ -164,16 +154,17 @@ def probe_views(
     Returns:
         float32 [N, size, size, 3] in [0, 1].
     """
-    if method not in ("padded", "resized"):
+    padded = method == "padded"
+    if not padded and method != "resized":
         raise ValueError(f"crops {method!r}; known: 'padded', 'resized'")
-    if method == "padded" and images.shape[1:3] != (size, size):
+    if padded and images.shape[1:3] != (size, size):
         raise ValueError(f"padded crops keep the images' size {images.shape[1:3]}, asked for {size}")
-    if method == "padded" and sizes is not None:
+    if padded and sizes is not None:
         raise ValueError("images of different sizes have no padded crops; config.probe_crop must be 'resized'")
 
     def one(example: jax.Array, image: jax.Array, extent: jax.Array | None) -> jax.Array:
         crop_key, flip_key = jax.random.split(example_key(rng, epoch, example, 0))
-        if method == "padded":
+        if padded:
             image = padded_crop(image, *jax.random.randint(crop_key, (2,), 0, 9), padding=4)
         else:
             height, width = image.shape[:2] if extent is None else extent
