@@ -24,9 +24,8 @@ from sdclr_jax.learn.build import build_model
 from sdclr_jax.learn.masks import is_backbone_conv
 from sdclr_jax.learn.restore import TrainedRun, load_run
 from sdclr_jax.probe.balancedness import group_classes, weak_figures
-from sdclr_jax.probe.calibrate import make_calibration
 from sdclr_jax.probe.corruptions import corrupted
-from sdclr_jax.probe.features import FeatureReader
+from sdclr_jax.probe.features import FeatureReader, make_calibration
 from sdclr_jax.probe.probe import fit_logistic, logits
 from sdclr_jax.report.exemplar_plots import draw_curves, draw_sheet
 from sdclr_jax.report.exemplar_report import CLEAN, Predictions, as_lines, examples, make_report

@@ -80,12 +80,7 @@ def map_rows(
 
 
 def check_batches(count: int, batch_size: int, drop_last: bool) -> None:
-    """Raises UserError for too few images to compare; warns of a last batch of one.
-
-    Args:
-        count: training images.
-        batch_size, drop_last: of the config.
-    """
+    """Raises UserError for too few training images to compare; warns of a last batch of one."""
     if count < 2:
         raise UserError(f"{count} image to train on; contrastive learning compares images, so it needs at least 2")
     if batch_size < 2:

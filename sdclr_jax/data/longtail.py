@@ -11,10 +11,8 @@ KINDS = ("D_i", "D_b", "S_b")
 class LongTail(NamedTuple):
     """The lists of one split, indices int64 [...] of images, each list ascending.
 
-    Attributes:
-        imbalanced: D_i, class sizes along the exponential profile.
-        balanced: D_b, the same number of images (rounded down) in equal classes.
-        few: S_b, the few-shot set: equal small classes, within both of the others.
+    `imbalanced` is D_i, class sizes along the exponential profile; `balanced` D_b, the same number of images (rounded
+    down) in equal classes; `few` S_b, the few-shot set: equal small classes, within both of the others.
     """
 
     imbalanced: np.ndarray

@@ -7,18 +7,9 @@ import jax
 from flax import traverse_util
 
 from trainlib.analysis import pruning
-from trainlib.analysis.pruning import Path, Tree, apply_masks, sparsity_report
-
-__all__ = [
-    "Tree",
-    "apply_masks",
-    "full_masks",
-    "is_backbone_conv",
-    "magnitude_masks",
-    "mask_metrics",
-    "random_masks",
-    "sparsity_report",
-]
+from trainlib.analysis.pruning import Path, Tree
+from trainlib.analysis.pruning import apply_masks as apply_masks
+from trainlib.analysis.pruning import sparsity_report as sparsity_report
 
 
 def is_backbone_conv(path: Path) -> bool:

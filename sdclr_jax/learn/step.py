@@ -20,15 +20,7 @@ from sdclr_jax.model.norm import DENSE, PRUNED
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a run changes.
-
-    Attributes:
-        step: int32 scalar, updates so far.
-        params: one shared parameter tree.
-        batch_stats: running statistics of BatchNorm.
-        opt_state: the optimiser's state.
-        masks: of the pruned branch, see `learn.masks`; empty for SimCLR.
-    """
+    """What a run changes: `step` int32 [] counts updates; `masks` of the pruned branch are empty for SimCLR."""
 
     step: jax.Array
     params: Tree
@@ -117,16 +109,12 @@ def simclr_loss(
 def make_train_step(
     model: ContrastiveNet, tx: optax.GradientTransformation, pruned: bool
 ) -> Callable[..., tuple[TrainState, dict[str, Any]]]:
-    """The step as a pure function, to be jitted, or pmapped over `model.axis_name`.
-
-    Args:
-        model: the network; `model.axis_name` names the mapped axis of the batch, or None on one device.
-        tx: the optimiser.
-        pruned: true for SDCLR (dense against pruned branch), false for SimCLR.
+    """The step as a pure function, to be jitted, or pmapped over `model.axis_name`, with the optimiser `tx`.
 
     Returns:
         step(state, views [2, N, H, W, 3], rows bool [N] or None, temperature) -> (state, metrics): the scalars `loss`
-        and `grad_norm`, equal on all devices. N is the device's share of the batch.
+        and `grad_norm`, equal on all devices. N is the device's share of the batch. With `pruned` the step is SDCLR's
+        (dense against pruned branch), without SimCLR's.
     """
 
     def step(
@@ -160,12 +148,8 @@ def make_refresh(
 ) -> Callable[[TrainState, jax.Array], tuple[TrainState, dict[str, jax.Array]]]:
     """refresh(state, rng) -> state with new masks, and `mask_metrics`. Equal on all devices without communication.
 
-    `rng` is the run's key of the random part, as `jax.random.key_data`, uint32 [2].
-
-    Args:
-        fraction: pruned share of the backbone's convolutions.
-        random_fraction: the part of it that is drawn at random, again each epoch; 0 for none.
-        steps_per_epoch: gives the epoch of `state.step`.
+    `rng` is the run's key of the random part, as `jax.random.key_data`, uint32 [2]. `fraction` is the pruned share of
+    the backbone's convolutions, `random_fraction` the part of it that is drawn at random, again each epoch.
     """
 
     def refresh(state: TrainState, rng: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:

@@ -31,13 +31,8 @@ torch_linear = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 class ProjectionHead(nn.Module):
     """Linear, BatchNorm, ReLU, once or twice at the input's width, then Linear and BatchNorm without ReLU.
 
-    The first linear layer has a bias, the others none. The published SDCLR runs use three layers, SimCLR two.
-
-    Attributes:
-        layers: number of linear layers, 2 or 3.
-        features: output dimension D.
-        norm: makes a `BranchNorm` from a name.
-        dtype: of the products; None takes the inputs' and parameters' type.
+    The first of the 2 or 3 linear `layers` has a bias, the others none. `norm` makes a `BranchNorm` from a name;
+    `dtype` is that of the products, None for the inputs' and parameters' type.
     """
 
     layers: int
@@ -76,12 +71,11 @@ class ContrastiveNet(nn.Module):
     Attributes:
         backbone_name: a key of `BACKBONES`.
         stem: "cifar" or "imagenet".
-        head_layers: 2 or 3. The published SDCLR runs have 3, SimCLR 2.
-        projection_size: D of the head's output.
+        head_layers: 3 in the published SDCLR runs, 2 in SimCLR's.
         num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
         prune_bn_updates: see `BranchNorm.prune_updates`.
         axis_name: mapped axis of the batch for BatchNorm's statistics, or None.
-        dtype: of convolutions and products, e.g. bfloat16; None takes the inputs' and parameters' type.
+        dtype: of convolutions and products; None takes the inputs' and parameters' type.
     """
 
     backbone_name: str = "resnet18"

@@ -33,8 +33,7 @@ def standardize(images: jax.Array) -> jax.Array:
 class Conv(nn.Module):
     """A `size` x `size` convolution without bias, padded by size // 2 on every side as torch pads.
 
-    Attributes: `channels` output channels; `size`, `stride` of the kernel; `init` its initialiser; `dtype` of the
-    arithmetic, None for the type of inputs and kernel.
+    `dtype` is of the arithmetic, None for the type of inputs and kernel.
     """
 
     channels: int
@@ -52,11 +51,7 @@ class Conv(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut, a 1 x 1 convolution where the shape changes.
-
-    Attributes: `channels` output channels; `stride` of the first convolution and the shortcut; `norm` makes a
-    `BranchNorm` from a name; `init`, `dtype` of the convolutions.
-    """
+    """Two 3 x 3 convolutions and a shortcut, a 1 x 1 convolution where the shape changes."""
 
     channels: int
     stride: int
@@ -97,16 +92,11 @@ class Bottleneck(BasicBlock):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages, global average pool.
+    """Stem, stages of `depths` blocks and `widths` output channels, global average pool.
 
     Attributes:
-        block: BasicBlock, one of its subclasses.
-        depths: blocks per stage.
-        widths: output channels per stage.
         stem: "cifar": 3 x 3, stride 1, no pool; "imagenet": 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2.
         norm: makes a `BranchNorm` from a name.
-        stem_width: channels of the stem.
-        init: of the convolutions.
         dtype: of the convolutions; None takes the inputs' and parameters' type.
     """
 
@@ -139,12 +129,7 @@ class ResNet(nn.Module):
 
 
 def option_a_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
-    """Every `stride`-th pixel, and zero channels on both sides.
-
-    Args:
-        x: float [N, H, W, C].
-        channels: output channels; channels - C is even.
-    """
+    """Every `stride`-th pixel of [N, H, W, C], and zero channels on both sides; channels - C is even."""
     side = (channels - x.shape[-1]) // 2
     return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (side, side)))
 

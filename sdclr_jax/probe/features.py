@@ -1,4 +1,7 @@
-"""Features of the trained network for evaluation: dense weights, BatchNorm of branch 0 with its running statistics."""
+"""Features of the trained network for evaluation: dense weights, BatchNorm of branch 0 with its running statistics.
+
+Of a network whose weights have changed, as pruning changes them, the statistics are estimated again.
+"""
 
 import copy
 import functools
@@ -8,15 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from sdclr_jax.data.batches import map_rows
 from sdclr_jax.data.image_files import Canvas, ImageFiles, as_pixels
 from sdclr_jax.model.contrastive import ContrastiveNet
-from sdclr_jax.model.norm import DENSE
+from sdclr_jax.model.norm import DENSE, BranchNorm
 from sdclr_jax.views.views import probe_views, to_float
 from trainlib.run import parallel
 
 CROPS = ("none", "padded", "resized")
+CALIBRATION_BATCH = 128
 
 
 class FeatureReader:
@@ -47,10 +52,8 @@ class FeatureReader:
         def augmented_to(size: int) -> Callable[..., jax.Array]:
             def augmented(variables, key, epoch, images, examples):
                 pixels, sizes = images if isinstance(images, Canvas) else (images, None)
-                rng = jax.random.wrap_key_data(key)
-                return features(
-                    variables, probe_views(rng, epoch, examples, pixels, size=size, method=crop, sizes=sizes)
-                )
+                how = {"size": size, "method": crop, "sizes": sizes}
+                return features(variables, probe_views(jax.random.wrap_key_data(key), epoch, examples, pixels, **how))
 
             return parallel.pmap_step(augmented, in_axes=(None, None, None, 0, 0), out_axes=0)
 
@@ -80,3 +83,31 @@ class FeatureReader:
             return map_rows(augmented, constants, (pixels, examples), self._batch_size)
 
         return of_epoch
+
+
+def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any, Any], Any]:
+    """calibrated(params, batch_stats) -> `batch_stats` with the dense branch's estimated again, as after pruning.
+
+    They are the means over batches of up to 128 of the batch's own mean and unbiased variance, as training measures
+    them; an incomplete last batch is skipped.
+
+    Args:
+        model: the network, without an axis name.
+        images: uint8 [N, H, W, 3], N >= 2; unaugmented.
+    """
+    size = min(CALIBRATION_BATCH, len(images))
+
+    @jax.jit
+    def measure(params: Any, batch_stats: Any, batch: jax.Array) -> Any:
+        variables = {"params": params, "batch_stats": jax.tree.map(jnp.zeros_like, batch_stats)}
+        updated = model.apply(variables, to_float(batch), DENSE, True, mutable=["batch_stats"])[1]
+        return jax.tree.map(lambda moved: moved / BranchNorm.momentum, updated["batch_stats"])
+
+    def calibrated(params: Any, batch_stats: Any) -> Any:
+        starts = range(0, len(images) - size + 1, size)
+        measured = [measure(params, batch_stats, images[start : start + size]) for start in starts]
+        mean = traverse_util.flatten_dict(jax.tree.map(lambda *parts: np.mean(parts, axis=0), *measured))
+        dense = {path: leaf for path, leaf in mean.items() if path[-1].endswith(f"_{DENSE}")}
+        return traverse_util.unflatten_dict(traverse_util.flatten_dict(batch_stats) | dense)
+
+    return calibrated

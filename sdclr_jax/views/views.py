@@ -15,16 +15,9 @@ from sdclr_jax.views.crop import Box, padded_crop, random_box, resized_crop
 class ViewConfig:
     """Distribution of the pre-training views; the defaults are the original's for CIFAR.
 
-    Attributes:
-        size: side of a view in pixels.
-        area: range of the crop's share of the image.
-        ratio: range of the crop's width / height.
-        flip: probability of a mirror image.
-        jitter: probability of the colour jitter.
-        strengths: of brightness, contrast, saturation (factors 1 +- strength) and hue (turns +- strength).
-        gray: probability of a grey image.
-        blur: probability of a Gaussian blur.
-        sigma: range of the blur's deviation in pixels.
+    `flip`, `jitter`, `gray` and `blur` are probabilities, `area` and `ratio` ranges of the crop's share of the image
+    and of its width / height, `sigma` that of the blur's deviation in pixels. `strengths` are of brightness, contrast,
+    saturation (factors 1 +- strength) and hue (turns +- strength).
     """
 
     size: int = 32
