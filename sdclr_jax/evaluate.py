@@ -54,8 +54,6 @@ def evaluate(
     "labels" int [N]).
 
     Args:
-        step: "last" or a step's number.
-        protocols: of `PROTOCOLS`.
         limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
             0 for all images; None for the config's `probe_limit`.
         dataset: your own images, as passed to `train_and_evaluate`.

@@ -37,10 +37,7 @@ SMALLER = "Lower config.batch_size, or set config.dtype to bfloat16."
 def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset: Dataset | None = None) -> TrainState:
     """Trains for `config.epochs`, resuming from the newest checkpoint of `workdir`; returns the final state.
 
-    Args:
-        config: see docs/sdclr.md.
-        workdir: folder of the run.
-        dataset: your own images, instead of the config's.
+    Your own `dataset` takes the place of the config's.
     """
     workdir = pathlib.Path(workdir)
     require_settings(config, SETTINGS, "the config", "sdclr_jax")

@@ -13,9 +13,7 @@ class Release(NamedTuple):
     """An official binary release (https://www.cs.toronto.edu/~kriz/cifar.html).
 
     Attributes:
-        archive, archive_md5: file name and checksum, as the site gives it.
-        folder: inside the archive.
-        train, test: file names.
+        train, test: names of the files in `folder` of the archive.
         sha256: file name -> checksum; empty where only the archive's is published.
         label_bytes: bytes before the pixels of each image; the last of them is the class.
         class_names: of the C classes, as in the release's list of labels.
@@ -95,11 +93,9 @@ def parse_records(raw: bytes, label_bytes: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Reads a release, in the order of the official arrays, which the authors' lists index.
+    """Reads "cifar10" or "cifar100", in the order of the official arrays, which the authors' lists index.
 
-    Args:
-        name: "cifar10" or "cifar100".
-        path: the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
+    The path is the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
 
     Returns:
         training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].

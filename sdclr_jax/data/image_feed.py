@@ -52,12 +52,7 @@ def make_feed(images: np.ndarray | ImageFiles, order_of: Callable[[int], Order],
     """The feed of the training images.
 
     Arrays uint8 [N, H, W, 3] are on every device, and a step needs nothing from the host. Files are decoded and sent
-    to the devices a few steps ahead of the step that needs them.
-
-    Args:
-        images: the training set.
-        order_of: epoch -> its `Order`, on the host.
-        per_epoch: steps of an epoch.
+    to the devices a few steps ahead of the step that needs them. `order_of` gives the `Order` of an epoch.
     """
     if not isinstance(images, ImageFiles):
         resident = ConstantFeed(parallel.to_devices(images))

@@ -115,11 +115,8 @@ def read_long_tail(folder: str | pathlib.Path, prefix: str, split: int, num_imag
 def cifar_lists(name: str, labels: np.ndarray, folder: str | pathlib.Path | None, split: int) -> CifarLists:
     """The lists of a split of CIFAR, imbalance 100: D_i has 4500 .. 45 or 450 .. 4 images of a class.
 
-    Args:
-        name: "cifar10" or "cifar100".
-        labels: int [50000], of the official training array.
-        folder: of the authors' .npy files; without one the lists are drawn from the split's number by the same rules.
-        split: 1 .. 5.
+    `labels` int [50000] are of the official training array. Without a folder of the authors' .npy files the lists are
+    drawn from the split's number by the same rules.
     """
     if folder:
         prefix = {"cifar10": "", "cifar100": "cifar100_"}[name]

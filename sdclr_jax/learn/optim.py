@@ -39,7 +39,6 @@ def step_decay(
     """Step decay of the linear evaluation, per epoch.
 
     Args:
-        base_lr: first rate (30 in the published evaluations).
         decay_epochs: epochs e at which the rate is multiplied by `factor`: (10, 20) full, (40, 60) few-shot.
         decays_before_epoch: true: epoch e itself already has the lower rate (the original's CIFAR program, which steps
             its scheduler at the start of an epoch); false: from epoch e + 1 on (its ImageNet program).

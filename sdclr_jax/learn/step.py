@@ -75,7 +75,6 @@ def sdclr_loss(
         params, pruned_params: of the two branches; the second is `apply_masks` of the first.
         views: float [2, N, H, W, 3], RGB in [0, 1].
         rows: bool [N], false for padding; None when all images are real.
-        temperature: of the loss.
 
     Returns:
         The loss (with `model.axis_name` this device's share, see `nt_xent`) and the new running statistics.

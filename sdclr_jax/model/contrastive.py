@@ -70,7 +70,6 @@ class ContrastiveNet(nn.Module):
 
     Attributes:
         backbone_name: a key of `BACKBONES`.
-        stem: "cifar" or "imagenet".
         head_layers: 3 in the published SDCLR runs, 2 in SimCLR's.
         num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
         prune_bn_updates: see `BranchNorm.prune_updates`.
@@ -97,13 +96,9 @@ class ContrastiveNet(nn.Module):
     def __call__(
         self, images: jax.Array, branch: int = DENSE, train: bool = False, rows: jax.Array | None = None
     ) -> Embedding:
-        """Embed images.
+        """Embeds images float [N, H, W, 3], RGB in [0, 1]; see `ForwardMode` for the others.
 
-        Args:
-            images: float [N, H, W, 3], RGB in [0, 1].
-            branch: `norm.DENSE` or `norm.PRUNED`.
-            train: whether BatchNorm uses the batch (and updates `batch_stats`, which must then be mutable).
-            rows: bool [N], false for padding images, whose pixels are not read; None when all are real.
+        The pixels of padding images are not read. In training `batch_stats` must be mutable.
         """
         if rows is not None:
             images = jnp.where(per_row(rows, images.ndim), images, 0)

@@ -63,12 +63,10 @@ class BranchNorm(nn.Module):
     With two sets the pass's branch chooses; with one set both branches share it. Padding rows leave as zeros.
 
     Attributes:
-        num_sets: 1 or 2.
         prune_updates: how often a training pass of the pruned branch applies its statistics to the running ones. The
             original runs the pruned branch twice per step, so 2 reproduces its running statistics; with one set for
             both branches all but their order (there pruned, dense, pruned; here dense, then pruned twice).
         momentum: weight of the new statistics (torch's convention, 0.1; flax calls the same 0.9).
-        epsilon: added to the variance.
         axis_name: mapped axis for statistics over all devices, or None.
     """
 

@@ -94,10 +94,8 @@ class Bottleneck(BasicBlock):
 class ResNet(nn.Module):
     """Stem, stages of `depths` blocks and `widths` output channels, global average pool.
 
-    Attributes:
-        stem: "cifar": 3 x 3, stride 1, no pool; "imagenet": 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2.
-        norm: makes a `BranchNorm` from a name.
-        dtype: of the convolutions; None takes the inputs' and parameters' type.
+    The stem "cifar" is 3 x 3, stride 1, no pool; "imagenet" 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2. `norm`
+    makes a `BranchNorm` from a name.
     """
 
     block: type[BasicBlock]

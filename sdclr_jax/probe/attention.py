@@ -30,14 +30,9 @@ def feature_maps(model: ContrastiveNet, variables: Any, images: jax.Array) -> ja
 
 
 def grad_cam(maps: jax.Array, score: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """Equations 1 and 2 of the paper: relu(sum_c a_c A_c), a_c the mean over all places of d score / d A_c.
+    """Equations 1 and 2 of the paper: relu(sum_c a_c A_c) [N, h, w], a_c the mean over all places of d score / d A_c.
 
-    Args:
-        maps: A, float [N, h, w, C].
-        score: maps -> [N], each from its own image alone.
-
-    Returns:
-        [N, h, w], at least 0.
+    `maps` are A, float [N, h, w, C]; `score` makes [N] of them, each from its own image alone.
     """
     weights = jax.grad(lambda maps: score(maps).sum())(maps).mean((1, 2), keepdims=True)
     return jax.nn.relu((weights * maps).sum(-1))
@@ -57,13 +52,8 @@ def enlarged(maps: np.ndarray, height: int, width: int) -> np.ndarray:
 def tail_rows(labels: np.ndarray, groups: Groups, counts: np.ndarray, number: int) -> np.ndarray:
     """The first test images of the classes of Few, one of each class in turn, the smallest class first.
 
-    Of all classes where none is in Few. UserError if these have no test image.
-
-    Args:
-        labels: int [N], of the test images.
-        groups: of the classes.
-        counts: int [C], images per class in D_i.
-        number: of rows, at most.
+    Of all classes where none is in Few. UserError if these have no test image. `labels` int [N] are of the test images,
+    `counts` int [C] images per class in D_i; there are at most `number` rows.
     """
     classes = sorted(groups.few if len(groups.few) else range(len(counts)), key=lambda k: counts[k])
     rows = {k: np.flatnonzero(labels == k) for k in classes}

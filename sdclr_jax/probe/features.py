@@ -91,9 +91,7 @@ def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any
     They are the means over batches of up to 128 of the batch's own mean and unbiased variance, as training measures
     them; an incomplete last batch is skipped.
 
-    Args:
-        model: the network, without an axis name.
-        images: uint8 [N, H, W, 3], N >= 2; unaugmented.
+    `model` is the network, without an axis name; `images` uint8 [N, H, W, 3] are unaugmented, N >= 2.
     """
     size = min(CALIBRATION_BATCH, len(images))
 

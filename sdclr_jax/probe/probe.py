@@ -97,9 +97,8 @@ def fit_probe(
 
     Args:
         features_of_epoch: epoch (from 1) -> float32 [N, C], features of the training images as augmented in that epoch.
-        labels: int [N].
+        labels: int [N], of K = `num_classes`.
         val_features, val_labels: [M, C] and [M]; the features of the unaugmented images.
-        num_classes: K.
         schedule: epochs, rate and selection.
         seed: of the initial weights and the order of the images.
     """
@@ -124,11 +123,7 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray) -> LinearClassifier:
     """Logistic regression on standardised features with scikit-learn's L2 penalty (C = 1), to convergence.
 
     Unlike `fit_probe` it is deterministic and needs no validation: two networks get different classifiers only where
-    their features differ.
-
-    Args:
-        features: float [N, C].
-        labels: int [N]; every class 0 .. K - 1 occurs, K >= 3.
+    their features float [N, C] differ. Every class 0 .. K - 1 occurs in `labels` int [N], K >= 3.
     """
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     deviation = np.where(deviation > 1e-6 * np.abs(mean) + 1e-12, deviation, np.inf)
@@ -152,15 +147,8 @@ def nearest_neighbours(
 ) -> np.ndarray:
     """Classes by weighted vote of the nearest training features (Wu et al., CVPR 2018: exp(cosine / 0.07)).
 
-    Args:
-        bank: float [N, C], features of labelled images.
-        bank_labels: int [N].
-        queries: float [M, C].
-        num_classes: K.
-        neighbours: voters, at most N.
-
-    Returns:
-        int [M].
+    `bank` float [N, C] and `bank_labels` int [N] are of labelled images, at most N `neighbours` of which vote for the
+    classes int [M] of `queries` float [M, C].
     """
     bank, bank_labels = l2_normalize(jnp.asarray(bank)), jnp.asarray(bank_labels)
     count, rows = len(queries), min(1000, len(queries))

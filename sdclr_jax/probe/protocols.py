@@ -41,13 +41,7 @@ def possible_protocols(protocols: Sequence[str], dataset: Dataset) -> list[str]:
 
 
 class Scorer:
-    """Scores the features of a run by each protocol.
-
-    Args:
-        config: of the run.
-        dataset: its images.
-        reader: of their features.
-        limit: images of the full training list to use; 0 for all.
+    """Scores the features of a run by each protocol; `limit` images of the full training list are used, 0 for all.
 
     Attributes:
         test_features: float32 [N, C], of the test images.

@@ -33,11 +33,9 @@ class EvaluatedRun(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """Runs of the same experiment.
+    """Runs of the same experiment, by split and seed: the method trained on the subset "D_i" or "D_b" of a data set.
 
-    Attributes:
-        dataset, subset, method: what was trained, on "D_i" or "D_b", and a note that distinguishes such rows.
-        runs: the runs, by split and seed.
+    A note in `method` distinguishes rows that would have the same name.
     """
 
     dataset: str

@@ -16,8 +16,7 @@ CHANGED = Panel("mask/changed", "Mask entries that changed since the last epoch 
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
     """Writes the picture: a line for each run; of the first run with masks also the sparsity of every layer.
 
-    Args:
-        records: by run, as `trainlib.analysis.curves.read_runs` gives them.
+    `records` are by run, as `trainlib.analysis.curves.read_runs` gives them.
     """
     is_pruned = any("mask/sparsity" in line for lines in records.values() for line in lines)
     figure = new_figure(11, 7 if is_pruned else 4, run_title(records))

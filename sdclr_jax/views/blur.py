@@ -40,12 +40,10 @@ def _box_blur(image: jax.Array, weights: jax.Array, axis: int) -> jax.Array:
 
 
 def gaussian_blur(image: jax.Array, sigma: jax.Array | float, largest_sigma: float) -> jax.Array:
-    """Blur, rounded to uint8 after every box blur as in Pillow.
+    """Blur of uint8 [H, W, C], rounded to uint8 after every box blur as in Pillow.
 
-    Args:
-        image: uint8 [H, W, C].
-        sigma: standard deviation in pixels, possibly traced.
-        largest_sigma: Python float, an upper bound of sigma: sets how many neighbours are read.
+    `sigma` is the deviation in pixels, possibly traced; the Python float `largest_sigma` sets how many neighbours are
+    read.
     """
     reach = math.floor((math.sqrt(12 * largest_sigma**2 / PASSES + 1) - 1) / 2) + 1
     weights = _box_weights(_box_radius(sigma), reach)

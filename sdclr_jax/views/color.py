@@ -130,10 +130,8 @@ def adjust_hue(image: jax.Array, shift: jax.Array | float) -> jax.Array:
 def jitter(image: jax.Array, order: jax.Array, factors: jax.Array) -> jax.Array:
     """Brightness, contrast, saturation and hue, one after another in the given order.
 
-    Args:
-        image: uint8 [H, W, 3].
-        order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue.
-        factors: float [4]: three factors and the hue's shift, in that fixed sequence.
+    `order` int [4] permutes 0 brightness, 1 contrast, 2 saturation, 3 hue; `factors` float [4] are three factors and
+    the hue's shift, in that fixed sequence, for the image uint8 [H, W, 3].
     """
     adjust = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
     operations = [lambda x, apply=apply, k=k: apply(x, factors[k]) for k, apply in enumerate(adjust)]

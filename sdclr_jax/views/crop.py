@@ -76,11 +76,7 @@ def resized_crop(image: jax.Array, box: Box, size: tuple[int, int], method: str 
 def random_box(rng: jax.Array, height: jax.Array | int, width: jax.Array | int, area: Interval, ratio: Interval) -> Box:
     """The crop of torchvision's RandomResizedCrop: ten tries, then the largest centred crop within the ratios.
 
-    Args:
-        rng: jax key [].
-        height, width: of the image, possibly traced.
-        area: range of the crop's share of the image, uniform.
-        ratio: range of width / height, log-uniform.
+    `rng` is a jax key []; the share of the image is uniform in `area`, width / height log-uniform in `ratio`.
     """
     uniform = jax.random.uniform(rng, (22,), jnp.float32)
     low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -105,12 +101,9 @@ def central_box(height: jax.Array | int, width: jax.Array | int, ratio: Interval
 
 
 def padded_crop(image: jax.Array, top: jax.Array | int, left: jax.Array | int, padding: int) -> jax.Array:
-    """A crop of the image's own size out of the image with `padding` zero pixels around it.
+    """A crop of the image's own size out of the image uint8 [H, W, C] with `padding` zero pixels around it.
 
-    Args:
-        image: uint8 [H, W, C].
-        top, left: in the padded image, 0 .. 2 padding, possibly traced.
-        padding: pixels on each side.
+    `top` and `left` are places in the padded image, 0 .. 2 padding, possibly traced.
     """
     padded = jnp.pad(image, ((padding, padding), (padding, padding), (0, 0)))
     return lax.dynamic_slice(padded, (top, left, 0), image.shape)

@@ -104,10 +104,8 @@ def two_views(
 
     Args:
         rng: jax key of the run.
-        epoch: number of the epoch.
         examples: int32 [N], the images' numbers in the data set.
         images: uint8 [N, H, W, 3], RGB.
-        config: distribution of the views.
         sizes: int32 [N, 2], height and width of each image in the upper left of its square; None when all images fill
             theirs. Pixels outside are not read.
 
