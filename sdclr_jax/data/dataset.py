@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from sdclr_jax.data.image_files import ImageFiles
+from sdclr_jax.data.longtail import LongTail
 from trainlib.core.text import pluralize
 
 _CLASSES_SHOWN = 20
@@ -60,6 +62,12 @@ class Dataset(NamedTuple):
     def class_counts(self) -> np.ndarray:
         """int [C], images per class in D_i."""
         return np.bincount(self.labels[self.long_tail], minlength=self.num_classes)
+
+
+def from_lists(config: ConfigDict, arrays: tuple, lists: LongTail, full: np.ndarray, val: np.ndarray) -> Dataset:
+    """The data set of images, labels, test images and test labels, with the lists int64 [...] drawn from them."""
+    pretrain = lists.balanced if config.balanced else lists.imbalanced
+    return Dataset(*arrays, pretrain=pretrain, long_tail=lists.imbalanced, full=full, few=lists.few, val=val)
 
 
 def _check_images(name: str, images: np.ndarray | ImageFiles, labels: np.ndarray, classes: range) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from sdclr_jax.data.dataset import Dataset
+from sdclr_jax.data.dataset import Dataset, from_lists
 from sdclr_jax.data.image_files import ImageFiles, image_suffixes, open_files, require_folder
 from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
 from trainlib.core.errors import UserError
@@ -93,7 +93,7 @@ def _is_image(entry: os.DirEntry) -> bool:
         return False
 
 
-def _find_layout(root: str | os.PathLike, images: Sequence[str]) -> _Layout:
+def _find_layout(root: pathlib.Path, images: Sequence[str]) -> _Layout:
     """Which images train, validate and test, from the names of the folders in `root`. Logs what was taken for what.
 
     `train` (or `training`) with `test` (`testing`), `val` (`valid`, `validation`), both or neither, in capitals or not.
@@ -102,8 +102,7 @@ def _find_layout(root: str | os.PathLike, images: Sequence[str]) -> _Layout:
     """
     tops: dict[str, list[str]] = {}
     for path in images:
-        top, slash, _ = path.partition("/")
-        tops.setdefault(top if slash else "", []).append(path)
+        tops.setdefault(_class_of(path, ""), []).append(path)
     parts = []
     for names in (_TRAIN, _VAL, _TEST):
         found = [top for top in tops if top.lower() in names]
@@ -112,25 +111,11 @@ def _find_layout(root: str | os.PathLike, images: Sequence[str]) -> _Layout:
         parts.append(found[0] if found else None)
     train, val, test = parts
     if train is None:
-        for name in filter(None, (val, test)):
-            if all(path.count("/") > 1 for path in tops[name]):
-                raise UserError(
-                    f"{root} has the folder '{name}', with folders of images inside, but no image in a folder 'train'. "
-                    "Name the folder of the training images 'train', or set config.data_path to the folder that holds "
-                    "the class folders."
-                )
-        inner = [path for path in images if any(folder.lower() in _TEST for folder in path.split("/")[1:-1])]
-        if inner:
-            _log.warning(
-                "%s in a folder 'test' inside a class folder may be trained on. For its own test set use test/CLASS "
-                "next to train/CLASS.",
-                _named(inner, "image"),
-            )
+        _check_untrained(root, images, {name: tops[name] for name in (val, test) if name})
         return _Layout("", None, None)
     if not (val or test or len(tops) == 1 or all(path.count("/") > 1 for path in tops[train])):
-        _log.warning(
-            "'%s' is taken as a class, as the other folders of %s: none of them is 'test' or 'val'", train, root
-        )
+        what = f"'{train}' is taken as a class, as the other folders of {root}"
+        _log.warning("%s: none of them is 'test' or 'val'", what)
         return _Layout("", None, None)
     if val and not test:
         _log.warning(
@@ -145,6 +130,21 @@ def _find_layout(root: str | os.PathLike, images: Sequence[str]) -> _Layout:
         what = _named(unused, "image")
         _log.warning("not used: %s in no folder of %s that trains, validates or tests (%s)", what, root, used)
     return _Layout(*(None if name is None else f"{name}/" for name in (train, val, test)))
+
+
+def _check_untrained(root: pathlib.Path, images: Sequence[str], parts: dict[str, list[str]]) -> None:
+    """UserError if a folder named as a test set holds class folders, but none is named `train`."""
+    for name, paths in parts.items():
+        if all(path.count("/") > 1 for path in paths):
+            raise UserError(
+                f"{root} has the folder '{name}', with folders of images inside, but no image in a folder 'train'. "
+                "Name the folder of the training images 'train', or set config.data_path to the folder that holds "
+                "the class folders."
+            )
+    inner = [path for path in images if any(folder.lower() in _TEST for folder in path.split("/")[1:-1])]
+    if inner:
+        what = f"{_named(inner, 'image')} in a folder 'test' inside a class folder"
+        _log.warning("%s may be trained on. For its own test set use test/CLASS next to train/CLASS.", what)
 
 
 def _named(paths: Sequence[str], noun: str) -> str:
@@ -288,8 +288,8 @@ def _with_classes(
     config: ConfigDict, root: pathlib.Path, tree: ImageTree, layout: _Layout, *, train: _Part, classes: list[str]
 ) -> Dataset:
     rng = np.random.default_rng(0)
-    (paths, labels), is_loose = train, train.labels == NO_CLASS
-    pool = np.flatnonzero(~is_loose)
+    paths, labels = train
+    pool, loose = np.flatnonzero(labels != NO_CLASS), np.flatnonzero(labels == NO_CLASS)
     if layout.test is None:
         rows = _share(labels, pool, 0.2, rng)
         test, pool = _Part([paths[row] for row in rows], labels[rows]), np.setdiff1d(pool, rows)
@@ -302,34 +302,21 @@ def _with_classes(
         given = _labelled(tree, layout.val, classes)
         val = np.arange(len(paths), len(paths) + len(given.paths))
         paths, labels = paths + given.paths, np.concatenate([labels, given.labels])
+    arrays = (_open(config, root, paths), labels, _open(config, root, test.paths), test.labels)
     lists = _draw(config, labels, pool, classes)
-    pretrain = lists.balanced if config.balanced else lists.imbalanced
-    if is_loose.any():
-        loose = np.flatnonzero(is_loose)
-        what = _named([paths[row] for row in loose], "image")
-        what = f"{what} directly in {root / layout.train}, in no class folder"
+    dataset = from_lists(config, arrays, lists, pool, val)._replace(class_names=tuple(classes))
+    if len(loose):
+        what = f"{_named([paths[k] for k in loose], 'image')} directly in {root / layout.train}, in no class folder"
         if config.imbalance or config.balanced:
             _log.warning("not used: %s; longtail and balanced draw from classes", what)
         else:
             _log.warning("%s: trained on, but not evaluated", what)
-            pretrain = np.union1d(pretrain, loose)
-    untested = np.setdiff1d(np.arange(len(classes)), test.labels)
+            dataset = dataset._replace(pretrain=np.union1d(dataset.pretrain, loose))
+    untested = np.setdiff1d(np.arange(len(classes)), test.labels).tolist()
     _log_parts(layout, test, val, [classes[k] for k in untested])
-    why = {"test": f"no class of {root} has an image to test on", "val": f"no class of {root} has one to validate"}
-    return Dataset(
-        _open(config, root, paths),
-        labels,
-        _open(config, root, test.paths),
-        test.labels,
-        pretrain=pretrain,
-        long_tail=lists.imbalanced,
-        full=pool,
-        few=lists.few,
-        val=val,
-        absent={name: why[name] for name, found in (("test", test.paths), ("val", val)) if not len(found)},
-        class_names=tuple(classes),
-        untested=tuple(untested.tolist()),
-    )
+    absent = {} if test.paths else {"test": f"no class of {root} has an image to test on"}
+    absent |= {} if len(val) else {"val": f"no class of {root} has one to validate"}
+    return dataset._replace(absent=absent, untested=tuple(untested))
 
 
 def _log_parts(layout: _Layout, test: _Part, val: np.ndarray, untested: list[str]) -> None:

@@ -51,18 +51,10 @@ def create_state(
     )
 
 
-def _project(
-    model: ContrastiveNet, variables: Tree, images: jax.Array, branch: int, rows: jax.Array | None
-) -> tuple[jax.Array, Tree]:
-    """Projections [N, D] of float images [N, H, W, 3] in training mode, and the new running statistics."""
-    embedding, updated = model.apply(variables, images, branch, True, rows, mutable=["batch_stats"])
-    return embedding.projections, updated["batch_stats"]
-
-
-def sdclr_loss(
+def contrastive_loss(
     model: ContrastiveNet,
     params: Tree,
-    pruned_params: Tree,
+    pruned_params: Tree | None,
     batch_stats: Tree,
     views: jax.Array,
     *,
@@ -72,37 +64,28 @@ def sdclr_loss(
     """NT-Xent of view 1 through the dense branch against view 2 through the pruned one.
 
     Args:
-        params, pruned_params: of the two branches; the second is `apply_masks` of the first.
+        params, pruned_params: of the two branches; the second is `apply_masks` of the first. None for SimCLR: both
+            views pass the dense branch in one forward, so that BatchNorm's statistics span them.
         views: float [2, N, H, W, 3], RGB in [0, 1].
         rows: bool [N], false for padding; None when all images are real.
 
     Returns:
         The loss (with `model.axis_name` this device's share, see `nt_xent`) and the new running statistics.
     """
-    variables = {"params": params, "batch_stats": batch_stats}
-    dense, batch_stats = _project(model, variables, views[DENSE], DENSE, rows)
-    variables = {"params": pruned_params, "batch_stats": batch_stats}
-    pruned, batch_stats = _project(model, variables, views[PRUNED], PRUNED, rows)
-    return nt_xent(dense, pruned, temperature, rows, model.axis_name), batch_stats
 
+    def project(weights: Tree, stats: Tree, images: jax.Array, branch: int, rows: jax.Array | None) -> tuple:
+        variables = {"params": weights, "batch_stats": stats}
+        embedding, updated = model.apply(variables, images, branch, True, rows, mutable=["batch_stats"])
+        return embedding.projections, updated["batch_stats"]
 
-def simclr_loss(
-    model: ContrastiveNet,
-    params: Tree,
-    batch_stats: Tree,
-    views: jax.Array,
-    *,
-    rows: jax.Array | None,
-    temperature: float | jax.Array,
-) -> tuple[jax.Array, Tree]:
-    """NT-Xent of two views through one branch in one forward, so that BatchNorm's statistics span both views.
-
-    Arguments and results, such as views [2, N, H, W, 3], as in `sdclr_loss`.
-    """
-    images, both_rows = views.reshape(-1, *views.shape[2:]), None if rows is None else jnp.tile(rows, 2)
-    variables = {"params": params, "batch_stats": batch_stats}
-    projections, batch_stats = _project(model, variables, images, DENSE, both_rows)
-    return nt_xent(*jnp.split(projections, 2), temperature, rows, model.axis_name), batch_stats
+    if pruned_params is None:
+        images, both_rows = views.reshape(-1, *views.shape[2:]), None if rows is None else jnp.tile(rows, 2)
+        projections, batch_stats = project(params, batch_stats, images, DENSE, both_rows)
+        first, second = jnp.split(projections, 2)
+    else:
+        first, batch_stats = project(params, batch_stats, views[DENSE], DENSE, rows)
+        second, batch_stats = project(pruned_params, batch_stats, views[PRUNED], PRUNED, rows)
+    return nt_xent(first, second, temperature, rows, model.axis_name), batch_stats
 
 
 def make_train_step(
@@ -119,13 +102,9 @@ def make_train_step(
     def step(
         state: TrainState, views: jax.Array, rows: jax.Array | None, temperature: float | jax.Array
     ) -> tuple[TrainState, dict[str, Any]]:
-        how = {"rows": rows, "temperature": temperature}
-
         def loss_fn(params: Tree) -> tuple[jax.Array, Tree]:
-            if pruned:
-                pruned_params = apply_masks(params, state.masks)
-                return sdclr_loss(model, params, pruned_params, state.batch_stats, views, **how)
-            return simclr_loss(model, params, state.batch_stats, views, **how)
+            masked = apply_masks(params, state.masks) if pruned else None
+            return contrastive_loss(model, params, masked, state.batch_stats, views, rows=rows, temperature=temperature)
 
         (loss, batch_stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
         if model.axis_name is not None:
