@@ -30,7 +30,6 @@ from trainlib.run.workdir import open_workdir, require_settings
 
 _log = logging.getLogger(__name__)
 
-ADVICE = "Lower config.learning_rate, or raise config.temperature."
 SMALLER = "Lower config.batch_size, or set config.dtype to bfloat16."
 
 
@@ -54,7 +53,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
         total = config.max_steps or config.epochs * per_epoch
         plan = Schedule(total, config.log_every, config.save_every_epochs * per_epoch, config.keep_checkpoints)
         schedule = build.build_schedule(config, per_epoch)
-        with TrainRun(folder, stop, state, plan, advice=ADVICE, rate=lambda step: schedule(step + 1)) as run:
+        advice = "Lower config.learning_rate, or raise config.temperature."
+        with TrainRun(folder, stop, state, plan, advice=advice, rate=lambda step: schedule(step + 1)) as run:
             folder.keep_config()
             return _loop(config, run, run.begin(run.state), dataset, per_epoch)
 
@@ -87,8 +87,8 @@ def _loop(config: ConfigDict, run: TrainRun, state: TrainState, dataset: Dataset
                 if refreshes:
                     state, mask_values = refresh(state, keys.masks)
                 if first:
-                    what = f"{size} images"
-                    check_memory(train_step, state, images_state, order, keys.views, what=what, remedy=SMALLER)
+                    how = {"what": f"{size} images", "remedy": SMALLER}
+                    check_memory(train_step, state, images_state, order, keys.views, **how)
                 state, metrics = train_step(state, images_state, order, keys.views)
             if refreshes:
                 # Read from the refresh's own result: nothing is queued behind the step that the devices now work on.

@@ -91,7 +91,7 @@ def check_dataset(dataset: Dataset) -> Dataset:
         if len(absent):
             raise ValueError(f"the test set has no image of the classes {absent}")
         both = (dataset.images, dataset.test_images)
-        shapes = ["files" if isinstance(images, ImageFiles) else images.shape[1:] for images in both]
+        shapes = [("files",) if isinstance(images, ImageFiles) else images.shape[1:] for images in both]
         if shapes[0] != shapes[1]:
             raise ValueError(f"images are {shapes[0]}, test images {shapes[1]}")
     fields = dataset._asdict()
@@ -116,16 +116,12 @@ def identity(dataset: Dataset) -> dict[str, Any]:
     return {"images": len(rows), "checksum": checksum.hexdigest()}
 
 
-def named_counts(names: Sequence[str], counts: np.ndarray) -> str:
-    """Text such as "ant 101, bee 58" from `counts` [C]; of many classes only the largest and the smallest."""
-    order = np.argsort(-np.asarray(counts), kind="stable").tolist()
-    parts = [order] if len(order) <= _CLASSES_SHOWN else [order[:3], order[-3:]]
-    return " ... ".join(", ".join(f"{names[k]} {counts[k]}" for k in part) for part in parts)
-
-
 def describe(dataset: Dataset) -> str:
-    """Such as "24 images of 2 classes (ant 18, bee 6)"."""
-    labels = dataset.labels[dataset.pretrain]
+    """Such as "24 images of 2 classes (ant 18, bee 6)"; of many classes only the largest and the smallest are named."""
+    labels, names = dataset.labels[dataset.pretrain], dataset.names
     counts = np.bincount(labels[labels >= 0], minlength=dataset.num_classes)
-    classes = f" of {pluralize(len(counts), 'class')} ({named_counts(dataset.names, counts)})"
-    return f"{len(labels):,} images{classes if len(counts) else ', no classes'}"
+    order = np.argsort(-counts, kind="stable").tolist()
+    parts = [order] if len(order) <= _CLASSES_SHOWN else [order[:3], order[-3:]]
+    shown = " ... ".join(", ".join(f"{names[k]} {counts[k]}" for k in part) for part in parts)
+    classes = f" of {pluralize(len(counts), 'class')} ({shown})" if len(counts) else ", no classes"
+    return f"{len(labels):,} images{classes}"

@@ -3,6 +3,7 @@
 Seed and step alone decide which images they are, so that either resumes anywhere.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from trainlib.run import parallel
 from trainlib.run.prefetch import prefetch
 
 
-class ConstantFeed(Iterator[Any]):
+class ConstantFeed(contextlib.AbstractContextManager, Iterator[Any]):
     """The same arrays at every step, ready at once: an iterator like `Prefetch`."""
 
     waited_s = 0.0
@@ -26,11 +27,8 @@ class ConstantFeed(Iterator[Any]):
     def __next__(self) -> Any:
         return self._arrays
 
-    def __enter__(self) -> "ConstantFeed":
-        return self
-
     def __exit__(self, *exception: object) -> None:
-        pass
+        return None
 
 
 class ImageFeed(NamedTuple):

@@ -9,8 +9,6 @@ from trainlib.analysis.curves import Panel, draw_panel, run_title, series
 from trainlib.analysis.plots import COLORS, legend_below, new_figure, save_figure, style_axes
 
 LAYER = "mask/sparsity/"
-# At the first step all masks were full: that share is the sparsity, not a change.
-CHANGED = Panel("mask/changed", "Mask entries that changed since the last epoch (%)", scale=100, first=1)
 
 
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
@@ -25,7 +23,9 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
     draw_panel(panels[1], records, Panel("learning_rate", "Learning rate"))
     if is_pruned:
         _draw_sparsity(panels[2], records)
-        draw_panel(panels[3], records, CHANGED)
+        # At the first step all masks were full: that share is the sparsity, not a change.
+        changed = Panel("mask/changed", "Mask entries that changed since the last epoch (%)", scale=100, first=1)
+        draw_panel(panels[3], records, changed)
         panels[3].set_ylim(bottom=0)
     if len(records) > 1:
         legend_below(figure, panels[0])

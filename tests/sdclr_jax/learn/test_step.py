@@ -88,9 +88,8 @@ def test_masked_weights_get_a_gradient_from_the_dense_branch_alone(tiny_net):
     def passes(params, pruned_base, views):
         def loss(dense, base):
             pruned = apply_masks(base, state.masks)
-            return contrastive_loss(model, dense, pruned, state.batch_stats, views, rows=None, temperature=TEMPERATURE)[
-                0
-            ]
+            how = {"rows": None, "temperature": TEMPERATURE}
+            return contrastive_loss(model, dense, pruned, state.batch_stats, views, **how)[0]
 
         return jax.grad(loss, argnums=(0, 1))(params, pruned_base)
 
