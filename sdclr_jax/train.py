@@ -11,10 +11,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from sdclr_jax.data.batches import Order, check_batches, epoch_order, steps_per_epoch
+from sdclr_jax.data.batches import Order, check_batches, epoch_order, make_feed, steps_per_epoch
 from sdclr_jax.data.dataset import describe, identity
 from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
-from sdclr_jax.data.image_feed import make_feed
 from sdclr_jax.learn import build
 from sdclr_jax.learn.restore import SETTINGS
 from sdclr_jax.learn.step import TrainState, make_refresh, make_train_step

@@ -25,14 +25,9 @@ CALIBRATION_BATCH = 128
 
 
 class FeatureReader:
-    """Computes features of images over all devices, `batch_size` at a time.
+    """Computes features of images by a network without an axis name, over all devices, `batch_size` at a time.
 
-    Args:
-        model: the network, without an axis name.
-        variables: {"params", "batch_stats"}, on the host.
-        crop: augmentation of training images: one of `CROPS`, see `views.probe_views`.
-        batch_size: images at a time, of all devices.
-        rng: key of the augmentation.
+    Training images are augmented by `crop`, one of `CROPS` (see `views.probe_views`), from the key `rng`.
     """
 
     def __init__(self, model: ContrastiveNet, variables: Any, crop: str, batch_size: int, rng: jax.Array):

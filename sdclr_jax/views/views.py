@@ -6,9 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sdclr_jax.views.blur import gaussian_blur
 from sdclr_jax.views.color import grayscale, jitter
-from sdclr_jax.views.crop import Box, padded_crop, random_box, resized_crop
+from sdclr_jax.views.crop import Box, gaussian_blur, padded_crop, random_box, resized_crop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,12 +134,8 @@ def probe_views(
 ) -> jax.Array:
     """Training images of the linear evaluation, randomly cropped and mirrored.
 
-    Args:
-        rng, epoch, examples, images: as in `two_views`.
-        size: output side; for "padded" the images' own.
-        method: "padded": a crop out of 4 zero pixels on all sides (CIFAR); "resized": a random crop of 8 to 100 % of
-            the area, bilinear (ImageNet).
-        sizes: as in `two_views`; "padded" needs images that fill their squares.
+    Arguments as in `two_views`. The method "padded" is a crop out of 4 zero pixels on all sides (CIFAR), of images that
+    fill their squares and keep their size; "resized" a random crop of 8 to 100 % of the area, bilinear (ImageNet).
 
     Returns:
         float32 [N, size, size, 3] in [0, 1].
