@@ -96,12 +96,10 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
     """Reads "cifar10" or "cifar100", in the order of the official arrays, which the authors' lists index.
 
     The path is the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
+    Raises ValueError if a file is missing or its checksum differs, or if it is the release for Python or Matlab.
 
     Returns:
         training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].
-
-    Raises:
-        ValueError: a file is missing or its checksum differs; or it is the release for Python or Matlab.
     """
     release, path = RELEASES[name], pathlib.Path(path).expanduser()
     if not path.exists():

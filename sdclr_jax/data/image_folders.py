@@ -4,6 +4,7 @@ import logging
 import os
 import pathlib
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from sdclr_jax.data.dataset import Dataset, from_lists
-from sdclr_jax.data.image_files import ImageFiles, image_suffixes, open_files, require_folder
+from sdclr_jax.data.image_files import image_suffixes, open_files, require_folder
 from sdclr_jax.data.longtail import LongTail, balanced_draw, make_long_tail, profile
 from trainlib.core.errors import UserError
 from trainlib.core.text import did_you_mean, pluralize
@@ -19,7 +20,7 @@ from trainlib.core.text import did_you_mean, pluralize
 _log = logging.getLogger(__name__)
 
 NO_CLASS = -1
-_UNSCORED = ("long_tail", "full", "few", "val", "test")
+_open = partial(open_files, origin=lambda row: "found in config.data_path")
 _SYSTEM_NAMES = frozenset(
     ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found", "icon\r")
 )
@@ -255,10 +256,6 @@ def _labelled(tree: ImageTree, prefix: str, classes: Sequence[str]) -> _Part:
     return _Part(part.paths[:known], part.labels[:known])
 
 
-def _open(config: ConfigDict, root: pathlib.Path, paths: Sequence[str]) -> ImageFiles:
-    return open_files(config, root, paths, lambda row: "found in config.data_path")
-
-
 def _without_classes(
     config: ConfigDict, root: pathlib.Path, layout: _Layout, train: _Part, classes: Sequence[str]
 ) -> Dataset:
@@ -270,18 +267,11 @@ def _without_classes(
     ignored = ", ".join(name for name in (layout.val, layout.test) if name)
     without = f", none of {ignored}" if ignored else ""
     _log.warning("%s. Training uses all %s%s", why, pluralize(len(train.paths), "image"), without)
-    nothing = np.zeros(0, np.int64)
-    files = _open(config, root, train.paths)
-    return Dataset(
-        files,
-        train.labels,
-        files[nothing],
-        np.zeros(0, np.int32),
-        pretrain=np.arange(len(train.paths)),
-        **dict.fromkeys(("long_tail", "full", "few", "val"), nothing),
-        absent=dict.fromkeys(_UNSCORED, why),
-        class_names=tuple(classes),
-    )
+    nothing, files = np.zeros(0, np.int64), _open(config, root, train.paths)
+    arrays = (files, train.labels, files[nothing], np.zeros(0, np.int32))
+    dataset = from_lists(config, arrays, LongTail(nothing, nothing, nothing), nothing, nothing)
+    absent = dict.fromkeys(("long_tail", "full", "few", "val", "test"), why)
+    return dataset._replace(pretrain=np.arange(len(train.paths)), absent=absent, class_names=tuple(classes))
 
 
 def _with_classes(

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.data.dataset import Dataset
+from sdclr_jax.data.dataset import Dataset, from_lists
 from sdclr_jax.data.image_files import ImageFiles, open_files, require_folder
+from sdclr_jax.data.longtail import LongTail
 from trainlib.core.errors import UserError
 from trainlib.core.text import read_text
 
@@ -65,15 +66,9 @@ def text_lists(config: ConfigDict) -> Dataset:
     _check_classes(list(lists.values()), test)
     rows, images, labels = _merged(config, root, lists)
     _, test_images, test_labels = _merged(config, root, {"test": test} if test else {})
-    nothing = np.zeros(0, np.int64)
-    return Dataset(
-        images,
-        labels,
-        test_images,
-        test_labels,
-        pretrain=rows["balanced" if config.balanced else "imbalanced"],
-        long_tail=rows["imbalanced"],
-        **{kind: rows.get(kind, nothing) for kind in ("full", "few", "val")},
+    imbalanced, balanced, full, few, val = (rows.get(kind, np.zeros(0, np.int64)) for kind in TRAIN_LISTS)
+    arrays = (images, labels, test_images, test_labels)
+    return from_lists(config, arrays, LongTail(imbalanced, balanced, few), full, val)._replace(
         absent={kind: why for kind, why in absent.items() if kind != "balanced"},
         class_names=_folder_names(lists["imbalanced"], int(labels.max()) + 1),
     )

@@ -57,7 +57,6 @@ def make_long_tail(
         pool: int [M], indices of the images that may be drawn.
         sizes: int [C], sizes of the classes of D_i, in any order.
         few_per_class: images per class of S_b, at most the smallest class of D_i.
-        rng: of the class order and the images.
     """
     num_classes = len(sizes)
     if few_per_class > min(sizes):

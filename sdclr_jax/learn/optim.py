@@ -36,15 +36,12 @@ def warmup_cosine(
 def step_decay(
     base_lr: float, decay_epochs: tuple[int, ...], decays_before_epoch: bool, factor: float = 0.1
 ) -> Schedule:
-    """Step decay of the linear evaluation, per epoch.
+    """Step decay of the linear evaluation: epoch, counted from 1 -> rate.
 
     Args:
         decay_epochs: epochs e at which the rate is multiplied by `factor`: (10, 20) full, (40, 60) few-shot.
         decays_before_epoch: true: epoch e itself already has the lower rate (the original's CIFAR program, which steps
             its scheduler at the start of an epoch); false: from epoch e + 1 on (its ImageNet program).
-
-    Returns:
-        epoch, counted from 1 -> rate.
     """
 
     def rate(epoch: jax.Array | int) -> jax.Array:

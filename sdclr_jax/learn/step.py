@@ -41,14 +41,8 @@ def create_state(
     `image_shape` is (H, W, 3) of the views. Initial values do not depend on `axis_name` of the model.
     """
     variables = jax.jit(model.clone(axis_name=None).init)(rng, jnp.zeros((1, *image_shape)))
-    params = variables["params"]
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        batch_stats=variables["batch_stats"],
-        opt_state=tx.init(params),
-        masks=full_masks(params) if pruned else {},
-    )
+    params, masks = variables["params"], full_masks(variables["params"]) if pruned else {}
+    return TrainState(jnp.zeros((), jnp.int32), params, variables["batch_stats"], tx.init(params), masks)
 
 
 def contrastive_loss(
@@ -110,12 +104,8 @@ def make_train_step(
         if model.axis_name is not None:
             loss, grads = lax.psum((loss, grads), model.axis_name)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        state = state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            batch_stats=batch_stats,
-            opt_state=opt_state,
-        )
+        params = optax.apply_updates(state.params, updates)
+        state = TrainState(state.step + 1, params, batch_stats, opt_state, state.masks)
         return state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
     return step

@@ -31,8 +31,8 @@ torch_linear = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 class ProjectionHead(nn.Module):
     """Linear, BatchNorm, ReLU, once or twice at the input's width, then Linear and BatchNorm without ReLU.
 
-    The first of the 2 or 3 linear `layers` has a bias, the others none. `norm` makes a `BranchNorm` from a name;
-    `dtype` is that of the products, None for the inputs' and parameters' type.
+    The first of the 2 (SimCLR) or 3 (SDCLR) linear `layers` has a bias, the others none. `norm` makes a `BranchNorm`
+    from a name; `dtype` is of the products, None for the inputs' and parameters' type.
     """
 
     layers: int
@@ -70,7 +70,6 @@ class ContrastiveNet(nn.Module):
 
     Attributes:
         backbone_name: a key of `BACKBONES`.
-        head_layers: 3 in the published SDCLR runs, 2 in SimCLR's.
         num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
         prune_bn_updates: see `BranchNorm.prune_updates`.
         axis_name: mapped axis of the batch for BatchNorm's statistics, or None.

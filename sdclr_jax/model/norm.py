@@ -33,15 +33,12 @@ def per_row(rows: jax.Array, ndim: int) -> jax.Array:
 def batch_moments(
     x: jax.Array, rows: jax.Array | None = None, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array | int]:
-    """Mean and biased variance per channel over the real rows of the batch of all devices.
+    """Mean and biased variance [C] per channel over the real rows of the batch of all devices, and the values of each.
 
     Args:
         x: float [N, ..., C].
         rows: bool [N], false for padding; None for no padding. At least one row of the whole batch is real.
         axis_name: mapped axis over which the batch is spread, or None.
-
-    Returns:
-        mean [C], variance [C], and the number of values per channel.
     """
     axes, positions = tuple(range(x.ndim - 1)), x.size // (x.shape[0] * x.shape[-1])
     count = (x.shape[0] if rows is None else rows.sum()) * positions

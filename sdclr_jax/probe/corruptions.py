@@ -47,11 +47,9 @@ CORRUPTIONS = {"noise": noise, "blur": blur, "contrast": contrast, "compression"
 
 
 def corrupted(images: np.ndarray, severity: int) -> dict[str, np.ndarray]:
-    """The images under each corruption, by its name.
+    """The images uint8 [N, H, W, 3] under each corruption, by its name, of severity 1 (weak) .. 5 (strong).
 
-    Args:
-        images: uint8 [N, H, W, 3].
-        severity: 1 (weak) .. 5 (strong). The strengths were chosen for 32 x 32 pixels; larger images suffer less.
+    The strengths were chosen for 32 x 32 pixels; larger images suffer less.
     """
     if not 1 <= severity <= 5:
         raise ValueError(f"severity is {severity}; it must be 1 .. 5")

@@ -44,8 +44,7 @@ def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Ar
 
 def most_forgotten(scores: np.ndarray, fraction: float) -> np.ndarray:
     """Indices of the ceil(fraction N) images with the highest `scores` [N]; ties go to the earliest."""
-    count = int(np.ceil(fraction * len(scores)))
-    return np.argsort(-scores, kind="stable")[:count]
+    return np.argsort(-scores, kind="stable")[: int(np.ceil(fraction * len(scores)))]
 
 
 def group_shares(labels: np.ndarray, groups: Groups) -> dict[str, float]:

@@ -21,8 +21,7 @@ def plot_grad_cam(
 ) -> None:
     """Writes the picture: the images uint8 [N, H, W, 3] above, below them a row for each run.
 
-    Args:
-        labels: int [N], classes of the images; counts, names: by class, in training.
+    `labels` int [N] are the images' classes; `counts`, in training, and `names` are by class.
     """
     title = "Grad-CAM of test images of the smallest classes: what speaks for the true class"
     figure = new_figure(max(1.9 + 1.25 * len(images), 7.4), 1.1 + 1.4 * (1 + len(seen)), title)

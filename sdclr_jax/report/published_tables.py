@@ -70,8 +70,8 @@ def published_tables(rows: Sequence[TableRow]) -> list[dict]:
             entry["splits"] = sorted({run.config.split for run in row.runs})
             values = {metric: {name: figures[metric][name] for name in table.columns} for metric in table.metrics}
             found.append(entry | values)
-        heading = {"number": number, "title": table.title, "metrics": table.metrics, "columns": table.columns}
-        tables.append({**heading, "rows": found})
+        heading = {"title": table.title, "metrics": table.metrics, "columns": table.columns}
+        tables.append({"number": number, **heading, "rows": found})
     return tables
 
 

@@ -118,8 +118,7 @@ def two_views(
         return apply_view(image, draw_view(key, height, width, config), config)
 
     batch = jax.vmap(one, (None, 0, 0, 0))
-    views = jax.vmap(batch, (0, None, None, None))(jnp.arange(2), examples, images, sizes)
-    return to_float(views)
+    return to_float(jax.vmap(batch, (0, None, None, None))(jnp.arange(2), examples, images, sizes))
 
 
 def probe_views(
