@@ -9,26 +9,22 @@ from sdclr_jax.probe.features import CROPS
 from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, Range, check_settings
 from trainlib.core.errors import UserError
 
-_KEYS = {
-    SEED: "seed",
-    NATURAL: """
-        split train_limit warmup_epochs max_steps log_every forgetting_every_epochs save_every_epochs
-        probe_full_decays probe_few_decays probe_limit
-    """,
-    COUNT: """
-        canvas test_resize loader_threads view_size projection_size epochs batch_size keep_checkpoints
-        feature_batch_size probe_batch_size probe_full_epochs probe_full_validate_every probe_few_epochs
-        probe_few_validate_every probe_select_top knn_neighbours
-    """,
-    SHARE: "view_flip view_jitter view_gray view_blur prune_fraction prune_random_fraction",
-    NOT_NEGATIVE: "imbalance view_strengths learning_rate weight_decay probe_learning_rate",
-    POSITIVE: "temperature temperature_cycle",
-    BELOW_ONE: "momentum",
-    Range(0, 1, above=True): "view_area",
-    Range(2, 3): "head_layers",
-    Range(1, 2): "prune_bn_updates",
-}
-RANGES = {key: allowed for allowed, keys in _KEYS.items() for key in keys.split()}
+_KEYS = (
+    (SEED, "seed"),
+    (NATURAL, "split train_limit warmup_epochs max_steps log_every forgetting_every_epochs save_every_epochs"),
+    (NATURAL, "probe_full_decays probe_few_decays probe_limit"),
+    (COUNT, "canvas test_resize loader_threads view_size projection_size epochs batch_size keep_checkpoints"),
+    (COUNT, "feature_batch_size probe_batch_size probe_full_epochs probe_full_validate_every probe_few_epochs"),
+    (COUNT, "probe_few_validate_every probe_select_top knn_neighbours"),
+    (SHARE, "view_flip view_jitter view_gray view_blur prune_fraction prune_random_fraction"),
+    (NOT_NEGATIVE, "imbalance view_strengths learning_rate weight_decay probe_learning_rate"),
+    (POSITIVE, "temperature temperature_cycle"),
+    (BELOW_ONE, "momentum"),
+    (Range(0, 1, above=True), "view_area"),
+    (Range(2, 3), "head_layers"),
+    (Range(1, 2), "prune_bn_updates"),
+)
+RANGES = {key: allowed for allowed, keys in _KEYS for key in keys.split()}
 CHOICES = {
     "backbone": tuple(BACKBONES),
     "stem": ("cifar", "imagenet"),
