@@ -66,7 +66,7 @@ class Embedding(NamedTuple):
 
 
 class ContrastiveNet(nn.Module):
-    """The network of SimCLR and SDCLR.
+    """The network: a stem "cifar" or "imagenet", and a head of 2 or 3 layers with `projection_size` = D outputs.
 
     Attributes:
         backbone_name: a key of `BACKBONES`.
