@@ -25,6 +25,6 @@ _PLACES = {
     "Dataset": "data.datasets",
     "load_dataset": "data.datasets",
     "train_and_evaluate": "train",
-    "format_report": "evaluate",
+    "format_report": "report.evaluation",
 }
 __getattr__, __dir__ = door(__name__, _PLACES)

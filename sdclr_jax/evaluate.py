@@ -21,19 +21,12 @@ from ml_collections import ConfigDict
 
 from sdclr_jax.data.dataset import identity
 from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
-from sdclr_jax.data.longtail import capped_draw
 from sdclr_jax.learn.build import build_model
 from sdclr_jax.learn.restore import load_run
-from sdclr_jax.probe.balancedness import (
-    balancedness,
-    class_accuracies,
-    empty_groups,
-    group_classes,
-    weak_figures,
-    without_nan,
-)
+from sdclr_jax.probe.balancedness import empty_groups, group_classes, weak_figures
 from sdclr_jax.probe.features import FeatureReader
-from sdclr_jax.probe.probe import ProbeSchedule, fit_probe, logits, nearest_neighbours
+from sdclr_jax.probe.protocols import PROTOCOLS, Scorer, check_protocols, possible_protocols
+from sdclr_jax.report.evaluation import FEATURES, REPORT, format_report
 from trainlib.core.cli import natural
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_atomic, write_json
@@ -44,13 +37,7 @@ from trainlib.run.workdir import DATA_NAME
 
 _log = logging.getLogger(__name__)
 
-PROTOCOLS = ("full", "few", "knn")
-NEEDS = {"full": ("full", "val", "test"), "few": ("few", "val", "test"), "knn": ("full", "test")}
-COLUMNS = ("many", "medium", "few", "std", "all")
-REPORT = "report.json"
-FEATURES = "test_features.npz"
 MOST_FEATURES = 2000  # images whose features are kept for pictures
-MOST_CLASSES = 30  # classes whose accuracy is printed
 
 
 def evaluate(
@@ -67,8 +54,6 @@ def evaluate(
     "labels" int [N]).
 
     Args:
-        step: "last" or a step's number.
-        protocols: of `PROTOCOLS`.
         limit: images of the full training list to use, the same number of each class, or all of a class that has fewer;
             0 for all images; None for the config's `probe_limit`.
         dataset: your own images, as passed to `train_and_evaluate`.
@@ -80,32 +65,32 @@ def evaluate(
         `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`. A share of no class or
         no test image is None.
 
-    Raises:
-        UserError: what cannot be evaluated, such as images without classes.
+    Raises UserError for what cannot be evaluated, such as images without classes.
     """
-    unknown = [name for name in protocols if name not in PROTOCOLS]
-    if unknown:
-        raise UserError(f"protocols {', '.join(unknown)} are not known; known: {', '.join(PROTOCOLS)}")
+    check_protocols(protocols)
     run = load_run(workdir, step)
     config = run.config
     check_platform(config.platform)
-    file = require_folder(pathlib.Path(workdir) / "eval" / f"step_{run.step}", "the report's folder") / REPORT
+    folder = require_folder(pathlib.Path(workdir) / "eval" / f"step_{run.step}", "the report's folder")
     dataset = load_dataset(config) if dataset is None else check_dataset(dataset)
-    protocols = _possible(protocols, dataset)
-    _compare_with_training(pathlib.Path(workdir), dataset)
+    protocols = possible_protocols(protocols, dataset)
+    _compare_with_training(pathlib.Path(workdir) / DATA_NAME, dataset)
     limit = config.probe_limit if limit is None else limit
     if limit < 0 or 0 < limit < dataset.num_classes:
         raise UserError(f"limit is {limit}; it must be 0, for all, or at least the {dataset.num_classes} classes")
     keys = jax.random.split(jax.random.key(config.seed), 2)
     reader = FeatureReader(build_model(config), run.variables, config.probe_crop, config.feature_batch_size, keys[0])
-    scorer = _Scorer(config, dataset, reader, limit)
+    scorer = Scorer(config, dataset, reader, limit)
     report = {"step": run.step, "limit": limit, **_about_classes(config, dataset)}
     for protocol in protocols:
         began = time.monotonic()
         report[protocol] = scorer.score(protocol)
         _log.info("%s: %.1f %% after %.0f s", protocol, 100 * report[protocol]["all"], time.monotonic() - began)
-    scorer.keep_features(file.with_name(FEATURES))
-    write_json(file, _earlier(file, limit) | report)
+    rows = np.sort(np.random.default_rng(config.seed).permutation(len(scorer.test_features))[:MOST_FEATURES])
+    content = io.BytesIO()
+    np.savez(content, features=scorer.test_features[rows], labels=dataset.test_labels[rows])
+    write_atomic(folder / FEATURES, content.getvalue())
+    write_json(folder / REPORT, _earlier(folder / REPORT, limit) | report)
     return report
 
 
@@ -114,23 +99,17 @@ def _about_classes(config: ConfigDict, dataset: Dataset) -> dict:
     counts, names = dataset.class_counts, dataset.names
     groups = group_classes(config.groups, counts)
     test_counts = np.bincount(dataset.test_labels, minlength=dataset.num_classes)
-    empty = empty_groups(config.groups, counts)
-    for line in [*([empty] if empty else []), *weak_figures(test_counts, groups, names)]:
+    for line in filter(None, [empty_groups(config.groups, counts), *weak_figures(test_counts, groups, names)]):
         _log.warning("%s", line)
-    return {
-        "class_names": names,
-        "class_counts": counts.tolist(),
-        "test_counts": test_counts.tolist(),
-        "groups": {group: [names[k] for k in classes] for group, classes in groups._asdict().items()},
-    }
+    by_group = {group: [names[k] for k in classes] for group, classes in groups._asdict().items()}
+    sizes = {"class_counts": counts.tolist(), "test_counts": test_counts.tolist()}
+    return {"class_names": names, **sizes, "groups": by_group}
 
 
-def _compare_with_training(workdir: pathlib.Path, dataset: Dataset) -> None:
-    """Warns if the training images differ from the run's: test images may have been trained on."""
-    file = workdir / DATA_NAME
-    if not file.exists():
-        return
-    trained, found = json.loads(file.read_text()), identity(dataset)
+def _compare_with_training(file: pathlib.Path, dataset: Dataset) -> None:
+    """Warns if the training images differ from the run's in `file`: test images may have been trained on."""
+    found = identity(dataset)
+    trained = json.loads(file.read_text()) if file.exists() else found
     if trained != found:
         _log.warning(
             "The training images differ from the run's: it saw %s, the data set has %s%s. Images that are tested "
@@ -143,111 +122,11 @@ def _compare_with_training(workdir: pathlib.Path, dataset: Dataset) -> None:
 
 def _earlier(file: pathlib.Path, limit: int) -> dict:
     """The existing report, whose other protocols stay; nothing if it has another limit."""
-    if not file.exists():
-        return {}
-    report = json.loads(file.read_text())
-    if report["limit"] == limit:
+    report = json.loads(file.read_text()) if file.exists() else {}
+    if report.get("limit", limit) == limit:
         return report
     _log.warning("%s had limit %d and is replaced by one of limit %d", file, report["limit"], limit)
     return {}
-
-
-def _possible(protocols: Sequence[str], dataset: Dataset) -> list[str]:
-    """The protocols whose lists are there. UserError if there is none."""
-    reasons = {name: [dataset.absent[need] for need in NEEDS[name] if need in dataset.absent] for name in protocols}
-    left_out = {name: "; ".join(dict.fromkeys(why)) for name, why in reasons.items() if why}
-    if len(left_out) == len(reasons) and len(set(left_out.values())) == 1:
-        are = "are" if len(left_out) > 1 else "is"
-        raise UserError(f"nothing to evaluate: {', '.join(left_out)} {are} skipped: {next(iter(left_out.values()))}")
-    if len(left_out) == len(reasons):
-        raise UserError("nothing to evaluate: " + ". ".join(f"{k} is skipped: {why}" for k, why in left_out.items()))
-    for name, why in left_out.items():
-        _log.warning("%s is skipped: %s", name, why)
-    return [name for name, why in reasons.items() if not why]
-
-
-class _Scorer:
-    """The test and validation features of one run, and its score by each protocol."""
-
-    def __init__(self, config: ConfigDict, dataset: Dataset, reader: FeatureReader, limit: int):
-        self._config, self._dataset, self._reader = config, dataset, reader
-        self._groups = group_classes(config.groups, dataset.class_counts)
-        self._full = dataset.full
-        if limit and "full" not in dataset.absent:
-            per_class = limit // dataset.num_classes
-            self._full = capped_draw(dataset.labels, dataset.full, per_class, np.random.default_rng(config.seed))
-        self._test = reader.plain(dataset.test_images)
-        self._val = None if "val" in dataset.absent else reader.plain(dataset.images[dataset.val])
-
-    def keep_features(self, path: pathlib.Path) -> None:
-        """Writes features and labels of the test images, of a random part where there are many."""
-        count = len(self._test)
-        rows = np.sort(np.random.default_rng(self._config.seed).permutation(count)[:MOST_FEATURES])
-        content = io.BytesIO()
-        np.savez(content, features=self._test[rows], labels=self._dataset.test_labels[rows])
-        write_atomic(path, content.getvalue())
-
-    def score(self, protocol: str) -> dict:
-        """The entry of the report."""
-        if protocol == "knn":
-            predicted, about = self._neighbours()
-        else:
-            predicted, about = self._probe(protocol)
-        accuracies = class_accuracies(predicted, self._dataset.test_labels, self._dataset.num_classes)
-        figures = balancedness(accuracies, self._groups)._asdict()
-        return {**figures, "classes": without_nan(accuracies), **about}
-
-    def _probe(self, protocol: str) -> tuple[np.ndarray, dict]:
-        dataset, config = self._dataset, self._config
-        train = {"full": self._full, "few": dataset.few}[protocol]
-        schedule = ProbeSchedule(
-            epochs=config[f"probe_{protocol}_epochs"],
-            learning_rate=config.probe_learning_rate,
-            decay_epochs=tuple(config[f"probe_{protocol}_decays"]),
-            decays_before_epoch=config.probe_decay_before_epoch,
-            batch_size=config.probe_batch_size,
-            validate_every=config[f"probe_{protocol}_validate_every"],
-            select_top=config.probe_select_top,
-        )
-        probe = fit_probe(
-            self._reader.by_epoch(dataset.images[train]),
-            dataset.labels[train],
-            self._val,
-            dataset.labels[dataset.val],
-            dataset.num_classes,
-            schedule,
-            config.seed,
-        )
-        predicted = np.asarray(logits(probe.weights, self._test)).argmax(1)
-        return predicted, {"train_images": len(train), "epoch": probe.epoch, "val_accuracy": probe.val_accuracy}
-
-    def _neighbours(self) -> tuple[np.ndarray, dict]:
-        dataset, train = self._dataset, self._full
-        bank, count = self._reader.plain(dataset.images[train]), min(self._config.knn_neighbours, len(train))
-        predicted = nearest_neighbours(bank, dataset.labels[train], self._test, dataset.num_classes, count)
-        return predicted, {"train_images": len(train), "neighbours": count}
-
-
-def format_report(report: dict) -> str:
-    """The report as tables for the terminal, in %: by group and, of up to 30 classes, by class."""
-    shown = [protocol for protocol in PROTOCOLS if protocol in report]
-    lines = ["protocol   Many  Medium   Few   Std   All"]
-    for protocol in shown:
-        many, medium, *rest = (_percent(report[protocol][column]) for column in COLUMNS)
-        lines.append(f"{protocol:8}  {many:>5}  {medium:>6} {' '.join(f'{text:>5}' for text in rest)}")
-    if len(report["class_names"]) > MOST_CLASSES:
-        return "\n".join(lines)
-    width = max(5, *map(len, report["class_names"]))
-    lines += ["", f"{'class':{width}}  {'D_i':>6}  {'test':>6}  " + "  ".join(f"{protocol:>5}" for protocol in shown)]
-    for k in np.argsort(-np.array(report["class_counts"]), kind="stable"):
-        sizes = f"{report['class_counts'][k]:6}  {report['test_counts'][k]:6}"
-        cells = "  ".join(f"{_percent(report[protocol]['classes'][k]):>5}" for protocol in shown)
-        lines.append(f"{report['class_names'][k]:{width}}  {sizes}  {cells}")
-    return "\n".join(lines)
-
-
-def _percent(share: float | None) -> str:
-    return "--" if share is None else f"{100 * share:.1f}"
 
 
 def _parser() -> argparse.ArgumentParser:

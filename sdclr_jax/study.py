@@ -6,7 +6,7 @@ on where it stopped. docs/studies.md lists the studies.
 
 import pathlib
 
-from sdclr_jax.evaluate import COLUMNS
+from sdclr_jax.report.evaluation import COLUMNS
 from sdclr_jax.report.table_rows import read_run
 from sdclr_jax.settings import check_config
 from trainlib.analysis.study import StudyTarget, run_main

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sdclr_jax.evaluate import COLUMNS, PROTOCOLS
+from sdclr_jax.probe.protocols import PROTOCOLS
+from sdclr_jax.report.evaluation import COLUMNS
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import DEVIATIONS, HEADINGS, TableRow, cell, make_rows, markdown_table, read_run
 from trainlib.analysis.plots import COLORS, HATCHES, INK, new_figure, save_figure, style_axes
@@ -27,12 +28,11 @@ def markdown(rows: list[TableRow]) -> str:
     """One table for each protocol by which at least one row was evaluated."""
     parts = []
     for protocol in PROTOCOLS:
-        shown = [(row, row.figures(protocol)) for row in rows]
-        lines = [
-            [row.dataset, row.subset, row.method, str(len(row.runs)), *map(cell, figures.values())]
-            for row, figures in shown
-            if figures is not None
-        ]
+        lines = []
+        for row in rows:
+            figures = row.figures(protocol)
+            if figures is not None:
+                lines.append([row.dataset, row.subset, row.method, str(len(row.runs)), *map(cell, figures.values())])
         if lines:
             header = ["Data", "List", "Method", "Runs", *HEADINGS.values()]
             parts.append(f"**{TITLES[protocol]}** (%; {DEVIATIONS})\n\n{markdown_table(header, lines)}")
@@ -46,15 +46,9 @@ def as_json(rows: list[TableRow]) -> list[dict]:
     """The rows with mean, deviation and the value of every run, in %; of each class by its name as well."""
     result = []
     for row in rows:
-        entry = {"dataset": row.dataset, "subset": row.subset, "method": row.method}
-        entry["runs"] = [str(run.path) for run in row.runs]
-        entry["few_test_images"] = row.weak()
-        entry |= _classes(row)
-        for protocol in PROTOCOLS:
-            figures = row.figures(protocol)
-            if figures is not None:
-                entry[protocol] = figures
-        result.append(entry)
+        figures = {protocol: row.figures(protocol) for protocol in PROTOCOLS}
+        found = {protocol: columns for protocol, columns in figures.items() if columns is not None}
+        result.append(row.about() | {"few_test_images": row.weak()} | _classes(row) | found)
     return result
 
 
@@ -75,8 +69,8 @@ def _classes(row: TableRow) -> dict:
 
 def draw(path: pathlib.Path, rows: list[TableRow]) -> None:
     """Bars of Many, Medium, Few and All for each row, a panel for each protocol; whiskers are deviations."""
-    shown = [k for k, column in enumerate(COLUMNS) if column != "std"]
-    panels = [protocol for protocol in PROTOCOLS if any(row.values(protocol) is not None for row in rows)]
+    shown = [column for column in COLUMNS if column != "std"]
+    panels = [protocol for protocol in PROTOCOLS if any(row.figures(protocol) is not None for row in rows)]
     spread = "and population deviation " if any(len(row.runs) > 1 for row in rows) else ""
     title = f"Accuracy by class size, mean {spread}of the runs"
     figure = new_figure(1.2 + 3.6 * max(len(panels), 2), 4 + 0.2 * len(rows), title)
@@ -84,20 +78,17 @@ def draw(path: pathlib.Path, rows: list[TableRow]) -> None:
     for axes, protocol in zip(figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels):
         style_axes(axes, TITLES[protocol], y="accuracy (%)" if protocol == panels[0] else "")
         for place, row in enumerate(rows):
-            values = row.values(protocol)
-            if values is None:
+            figures = row.figures(protocol)
+            if figures is None:
                 continue
             x = np.arange(len(shown)) + (place - (len(rows) - 1) / 2) * width
             label = f"{row.dataset} {row.subset}, {row.method}, {pluralize(len(row.runs), 'run')}"
-            figures = [row.figures(protocol)[COLUMNS[k]] for k in shown]
-            mean, deviation = (
-                np.array([np.nan if figure[name] is None else figure[name] for figure in figures])
-                for name in ("mean", "deviation")
-            )
+            pairs = [(figures[name]["mean"], figures[name]["deviation"]) for name in shown]
+            mean, deviation = np.array(pairs, np.float64).T
             look = {"color": COLORS[place % len(COLORS)], "hatch": HATCHES[place // len(COLORS) % len(HATCHES)]}
             look |= {"edgecolor": "white", "linewidth": 0, "error_kw": {"elinewidth": 1, "ecolor": INK}, "capsize": 2}
-            axes.bar(x, mean, 0.92 * width, yerr=deviation if len(values) > 1 else None, label=label, **look)
-        axes.set_xticks(range(len(shown)), [COLUMNS[k].capitalize() for k in shown])
+            axes.bar(x, mean, 0.92 * width, yerr=deviation if len(row.runs) > 1 else None, label=label, **look)
+        axes.set_xticks(range(len(shown)), [name.capitalize() for name in shown])
         axes.set_ylim(0, 100)
     handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels())}
     figure.legend(handles.values(), handles.keys(), loc="outside lower left", fontsize=9, frameon=False)

@@ -11,23 +11,12 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from sdclr_jax.data.batches import Order, check_batches, epoch_order, steps_per_epoch
+from sdclr_jax.data.batches import Order, check_batches, epoch_order, make_feed, steps_per_epoch
 from sdclr_jax.data.dataset import describe, identity
 from sdclr_jax.data.datasets import Dataset, check_dataset, load_dataset
-from sdclr_jax.data.image_feed import make_source
-from sdclr_jax.learn.build import (
-    build_model,
-    build_optimizer,
-    build_schedule,
-    build_state,
-    build_temperature,
-    build_views,
-    is_pruned,
-    run_keys,
-)
-from sdclr_jax.learn.refresh import make_refresh
+from sdclr_jax.learn import build
 from sdclr_jax.learn.restore import SETTINGS
-from sdclr_jax.learn.step import TrainState, make_train_step
+from sdclr_jax.learn.step import TrainState, make_refresh, make_train_step
 from sdclr_jax.probe.forgetting import forgetting
 from sdclr_jax.settings import check_config
 from sdclr_jax.views.views import two_views
@@ -40,17 +29,13 @@ from trainlib.run.workdir import open_workdir, require_settings
 
 _log = logging.getLogger(__name__)
 
-ADVICE = "Lower config.learning_rate, or raise config.temperature."
 SMALLER = "Lower config.batch_size, or set config.dtype to bfloat16."
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset: Dataset | None = None) -> TrainState:
     """Trains for `config.epochs`, resuming from the newest checkpoint of `workdir`; returns the final state.
 
-    Args:
-        config: see docs/sdclr.md.
-        workdir: folder of the run.
-        dataset: your own images, instead of the config's.
+    Your own `dataset` takes the place of the config's.
     """
     workdir = pathlib.Path(workdir)
     require_settings(config, SETTINGS, "the config", "sdclr_jax")
@@ -63,26 +48,34 @@ def train_and_evaluate(config: ConfigDict, workdir: str | pathlib.Path, dataset:
             check_batches(len(dataset.pretrain), config.batch_size, config.drop_last)
             folder.check_data(identity(dataset))
         with stop.busy("building the network"):
-            state = build_state(config, per_epoch)
+            state = build.build_state(config, per_epoch)
         total = config.max_steps or config.epochs * per_epoch
         plan = Schedule(total, config.log_every, config.save_every_epochs * per_epoch, config.keep_checkpoints)
-        schedule = build_schedule(config, per_epoch)
-        with TrainRun(folder, stop, state, plan, advice=ADVICE, rate=lambda step: schedule(step + 1)) as run:
+        schedule = build.build_schedule(config, per_epoch)
+        advice = "Lower config.learning_rate, or raise config.temperature."
+        with TrainRun(folder, stop, state, plan, advice=advice, rate=lambda step: schedule(step + 1)) as run:
             folder.keep_config()
             return _loop(config, run, run.begin(run.state), dataset, per_epoch)
 
 
 def _loop(config: ConfigDict, run: TrainRun, state: TrainState, dataset: Dataset, per_epoch: int) -> TrainState:
     """Trains from the restored step to the end; returns the state on the host."""
-    order_of = _order_of(config, dataset)
-    source = make_source(dataset.images[dataset.pretrain], order_of, per_epoch)
-    step_of = make_step(config, per_epoch, source.select)
-    train_step = parallel.pmap_step(step_of, in_axes=(None, source.axis, 0, None), donate_argnums=(0,))
-    refresh = _refresh(config, per_epoch) if is_pruned(config) else None
-    forgotten = forgetting(config, dataset, per_epoch) if is_pruned(config) else None
-    keys = parallel.to_devices(jax.tree.map(jax.random.key_data, run_keys(config)))
-    order, size = None, f"{_batch_size(config, len(dataset.pretrain))} images"
-    with source.batches(run.start, run.total) as batches:
+    count, devices = len(dataset.pretrain), parallel.num_devices()
+    size = config.batch_size if config.drop_last else min(config.batch_size, count)
+
+    def order_of(epoch: int) -> Order:
+        return epoch_order(count, size, devices, config.seed, epoch, drop_last=config.drop_last)
+
+    feed = make_feed(dataset.images[dataset.pretrain], order_of, per_epoch)
+    step_of = make_step(config, per_epoch, feed.select)
+    train_step = parallel.pmap_step(step_of, in_axes=(None, feed.axis, 0, None), donate_argnums=(0,))
+    refresh, forgotten, order = None, None, None
+    if build.is_pruned(config):
+        masks_of = make_refresh(config.prune_fraction, config.prune_random_fraction, per_epoch)
+        refresh = parallel.pmap_step(masks_of, in_axes=(None, None), donate_argnums=(0,))
+        forgotten = forgetting(config, dataset, per_epoch)
+    keys = parallel.to_devices(jax.tree.map(jax.random.key_data, build.run_keys(config)))
+    with feed.batches(run.start, run.total) as batches:
         run.measure_again(state, forgotten)
         for step, images_state in run.steps(batches):
             first, epoch, position = step == run.start, *divmod(step, per_epoch)
@@ -93,7 +86,8 @@ def _loop(config: ConfigDict, run: TrainRun, state: TrainState, dataset: Dataset
                 if refreshes:
                     state, mask_values = refresh(state, keys.masks)
                 if first:
-                    check_memory(train_step, state, images_state, order, keys.views, what=size, remedy=SMALLER)
+                    how = {"what": f"{size} images", "remedy": SMALLER}
+                    check_memory(train_step, state, images_state, order, keys.views, **how)
                 state, metrics = train_step(state, images_state, order, keys.views)
             if refreshes:
                 # Read from the refresh's own result: nothing is queued behind the step that the devices now work on.
@@ -104,43 +98,25 @@ def _loop(config: ConfigDict, run: TrainRun, state: TrainState, dataset: Dataset
     return parallel.to_host(state)
 
 
-def _batch_size(config: ConfigDict, count: int) -> int:
-    """Images of a batch: `config.batch_size`, or all `count` images where they are fewer and no batch is dropped."""
-    return config.batch_size if config.drop_last else min(config.batch_size, count)
-
-
 def make_step(config: ConfigDict, per_epoch: int, select: Callable) -> Callable[..., tuple[TrainState, dict]]:
     """step(state, images_state, order, rng) -> state, metrics, on one device's share, where the views are drawn.
 
-    `images_state` is what a source of `sources` gives for the step and `select` the source's; `order` is the device's
+    `images_state` is what an `ImageFeed` gives for the step and `select` the feed's; `order` is the device's
     part of the epoch's `Order`, `rng` the views' key as `jax.random.key_data`: an argument, so that runs with other
     seeds need no other program.
     """
-    model, tx = build_model(config, parallel.AXIS), build_optimizer(config, per_epoch)
-    update = make_train_step(model, tx, is_pruned(config))
-    views, temperature = build_views(config), build_temperature(config)
+    model, tx = build.build_model(config, parallel.AXIS), build.build_optimizer(config, per_epoch)
+    update = make_train_step(model, tx, build.is_pruned(config))
+    views, temperature = build.build_views(config), build.build_temperature(config)
 
     def step(state: TrainState, images_state: Any, order: Order, rng: jax.Array) -> tuple[TrainState, dict]:
         position = state.step % per_epoch
         examples, rows = order.examples[position], order.rows[position]
         images, sizes = select(images_state, examples)
-        both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images, views, sizes)
+        both = two_views(jax.random.wrap_key_data(rng), state.step // per_epoch, examples, images, views, sizes=sizes)
         return update(state, both, rows, temperature(state.step / per_epoch))
 
     return step
-
-
-def _refresh(config: ConfigDict, per_epoch: int) -> Callable:
-    """New masks on all devices; the old state's memory is reused."""
-    refresh = make_refresh(config.prune_fraction, config.prune_random_fraction, per_epoch)
-    return parallel.pmap_step(refresh, in_axes=(None, None), donate_argnums=(0,))
-
-
-def _order_of(config: ConfigDict, dataset: Dataset) -> Callable[[int], Order]:
-    """epoch -> its batches over all devices, on the host."""
-    count, devices = len(dataset.pretrain), parallel.num_devices()
-    size = _batch_size(config, count)
-    return lambda epoch: epoch_order(count, size, devices, config.seed, epoch, config.drop_last)
 
 
 if __name__ == "__main__":

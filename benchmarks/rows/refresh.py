@@ -8,8 +8,7 @@ from benchmarks.harness.rows import Arrays, TimeRow
 from benchmarks.harness.worker import Case
 from benchmarks.rows.sdclr import PAIRS, PRUNED
 from sdclr_jax.learn.optim import sgd
-from sdclr_jax.learn.refresh import make_refresh
-from sdclr_jax.learn.step import create_state
+from sdclr_jax.learn.step import create_state, make_refresh
 from sdclr_jax.model.contrastive import ContrastiveNet
 
 LIBRARIES = ("jax", "flax", "optax", "numpy")

@@ -13,10 +13,7 @@ class Release(NamedTuple):
     """An official binary release (https://www.cs.toronto.edu/~kriz/cifar.html).
 
     Attributes:
-        archive: its file name.
-        archive_md5: of the archive, as the site gives it.
-        folder: inside the archive.
-        train, test: file names.
+        train, test: names of the files in `folder` of the archive.
         sha256: file name -> checksum; empty where only the archive's is published.
         label_bytes: bytes before the pixels of each image; the last of them is the class.
         class_names: of the C classes, as in the release's list of labels.
@@ -96,17 +93,13 @@ def parse_records(raw: bytes, label_bytes: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Reads a release, in the order of the official arrays, which the authors' lists index.
+    """Reads "cifar10" or "cifar100", in the order of the official arrays, which the authors' lists index.
 
-    Args:
-        name: "cifar10" or "cifar100".
-        path: the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
+    The path is the official .tar.gz, or for CIFAR-10 also the unpacked folder; or the folder that holds either.
+    Raises ValueError if a file is missing or its checksum differs, or if it is the release for Python or Matlab.
 
     Returns:
         training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].
-
-    Raises:
-        ValueError: a file is missing or its checksum differs; or it is the release for Python or Matlab.
     """
     release, path = RELEASES[name], pathlib.Path(path).expanduser()
     if not path.exists():
@@ -115,14 +108,11 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
         path = path / release.archive
     elif not (path / release.folder).is_dir():
         _refuse_other_version(release, path)
-    read = _archive_files if path.is_file() else _folder_files
-    files = read(release, path)
-    parts = [parse_records(files[file], release.label_bytes) for file in (*release.train, *release.test)]
-    split = len(release.train)
-    return (
-        *(np.concatenate(arrays) for arrays in zip(*parts[:split])),
-        *(np.concatenate(arrays) for arrays in zip(*parts[split:])),
-    )
+    files = _archive_files(release, path) if path.is_file() else _folder_files(release, path)
+    parts = [
+        [parse_records(files[name], release.label_bytes) for name in part] for part in (release.train, release.test)
+    ]
+    return tuple(np.concatenate(arrays) for part in parts for arrays in zip(*part))
 
 
 def _refuse_other_version(release: Release, path: pathlib.Path) -> None:
@@ -131,8 +121,7 @@ def _refuse_other_version(release: Release, path: pathlib.Path) -> None:
     folders = {"python": (f"{stem}-batches-py", f"{stem}-python"), "Matlab": (f"{stem}-batches-mat", f"{stem}-matlab")}
     inside = {"python": ("data_batch_1", "batches.meta", "train", "meta"), "Matlab": ("data_batch_1.mat", "train.mat")}
     for version, names in folders.items():
-        candidates = [path, *(path / name for name in names), path / f"{names[1]}.tar.gz"]
-        for found in candidates:
+        for found in (path, *(path / name for name in names), path / f"{names[1]}.tar.gz"):
             is_it = found.name.removesuffix(".gz").removesuffix(".tar") in names and found.exists()
             if is_it or (found.is_dir() and any((found / name).is_file() for name in inside[version])):
                 raise ValueError(
@@ -152,10 +141,9 @@ def _archive_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:
             f"{path}: md5 {found}, the official archive has {release.archive_md5}; take the binary version, "
             f"{release.archive}, and download it again if it is that"
         )
+    names = (*release.train, *release.test)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        return {
-            name: archive.extractfile(f"{release.folder}/{name}").read() for name in (*release.train, *release.test)
-        }
+        return {name: archive.extractfile(f"{release.folder}/{name}").read() for name in names}
 
 
 def _folder_files(release: Release, path: pathlib.Path) -> dict[str, bytes]:

@@ -7,8 +7,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from sdclr_jax.data.image_files import ImageFiles
+from sdclr_jax.data.longtail import LongTail
+from trainlib.core.text import pluralize
 
 _CLASSES_SHOWN = 20
 LISTS = ("pretrain", "long_tail", "full", "few", "val")
@@ -61,23 +64,39 @@ class Dataset(NamedTuple):
         return np.bincount(self.labels[self.long_tail], minlength=self.num_classes)
 
 
+def from_lists(config: ConfigDict, arrays: tuple, lists: LongTail, full: np.ndarray, val: np.ndarray) -> Dataset:
+    """The data set of images, labels, test images and test labels, with the lists int64 [...] drawn from them."""
+    pretrain = lists.balanced if config.balanced else lists.imbalanced
+    return Dataset(*arrays, pretrain=pretrain, long_tail=lists.imbalanced, full=full, few=lists.few, val=val)
+
+
+def _check_images(name: str, images: np.ndarray | ImageFiles, labels: np.ndarray, classes: range) -> None:
+    if not isinstance(images, ImageFiles) and (images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3):
+        raise ValueError(f"{name}images are {images.dtype} of shape {images.shape}; need uint8 [N, H, W, 3]")
+    if labels.shape != (len(images),) or not (labels.min() in classes and labels.max() in classes):
+        raise ValueError(
+            f"{name}labels of shape {labels.shape}, values {labels.min()} .. {labels.max()}; need one of "
+            f"0 .. {classes.stop - 1} for each of {len(images)} images"
+        )
+
+
 def check_dataset(dataset: Dataset) -> Dataset:
     """The same data set; ValueError with the numbers where arrays or lists do not fit together."""
-    _check_images("", dataset.images, dataset.labels, dataset.num_classes, lowest=-1)
+    _check_images("", dataset.images, dataset.labels, range(-1, dataset.num_classes))
     if dataset.class_names and len(dataset.class_names) != dataset.num_classes:
         raise ValueError(f"{len(dataset.class_names)} class names for {dataset.num_classes} classes")
     if "test" not in dataset.absent:
-        _check_images("test_", dataset.test_images, dataset.test_labels, dataset.num_classes)
+        _check_images("test_", dataset.test_images, dataset.test_labels, range(dataset.num_classes))
         absent = np.setdiff1d(np.arange(dataset.num_classes), [*np.unique(dataset.test_labels), *dataset.untested])
         if len(absent):
             raise ValueError(f"the test set has no image of the classes {absent}")
-        shapes = [getattr(images, "shape", (0, "files"))[1:] for images in (dataset.images, dataset.test_images)]
+        both = (dataset.images, dataset.test_images)
+        shapes = [("files",) if isinstance(images, ImageFiles) else images.shape[1:] for images in both]
         if shapes[0] != shapes[1]:
             raise ValueError(f"images are {shapes[0]}, test images {shapes[1]}")
-    for name in LISTS:
-        indices = getattr(dataset, name)
-        if name in dataset.absent:
-            continue
+    fields = dataset._asdict()
+    for name in (name for name in LISTS if name not in dataset.absent):
+        indices = fields[name]
         if not len(indices) or indices.min() < 0 or indices.max() >= len(dataset.images):
             raise ValueError(f"list {name!r} needs indices in 0 .. {len(dataset.images) - 1}, has {indices}")
         if name != "pretrain" and dataset.labels[indices].min() < 0:
@@ -97,30 +116,12 @@ def identity(dataset: Dataset) -> dict[str, Any]:
     return {"images": len(rows), "checksum": checksum.hexdigest()}
 
 
-def named_counts(names: Sequence[str], counts: np.ndarray) -> str:
-    """Text such as "ant 101, bee 58" from `counts` [C]; of many classes only the largest and the smallest."""
-    order = np.argsort(-np.asarray(counts), kind="stable").tolist()
-    if len(order) <= _CLASSES_SHOWN:
-        return ", ".join(f"{names[k]} {counts[k]}" for k in order)
-    ends = [", ".join(f"{names[k]} {counts[k]}" for k in part) for part in (order[:3], order[-3:])]
-    return " ... ".join(ends)
-
-
-def _check_images(
-    name: str, images: np.ndarray | ImageFiles, labels: np.ndarray, num_classes: int, lowest: int = 0
-) -> None:
-    if not isinstance(images, ImageFiles) and (images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3):
-        raise ValueError(f"{name}images are {images.dtype} of shape {images.shape}; need uint8 [N, H, W, 3]")
-    if labels.shape != (len(images),) or labels.min() < lowest or labels.max() >= num_classes:
-        raise ValueError(
-            f"{name}labels of shape {labels.shape}, values {labels.min()} .. {labels.max()}; need one of "
-            f"0 .. {num_classes - 1} for each of {len(images)} images"
-        )
-
-
 def describe(dataset: Dataset) -> str:
-    """Such as "24 images of 2 classes (ant 18, bee 6)"."""
-    labels = dataset.labels[dataset.pretrain]
+    """Such as "24 images of 2 classes (ant 18, bee 6)"; of many classes only the largest and the smallest are named."""
+    labels, names = dataset.labels[dataset.pretrain], dataset.names
     counts = np.bincount(labels[labels >= 0], minlength=dataset.num_classes)
-    classes = f"{len(counts)} class{'es' if len(counts) > 1 else ''} ({named_counts(dataset.names, counts)})"
-    return f"{len(labels):,} images" + (f" of {classes}" if len(counts) else ", no classes")
+    order = np.argsort(-counts, kind="stable").tolist()
+    parts = [order] if len(order) <= _CLASSES_SHOWN else [order[:3], order[-3:]]
+    shown = " ... ".join(", ".join(f"{names[k]} {counts[k]}" for k in part) for part in parts)
+    classes = f" of {pluralize(len(counts), 'class')} ({shown})" if len(counts) else ", no classes"
+    return f"{len(labels):,} images{classes}"

@@ -7,10 +7,10 @@ from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 
 from sdclr_jax.data.cifar import RELEASES, read_cifar
-from sdclr_jax.data.dataset import Dataset, check_dataset
+from sdclr_jax.data.dataset import Dataset, check_dataset, from_lists
 from sdclr_jax.data.image_folders import image_folder
 from sdclr_jax.data.image_lists import text_lists
-from sdclr_jax.data.longtail import LongTail, balanced_draw, cifar_lists, make_long_tail, profile
+from sdclr_jax.data.longtail import CifarLists, balanced_draw, cifar_lists, make_long_tail, profile
 from trainlib.core.errors import UserError
 from trainlib.core.text import did_you_mean
 
@@ -48,7 +48,7 @@ def digits(config: ConfigDict) -> Dataset:
     val = balanced_draw(labels, rest, 12, rng)
     pool = np.setdiff1d(rest, val)
     lists = make_long_tail(labels, pool, profile(120, 10, 20), 6, np.random.default_rng(config.split))
-    return _dataset(config, (images, labels, images[test], labels[test]), lists, pool, val)
+    return from_lists(config, (images, labels, images[test], labels[test]), lists, pool, val)
 
 
 def cifar(config: ConfigDict) -> Dataset:
@@ -56,26 +56,19 @@ def cifar(config: ConfigDict) -> Dataset:
     if not config.data_path:
         raise UserError("set config.data_path to the official binary files of CIFAR (docs/sdclr/paper.md)")
     arrays = read_cifar(config.dataset, config.data_path)
-    lists = cifar_lists(config.dataset, arrays[1], config.lists, config.split)
-    return _named(_dataset(config, arrays, *lists))
+    return _named_cifar(config, arrays, cifar_lists(config.dataset, arrays[1], config.lists, config.split))
 
 
 def prepared_cifar(config: ConfigDict) -> Dataset:
     """CIFAR-10-LT or CIFAR-100-LT out of the folder that `python -m sdclr_jax.tfds_prepare` has written."""
     from sdclr_jax.data.tfds_builders import read_prepared  # TensorFlow Datasets takes a second to import
 
-    arrays, lists = read_prepared(config.data_path, config.split)
-    return _named(_dataset(config, arrays, *lists))
+    return _named_cifar(config, *read_prepared(config.data_path, config.split))
 
 
-def _dataset(config: ConfigDict, arrays: tuple, lists: LongTail, full: np.ndarray, val: np.ndarray) -> Dataset:
-    pretrain = lists.balanced if config.balanced else lists.imbalanced
-    return Dataset(*arrays, pretrain=pretrain, long_tail=lists.imbalanced, full=full, few=lists.few, val=val)
-
-
-def _named(dataset: Dataset) -> Dataset:
+def _named_cifar(config: ConfigDict, arrays: tuple, lists: CifarLists) -> Dataset:
     """CIFAR's images with the names of the release that has their number of classes."""
-    names = {release.num_classes: release.class_names for release in RELEASES.values()}
+    dataset, names = from_lists(config, arrays, *lists), {len(r.class_names): r.class_names for r in RELEASES.values()}
     return dataset._replace(class_names=names[dataset.num_classes])
 
 

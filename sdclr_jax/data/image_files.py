@@ -1,7 +1,9 @@
 """Image files that stay on the disk until a batch needs them, decoded by Pillow in threads."""
 
 import concurrent.futures
+import contextlib
 import copy
+import dataclasses
 import functools
 import logging
 import os
@@ -11,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import ExifTags, Image
 
 from trainlib.core.errors import UserError
@@ -22,28 +25,14 @@ _log = logging.getLogger(__name__)
 # Formats that Pillow recognises but decodes not at all, or with programs of others alone.
 _NOT_DECODED = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
 # What Pillow's decoders raise for a damaged file.
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    RuntimeError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, RuntimeError, *_BOMBS)
 _METADATA_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error)
-_UNREADABLE_SHOWN = 10
+_SHOWN = 10
 _END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+# What turns an image of EXIF orientation 2 .. 8 upright; from 5 on height and width change places.
+_TURNS = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"]
 
 
 @functools.cache
@@ -57,32 +46,32 @@ def image_suffixes() -> frozenset[str]:
 class Canvas(NamedTuple):
     """Images of different sizes in one array, each in the upper left corner of a square.
 
-    Attributes:
-        pixels: uint8 [N, S, S, 3], RGB; pixels outside an image are never read.
-        sizes: int32 [N, 2], height and width of each image.
+    `pixels` uint8 [N, S, S, 3], RGB, are never read outside an image; `sizes` int32 [N, 2] are heights and widths.
     """
 
     pixels: np.ndarray
     sizes: np.ndarray
 
 
+@dataclasses.dataclass
 class Decoded:
     """Array-like of images whose rows are decoded when they are asked for: `decoded[rows]` is what `read` makes."""
 
-    def __init__(self, images: "ImageFiles", read: Callable[["ImageFiles"], Any]):
-        self._images, self._read = images, read
+    images: "ImageFiles"
+    read: Callable[["ImageFiles"], Any]
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     def __getitem__(self, rows: np.ndarray) -> Any:
-        return self._read(self._images[rows])
+        return self.read(self.images[rows])
 
 
+@dataclasses.dataclass(eq=False)
 class ImageFiles:
     """A list of image files; `files[rows]` is another such list, and nothing is decoded before it is read.
 
-    Args:
+    Attributes:
         root: folder that the paths begin at.
         paths: relative paths, with "/".
         origin: row -> where the path was named ("val.txt, line 7"), for messages.
@@ -92,27 +81,23 @@ class ImageFiles:
         upright: rotate images by the orientation in their EXIF data.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike,
-        paths: Sequence[str],
-        *,
-        origin: Callable[[int], str],
-        canvas: int,
-        resize: int,
-        size: int,
-        threads: int,
-        upright: bool = False,
-    ):
-        if not 1 <= size <= resize:
-            raise UserError(f"a central crop of {size} pixels does not fit into a shorter side of {resize}")
-        if canvas < 1 or threads < 1:
-            raise UserError(f"canvas {canvas} and decoding threads {threads} must be at least 1")
-        self.root, self.canvas, self.resize, self.size = pathlib.Path(root), canvas, resize, size
-        self._upright = upright
-        self._paths, self._origin = paths, origin
-        self._rows = np.arange(len(paths))
-        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    root: pathlib.Path
+    paths: Sequence[str]
+    _: dataclasses.KW_ONLY
+    origin: Callable[[int], str]
+    canvas: int
+    resize: int
+    size: int
+    threads: int
+    upright: bool = False
+
+    def __post_init__(self):
+        if not 1 <= self.size <= self.resize:
+            raise UserError(f"a central crop of {self.size} pixels does not fit into a shorter side of {self.resize}")
+        if self.canvas < 1 or self.threads < 1:
+            raise UserError(f"canvas {self.canvas} and decoding threads {self.threads} must be at least 1")
+        self._rows = np.arange(len(self.paths))
+        self._pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -124,7 +109,7 @@ class ImageFiles:
 
     def path(self, row: int) -> pathlib.Path:
         """The file of a row."""
-        return self.root / self._paths[int(self._rows[row])]
+        return self.root / self.paths[int(self._rows[row])]
 
     @property
     def canvases(self) -> Decoded:
@@ -138,7 +123,7 @@ class ImageFiles:
 
     def read_canvas(self, rows: int | None = None) -> Canvas:
         """All images of the list. With `rows`, empty squares follow them up to that number."""
-        rows, side = len(self) if rows is None else rows, self.canvas
+        rows, side = rows or len(self), self.canvas
         canvas = Canvas(np.zeros((rows, side, side, 3), np.uint8), np.full((rows, 2), side, np.int32))
 
         def read(place: int, pixels: np.ndarray) -> None:
@@ -146,12 +131,12 @@ class ImageFiles:
             canvas.pixels[place, :height, :width] = pixels
             canvas.sizes[place] = height, width
 
-        self._decode_all(lambda image: reduced(image, side, self._upright), read)
+        self._decode_all(lambda image: reduced(image, side, self.upright), read)
         return canvas
 
     def _read_centres(self) -> np.ndarray:
         crops = np.empty((len(self), self.size, self.size, 3), np.uint8)
-        self._decode_all(lambda image: resized_centre(image, self.resize, self.size, self._upright), crops.__setitem__)
+        self._decode_all(lambda image: resized_centre(image, self.resize, self.size, self.upright), crops.__setitem__)
         return crops
 
     def _decode_all(
@@ -165,7 +150,7 @@ class ImageFiles:
                 with Image.open(path) as image:
                     pixels = decode(image)
             except _DECODING_ERRORS as error:
-                origin = self._origin(int(self._rows[place]))
+                origin = self.origin(int(self._rows[place]))
                 raise UserError(
                     f"{path} ({origin}) cannot be read as an image: {_cause(path, error)}. Replace the file, or take "
                     "it out of the data set."
@@ -177,19 +162,17 @@ class ImageFiles:
 
     def check_present(self) -> None:
         """Raises UserError with the number of missing files and the first of them. Each folder is read once."""
-        names: dict[str, frozenset[str]] = {}
-        missing = []
-        for row in self._rows.tolist():
-            folder, name = os.path.split(self._paths[row])
-            if folder not in names:
-                names[folder] = _file_names(self.root / folder)
-            if name not in names[folder]:
-                missing.append(row)
+        places = {row: os.path.split(self.paths[row]) for row in self._rows.tolist()}
+        names = {folder: set() for folder, _ in places.values()}
+        for folder in names:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.root / folder) as entries:
+                names[folder] = {entry.name for entry in entries if entry.is_file()}
+        missing = [row for row, (folder, name) in places.items() if name not in names[folder]]
         if missing:
             first = missing[0]
             raise UserError(
-                f"{len(missing)} of {len(self)} image files are missing; the first is {self.root / self._paths[first]} "
-                f"({self._origin(first)}). config.data_path names the folder that the paths begin at."
+                f"{len(missing)} of {len(self)} image files are missing; the first is {self.root / self.paths[first]} "
+                f"({self.origin(first)}). config.data_path names the folder that the paths begin at."
             )
 
     def check_readable(self) -> None:
@@ -198,40 +181,31 @@ class ImageFiles:
         Reads the header of every file, and decodes those that do not end as files of their format do. Logs the names
         of images so large that Pillow warns of them.
         """
-        found = list(self._pool.map(lambda row: _examine(self.root / self._paths[row]), self._rows.tolist()))
-        faults = [f"{self.root / self._paths[row]}: {one.fault}" for row, one in zip(self._rows, found) if one.fault]
+        paths = [self.paths[row] for row in self._rows]
+        found = list(self._pool.map(lambda path: _examine(self.root / path), paths))
+        faults = [f"{self.root / path}: {fault}" for path, (_, fault) in zip(paths, found) if fault]
         if faults:
-            more = len(faults) - _UNREADABLE_SHOWN
-            lines = [*faults[:_UNREADABLE_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+            more = len(faults) - _SHOWN
+            lines = [*faults[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
             raise UserError(
                 f"{len(faults)} of {len(self)} image files cannot be read:\n  " + "\n  ".join(lines) + "\n"
                 "Replace these files, or take them out of the data set."
             )
-        large = [self._paths[row] for row, one in zip(self._rows, found) if one.pixels > Image.MAX_IMAGE_PIXELS]
+        large = [path for path, (pixels, _) in zip(paths, found) if pixels > Image.MAX_IMAGE_PIXELS]
         if large:
-            _log.warning(
-                "%s of more than %d million pixels, slow to decode: %s",
-                pluralize(len(large), "image"),
-                Image.MAX_IMAGE_PIXELS // 1_000_000,
-                ", ".join(large[:_UNREADABLE_SHOWN]),
-            )
+            what = pluralize(len(large), "image"), Image.MAX_IMAGE_PIXELS // 1_000_000, ", ".join(large[:_SHOWN])
+            _log.warning("%s of more than %d million pixels, slow to decode: %s", *what)
 
 
-class _Examined(NamedTuple):
+def _examine(path: pathlib.Path) -> tuple[int, str]:
     """The number of pixels of a file, and why it cannot be read, "" if it can."""
-
-    pixels: int
-    fault: str
-
-
-def _examine(path: pathlib.Path) -> _Examined:
     try:
         with Image.open(path) as image:
             if not _has_its_end(path, image.format):
                 image.load()
-            return _Examined(image.width * image.height, "")
+            return image.width * image.height, ""
     except _DECODING_ERRORS as error:
-        return _Examined(0, _cause(path, error))
+        return 0, _cause(path, error)
 
 
 def _has_its_end(path: pathlib.Path, name: str | None) -> bool:
@@ -261,39 +235,23 @@ def _cause(path: pathlib.Path, error: Exception) -> str:
     return "its content is not an image that Pillow knows"
 
 
-def _file_names(folder: pathlib.Path) -> frozenset[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.is_file())
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
-
-
 def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
     """uint8 [h, w, 3], RGB, of an opened image; reduced (bicubic, antialiased) if it is larger than `side` pixels.
 
-    A JPEG that is more than twice too large is reduced within its decoder first.
-
-    Args:
-        upright: see `ImageFiles`.
+    A JPEG that is more than twice too large is reduced within its decoder first; `upright` as of `ImageFiles`.
     """
-    longer = max(image.size)
-    target = image.size
+    longer, target = max(image.size), image.size
     if longer > side:
         target = tuple(max(1, round(length * side / longer)) for length in image.size)
         image.draft(None, target)
-    rgb, sideways = _upright_rgb(image) if upright else (to_rgb(image), False)
+    rgb, sideways = _rgb(image, upright)
     target = target[::-1] if sideways else target
     return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BICUBIC))
 
 
 def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = False) -> np.ndarray:
-    """uint8 [size, size, 3], RGB: torchvision's Resize(resize), bilinear with antialias, then CenterCrop(size).
-
-    Args:
-        upright: see `ImageFiles`.
-    """
-    rgb = _upright_rgb(image)[0] if upright else to_rgb(image)
+    """uint8 [size, size, 3], RGB: torchvision's Resize(resize), bilinear with antialias, then CenterCrop(size)."""
+    rgb, _ = _rgb(image, upright)
     shorter = min(rgb.size)
     target = tuple(resize if length == shorter else int(resize * length / shorter) for length in rgb.size)
     left, top = (round((length - size) / 2) for length in target)
@@ -301,19 +259,52 @@ def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = F
     return np.asarray(resized)[top : top + size, left : left + size]
 
 
-def _upright_rgb(image: Image.Image) -> tuple[Image.Image, bool]:
-    """The image as RGB, rotated by its EXIF orientation, and whether that exchanged height and width.
+def _rgb(image: Image.Image, upright: bool) -> tuple[Image.Image, bool]:
+    """The image as RGB, if asked for rotated by its EXIF orientation, and whether that exchanged height and width.
 
     Damaged EXIF data count as none. Of TIFF files Pillow applies the orientation itself, whatever is asked for.
     """
     rgb = to_rgb(image)
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        orientation = image.getexif().get(ExifTags.Base.Orientation) if upright else None
     except _METADATA_ERRORS:
-        turn = None
-    return (rgb, False) if turn is None else (rgb.transpose(turn), turn in _SIDEWAYS)
+        orientation = None
+    if orientation not in range(2, 9):
+        return rgb, False
+    return rgb.transpose(Image.Transpose[_TURNS[orientation - 2]]), orientation >= 5
 
 
 def as_pixels(images: "np.ndarray | ImageFiles") -> "np.ndarray | Decoded":
     """Unaugmented images [N, H, W, 3] for `batches.map_rows`: arrays unchanged, files as central crops."""
     return images.centre_crops if isinstance(images, ImageFiles) else images
+
+
+def require_folder(config: ConfigDict, key: str) -> pathlib.Path:
+    """The folder that `config[key]` names. UserError if there is none."""
+    path = pathlib.Path(config[key]).expanduser()
+    if not config[key]:
+        raise UserError(f"config.{key} is empty; set it to a folder, see docs/sdclr.md")
+    if path.is_file():
+        raise UserError(f"config.{key} is {config[key]!r}, which is a file; unpack an archive and name the folder")
+    if not path.is_dir():
+        raise UserError(f"config.{key} is {config[key]!r}, which is not a folder; see docs/sdclr.md")
+    return path
+
+
+def open_files(
+    config: ConfigDict, root: pathlib.Path, paths: Sequence[str], origin: Callable[[int], str]
+) -> ImageFiles:
+    """Image files below `root`, decoded as the config asks; see `ImageFiles` for paths and origin.
+
+    `exif_orientation` rotates them by their EXIF data; a config without that key does not, as torchvision.
+    """
+    return ImageFiles(
+        root,
+        paths,
+        origin=origin,
+        canvas=config.canvas,
+        resize=config.test_resize,
+        size=config.view_size,
+        threads=config.loader_threads,
+        upright=config.get("exif_orientation", False),
+    )

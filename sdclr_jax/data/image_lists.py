@@ -2,14 +2,14 @@
 
 import itertools
 import pathlib
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.data.dataset import Dataset
-from sdclr_jax.data.image_files import ImageFiles
+from sdclr_jax.data.dataset import Dataset, from_lists
+from sdclr_jax.data.image_files import ImageFiles, open_files, require_folder
+from sdclr_jax.data.longtail import LongTail
 from trainlib.core.errors import UserError
 from trainlib.core.text import read_text
 
@@ -17,35 +17,34 @@ TRAIN_LISTS = ("imbalanced", "balanced", "full", "few", "val")
 _CLASSES_SHOWN = 10
 
 
-class Entries(NamedTuple):
-    """A text list: relative paths, their classes, the numbers of their lines, and the file."""
+class Entry(NamedTuple):
+    """A line of a text list: relative path, class, the file, and the line's number."""
 
-    paths: list[str]
-    labels: list[int]
-    lines: list[int]
+    path: str
+    label: int
     file: pathlib.Path
+    line: int
 
-    def origin(self, entry: int) -> str:
-        """Where an entry is: the file's name and the line."""
-        return f"{self.file.name}, line {self.lines[entry]}"
+    @property
+    def origin(self) -> str:
+        """The file's name and the line, for messages."""
+        return f"{self.file.name}, line {self.line}"
 
 
-def read_text_list(path: pathlib.Path) -> Entries:
+def read_text_list(path: pathlib.Path) -> list[Entry]:
     """Lines of `relative/path label`, in any encoding that `trainlib.core.text` reads; empty lines are skipped.
 
     Raises ValueError with the file, and with the number of the line that is something else.
     """
-    entries = Entries([], [], [], path)
+    entries = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         name, _, label = line.strip().rpartition(" ")
         if not name or not (label.isascii() and label.isdecimal()):
             raise ValueError(f"{path}, line {number}: {line!r} is not 'relative/path label' with a class from 0 on")
-        entries.paths.append(name.rstrip())
-        entries.labels.append(int(label))
-        entries.lines.append(number)
-    if not entries.paths:
+        entries.append(Entry(name.rstrip(), int(label), path, number))
+    if not entries:
         raise ValueError(f"{path} names no image")
     return entries
 
@@ -56,81 +55,55 @@ def text_lists(config: ConfigDict) -> Dataset:
     They are `list_imbalanced` (D_i), `list_balanced` (D_b), `list_full`, `list_few` (S_b), `list_val` and `list_test`.
     Training needs D_i, and D_b if `balanced` is set. A missing list is `absent` from the data set.
     """
-    folders = {key: require_folder(config, key) for key in ("data_path", "lists")}
-    lists, absent = {}, {}
-    for kind in (*TRAIN_LISTS, "test"):
-        path = folders["lists"] / config[f"list_{kind}"]
-        if path.is_file():
-            lists[kind] = read_text_list(path)
-        else:
-            absent[kind] = f"there is no list {path} (config.list_{kind})"
+    root, folder = (require_folder(config, key) for key in ("data_path", "lists"))
+    files = {kind: folder / config[f"list_{kind}"] for kind in (*TRAIN_LISTS, "test")}
+    lists = {kind: read_text_list(path) for kind, path in files.items() if path.is_file()}
+    absent = {k: f"there is no list {path} (config.list_{k})" for k, path in files.items() if k not in lists}
     for kind in ("imbalanced", "balanced") if config.balanced else ("imbalanced",):
         if kind in absent:
             raise UserError(f"{absent[kind]}; pre-training needs it")
-    train = [lists[kind] for kind in TRAIN_LISTS if kind in lists]
-    _check_classes(train, lists.get("test"))
-    rows, files, labels = _merged(config, train)
-    rows = dict(zip((kind for kind in TRAIN_LISTS if kind in lists), rows))
-    _, test_files, test_labels = _merged(config, [lists["test"]] if "test" in lists else [])
-    nothing = np.zeros(0, np.int64)
-    return Dataset(
-        files,
-        labels,
-        test_files,
-        test_labels,
-        pretrain=rows["balanced" if config.balanced else "imbalanced"],
-        long_tail=rows["imbalanced"],
-        **{kind: rows.get(kind, nothing) for kind in ("full", "few", "val")},
+    test = lists.pop("test", [])
+    _check_classes(list(lists.values()), test)
+    rows, images, labels = _merged(config, root, lists)
+    _, test_images, test_labels = _merged(config, root, {"test": test} if test else {})
+    imbalanced, balanced, full, few, val = (rows.get(kind, np.zeros(0, np.int64)) for kind in TRAIN_LISTS)
+    arrays = (images, labels, test_images, test_labels)
+    return from_lists(config, arrays, LongTail(imbalanced, balanced, few), full, val)._replace(
         absent={kind: why for kind, why in absent.items() if kind != "balanced"},
         class_names=_folder_names(lists["imbalanced"], int(labels.max()) + 1),
     )
 
 
-def _folder_names(entries: Entries, num_classes: int) -> tuple[str, ...]:
+def _folder_names(entries: list[Entry], num_classes: int) -> tuple[str, ...]:
     """The classes' names where every class of the list has one folder, and every folder one class; else ()."""
-    pairs = {(label, path.rpartition("/")[0]) for path, label in zip(entries.paths, entries.labels)}
+    pairs = {(entry.label, entry.path.rpartition("/")[0]) for entry in entries}
     names = [folder.rpartition("/")[2] for _, folder in sorted(pairs)]
-    if len(pairs) == len(set(names)) == num_classes and all(names):
-        return tuple(names)
-    return ()
+    return tuple(names) if len(pairs) == len(set(names)) == num_classes and all(names) else ()
 
 
-def require_folder(config: ConfigDict, key: str) -> pathlib.Path:
-    """The folder that `config[key]` names. UserError if there is none."""
-    path = pathlib.Path(config[key]).expanduser()
-    if not config[key]:
-        raise UserError(f"config.{key} is empty; set it to a folder, see docs/sdclr.md")
-    if path.is_file():
-        raise UserError(f"config.{key} is {config[key]!r}, which is a file; unpack an archive and name the folder")
-    if not path.is_dir():
-        raise UserError(f"config.{key} is {config[key]!r}, which is not a folder; see docs/sdclr.md")
-    return path
-
-
-def _check_classes(train: list[Entries], test: Entries | None) -> None:
-    """UserError unless the training lists have every class 0 .. C - 1, and the test list the same ones."""
-    found = sorted(set().union(*(entries.labels for entries in train)))
-    known, files = set(found), ", ".join(str(entries.file) for entries in train)
-    if found[-1] >= len(found):
-        gaps = itertools.islice((label for label in range(found[-1]) if label not in known), _CLASSES_SHOWN)
+def _check_classes(train: list[list[Entry]], test: list[Entry]) -> None:
+    """UserError unless the training lists have every class 0 .. C - 1, and a test list the same ones."""
+    known, files = {entry.label for entries in train for entry in entries}, ", ".join(str(e[0].file) for e in train)
+    last = max(known)
+    if last >= len(known):
+        gaps = itertools.islice((label for label in range(last) if label not in known), _CLASSES_SHOWN)
         raise UserError(
-            f"{files}: {len(found)} classes, numbered {found[0]} .. {found[-1]}; no image of {_classes(list(gaps))}. "
+            f"{files}: {len(known)} classes, numbered {min(known)} .. {last}; no image of {_classes(list(gaps))}. "
             "Classes are numbered from 0 without gaps; renumber them in all lists."
         )
-    if test is None:
-        return
-    unknown = sorted(set(test.labels) - known)
+    tested = {entry.label for entry in test}
+    unknown = sorted(tested - known)
     if unknown:
-        where = test.origin(test.labels.index(unknown[0]))
+        where = next(entry.origin for entry in test if entry.label == unknown[0])
         raise UserError(
-            f"{test.file}: {_classes(unknown)} (first in {where}) in no training list; these have classes "
-            f"0 .. {found[-1]} ({files})"
+            f"{test[0].file}: {_classes(unknown)} (first in {where}) in no training list; these have classes "
+            f"0 .. {last} ({files})"
         )
-    missing = sorted(known - set(test.labels))
-    if missing:
+    missing = sorted(known - tested)
+    if test and missing:
         raise UserError(
-            f"{test.file}: no test image of {_classes(missing)}; the training lists have the classes "
-            f"0 .. {found[-1]}. Is the list cut off, or are its classes not numbered from 0?"
+            f"{test[0].file}: no test image of {_classes(missing)}; the training lists have the classes "
+            f"0 .. {last}. Is the list cut off, or are its classes not numbered from 0?"
         )
 
 
@@ -140,49 +113,19 @@ def _classes(numbers: list[int]) -> str:
     return f"class{'es' if len(numbers) > 1 else ''} {shown}"
 
 
-def _merged(config: ConfigDict, lists: list[Entries]) -> tuple[list[np.ndarray], ImageFiles, np.ndarray]:
+def _merged(
+    config: ConfigDict, root: pathlib.Path, lists: dict[str, list[Entry]]
+) -> tuple[dict[str, np.ndarray], ImageFiles, np.ndarray]:
     """Rows of each list, ascending, in the files of all of them together, the files, and their labels."""
-    row_of: dict[str, int] = {}
-    labels: list[int] = []
-    first: list[tuple[int, int]] = []
-    rows = []
-
-    def origin(row: int) -> str:
-        k, entry = first[row]
-        return lists[k].origin(entry)
-
-    for k, entries in enumerate(lists):
-        found = []
-        for entry, (path, label) in enumerate(zip(entries.paths, entries.labels)):
-            row = row_of.setdefault(path, len(row_of))
-            if row == len(labels):
-                labels.append(label)
-                first.append((k, entry))
-            elif labels[row] != label:
-                raise ValueError(
-                    f"{path} has class {label} in {entries.origin(entry)}, but {labels[row]} in {origin(row)}"
-                )
-            found.append(row)
-        rows.append(np.unique(found))
-    files = open_files(config, require_folder(config, "data_path"), list(row_of), origin)
+    first: dict[str, Entry] = {}
+    for entry in itertools.chain(*lists.values()):
+        known = first.setdefault(entry.path, entry)
+        if known.label != entry.label:
+            raise ValueError(
+                f"{entry.path} has class {entry.label} in {entry.origin}, but {known.label} in {known.origin}"
+            )
+    row_of, entries = {path: row for row, path in enumerate(first)}, list(first.values())
+    rows = {kind: np.unique([row_of[entry.path] for entry in found]) for kind, found in lists.items()}
+    files = open_files(config, root, list(first), lambda row: entries[row].origin)
     files.check_present()
-    return rows, files, np.array(labels, np.int32)
-
-
-def open_files(
-    config: ConfigDict, root: pathlib.Path, paths: Sequence[str], origin: Callable[[int], str]
-) -> ImageFiles:
-    """Image files below `root`, decoded as the config asks; see `ImageFiles` for paths and origin.
-
-    `exif_orientation` rotates them by their EXIF data; a config without that key does not, as torchvision.
-    """
-    return ImageFiles(
-        root,
-        paths,
-        origin=origin,
-        canvas=config.canvas,
-        resize=config.test_resize,
-        size=config.view_size,
-        threads=config.loader_threads,
-        upright=config.get("exif_orientation", False),
-    )
+    return rows, files, np.array([entry.label for entry in entries], np.int32)

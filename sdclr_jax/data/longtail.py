@@ -11,10 +11,8 @@ KINDS = ("D_i", "D_b", "S_b")
 class LongTail(NamedTuple):
     """The lists of one split, indices int64 [...] of images, each list ascending.
 
-    Attributes:
-        imbalanced: D_i, class sizes along the exponential profile.
-        balanced: D_b, the same number of images (rounded down) in equal classes.
-        few: S_b, the few-shot set: equal small classes, within both of the others.
+    `imbalanced` is D_i, class sizes along the exponential profile; `balanced` D_b, the same number of images (rounded
+    down) in equal classes; `few` S_b, the few-shot set: equal small classes, within both of the others.
     """
 
     imbalanced: np.ndarray
@@ -23,12 +21,9 @@ class LongTail(NamedTuple):
 
 
 class CifarLists(NamedTuple):
-    """All lists drawn from CIFAR's training images for one split, indices int64 [...], ascending.
+    """The lists of one split of CIFAR, those of the linear separability, and 5,000 images that validate every split.
 
-    Attributes:
-        long_tail: D_i, D_b and S_b.
-        full: training list of the linear separability.
-        val: 5,000 images that validate, the same in every split.
+    `full` and `val` are indices int64 [...], ascending, as those of `long_tail`.
     """
 
     long_tail: LongTail
@@ -62,22 +57,19 @@ def make_long_tail(
         pool: int [M], indices of the images that may be drawn.
         sizes: int [C], sizes of the classes of D_i, in any order.
         few_per_class: images per class of S_b, at most the smallest class of D_i.
-        rng: of the class order and the images.
     """
     num_classes = len(sizes)
     if few_per_class > min(sizes):
         raise ValueError(f"{few_per_class} images per class of S_b, but the smallest class of D_i has {min(sizes)}")
     per_class = int(np.sum(sizes)) // num_classes
     order = rng.permutation(num_classes)
-    taken: list[list[np.ndarray]] = [[], [], []]
-    for rank, c in enumerate(order):
-        images = rng.permutation(pool[labels[pool] == c])
-        wanted = (int(sizes[rank]), per_class, few_per_class)
+    taken = []
+    for c, size in zip(order, sizes):
+        images, wanted = rng.permutation(pool[labels[pool] == c]), (int(size), per_class, few_per_class)
         if max(wanted) > len(images):
             raise ValueError(f"class {c} needs {max(wanted)} images, the pool has {len(images)}")
-        for part, count in zip(taken, wanted):
-            part.append(images[:count])
-    return LongTail(*(np.sort(np.concatenate(part)).astype(np.int64) for part in taken))
+        taken.append([images[:count] for count in wanted])
+    return LongTail(*(np.sort(np.concatenate(part)).astype(np.int64) for part in zip(*taken)))
 
 
 def balanced_draw(labels: np.ndarray, pool: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:
@@ -122,11 +114,8 @@ def read_long_tail(folder: str | pathlib.Path, prefix: str, split: int, num_imag
 def cifar_lists(name: str, labels: np.ndarray, folder: str | pathlib.Path | None, split: int) -> CifarLists:
     """The lists of a split of CIFAR, imbalance 100: D_i has 4500 .. 45 or 450 .. 4 images of a class.
 
-    Args:
-        name: "cifar10" or "cifar100".
-        labels: int [50000], of the official training array.
-        folder: of the authors' .npy files; without one the lists are drawn from the split's number by the same rules.
-        split: 1 .. 5.
+    `labels` int [50000] are of the official training array. Without a folder of the authors' .npy files the lists are
+    drawn from the split's number by the same rules.
     """
     if folder:
         prefix = {"cifar10": "", "cifar100": "cifar100_"}[name]
@@ -136,7 +125,5 @@ def cifar_lists(name: str, labels: np.ndarray, folder: str | pathlib.Path | None
     val = balanced_draw(labels, np.arange(len(labels)), 5000 // num_classes, np.random.default_rng(0))
     pool = np.setdiff1d(np.arange(len(labels)), val)
     largest = len(pool) // num_classes
-    sizes = profile(largest, num_classes, 100)
-    return CifarLists(
-        make_long_tail(labels, pool, sizes, largest // 100, np.random.default_rng(split)), full=pool, val=val
-    )
+    sizes, rng = profile(largest, num_classes, 100), np.random.default_rng(split)
+    return CifarLists(make_long_tail(labels, pool, sizes, largest // 100, rng), full=pool, val=val)

@@ -13,7 +13,6 @@ from sdclr_jax.learn.optim import Schedule, lars, sgd, warmup_cosine
 from sdclr_jax.learn.step import TrainState, create_state
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.views.views import ViewConfig
-from trainlib.core.errors import UserError
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 OPTIMIZERS = {"sgd": sgd, "lars": lars}
@@ -39,8 +38,6 @@ def is_pruned(config: ConfigDict) -> bool:
 
 def build_model(config: ConfigDict, axis_name: str | None = None) -> ContrastiveNet:
     """The network of a config. With `axis_name` its training statistics span all devices."""
-    if config.dtype not in DTYPES:
-        raise UserError(f"config.dtype is {config.dtype!r}; known: {', '.join(DTYPES)}")
     return ContrastiveNet(
         backbone_name=config.backbone,
         stem=config.stem,
@@ -60,8 +57,6 @@ def build_schedule(config: ConfigDict, steps_per_epoch: int) -> Schedule:
 
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
     """SGD or LARS with momentum and weight decay on the warm-up cosine."""
-    if config.optimizer not in OPTIMIZERS:
-        raise UserError(f"config.optimizer is {config.optimizer!r}; known: {', '.join(OPTIMIZERS)}")
     schedule = build_schedule(config, steps_per_epoch)
     return OPTIMIZERS[config.optimizer](schedule, momentum=config.momentum, weight_decay=config.weight_decay)
 

@@ -25,7 +25,6 @@ def nt_xent(
     Args:
         features1: float [N, D], view 1 (in SDCLR the dense branch). N is this device's share of the batch.
         features2: float [N, D], view 2 (the pruned branch); row i belongs to the image of row i of `features1`.
-        temperature: t > 0, a number or a scalar array.
         rows: bool [N], false for padding images, which count neither as rows nor as columns; None when all are real. At
             least one row of the whole batch is real.
         axis_name: mapped axis over which the batch is spread; the similarities run over the gathered batch.
@@ -60,16 +59,11 @@ def nt_xent(
 
 
 def nt_xent_interleaved(
-    features: jax.Array,
-    temperature: float | jax.Array,
-    rows: jax.Array | None = None,
-    axis_name: str | None = None,
+    features: jax.Array, temperature: float | jax.Array, rows: jax.Array | None = None, axis_name: str | None = None
 ) -> jax.Array:
     """NT-Xent in SimCLR's published form: row 2i is view 1 of image i, row 2i + 1 view 2.
 
-    Args:
-        features: float [2N, D], interleaved.
-        temperature, rows, axis_name: as in `nt_xent`, which computes the value; rows [N] by image.
+    `features` are float [2N, D]; the others as in `nt_xent`, which computes the value.
     """
     chex.assert_rank(features, 2)
     if features.shape[0] % 2:
@@ -82,10 +76,6 @@ def temperature_schedule(
 ) -> jax.Array:
     """tau(e) = (maximum - minimum) (1 + cos(2 pi e / period)) / 2 + minimum (Kukleva et al., ICLR 2023).
 
-    Args:
-        epoch: [], fractions allowed; 0 gives the maximum.
-        minimum: lowest temperature.
-        maximum: highest temperature.
-        period: epochs per oscillation.
+    The epoch [] may be a fraction; `period` is in epochs.
     """
     return (maximum - minimum) * (1 + jnp.cos(2 * jnp.pi * epoch / period)) / 2 + minimum

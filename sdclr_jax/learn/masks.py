@@ -4,50 +4,17 @@ The head, BatchNorm and biases are not prunable.
 """
 
 import jax
+from flax import traverse_util
 
 from trainlib.analysis import pruning
-from trainlib.analysis.pruning import (
-    LayerSparsity,
-    Path,
-    Tree,
-    apply_masks,
-    kth_smallest_magnitude,
-    num_pruned,
-    random_probability,
-    sparsity_report,
-)
-
-__all__ = [
-    "LayerSparsity",
-    "Path",
-    "Tree",
-    "apply_masks",
-    "full_masks",
-    "is_backbone_conv",
-    "kth_smallest_magnitude",
-    "magnitude_masks",
-    "magnitude_threshold",
-    "num_pruned",
-    "prunable_leaves",
-    "random_masks",
-    "random_probability",
-    "sparsity_report",
-]
+from trainlib.analysis.pruning import Path, Tree
+from trainlib.analysis.pruning import apply_masks as apply_masks
+from trainlib.analysis.pruning import sparsity_report as sparsity_report
 
 
 def is_backbone_conv(path: Path) -> bool:
     """Whether a path of the parameter tree is a convolution kernel of the backbone."""
     return path[0] == "backbone" and path[-1] == "kernel"
-
-
-def prunable_leaves(params: Tree) -> dict[Path, jax.Array]:
-    """The backbone's convolution kernels [H, W, C_in, C_out] by path; see `pruning.prunable_leaves`."""
-    return pruning.prunable_leaves(params, is_backbone_conv)
-
-
-def magnitude_threshold(params: Tree, fraction: float) -> jax.Array:
-    """The global threshold []; see `pruning.magnitude_threshold`."""
-    return pruning.magnitude_threshold(params, fraction, is_backbone_conv)
 
 
 def magnitude_masks(params: Tree, fraction: float) -> Tree:
@@ -63,3 +30,13 @@ def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction:
 def full_masks(params: Tree) -> Tree:
     """Masks that keep every convolution's weights; see `pruning.full_masks`."""
     return pruning.full_masks(params, is_backbone_conv)
+
+
+def mask_metrics(old: Tree, new: Tree) -> dict[str, jax.Array]:
+    """`sparsity`, the share that `new` prunes, `changed`, the share unlike `old`, and `sparsity/LAYER`, [] each."""
+    before, after = traverse_util.flatten_dict(old), traverse_util.flatten_dict(new)
+    total = sum(mask.size for mask in after.values())
+    pruned = {path: (~mask).sum() for path, mask in after.items()}
+    changed = sum((before[path] != mask).sum() for path, mask in after.items())
+    layers = {f"sparsity/{'/'.join(path[:-1])}": count / after[path].size for path, count in pruned.items()}
+    return {"sparsity": sum(pruned.values()) / total, "changed": changed / total} | layers

@@ -36,16 +36,12 @@ def warmup_cosine(
 def step_decay(
     base_lr: float, decay_epochs: tuple[int, ...], decays_before_epoch: bool, factor: float = 0.1
 ) -> Schedule:
-    """Step decay of the linear evaluation, per epoch.
+    """Step decay of the linear evaluation: epoch, counted from 1 -> rate.
 
     Args:
-        base_lr: first rate (30 in the published evaluations).
         decay_epochs: epochs e at which the rate is multiplied by `factor`: (10, 20) full, (40, 60) few-shot.
         decays_before_epoch: true: epoch e itself already has the lower rate (the original's CIFAR program, which steps
             its scheduler at the start of an epoch); false: from epoch e + 1 on (its ImageNet program).
-
-    Returns:
-        epoch, counted from 1 -> rate.
     """
 
     def rate(epoch: jax.Array | int) -> jax.Array:
@@ -64,10 +60,7 @@ def _next_step(schedule: Schedule | float) -> Schedule:
 def sgd(schedule: Schedule | float, momentum: float = 0.9, weight_decay: float = 0.0) -> optax.GradientTransformation:
     """torch.optim.SGD without dampening: g += wd w; buf = momentum buf + g; w -= lr buf, for every parameter alike.
 
-    Args:
-        schedule: rate, or a function of the step counted from 1.
-        momentum: of the buffer, which starts as the first gradient.
-        weight_decay: L2, added to the gradient.
+    The buffer starts as the first gradient; `schedule` is a rate, or a function of the step counted from 1.
     """
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
@@ -89,11 +82,7 @@ def lars(
     """LARS as the original runs it (You et al., 2017): the rate inside the buffer, every array alike, biases included.
 
     local = trust |w| / (|g| + wd |w|), 1 where |w| or |g| is under 1e-15; buf = momentum buf + local lr (g + wd w);
-    w -= buf.
-
-    Args:
-        schedule: rate, or a function of the step counted from 1.
-        momentum, weight_decay, trust: as in the formula.
+    w -= buf. `schedule` is a rate, or a function of the step counted from 1.
     """
     rate_at = _next_step(schedule)
 

@@ -24,14 +24,9 @@ class TrainedRun(NamedTuple):
 
 
 def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRun:
-    """Restores a run from its workdir.
+    """Restores a run from its workdir, at the step "last" or of a number.
 
-    Args:
-        workdir: folder of `python -m sdclr_jax.train`.
-        step: "last" or a step's number.
-
-    Raises:
-        UserError: no such folder, no checkpoint, or damaged ones only.
+    Raises UserError for no such folder, no checkpoint, or damaged ones only.
     """
     workdir = pathlib.Path(workdir)
     config = load_config(workdir)
@@ -39,5 +34,4 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     target = jax.eval_shape(lambda: build_state(config, steps_per_epoch=1))
     with CheckpointStore(workdir / "checkpoints") as store:
         state, found = store.restore(target, step)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return TrainedRun(config, variables, state.masks, found)
+    return TrainedRun(config, {"params": state.params, "batch_stats": state.batch_stats}, state.masks, found)

@@ -1,4 +1,4 @@
-"""Backbone and head in one module.
+"""Backbone and projection head in one module.
 
 The dense and the pruned branch are this module applied to `params` and to `apply_masks(params, masks)`. The branch
 chooses the set of BatchNorm.
@@ -12,10 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sdclr_jax.model.heads import ProjectionHead
 from sdclr_jax.model.norm import DENSE, BranchNorm, ForwardMode, per_row
-from sdclr_jax.model.resnet import resnet18, resnet34, resnet50
-from sdclr_jax.model.resnet_s import resnet32_s
+from sdclr_jax.model.resnet import resnet18, resnet32_s, resnet34, resnet50
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet18,
@@ -26,6 +24,40 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 """The backbones by name: (stem, norm, dtype) -> module. resnet32_s has its own stem."""
 
 
+# torch's default for a linear layer: uniform in +-1 / sqrt(fan_in).
+torch_linear = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class ProjectionHead(nn.Module):
+    """Linear, BatchNorm, ReLU, once or twice at the input's width, then Linear and BatchNorm without ReLU.
+
+    The first of the 2 (SimCLR) or 3 (SDCLR) linear `layers` has a bias, the others none. `norm` makes a `BranchNorm`
+    from a name; `dtype` is of the products, None for the inputs' and parameters' type.
+    """
+
+    layers: int
+    features: int
+    norm: Callable
+    dtype: jnp.dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
+        """[N, C] -> [N, features]."""
+        if self.layers not in (2, 3):
+            raise ValueError(f"a head of {self.layers} layers; known: 2, 3")
+        width, limit = x.shape[-1], x.shape[-1] ** -0.5
+
+        def torch_bias(rng: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+            return jax.random.uniform(rng, shape, dtype, -limit, limit)
+
+        linear = partial(nn.Dense, kernel_init=torch_linear, bias_init=torch_bias, dtype=self.dtype)
+        for i in range(1, self.layers):
+            x = linear(width, use_bias=i == 1, name=f"fc{i}")(x)
+            x = nn.relu(self.norm(name=f"bn{i}")(x, mode))
+        x = linear(self.features, use_bias=False, name=f"fc{self.layers}")(x)
+        return self.norm(name=f"bn{self.layers}")(x, mode)
+
+
 class Embedding(NamedTuple):
     """`features` [N, C] after the average pool, which the linear probe reads; `projections` [N, D] after the head."""
 
@@ -34,17 +66,14 @@ class Embedding(NamedTuple):
 
 
 class ContrastiveNet(nn.Module):
-    """The network of SimCLR and SDCLR.
+    """The network: a stem "cifar" or "imagenet", and a head of 2 or 3 layers with `projection_size` = D outputs.
 
     Attributes:
         backbone_name: a key of `BACKBONES`.
-        stem: "cifar" or "imagenet".
-        head_layers: 2 or 3. The published SDCLR runs have 3, SimCLR 2.
-        projection_size: D of the head's output.
         num_bn_sets: 2 gives every branch its own BatchNorm, 1 shares one.
         prune_bn_updates: see `BranchNorm.prune_updates`.
         axis_name: mapped axis of the batch for BatchNorm's statistics, or None.
-        dtype: of convolutions and products, e.g. bfloat16; None takes the inputs' and parameters' type.
+        dtype: of convolutions and products; None takes the inputs' and parameters' type.
     """
 
     backbone_name: str = "resnet18"
@@ -66,13 +95,9 @@ class ContrastiveNet(nn.Module):
     def __call__(
         self, images: jax.Array, branch: int = DENSE, train: bool = False, rows: jax.Array | None = None
     ) -> Embedding:
-        """Embed images.
+        """Embeds images float [N, H, W, 3], RGB in [0, 1]; see `ForwardMode` for the others.
 
-        Args:
-            images: float [N, H, W, 3], RGB in [0, 1].
-            branch: `norm.DENSE` or `norm.PRUNED`.
-            train: whether BatchNorm uses the batch (and updates `batch_stats`, which must then be mutable).
-            rows: bool [N], false for padding images, whose pixels are not read; None when all are real.
+        The pixels of padding images are not read. In training `batch_stats` must be mutable.
         """
         if rows is not None:
             images = jnp.where(per_row(rows, images.ndim), images, 0)

@@ -15,12 +15,9 @@ DENSE, PRUNED = 0, 1
 
 
 class ForwardMode(NamedTuple):
-    """How one forward pass runs.
+    """How one forward pass runs: by the BatchNorm of `branch`, with the batch's statistics if `train`.
 
-    Attributes:
-        branch: DENSE or PRUNED, a Python int: the set of BatchNorm parameters and statistics in use.
-        train: batch statistics (and an update of the running ones) when true, running statistics otherwise.
-        rows: bool [N], false for the padding images of a short batch; None when every image is real.
+    `rows` bool [N] is false for the padding images of a short batch; None when every image is real.
     """
 
     branch: int = DENSE
@@ -36,25 +33,18 @@ def per_row(rows: jax.Array, ndim: int) -> jax.Array:
 def batch_moments(
     x: jax.Array, rows: jax.Array | None = None, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array | int]:
-    """Mean and biased variance per channel over the real rows of the batch of all devices.
+    """Mean and biased variance [C] per channel over the real rows of the batch of all devices, and the values of each.
 
     Args:
         x: float [N, ..., C].
         rows: bool [N], false for padding; None for no padding. At least one row of the whole batch is real.
         axis_name: mapped axis over which the batch is spread, or None.
-
-    Returns:
-        mean [C], variance [C], and the number of values per channel (the product of rows and positions).
     """
-    axes = tuple(range(x.ndim - 1))
-    positions = x.size // (x.shape[0] * x.shape[-1])
-    if rows is None:
-        keep, count = None, x.shape[0] * positions
-    else:
-        keep, count = per_row(rows, x.ndim), rows.sum() * positions
+    axes, positions = tuple(range(x.ndim - 1)), x.size // (x.shape[0] * x.shape[-1])
+    count = (x.shape[0] if rows is None else rows.sum()) * positions
 
     def total(values: jax.Array) -> jax.Array:
-        local = (values if keep is None else jnp.where(keep, values, 0)).sum(axes)
+        local = (values if rows is None else jnp.where(per_row(rows, x.ndim), values, 0)).sum(axes)
         return local if axis_name is None else lax.psum(local, axis_name)
 
     if axis_name is not None:
@@ -70,12 +60,10 @@ class BranchNorm(nn.Module):
     With two sets the pass's branch chooses; with one set both branches share it. Padding rows leave as zeros.
 
     Attributes:
-        num_sets: 1 or 2.
         prune_updates: how often a training pass of the pruned branch applies its statistics to the running ones. The
             original runs the pruned branch twice per step, so 2 reproduces its running statistics; with one set for
             both branches all but their order (there pruned, dense, pruned; here dense, then pruned twice).
         momentum: weight of the new statistics (torch's convention, 0.1; flax calls the same 0.9).
-        epsilon: added to the variance.
         axis_name: mapped axis for statistics over all devices, or None.
     """
 
@@ -88,25 +76,23 @@ class BranchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
         """float [N, ..., C] -> the same shape and dtype; the arithmetic is at least float32."""
-        channels = (x.shape[-1],)
-        scales, biases, means, variances = [], [], [], []
+        channels, sets = (x.shape[-1],), []
         for k in range(self.num_sets):
-            scales.append(self.param(f"scale_{k}", nn.initializers.ones, channels))
-            biases.append(self.param(f"bias_{k}", nn.initializers.zeros, channels))
-            means.append(self.variable("batch_stats", f"mean_{k}", jnp.zeros, channels))
-            variances.append(self.variable("batch_stats", f"var_{k}", jnp.ones, channels))
-        k = min(mode.branch, self.num_sets - 1)
+            scale = self.param(f"scale_{k}", nn.initializers.ones, channels)
+            bias = self.param(f"bias_{k}", nn.initializers.zeros, channels)
+            running_mean = self.variable("batch_stats", f"mean_{k}", jnp.zeros, channels)
+            sets.append((scale, bias, running_mean, self.variable("batch_stats", f"var_{k}", jnp.ones, channels)))
+        scale, bias, running_mean, running_variance = sets[min(mode.branch, self.num_sets - 1)]
 
         y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        mean, variance = running_mean.value, running_variance.value
         if mode.train:
             mean, variance, count = batch_moments(y, mode.rows, self.axis_name)
             if not self.is_initializing():
                 unbiased = variance * (count / jnp.maximum(count - 1, 1).astype(variance.dtype))
-                means[k].value = self._moved(means[k].value, mean, mode.branch)
-                variances[k].value = self._moved(variances[k].value, unbiased, mode.branch)
-        else:
-            mean, variance = means[k].value, variances[k].value
-        y = (y - mean) * (scales[k] * lax.rsqrt(variance + self.epsilon)) + biases[k]
+                running_mean.value = self._moved(running_mean.value, mean, mode.branch)
+                running_variance.value = self._moved(running_variance.value, unbiased, mode.branch)
+        y = (y - mean) * (scale * lax.rsqrt(variance + self.epsilon)) + bias
         if mode.rows is not None:
             y = jnp.where(per_row(mode.rows, y.ndim), y, 0)
         return y.astype(x.dtype)

@@ -1,4 +1,7 @@
-"""ResNet-18, -34 and -50 with the CIFAR or the ImageNet stem (He et al., 2016; the v1.5 bottleneck)."""
+"""ResNet-18, -34 and -50 with the CIFAR or the ImageNet stem, and the narrow ResNet-32 of CIFAR (He et al., 2016).
+
+The bottleneck is that of v1.5; the narrow network of section 4.2 has parameter-free (option A) shortcuts.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,8 +33,7 @@ def standardize(images: jax.Array) -> jax.Array:
 class Conv(nn.Module):
     """A `size` x `size` convolution without bias, padded by size // 2 on every side as torch pads.
 
-    Attributes: `channels` output channels; `size`, `stride` of the kernel; `init` its initialiser; `dtype` of the
-    arithmetic, None for the type of inputs and kernel.
+    `dtype` is of the arithmetic, None for the type of inputs and kernel.
     """
 
     channels: int
@@ -49,11 +51,7 @@ class Conv(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut, a 1 x 1 convolution where the shape changes.
-
-    Attributes: `channels` output channels; `stride` of the first convolution and the shortcut; `norm` makes a
-    `BranchNorm` from a name; `init`, `dtype` of the convolutions.
-    """
+    """Two 3 x 3 convolutions and a shortcut, a 1 x 1 convolution where the shape changes."""
 
     channels: int
     stride: int
@@ -94,17 +92,10 @@ class Bottleneck(BasicBlock):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages, global average pool.
+    """Stem, stages of `depths` blocks and `widths` output channels, global average pool.
 
-    Attributes:
-        block: BasicBlock, one of its subclasses.
-        depths: blocks per stage.
-        widths: output channels per stage.
-        stem: "cifar": 3 x 3, stride 1, no pool; "imagenet": 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2.
-        norm: makes a `BranchNorm` from a name.
-        stem_width: channels of the stem.
-        init: of the convolutions.
-        dtype: of the convolutions; None takes the inputs' and parameters' type.
+    The stem "cifar" is 3 x 3, stride 1, no pool; "imagenet" 7 x 7, stride 2, then a 3 x 3 max-pool of stride 2. `norm`
+    makes a `BranchNorm` from a name.
     """
 
     block: type[BasicBlock]
@@ -135,6 +126,27 @@ class ResNet(nn.Module):
         return x.mean((1, 2))
 
 
+def option_a_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
+    """Every `stride`-th pixel of [N, H, W, C], and zero channels on both sides; channels - C is even."""
+    side = (channels - x.shape[-1]) // 2
+    return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (side, side)))
+
+
+class NarrowBlock(BasicBlock):
+    """Two 3 x 3 convolutions and an option-A shortcut."""
+
+    def shortcut(self, x: jax.Array, mode: ForwardMode) -> jax.Array:
+        """[N, H, W, C] -> [N, H / stride, W / stride, channels]."""
+        return option_a_shortcut(x, self.channels, self.stride)
+
+
+def narrow_resnet(depth: int, norm: Callable, dtype: jnp.dtype | None = None) -> ResNet:
+    """A 3 x 3 stem of 16 channels and stages of 16, 32 and 64 channels with `depth` blocks each (5 for 32 layers)."""
+    depths, widths = (depth,) * 3, (16, 32, 64)
+    return ResNet(NarrowBlock, depths, widths, "cifar", norm, dtype, stem_width=16, init=kaiming_fan_in)
+
+
 resnet18 = partial(ResNet, BasicBlock, (2, 2, 2, 2), (64, 128, 256, 512))
 resnet34 = partial(ResNet, BasicBlock, (3, 4, 6, 3), (64, 128, 256, 512))
 resnet50 = partial(ResNet, Bottleneck, (3, 4, 6, 3), (256, 512, 1024, 2048))
+resnet32_s = partial(narrow_resnet, 5)

@@ -30,13 +30,12 @@ MARKERS = ("o", "s", "^")
 def groups_by_rank(counts: np.ndarray) -> Groups:
     """Thirds of the classes by size, as published for CIFAR: Few and Medium get C // 3 classes, Many the rest.
 
-    Args:
-        counts: int [C], images per class in D_i (also where the model was trained on D_b).
+    `counts` int [C] are images per class in D_i (also where the model was trained on D_b). Fewer than three classes
+    make no groups: all are empty.
     """
-    third = len(counts) // 3
+    third, order = len(counts) // 3, np.argsort(counts, kind="stable")
     if third < 1:
-        raise ValueError(f"{len(counts)} classes; three groups need at least three")
-    order = np.argsort(counts, kind="stable")
+        return Groups(*(np.zeros(0, np.int64) for _ in Groups._fields))
     return Groups(order[2 * third :], order[third : 2 * third], order[:third])
 
 
@@ -47,19 +46,13 @@ def groups_by_size(counts: np.ndarray, many: int = 100, few: int = 20) -> Groups
     return Groups(*(np.flatnonzero(part) for part in (is_many, ~is_many & ~is_few, is_few)))
 
 
-SIZES = "more than 100 (Many), 20 to 100 (Medium) and fewer than 20 (Few)"
 GROUPINGS = {"rank": groups_by_rank, "size": groups_by_size}
 
 
 def group_classes(grouping: str, counts: np.ndarray) -> Groups:
-    """The groups by one of `GROUPINGS`: "rank" (CIFAR) or "size" (ImageNet); `counts` int [C] of D_i.
-
-    By rank, fewer than three classes make no groups: all are empty.
-    """
+    """The groups by one of `GROUPINGS`: "rank" (CIFAR) or "size" (ImageNet); `counts` int [C] of D_i."""
     if grouping not in GROUPINGS:
         raise ValueError(f"config.groups is {grouping!r}; known: {', '.join(GROUPINGS)}")
-    if grouping == "rank" and len(counts) < len(Groups._fields):
-        return Groups(*(np.zeros(0, np.int64) for _ in Groups._fields))
     return GROUPINGS[grouping](counts)
 
 
@@ -71,16 +64,14 @@ def empty_groups(grouping: str, counts: np.ndarray) -> str:
     what = f"no class is in {', '.join(name.capitalize() for name in empty)}"
     if grouping == "rank":
         return f"{what}: {len(counts)} classes make no three groups"
-    return f"{what}: these are the classes of {SIZES} images; config.groups='rank' makes thirds of any classes"
+    return (
+        f"{what}: these are the classes of more than 100 (Many), 20 to 100 (Medium) and fewer than 20 (Few) images; "
+        "config.groups='rank' makes thirds of any classes"
+    )
 
 
 def class_accuracies(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Share of the images of each class that got their label, float64 [C], NaN for a class without an image.
-
-    Args:
-        predicted, labels: int [N].
-        num_classes: C.
-    """
+    """Share of the images [N] of each class that got their label, float64 [C], NaN for a class without an image."""
     right = np.bincount(labels[predicted == labels], minlength=num_classes)
     total = np.bincount(labels, minlength=num_classes)
     return np.divide(right, total, out=np.full(num_classes, np.nan), where=total > 0)
@@ -100,21 +91,14 @@ class Balancedness(NamedTuple):
 
 
 def balancedness(accuracies: np.ndarray, groups: Groups) -> Balancedness:
-    """The columns of the published tables; every class weighs the same.
+    """The columns of the published tables from `accuracies` float [C]; every class weighs the same.
 
-    Args:
-        accuracies: float [C]; NaN for classes without a test image, which count nowhere.
-        groups: of the classes; a group may be empty.
+    Classes without a test image, of accuracy NaN, count nowhere. A group may be empty.
     """
-    means = [_mean(accuracies[group]) for group in groups]
-    known = [mean for mean in means if mean is not None]
-    std = float(np.std(known)) if len(known) > 1 else None
-    return Balancedness(*means, std=std, all=_mean(accuracies))
-
-
-def _mean(accuracies: np.ndarray) -> float | None:
-    known = accuracies[~np.isnan(accuracies)]
-    return float(np.mean(known)) if len(known) else None
+    known = [part[~np.isnan(part)] for part in (*(accuracies[group] for group in groups), accuracies)]
+    *means, mean_of_all = (float(np.mean(part)) if len(part) else None for part in known)
+    spread = [mean for mean in means if mean is not None]
+    return Balancedness(*means, std=float(np.std(spread)) if len(spread) > 1 else None, all=mean_of_all)
 
 
 def without_nan(values: np.ndarray) -> list[float | None]:
@@ -125,21 +109,13 @@ def without_nan(values: np.ndarray) -> list[float | None]:
 def weak_figures(test_counts: np.ndarray, groups: Groups, names: Sequence[str]) -> list[str]:
     """What rests on few test images: where one image moves the accuracy of a group, or of all classes, by a point.
 
-    Args:
-        test_counts: int [C], test images by class; classes of 0 count nowhere.
-        groups: of the classes.
-        names: of the classes.
-
-    Returns:
-        such as "Few rests on 10 test images (ant 4, bee 6): one of them is up to 12.5 points".
+    Such as "Few rests on 10 test images (ant 4, bee 6): one of them is up to 12.5 points". `test_counts` int [C] are
+    test images by class; classes of 0 count nowhere.
     """
     lines = []
     for name, classes in {**groups._asdict(), "all": np.arange(len(test_counts))}.items():
-        counts = test_counts[classes]
-        tested = counts[counts > 0]
-        if not len(tested):
-            continue
-        points = 100 / (len(tested) * int(tested.min()))
+        tested = test_counts[classes][test_counts[classes] > 0]
+        points = 100 / (len(tested) * int(tested.min())) if len(tested) else 0
         if points >= WEAK_POINTS:
             shown = ", ".join(f"{names[k]} {test_counts[k]}" for k in classes[:_NAMES_SHOWN] if test_counts[k])
             more = ", ..." if len(classes) > _NAMES_SHOWN else ""

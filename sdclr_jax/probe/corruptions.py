@@ -4,7 +4,6 @@ Noise and contrast are cut to whole grey levels as there: fractions are dropped,
 """
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -15,10 +14,6 @@ CONTRAST = (0.75, 0.5, 0.4, 0.3, 0.15)  # factor of the difference to the image'
 QUALITY = (80, 65, 58, 50, 40)  # of the JPEG
 
 
-def _each(function: Callable[[Image.Image], Image.Image], images: np.ndarray) -> np.ndarray:
-    return np.stack([np.asarray(function(Image.fromarray(image))) for image in images])
-
-
 def noise(images: np.ndarray, severity: int) -> np.ndarray:
     """Gaussian noise on uint8 [N, H, W, 3], the same for the same number and shape of images."""
     drawn = np.random.default_rng(0).standard_normal(images.shape, np.float32)
@@ -27,7 +22,8 @@ def noise(images: np.ndarray, severity: int) -> np.ndarray:
 
 def blur(images: np.ndarray, severity: int) -> np.ndarray:
     """Pillow's Gaussian blur of uint8 [N, H, W, 3]."""
-    return _each(lambda image: image.filter(ImageFilter.GaussianBlur(BLUR[severity - 1])), images)
+    gaussian = ImageFilter.GaussianBlur(BLUR[severity - 1])
+    return np.stack([np.asarray(Image.fromarray(image).filter(gaussian)) for image in images])
 
 
 def contrast(images: np.ndarray, severity: int) -> np.ndarray:
@@ -39,28 +35,21 @@ def contrast(images: np.ndarray, severity: int) -> np.ndarray:
 def compression(images: np.ndarray, severity: int) -> np.ndarray:
     """Pillow's JPEG of uint8 [N, H, W, 3] and back."""
 
-    def through_jpeg(image: Image.Image) -> Image.Image:
+    def through_jpeg(image: np.ndarray) -> np.ndarray:
         file = io.BytesIO()
-        image.save(file, "JPEG", quality=QUALITY[severity - 1])
-        return Image.open(file)
+        Image.fromarray(image).save(file, "JPEG", quality=QUALITY[severity - 1])
+        return np.asarray(Image.open(file))
 
-    return _each(through_jpeg, images)
+    return np.stack([through_jpeg(image) for image in images])
 
 
-CORRUPTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
-    "noise": noise,
-    "blur": blur,
-    "contrast": contrast,
-    "compression": compression,
-}
+CORRUPTIONS = {"noise": noise, "blur": blur, "contrast": contrast, "compression": compression}
 
 
 def corrupted(images: np.ndarray, severity: int) -> dict[str, np.ndarray]:
-    """The images under each corruption, by its name.
+    """The images uint8 [N, H, W, 3] under each corruption, by its name, of severity 1 (weak) .. 5 (strong).
 
-    Args:
-        images: uint8 [N, H, W, 3].
-        severity: 1 (weak) .. 5 (strong). The strengths were chosen for 32 x 32 pixels; larger images suffer less.
+    The strengths were chosen for 32 x 32 pixels; larger images suffer less.
     """
     if not 1 <= severity <= 5:
         raise ValueError(f"severity is {severity}; it must be 1 .. 5")

@@ -10,9 +10,8 @@ from sdclr_jax.data.image_files import as_pixels
 from sdclr_jax.data.longtail import balanced_draw
 from sdclr_jax.learn.build import build_model
 from sdclr_jax.learn.restore import TrainedRun
-from sdclr_jax.probe.calibrate import make_calibration
 from sdclr_jax.probe.corruptions import corrupted
-from sdclr_jax.probe.features import FeatureReader
+from sdclr_jax.probe.features import FeatureReader, make_calibration
 from sdclr_jax.probe.probe import fit_logistic, logits
 from trainlib.core.errors import UserError
 

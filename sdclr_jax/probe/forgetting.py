@@ -20,10 +20,8 @@ from sdclr_jax.views.views import to_float
 from trainlib.run import parallel
 from trainlib.run.loop import Measurement
 
-SHARES = {
-    "forgotten": 0.1,
-    "forgotten_hundredth": 0.01,
-}  # name in metrics.jsonl -> part of the images; 0.01 is Figure 2
+# Name in metrics.jsonl -> part of the images; 0.01 is Figure 2.
+SHARES = {"forgotten": 0.1, "forgotten_hundredth": 0.01}
 
 
 def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Array], jax.Array]:
@@ -34,13 +32,11 @@ def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Ar
     """
 
     def score(params: Tree, batch_stats: Tree, masks: Tree, images: jax.Array) -> jax.Array:
-        branches = ((DENSE, params), (PRUNED, apply_masks(params, masks)))
-        dense, pruned = (
-            l2_normalize(
-                model.apply({"params": weights, "batch_stats": batch_stats}, to_float(images), branch).projections
-            )
-            for branch, weights in branches
-        )
+        def project(weights: Tree, branch: int) -> jax.Array:
+            variables = {"params": weights, "batch_stats": batch_stats}
+            return l2_normalize(model.apply(variables, to_float(images), branch).projections)
+
+        dense, pruned = project(params, DENSE), project(apply_masks(params, masks), PRUNED)
         return 1 - (dense * pruned).sum(-1)
 
     return score
@@ -48,17 +44,11 @@ def make_forgetting(model: ContrastiveNet) -> Callable[[Tree, Tree, Tree, jax.Ar
 
 def most_forgotten(scores: np.ndarray, fraction: float) -> np.ndarray:
     """Indices of the ceil(fraction N) images with the highest `scores` [N]; ties go to the earliest."""
-    count = int(np.ceil(fraction * len(scores)))
-    return np.argsort(-scores, kind="stable")[:count]
+    return np.argsort(-scores, kind="stable")[: int(np.ceil(fraction * len(scores)))]
 
 
 def group_shares(labels: np.ndarray, groups: Groups) -> dict[str, float]:
-    """Share of images whose class is in each group, by the group's name.
-
-    Args:
-        labels: int [N], N >= 1.
-        groups: of the classes.
-    """
+    """Share of images of the classes `labels` int [N] (N >= 1) in each group, by the group's name."""
     return {name: float(np.isin(labels, classes).mean()) for name, classes in groups._asdict().items()}
 
 
@@ -79,9 +69,11 @@ def forgetting(config: ConfigDict, dataset: Dataset, per_epoch: int) -> Measurem
     def measure(state: TrainState) -> dict[str, float]:
         constants = (state.params, state.batch_stats, state.masks)
         scores = map_rows(score, constants, (images,), config.batch_size)
-        shares = {name: group_shares(labels[most_forgotten(scores, part)], groups) for name, part in SHARES.items()}
-        figures = {f"{name}/{group}": share for name, by in shares.items() for group, share in by.items()}
-        return {"epoch": int(state.step) / per_epoch, **figures, **present}
+        figures = {"epoch": int(state.step) / per_epoch}
+        for name, part in SHARES.items():
+            shares = group_shares(labels[most_forgotten(scores, part)], groups)
+            figures |= {f"{name}/{group}": share for group, share in shares.items()}
+        return figures | present
 
     every = config.forgetting_every_epochs * per_epoch
     return Measurement("the measurement", measure, every, "forgotten/many", shown="forgotten/", digits=3)

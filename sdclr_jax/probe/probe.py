@@ -11,23 +11,13 @@ import optax
 from jax import lax
 from sklearn.linear_model import LogisticRegression
 
-from sdclr_jax.data.batches import epoch_order
+from sdclr_jax.data.batches import Order, epoch_order
 from sdclr_jax.learn.losses import l2_normalize
 from sdclr_jax.learn.optim import sgd, step_decay
 
 
 class ProbeSchedule(NamedTuple):
-    """How a linear probe is trained; see `optim.step_decay` for the rate.
-
-    Attributes:
-        epochs: 30 (linear separability) or 100 (few-shot).
-        learning_rate: 30 in the published evaluations.
-        decay_epochs: (10, 20) or (40, 60).
-        decays_before_epoch: the CIFAR program's timing; false for the ImageNet program's.
-        batch_size: images per step; the last batch may be short.
-        validate_every: epochs between validations.
-        select_top: 1 chooses the epoch by top-1 accuracy (CIFAR), 5 by top-5 (ImageNet).
-    """
+    """How a linear probe is trained: the config's `probe_` settings; see `optim.step_decay` for the rate."""
 
     epochs: int
     learning_rate: float
@@ -67,9 +57,13 @@ def top_accuracy(weights: LinearClassifier, features: np.ndarray, labels: np.nda
 _OPTIMIZER = sgd(1.0, momentum=0.9)
 
 
-@partial(jax.jit, donate_argnums=(0, 1))
-def _run_epoch(weights, opt_state, rate, features, labels, examples, rows):
-    """One pass: examples int32 [S, B], rows bool [S, B]; the mean cross-entropy of the real rows of each batch."""
+@partial(jax.jit, donate_argnums=(0,))
+def _run_epoch(carry: tuple, rate: jax.Array, data: tuple[jax.Array, jax.Array], order: Order) -> tuple:
+    """One pass over (features, labels) in the order int32, bool [S, n]: (weights, opt_state) after it.
+
+    The loss is the mean cross-entropy of the real rows of each batch.
+    """
+    features, labels = data
 
     def step(carry: tuple, batch: tuple) -> tuple[tuple, None]:
         weights, opt_state = carry
@@ -83,7 +77,7 @@ def _run_epoch(weights, opt_state, rate, features, labels, examples, rows):
         weights = jax.tree.map(lambda weight, update: weight + rate * update, weights, updates)
         return (weights, opt_state), None
 
-    return lax.scan(step, (weights, opt_state), (examples, rows))[0]
+    return lax.scan(step, carry, order)[0]
 
 
 def fit_probe(
@@ -92,6 +86,7 @@ def fit_probe(
     val_features: np.ndarray,
     val_labels: np.ndarray,
     num_classes: int,
+    *,
     schedule: ProbeSchedule,
     seed: int,
 ) -> Probe:
@@ -102,24 +97,20 @@ def fit_probe(
 
     Args:
         features_of_epoch: epoch (from 1) -> float32 [N, C], features of the training images as augmented in that epoch.
-        labels: int [N].
+        labels: int [N], of K = `num_classes`.
         val_features, val_labels: [M, C] and [M]; the features of the unaugmented images.
-        num_classes: K.
         schedule: epochs, rate and selection.
         seed: of the initial weights and the order of the images.
     """
     rate = step_decay(schedule.learning_rate, schedule.decay_epochs, schedule.decays_before_epoch)
     labels = jnp.asarray(labels, jnp.int32)
-    width = val_features.shape[1]
-    kernel = 0.01 * jax.random.normal(jax.random.key(seed), (width, num_classes))
+    kernel = 0.01 * jax.random.normal(jax.random.key(seed), (val_features.shape[1], num_classes))
     weights = LinearClassifier(kernel, jnp.zeros(num_classes))
     opt_state, best = _OPTIMIZER.init(weights), None
     for epoch in range(1, schedule.epochs + 1):
-        order = epoch_order(len(labels), schedule.batch_size, 1, seed, epoch)
-        features = jnp.asarray(features_of_epoch(epoch))
-        weights, opt_state = _run_epoch(
-            weights, opt_state, rate(epoch), features, labels, order.examples[0], order.rows[0]
-        )
+        order = Order(*(part[0] for part in epoch_order(len(labels), schedule.batch_size, 1, seed, epoch)))
+        data = (jnp.asarray(features_of_epoch(epoch)), labels)
+        weights, opt_state = _run_epoch((weights, opt_state), rate(epoch), data, order)
         if epoch % schedule.validate_every and epoch != schedule.epochs:
             continue
         accuracy = top_accuracy(weights, val_features, val_labels, schedule.select_top)
@@ -132,11 +123,7 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray) -> LinearClassifier:
     """Logistic regression on standardised features with scikit-learn's L2 penalty (C = 1), to convergence.
 
     Unlike `fit_probe` it is deterministic and needs no validation: two networks get different classifiers only where
-    their features differ.
-
-    Args:
-        features: float [N, C].
-        labels: int [N]; every class 0 .. K - 1 occurs, K >= 3.
+    their features float [N, C] differ. Every class 0 .. K - 1 occurs in `labels` int [N], K >= 3.
     """
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     deviation = np.where(deviation > 1e-6 * np.abs(mean) + 1e-12, deviation, np.inf)
@@ -160,20 +147,11 @@ def nearest_neighbours(
 ) -> np.ndarray:
     """Classes by weighted vote of the nearest training features (Wu et al., CVPR 2018: exp(cosine / 0.07)).
 
-    Args:
-        bank: float [N, C], features of labelled images.
-        bank_labels: int [N].
-        queries: float [M, C].
-        num_classes: K.
-        neighbours: voters, at most N.
-
-    Returns:
-        int [M].
+    `bank` float [N, C] and `bank_labels` int [N] are of labelled images, at most N `neighbours` of which vote for the
+    classes int [M] of `queries` float [M, C].
     """
     bank, bank_labels = l2_normalize(jnp.asarray(bank)), jnp.asarray(bank_labels)
-    rows = min(1000, len(queries))
-    parts = []
-    for start in range(0, len(queries), rows):
-        part = queries[np.minimum(np.arange(start, start + rows), len(queries) - 1)]
-        parts.append(np.asarray(_vote(bank, bank_labels, part, num_classes, neighbours)))
-    return np.concatenate(parts)[: len(queries)]
+    count, rows = len(queries), min(1000, len(queries))
+    starts = range(0, count, rows)
+    parts = [queries[np.minimum(np.arange(start, start + rows), count - 1)] for start in starts]
+    return np.concatenate([_vote(bank, bank_labels, part, num_classes, neighbours) for part in parts])[:count]

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 from sklearn.manifold import TSNE
 
-from sdclr_jax.evaluate import FEATURES
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
+from sdclr_jax.report.evaluation import FEATURES
 from sdclr_jax.report.table_rows import method_name, read_run
 from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, save_figure, short_name, style_axes
 from trainlib.core.errors import UserError
@@ -21,15 +21,7 @@ MOST_NAMED = 20  # classes; more names would cover the points
 
 
 class TestFeatures(NamedTuple):
-    """Features of test images of an evaluated run.
-
-    Attributes:
-        name: of the run, for the plot.
-        values: float32 [N, C].
-        labels: int [N].
-        groups: of the classes.
-        class_names: of the classes.
-    """
+    """Features `values` float32 [N, C] of test images of classes `labels` int [N], by the run `name` of the plot."""
 
     __test__ = False  # not a test of pytest's
 
@@ -80,8 +72,7 @@ TITLES = {"pca": "principal components", "tsne": "t-SNE"}
 
 def draw_features(path: str | pathlib.Path, runs: Sequence[TestFeatures], method: str = "pca") -> None:
     """Writes the picture, a panel for each run; method: of `METHODS`. UserError for fewer than three images."""
-    across = min(len(runs), 3)
-    down = -(-len(runs) // across)
+    across, down = min(len(runs), 3), -(-len(runs) // 3)
     title = f"Features of test images, {TITLES[method]}: {len(runs[0].values):,} images by the size of their class"
     figure = new_figure(max(4.6 * across, 6.4), 4.6 * down + 0.9, title)
     panels = figure.subplots(down, across, squeeze=False).ravel()
@@ -105,15 +96,13 @@ def _draw_run(axes: Axes, run: TestFeatures, places: np.ndarray, names: tuple[st
         label = f"{len(run.class_names)} classes in no group"
         axes.scatter(*places.T, s=12, color=SOFT, alpha=0.65, linewidth=0, label=label)
     for (group, classes), marker in zip(run.groups._asdict().items(), MARKERS):
-        if not len(classes):
-            continue
-        x, y = places[np.isin(run.labels, classes)].T
-        label, color = f"{group.capitalize()}: {pluralize(len(classes), 'class')}", GROUP_COLORS[group]
-        axes.scatter(x, y, s=12, marker=marker, color=color, alpha=0.65, linewidth=0, label=label)
+        if len(classes):
+            label, color = f"{group.capitalize()}: {pluralize(len(classes), 'class')}", GROUP_COLORS[group]
+            style = {"marker": marker, "color": color, "label": label}
+            axes.scatter(*places[np.isin(run.labels, classes)].T, s=12, alpha=0.65, linewidth=0, **style)
     shown = np.unique(run.labels)
     for k in shown if len(shown) <= MOST_NAMED else ():
-        x, y = np.median(places[run.labels == k], axis=0)
         name = short_name(run.class_names[k])
-        style = {"color": INK, "fontsize": 11 if len(name) < 3 else 8, "fontweight": "bold"}
-        style |= {"ha": "center", "va": "center"}
-        axes.text(x, y, name, path_effects=[withStroke(linewidth=3, foreground="white")], **style)
+        style = {"color": INK, "fontsize": 11 if len(name) < 3 else 8, "fontweight": "bold", "ha": "center"}
+        halo = [withStroke(linewidth=3, foreground="white")]
+        axes.text(*np.median(places[run.labels == k], axis=0), name, va="center", path_effects=halo, **style)

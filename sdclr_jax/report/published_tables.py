@@ -1,6 +1,7 @@
 """Tables 1 to 5 of the SDCLR paper from rows of finished runs: which rows and columns belong where."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from sdclr_jax.learn.build import is_pruned
@@ -12,14 +13,7 @@ METRICS = {"full": "linear separability", "few": "few-shot"}
 
 
 class Table(NamedTuple):
-    """One table.
-
-    Attributes:
-        title: what it compares.
-        metrics: protocols, one after the other in a line; a row that lacks one of them is omitted.
-        columns: of each metric.
-        belongs: which rows it has.
-    """
+    """One table: its title, the protocols (a row that lacks one is omitted), their columns, and which rows it has."""
 
     title: str
     metrics: tuple[str, ...]
@@ -32,37 +26,24 @@ def _is_large(row: TableRow) -> bool:
     return row.runs[0].config.groups == "size"
 
 
-def _is_simclr(row: TableRow) -> bool:
-    return not is_pruned(row.runs[0].config)
+def _is_simclr(row: TableRow, *, large: bool) -> bool:
+    return not is_pruned(row.runs[0].config) and _is_large(row) == large
 
 
-TABLES = {
-    1: Table(
-        "SimCLR on balanced and long-tailed lists, linear separability",
-        ("full",),
-        PLAIN,
-        lambda row: _is_simclr(row) and not _is_large(row),
-    ),
-    2: Table(
-        "SimCLR on balanced and long-tailed lists, few-shot",
-        ("few",),
-        PLAIN,
-        lambda row: _is_simclr(row) and not _is_large(row),
-    ),
-    3: Table(
-        "SimCLR on ImageNet's lists; classes of more than 100, 20 to 100 and less than 20 images",
-        ("full", "few"),
-        PLAIN,
-        lambda row: _is_simclr(row) and _is_large(row),
-    ),
-    4: Table(
-        "SimCLR and SDCLR on long-tailed lists, linear separability",
-        ("full",),
-        WITH_SPREAD,
-        lambda r: r.subset == "D_i",
-    ),
-    5: Table("SimCLR and SDCLR on long-tailed lists, few-shot", ("few",), WITH_SPREAD, lambda r: r.subset == "D_i"),
-}
+def _is_long_tailed(row: TableRow) -> bool:
+    return row.subset == "D_i"
+
+
+_CIFAR, _IMAGENET = partial(_is_simclr, large=False), partial(_is_simclr, large=True)
+_LARGE = "SimCLR on ImageNet's lists; classes of more than 100, 20 to 100 and less than 20 images"
+TABLES = (
+    Table("SimCLR on balanced and long-tailed lists, linear separability", ("full",), PLAIN, _CIFAR),
+    Table("SimCLR on balanced and long-tailed lists, few-shot", ("few",), PLAIN, _CIFAR),
+    Table(_LARGE, ("full", "few"), PLAIN, _IMAGENET),
+    Table("SimCLR and SDCLR on long-tailed lists, linear separability", ("full",), WITH_SPREAD, _is_long_tailed),
+    Table("SimCLR and SDCLR on long-tailed lists, few-shot", ("few",), WITH_SPREAD, _is_long_tailed),
+)
+"""Tables 1 to 5."""
 
 
 def long_tail(row: TableRow) -> str:
@@ -79,19 +60,18 @@ def published_tables(rows: Sequence[TableRow]) -> list[dict]:
     and values in %.
     """
     tables = []
-    for number, table in TABLES.items():
+    for number, table in enumerate(TABLES, 1):
         found = []
         for row in filter(table.belongs, rows):
             figures = {metric: row.figures(metric) for metric in table.metrics}
             if None in figures.values():
                 continue
-            entry = {"dataset": row.dataset, "long_tail": long_tail(row), "subset": row.subset, "method": row.method}
-            entry["runs"] = [str(run.path) for run in row.runs]
+            entry = {"dataset": row.dataset, "long_tail": long_tail(row), **row.about()}
             entry["splits"] = sorted({run.config.split for run in row.runs})
             values = {metric: {name: figures[metric][name] for name in table.columns} for metric in table.metrics}
             found.append(entry | values)
-        heading = {"number": number, "title": table.title, "metrics": table.metrics, "columns": table.columns}
-        tables.append({**heading, "rows": found})
+        heading = {"title": table.title, "metrics": table.metrics, "columns": table.columns}
+        tables.append({"number": number, **heading, "rows": found})
     return tables
 
 
@@ -105,16 +85,12 @@ def _format(table: dict) -> str:
     if not table["rows"]:
         metrics = " and ".join(METRICS[metric] for metric in table["metrics"])
         return f"{title}No evaluated run of this kind, with {metrics}, was given.\n"
+    shown = [(metric, name) for metric in table["metrics"] for name in table["columns"]]
     several = len(table["metrics"]) > 1
-    header = ["Data", "List", "Method", "Splits"]
-    header += [
-        f"{HEADINGS[name]}{', ' + METRICS[metric] if several else ''}"
-        for metric in table["metrics"]
-        for name in table["columns"]
-    ]
+    headings = [f"{HEADINGS[name]}{', ' + METRICS[metric] if several else ''}" for metric, name in shown]
     lines = []
     for row in table["rows"]:
         data = f"{row['dataset']} {row['long_tail']}".strip()
-        figures = [cell(row[metric][name]) for metric in table["metrics"] for name in table["columns"]]
+        figures = [cell(row[metric][name]) for metric, name in shown]
         lines.append([data, row["subset"], row["method"], str(len(row["splits"])), *figures])
-    return title + markdown_table(header, lines)
+    return title + markdown_table(["Data", "List", "Method", "Splits", *headings], lines)

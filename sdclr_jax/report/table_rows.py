@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.evaluate import COLUMNS, REPORT
 from sdclr_jax.learn.build import is_pruned
 from sdclr_jax.learn.restore import SETTINGS
 from sdclr_jax.probe.balancedness import group_classes, weak_figures, without_nan
+from sdclr_jax.report.evaluation import COLUMNS, REPORT
 from trainlib.core.errors import UserError
 from trainlib.run.workdir import load_config, require_settings
 
@@ -20,17 +20,8 @@ HEADINGS = {"many": "Many ↑", "medium": "Medium ↑", "few": "Few ↑", "std":
 HEADINGS["class_std"] = "Class std ↓"  # over all classes, where Std is over the three groups
 DEVIATIONS = "Std and the number after ± are population deviations (n), as published"
 REPEATED = ("seed", "split")
-IRRELEVANT = (
-    "platform",
-    "data_path",
-    "loader_threads",
-    "log_every",
-    "forgetting_every_epochs",
-    "save_every_epochs",
-    "keep_checkpoints",
-    "feature_batch_size",
-    "probe_limit",
-)
+IRRELEVANT = {"platform", "data_path", "loader_threads", "feature_batch_size", "probe_limit", "keep_checkpoints"}
+IRRELEVANT |= {"log_every", "forgetting_every_epochs", "save_every_epochs"}
 
 
 class EvaluatedRun(NamedTuple):
@@ -42,11 +33,9 @@ class EvaluatedRun(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """Runs of the same experiment.
+    """Runs of the same experiment, by split and seed: the method trained on the subset "D_i" or "D_b" of a data set.
 
-    Attributes:
-        dataset, subset, method: what was trained, on "D_i" or "D_b", and a note that distinguishes such rows.
-        runs: the runs, by split and seed.
+    A note in `method` distinguishes rows that would have the same name.
     """
 
     dataset: str
@@ -54,40 +43,34 @@ class TableRow(NamedTuple):
     method: str
     runs: list[EvaluatedRun]
 
-    def values(self, protocol: str) -> np.ndarray | None:
-        """float [runs, HEADINGS] in %; None if not every run was evaluated by the protocol.
-
-        NaN where a run has no such figure: a group without a class or without a test image.
-        """
-        if any(protocol not in run.report for run in self.runs):
-            return None
-        return 100 * np.array([_values(run.report[protocol]) for run in self.runs], np.float64)
+    def about(self) -> dict:
+        """What the row is, as JSON values."""
+        runs = [str(run.path) for run in self.runs]
+        return {"dataset": self.dataset, "subset": self.subset, "method": self.method, "runs": runs}
 
     def figures(self, protocol: str) -> dict[str, dict] | None:
         """By column of `HEADINGS` the `mean`, population `deviation` and `values` of the runs, in %, or None.
 
-        Runs without a figure have the value None and do not count in mean and deviation.
+        Runs without a figure (of a group without a class or without a test image) have the value None and do not count
+        in mean and deviation. None if not every run was evaluated by the protocol.
         """
-        values = self.values(protocol)
-        return None if values is None else dict(zip(HEADINGS, map(_figure, values.T)))
+        if any(protocol not in run.report for run in self.runs):
+            return None
+        lines = []
+        for entry in (run.report[protocol] for run in self.runs):
+            classes = [share for share in entry["classes"] if share is not None]
+            lines.append([*(entry[column] for column in COLUMNS), np.std(classes) if classes else None])
+        return dict(zip(HEADINGS, map(_figure, 100 * np.array(lines, np.float64).T)))
 
     def weak(self) -> list[str]:
         """What rests on few test images in some run, see `balancedness.weak_figures`; nothing of old reports."""
-        lines: dict[str, None] = {}
-        for run in self.runs:
-            report = run.report
+        lines = []
+        for path, config, report in self.runs:
             if "test_counts" in report:
-                groups = group_classes(run.config.groups, np.array(report["class_counts"]))
+                groups = group_classes(config.groups, np.array(report["class_counts"]))
                 found = weak_figures(np.array(report["test_counts"]), groups, report["class_names"])
-                lines |= dict.fromkeys(f"{run.path}: {line}" for line in found)
-        return list(lines)
-
-
-def _values(entry: dict) -> list[float]:
-    """The figures of `HEADINGS` as shares, NaN for None."""
-    classes = [share for share in entry["classes"] if share is not None]
-    shares = [*(entry[column] for column in COLUMNS), np.std(classes) if classes else None]
-    return [np.nan if share is None else share for share in shares]
+                lines += [f"{path}: {line}" for line in found]
+        return lines
 
 
 def _figure(values: np.ndarray) -> dict:
@@ -114,18 +97,15 @@ def make_rows(runs: Iterable[EvaluatedRun]) -> list[TableRow]:
         experiments.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
     rows = []
     for members in experiments.values():
-        members = sorted(members, key=_repeat)
+        repeats = {run.path: tuple(run.config[key] for key in REPEATED) for run in members}
+        members = sorted(members, key=lambda run: repeats[run.path])
         for one, other in itertools.pairwise(members):
-            if _repeat(one) == _repeat(other):
+            if repeats[one.path] == repeats[other.path]:
                 raise UserError(f"{one.path} and {other.path} are the same experiment with the same split and seed")
         config = members[0].config
         rows.append(TableRow(config.dataset, "D_b" if config.balanced else "D_i", method_name(config), members))
     rows.sort(key=lambda row: (row.dataset, row.subset, is_pruned(row.runs[0].config), row.method))
     return [row._replace(method=row.method + _note(row, rows)) for row in rows]
-
-
-def _repeat(run: EvaluatedRun) -> tuple[int, ...]:
-    return tuple(run.config[key] for key in REPEATED)
 
 
 def _settings(run: EvaluatedRun) -> dict:
@@ -142,14 +122,9 @@ def method_name(config: ConfigDict) -> str:
 
 def _note(row: TableRow, rows: list[TableRow]) -> str:
     """The settings in which a row differs from others of its name: " (epochs=40)"."""
-    own = _settings(row.runs[0])
-    differing = {
-        key
-        for other in rows
-        if other is not row and other[:3] == row[:3]
-        for key, value in _settings(other.runs[0]).items()
-        if own.get(key) != value
-    }
+    own, differing = _settings(row.runs[0]), set()
+    for other in (_settings(other.runs[0]) for other in rows if other[:3] == row[:3]):
+        differing |= {key for key, value in other.items() if own.get(key) != value}
     return f" ({', '.join(f'{key}={own.get(key)}' for key in sorted(differing))})" if differing else ""
 
 

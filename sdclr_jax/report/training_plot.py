@@ -18,15 +18,12 @@ from trainlib.analysis.plots import (
 )
 
 LAYER = "mask/sparsity/"
-# At the first step all masks were full: that share is the sparsity, not a change.
-CHANGED = Panel("mask/changed", "Mask entries that changed since the last epoch (%)", scale=100, first=1)
 
 
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
     """Writes the picture: a line for each run; of the first run with masks also the sparsity of every layer.
 
-    Args:
-        records: by run, as `trainlib.analysis.plots.read_runs` gives them.
+    `records` are by run, as `trainlib.analysis.plots.read_runs` gives them.
     """
     is_pruned = any("mask/sparsity" in line for lines in records.values() for line in lines)
     figure = new_figure(11, 7 if is_pruned else 4, run_title(records))
@@ -35,7 +32,9 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
     draw_panel(panels[1], records, Panel("learning_rate", "Learning rate"))
     if is_pruned:
         _draw_sparsity(panels[2], records)
-        draw_panel(panels[3], records, CHANGED)
+        # At the first step all masks were full: that share is the sparsity, not a change.
+        changed = Panel("mask/changed", "Mask entries that changed since the last epoch (%)", scale=100, first=1)
+        draw_panel(panels[3], records, changed)
         panels[3].set_ylim(bottom=0)
     if len(records) > 1:
         legend_below(figure, panels[0])
@@ -44,8 +43,8 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
 
 def _draw_sparsity(axes: Axes, records: dict[str, list[dict]]) -> None:
     """All layers together, and each from the first to the last."""
-    pruned = {run: lines for run, lines in records.items() if any("mask/sparsity" in line for line in lines)}
-    (run, lines), *_ = pruned.items()
+    pruned = [run for run, lines in records.items() if any("mask/sparsity" in line for line in lines)]
+    run, lines = pruned[0], records[pruned[0]]
     style_axes(axes, f"Pruned weights (%): all, and by layer{'' if len(records) == 1 else ' of ' + run}", x="step")
     names = list(dict.fromkeys(name for line in lines for name in line if name.startswith(LAYER)))
     for name, shade in zip(names, np.linspace(0.85, 0.25, len(names))):
@@ -56,7 +55,7 @@ def _draw_sparsity(axes: Axes, records: dict[str, list[dict]]) -> None:
         if run in pruned:
             steps, values = series(lines, "mask/sparsity")
             color = COLORS[place % len(COLORS)]
-            label = "all layers" if run == next(iter(pruned)) else None
+            label = "all layers" if run == pruned[0] else None
             axes.plot(steps, 100 * values, color=color, linewidth=2, marker="o", markersize=3, label=label)
     axes.set_ylim(0, 101)
     axes.legend(fontsize=8, framealpha=0.9, edgecolor="none", loc="lower right")

@@ -62,12 +62,6 @@ def _pil_quotient(numerator: jax.Array, denominator: jax.Array, falls_short: np.
     return quotient - (whole & jnp.asarray(falls_short)[quotient]).astype(jnp.int32)
 
 
-def _saturation_falls_short() -> np.ndarray:
-    """bool [256]: whether PIL's int(float32(k / 255) * 255.0) is below k."""
-    k = np.arange(256)
-    return (k.astype(np.float32) / np.float32(255)).astype(np.float64) * 255 < k
-
-
 def _hue_falls_short() -> np.ndarray:
     """bool [256]: whether PIL's float32 hue, at exactly k / 255 of a turn, truncates below k.
 
@@ -84,8 +78,9 @@ def _hue_falls_short() -> np.ndarray:
     return np.fmod(sixths / 6 + 1, 1).astype(np.float32).astype(np.float64) * 255 < np.arange(256)
 
 
-SATURATION_FALLS_SHORT = _saturation_falls_short()
 HUE_FALLS_SHORT = _hue_falls_short()
+# bool [256]: whether PIL's int(float32(k / 255) * 255.0) is below k.
+SATURATION_FALLS_SHORT = (np.arange(256, dtype=np.float32) / np.float32(255)).astype(np.float64) * 255 < np.arange(256)
 
 
 def rgb_to_hsv(image: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -135,15 +130,9 @@ def adjust_hue(image: jax.Array, shift: jax.Array | float) -> jax.Array:
 def jitter(image: jax.Array, order: jax.Array, factors: jax.Array) -> jax.Array:
     """Brightness, contrast, saturation and hue, one after another in the given order.
 
-    Args:
-        image: uint8 [H, W, 3].
-        order: int [4], a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue.
-        factors: float [4]: three factors and the hue's shift, in that fixed sequence.
+    `order` int [4] permutes 0 brightness, 1 contrast, 2 saturation, 3 hue; `factors` float [4] are three factors and
+    the hue's shift, in that fixed sequence, for the image uint8 [H, W, 3].
     """
-    operations = [
-        lambda x: adjust_brightness(x, factors[0]),
-        lambda x: adjust_contrast(x, factors[1]),
-        lambda x: adjust_saturation(x, factors[2]),
-        lambda x: adjust_hue(x, factors[3]),
-    ]
+    adjust = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+    operations = [lambda x, apply=apply, k=k: apply(x, factors[k]) for k, apply in enumerate(adjust)]
     return lax.fori_loop(0, 4, lambda i, x: lax.switch(order[i], operations, x), image)

@@ -6,25 +6,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sdclr_jax.views.blur import gaussian_blur
 from sdclr_jax.views.color import grayscale, jitter
-from sdclr_jax.views.crop import Box, padded_crop, random_box, resized_crop
+from sdclr_jax.views.crop import Box, gaussian_blur, padded_crop, random_box, resized_crop
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewConfig:
     """Distribution of the pre-training views; the defaults are the original's for CIFAR.
 
-    Attributes:
-        size: side of a view in pixels.
-        area: range of the crop's share of the image.
-        ratio: range of the crop's width / height.
-        flip: probability of a mirror image.
-        jitter: probability of the colour jitter.
-        strengths: of brightness, contrast, saturation (factors 1 +- strength) and hue (turns +- strength).
-        gray: probability of a grey image.
-        blur: probability of a Gaussian blur.
-        sigma: range of the blur's deviation in pixels.
+    `flip`, `jitter`, `gray` and `blur` are probabilities, `area` and `ratio` ranges of the crop's share of the image
+    and of its width / height, `sigma` that of the blur's deviation in pixels. `strengths` are of brightness, contrast,
+    saturation (factors 1 +- strength) and hue (turns +- strength).
     """
 
     size: int = 32
@@ -43,11 +35,7 @@ IMAGENET_VIEWS = ViewConfig(size=224, area=(0.08, 1.0), blur=0.5)
 
 
 class ViewParams(NamedTuple):
-    """What was drawn for one view.
-
-    Attributes: `box` the crop; `flip`, `jitter`, `gray`, `blur` bool scalars; `order` int32 [4] and `factors`
-    float32 [4] of `color.jitter`; `sigma` float32 scalar.
-    """
+    """What was drawn for one view: [] each, but `order` int32 [4] and `factors` float32 [4] of `color.jitter`."""
 
     box: Box
     flip: jax.Array
@@ -79,15 +67,9 @@ def draw_view(rng: jax.Array, height: jax.Array | int, width: jax.Array | int, c
 
 
 def apply_view(image: jax.Array, view: ViewParams, config: ViewConfig) -> jax.Array:
-    """Crop and resize, mirror, jitter, grey, blur: the original's order.
+    """Crop and resize, mirror, jitter, grey, blur: the original's order; uint8 [H, W, 3] -> uint8 [size, size, 3].
 
-    Args:
-        image: uint8 [H, W, 3], RGB.
-        view: what to do.
-        config: `size`, and whether a blur can occur at all (`blur` > 0) and how wide (`sigma`).
-
-    Returns:
-        uint8 [size, size, 3].
+    Of `config` count `size`, and whether a blur can occur at all (`blur` > 0) and how wide (`sigma`).
     """
     image = resized_crop(image, view.box, (config.size, config.size))
     image = jnp.where(view.flip, image[:, ::-1], image)
@@ -114,16 +96,15 @@ def two_views(
     examples: jax.Array,
     images: jax.Array,
     config: ViewConfig,
+    *,
     sizes: jax.Array | None = None,
 ) -> jax.Array:
     """Two random views of every image.
 
     Args:
         rng: jax key of the run.
-        epoch: number of the epoch.
         examples: int32 [N], the images' numbers in the data set.
         images: uint8 [N, H, W, 3], RGB.
-        config: distribution of the views.
         sizes: int32 [N, 2], height and width of each image in the upper left of its square; None when all images fill
             theirs. Pixels outside are not read.
 
@@ -137,8 +118,7 @@ def two_views(
         return apply_view(image, draw_view(key, height, width, config), config)
 
     batch = jax.vmap(one, (None, 0, 0, 0))
-    views = jax.vmap(batch, (0, None, None, None))(jnp.arange(2), examples, images, sizes)
-    return to_float(views)
+    return to_float(jax.vmap(batch, (0, None, None, None))(jnp.arange(2), examples, images, sizes))
 
 
 def probe_views(
@@ -146,32 +126,30 @@ def probe_views(
     epoch: jax.Array | int,
     examples: jax.Array,
     images: jax.Array,
+    *,
     size: int,
     method: str,
     sizes: jax.Array | None = None,
 ) -> jax.Array:
     """Training images of the linear evaluation, randomly cropped and mirrored.
 
-    Args:
-        rng, epoch, examples, images: as in `two_views`.
-        size: output side; for "padded" the images' own.
-        method: "padded": a crop out of 4 zero pixels on all sides (CIFAR); "resized": a random crop of 8 to 100 % of
-            the area, bilinear (ImageNet).
-        sizes: as in `two_views`; "padded" needs images that fill their squares.
+    Arguments as in `two_views`. The method "padded" is a crop out of 4 zero pixels on all sides (CIFAR), of images that
+    fill their squares and keep their size; "resized" a random crop of 8 to 100 % of the area, bilinear (ImageNet).
 
     Returns:
         float32 [N, size, size, 3] in [0, 1].
     """
-    if method not in ("padded", "resized"):
+    padded = method == "padded"
+    if not padded and method != "resized":
         raise ValueError(f"crops {method!r}; known: 'padded', 'resized'")
-    if method == "padded" and images.shape[1:3] != (size, size):
+    if padded and images.shape[1:3] != (size, size):
         raise ValueError(f"padded crops keep the images' size {images.shape[1:3]}, asked for {size}")
-    if method == "padded" and sizes is not None:
+    if padded and sizes is not None:
         raise ValueError("images of different sizes have no padded crops; config.probe_crop must be 'resized'")
 
     def one(example: jax.Array, image: jax.Array, extent: jax.Array | None) -> jax.Array:
         crop_key, flip_key = jax.random.split(example_key(rng, epoch, example, 0))
-        if method == "padded":
+        if padded:
             image = padded_crop(image, *jax.random.randint(crop_key, (2,), 0, 9), padding=4)
         else:
             height, width = image.shape[:2] if extent is None else extent

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 
 import sdclr_jax.learn.build
 import vmnet_jax.learn.build
-from sdclr_jax.model.contrastive import ContrastiveNet
-from sdclr_jax.model.heads import ProjectionHead
+from sdclr_jax.model.contrastive import ContrastiveNet, ProjectionHead
 from sdclr_jax.model.norm import BranchNorm
 from sdclr_jax.model.resnet import standardize
 from vmnet_jax.model.layers import MaskedBatchNorm

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdclr_jax.model.contrastive import ContrastiveNet
-from sdclr_jax.model.heads import ProjectionHead
+from sdclr_jax.model.contrastive import ContrastiveNet, ProjectionHead
 from sdclr_jax.model.norm import BranchNorm
-from sdclr_jax.model.resnet_s import narrow_resnet
+from sdclr_jax.model.resnet import narrow_resnet
 from sdclr_jax.model.torch_names import from_state_dict, named_arrays
 
 

@@ -18,9 +18,9 @@ from sdclr_jax.learn.build import build_model, build_state
 from sdclr_jax.learn.restore import TrainedRun
 from sdclr_jax.model.norm import DENSE, PRUNED
 from sdclr_jax.probe.balancedness import Groups
-from sdclr_jax.probe.calibrate import make_calibration
 from sdclr_jax.probe.corruptions import BLUR, CONTRAST, CORRUPTIONS, NOISE, corrupted
 from sdclr_jax.probe.exemplar_predictor import labelled_rows, require_lists
+from sdclr_jax.probe.features import make_calibration
 from sdclr_jax.probe.probe import fit_logistic, logits
 from sdclr_jax.report.exemplar_report import (
     Example,

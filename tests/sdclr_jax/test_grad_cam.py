@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdclr_jax.grad_cam import Attention, class_score, enlarged, feature_maps, grad_cam, plot_grad_cam, tail_rows
 from sdclr_jax.model.norm import DENSE
+from sdclr_jax.probe.attention import Attention, class_score, enlarged, feature_maps, grad_cam, tail_rows
 from sdclr_jax.probe.balancedness import Groups, groups_by_size
 from sdclr_jax.probe.probe import LinearClassifier
+from sdclr_jax.report.grad_cam_plot import plot_grad_cam
 from sdclr_jax.views.views import to_float
 from trainlib.core.errors import UserError
 

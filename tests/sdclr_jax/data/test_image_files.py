@@ -184,8 +184,8 @@ def test_views_of_a_canvas_are_those_of_the_bare_image_whatever_the_padding(make
 
     def views(ids, pixels, sizes=None):
         if make == "pretraining":
-            return two_views(key, 0, ids, pixels, VIEWS, sizes)
-        return probe_views(key, 0, ids, pixels, 12, "resized", sizes)[None]
+            return two_views(key, 0, ids, pixels, VIEWS, sizes=sizes)
+        return probe_views(key, 0, ids, pixels, size=12, method="resized", sizes=sizes)[None]
 
     compiled = jax.jit(views)
     results = []

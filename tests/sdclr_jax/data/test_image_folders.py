@@ -13,7 +13,7 @@ from PIL import Image
 from sdclr_jax.data.dataset import identity
 from sdclr_jax.data.datasets import load_dataset
 from sdclr_jax.data.image_files import image_suffixes
-from sdclr_jax.data.image_tree import find_images
+from sdclr_jax.data.image_folders import find_images
 from trainlib.core.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]

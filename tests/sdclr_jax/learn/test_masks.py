@@ -8,14 +8,13 @@ import pytest
 from sdclr_jax.learn.masks import (
     apply_masks,
     full_masks,
-    kth_smallest_magnitude,
+    is_backbone_conv,
     magnitude_masks,
-    num_pruned,
-    prunable_leaves,
     random_masks,
     sparsity_report,
 )
 from sdclr_jax.model.contrastive import ContrastiveNet
+from trainlib.analysis.pruning import kth_smallest_magnitude, num_pruned, prunable_leaves
 
 
 def tree(seed=0, dtype=np.float32):
@@ -48,7 +47,7 @@ def test_masks_keep_the_largest_weights_of_the_backbone(fraction):
     masks = magnitude_masks(params, fraction)
     assert set(masks) == {"backbone"}
     assert set(masks["backbone"]) == {"conv1", "layer1_0"}
-    weights = np.concatenate([np.abs(leaf).ravel() for leaf in prunable_leaves(params).values()])
+    weights = np.concatenate([np.abs(leaf).ravel() for leaf in prunable_leaves(params, is_backbone_conv).values()])
     kept = np.concatenate([np.asarray(mask).ravel() for mask in jax.tree.leaves(masks)])
     pruned = min(num_pruned(fraction, weights.size), weights.size - 1)
     assert (~kept).sum() == pruned
@@ -120,6 +119,6 @@ def test_prunable_weights_of_the_networks(name, stem, prunable, total):
     """Counts of the original, with the three-layer head and two sets of BatchNorm."""
     shapes = jax.eval_shape(ContrastiveNet(name, stem).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == total
-    assert sum(leaf.size for leaf in prunable_leaves(shapes).values()) == prunable
+    assert sum(leaf.size for leaf in prunable_leaves(shapes, is_backbone_conv).values()) == prunable
     masks = jax.eval_shape(full_masks, shapes)
     assert jax.tree.structure(masks) == jax.tree.structure(jax.eval_shape(lambda p: magnitude_masks(p, 0.9), shapes))

@@ -7,9 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from sdclr_jax.learn.build import build_temperature, run_keys
-from sdclr_jax.learn.masks import full_masks, magnitude_masks, sparsity_report
-from sdclr_jax.learn.refresh import make_refresh, mask_metrics
-from sdclr_jax.learn.step import TrainState
+from sdclr_jax.learn.masks import full_masks, magnitude_masks, mask_metrics, sparsity_report
+from sdclr_jax.learn.step import TrainState, make_refresh
 
 
 def state_at(step, seed=0):

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from sdclr_jax.learn.masks import (
+    is_backbone_conv,
     magnitude_masks,
-    magnitude_threshold,
-    num_pruned,
     random_masks,
-    random_probability,
     sparsity_report,
 )
+from trainlib.analysis.pruning import magnitude_threshold, num_pruned, random_probability
 
 pytestmark = pytest.mark.parity
 
@@ -40,7 +39,7 @@ def test_masks(stored, fraction, ties):
     total = sparsity_report(masks)[-1]
     assert total.total == stored[f"{prefix}N"]
     assert num_pruned(float(fraction), total.total) == stored[f"{prefix}{fraction}_k"]
-    assert magnitude_threshold(params, float(fraction)) == stored[f"{prefix}{fraction}_threshold"]
+    assert magnitude_threshold(params, float(fraction), is_backbone_conv) == stored[f"{prefix}{fraction}_threshold"]
     assert total.kept == stored[f"{prefix}{fraction}_kept"]
     assert total.sparsity == pytest.approx(float(stored[f"{prefix}{fraction}_sparsity"]), rel=3e-6)
     for name, layer in masks["backbone"].items():

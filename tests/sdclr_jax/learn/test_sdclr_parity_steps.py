@@ -9,7 +9,7 @@ import pytest
 
 from sdclr_jax.learn.masks import apply_masks, magnitude_masks
 from sdclr_jax.learn.optim import sgd
-from sdclr_jax.learn.step import TrainState, make_train_step, sdclr_loss
+from sdclr_jax.learn.step import TrainState, contrastive_loss, make_train_step
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.torch_names import named_arrays, to_state_dict
 from tests.parity_tools import Float32, assert_close_in_norm, assert_close_to_largest, assert_each_close
@@ -121,14 +121,14 @@ def test_the_joint_gradient_is_the_sum_of_the_two_passes(name, sdclr_run, tools)
 
         @jax.jit
         def passes(params, masks):
-            loss = functools.partial(sdclr_loss, model)
+            loss = functools.partial(contrastive_loss, model)
             return jax.grad(loss, argnums=(0, 1), has_aux=True)(
                 params,
                 apply_masks(params, masks),
                 weights["batch_stats"],
                 jnp.asarray(views, jnp.float64),
-                None,
-                float(stored["temperature"]),
+                rows=None,
+                temperature=float(stored["temperature"]),
             )[0]
 
         dense, pruned = passes(weights["params"], run.states[0].masks)

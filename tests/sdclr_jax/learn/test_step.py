@@ -9,7 +9,7 @@ from flax import traverse_util
 
 from sdclr_jax.learn.masks import apply_masks, magnitude_masks
 from sdclr_jax.learn.optim import sgd
-from sdclr_jax.learn.step import create_state, make_train_step, sdclr_loss
+from sdclr_jax.learn.step import contrastive_loss, create_state, make_train_step
 from trainlib.run import parallel
 
 SHAPE = (8, 8, 3)
@@ -88,7 +88,8 @@ def test_masked_weights_get_a_gradient_from_the_dense_branch_alone(tiny_net):
     def passes(params, pruned_base, views):
         def loss(dense, base):
             pruned = apply_masks(base, state.masks)
-            return sdclr_loss(model, dense, pruned, state.batch_stats, views, None, TEMPERATURE)[0]
+            how = {"rows": None, "temperature": TEMPERATURE}
+            return contrastive_loss(model, dense, pruned, state.batch_stats, views, **how)[0]
 
         return jax.grad(loss, argnums=(0, 1))(params, pruned_base)
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sdclr_jax.model.contrastive import BACKBONES, ContrastiveNet
-from sdclr_jax.model.resnet import standardize
-from sdclr_jax.model.resnet_s import option_a_shortcut
+from sdclr_jax.model.resnet import option_a_shortcut, standardize
 
 
 def shapes_of(model, side=32):

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sdclr_jax.learn.masks import apply_masks, magnitude_masks, magnitude_threshold, num_pruned, sparsity_report
+from sdclr_jax.learn.masks import apply_masks, is_backbone_conv, magnitude_masks, sparsity_report
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.norm import DENSE, PRUNED, BranchNorm, ForwardMode
 from sdclr_jax.model.resnet import resnet18
 from sdclr_jax.model.torch_names import from_state_dict, linear_export, named_arrays, to_state_dict
 from tests.parity_tools import assert_close_in_norm, assert_close_to_largest, largest
+from trainlib.analysis.pruning import magnitude_threshold, num_pruned
 
 pytestmark = pytest.mark.parity
 
@@ -97,7 +98,7 @@ def test_masks(name, network, tools):
     assert [tools.mask_digest(by_name[n]) for n in names] == list(stored["mask_sha256_packbits"])
     total = sparsity_report(masks)[-1]
     assert num_pruned(fraction, total.total) == stored["mask_k"]
-    assert magnitude_threshold(variables["params"], fraction) == stored["mask_threshold"]
+    assert magnitude_threshold(variables["params"], fraction, is_backbone_conv) == stored["mask_threshold"]
     assert total.sparsity == pytest.approx(float(stored["mask_sparsity"]), rel=3e-6)
 
 

@@ -54,7 +54,7 @@ def test_probe_is_plain_sgd_on_the_published_schedule(problem, before, rates):
     of_epoch = lambda epoch: features * np.float32(1 + 0.1 * epoch)  # noqa: E731
     start = (0.01 * jax.random.normal(jax.random.key(3), (C, K)), np.zeros(K))
     history = plain_probe(of_epoch, labels, start, rates, seed=3)
-    fitted = fit_probe(of_epoch, labels, val, val_labels, K, schedule(decays_before_epoch=before), seed=3)
+    fitted = fit_probe(of_epoch, labels, val, val_labels, K, schedule=schedule(decays_before_epoch=before), seed=3)
     scores = [np.mean((val @ kernel + bias).argmax(1) == val_labels) for kernel, bias in history]
     assert fitted.epoch == int(np.argmax(scores)) + 1, "the earliest of the best"
     assert fitted.val_accuracy == pytest.approx(max(scores))
@@ -73,7 +73,7 @@ def test_the_earliest_best_validated_epoch_is_chosen(problem, monkeypatch):
 
     monkeypatch.setattr(probe, "top_accuracy", scripted)
     plan = schedule(epochs=7, validate_every=2, select_top=3)
-    fitted = fit_probe(lambda _: features, labels, val, val_labels, K, plan, seed=0)
+    fitted = fit_probe(lambda _: features, labels, val, val_labels, K, schedule=plan, seed=0)
     assert (fitted.epoch, fitted.val_accuracy) == (4, 0.6)
     assert seen == [3, 3, 3, 3], "epochs 2, 4, 6 and the last"
 

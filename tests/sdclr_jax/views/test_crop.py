@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from sdclr_jax.views.blur import gaussian_blur
-from sdclr_jax.views.crop import Box, central_box, padded_crop, random_box, resized_crop
+from sdclr_jax.views.crop import Box, central_box, gaussian_blur, padded_crop, random_box, resized_crop
 
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sdclr_jax.views import color
-from sdclr_jax.views.blur import gaussian_blur
-from sdclr_jax.views.crop import Box, padded_crop, resized_crop
+from sdclr_jax.views.crop import Box, gaussian_blur, padded_crop, resized_crop
 from sdclr_jax.views.views import CIFAR_VIEWS, ViewParams, apply_view
 
 pytestmark = pytest.mark.parity

@@ -72,15 +72,15 @@ def test_frequencies_and_ranges(config):
 @pytest.mark.parametrize(("method", "size"), [("padded", 16), ("resized", 12)])
 def test_probe_views(method, size):
     x, ids, key = images(), jnp.arange(8), jax.random.key(0)
-    views = jax.jit(lambda ids, x: probe_views(key, 0, ids, x, size, method))
+    views = jax.jit(lambda ids, x: probe_views(key, 0, ids, x, size=size, method=method))
     first = views(ids, x)
     assert first.shape == (8, size, size, 3)
     np.testing.assert_array_equal(views(ids[::-1], x[::-1]), first[::-1])
-    assert np.any(first != jax.jit(lambda ids, x: probe_views(key, 1, ids, x, size, method))(ids, x))
+    assert np.any(first != jax.jit(lambda ids, x: probe_views(key, 1, ids, x, size=size, method=method))(ids, x))
 
 
 def test_probe_views_check_their_arguments():
     with pytest.raises(ValueError, match="16"):
-        probe_views(jax.random.key(0), 0, jnp.arange(2), images(2), 12, "padded")
+        probe_views(jax.random.key(0), 0, jnp.arange(2), images(2), size=12, method="padded")
     with pytest.raises(ValueError, match="squashed"):
-        probe_views(jax.random.key(0), 0, jnp.arange(2), images(2), 12, "squashed")
+        probe_views(jax.random.key(0), 0, jnp.arange(2), images(2), size=12, method="squashed")
