@@ -8,7 +8,7 @@ import numpy as np
 
 from trainlib.core.errors import UserError
 from trainlib.run import parallel
-from trainlib.run.prefetch import prefetch
+from trainlib.run.prefetch import Prefetch
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def map_rows(
         return [parallel.stack([array[part] for part in parallel.own(rows)]) for array in arrays]
 
     results = []
-    with prefetch(shares, 0, -(-count // whole), workers=1, depth=2) as batches:
+    with Prefetch(shares, 0, -(-count // whole), workers=1, depth=2) as batches:
         for batch in batches:
             out = parallel.gather(function(*constants, *batch))
             results.append(out.reshape(-1, *out.shape[2:]))

@@ -14,7 +14,7 @@ import numpy as np
 from sdclr_jax.data.batches import Order
 from sdclr_jax.data.image_files import Canvas, ImageFiles
 from trainlib.run import parallel
-from trainlib.run.prefetch import Prefetch, prefetch
+from trainlib.run.prefetch import Prefetch
 
 
 class ConstantFeed(Iterator[Any]):
@@ -85,7 +85,7 @@ class StreamedImages:
 
     def batches(self, start: int, stop: int) -> Prefetch[Canvas]:
         """What the steps start .. stop - 1 hold, a few steps ahead."""
-        return prefetch(self._batch, start, stop, workers=2, depth=3)
+        return Prefetch(self._batch, start, stop, workers=2, depth=3)
 
     def _batch(self, step: int) -> Canvas:
         epoch, position = divmod(step, self._per_epoch)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from preprocess.scene.scene_file import Scene
 from trainlib.run import parallel
 from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
-from trainlib.run.prefetch import prefetch
+from trainlib.run.prefetch import Prefetch
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches, votes_of
 from vmnet_jax.data.tiling import TileSet
@@ -152,7 +152,7 @@ def _tile_scores(
         return parallel.stack(batches(chunk + chunk[:1] * (devices - len(chunk))))
 
     totals, done = {}, 0
-    with prefetch(load, 0, len(chunks), workers=LOADER_THREADS, depth=LOADER_THREADS) as loaded:
+    with Prefetch(load, 0, len(chunks), workers=LOADER_THREADS, depth=LOADER_THREADS) as loaded:
         for chunk, batch in zip(chunks, loaded):
             logits = np.asarray(jax.device_get(forward(variables, batch)), np.float32)
             for (group, _), one in zip(chunk, logits):
