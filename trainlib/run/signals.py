@@ -14,11 +14,10 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from trainlib.core.cli import STOPPED
+from trainlib.core.cli import ERROR, STOPPED
 from trainlib.core.errors import Stopped
 from trainlib.run import processes
 
-_EXIT_ABORTED = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _CLOSE = 0
 _ECHO_S = 0.2  # `timeout` signals its child and then the group: the same signal twice
@@ -38,24 +37,19 @@ class StopRequest:
                 save; raise Stopped("stopped at step ...")
 
     A signal to one process of several counts for all of them. Only the main thread may enter it.
+
+    Attributes:
+        requested: whether a signal has come, to this process or another.
     """
 
     def __init__(self) -> None:
+        self.requested = False
         self._guard = threading.Lock()
-        self._requested = False
         self._busy: str | None = None
         self._handled: float | None = None
 
-    @property
-    def requested(self) -> bool:
-        """Whether a signal has come, to this process or another."""
-        return self._requested
-
     def stops_after(self, step: int) -> bool:
-        """Whether the run ends now that `step` steps are done: the same answer in all processes.
-
-        To be asked after every step.
-        """
+        """Whether the run ends, in all processes, now that `step` steps are done. To be asked after every step."""
         return self.requested if processes.count() == 1 else processes.stops_after(step)
 
     @contextlib.contextmanager
@@ -65,7 +59,7 @@ class StopRequest:
         Raises Stopped if the signal came before. All processes leave then, so none may have anything to save.
         """
         with self._guard:
-            if self._requested:
+            if self.requested:
                 raise Stopped(f"stopped before {what}")
             self._busy = what
         try:
@@ -113,13 +107,13 @@ class StopRequest:
         """Runs in the main thread; makes up for bytes that an event loop with its own pipe has taken."""
         if self._handled is None:
             self._handled = time.monotonic()
-            self._requested = True
+            self.requested = True
         else:
             _leave_on_second(self._handled)
 
     def _ask(self, why: str) -> None:
         with self._guard:
-            self._requested = True
+            self.requested = True
             busy = self._busy
         if busy is not None:
             _leave(STOPPED, f"{why} during {busy}: stopped, run the same command again to continue")
@@ -130,7 +124,7 @@ class StopRequest:
 def _leave_on_second(first: float) -> None:
     """Ends the process, unless the first signal (at that monotonic time) has only just come."""
     if time.monotonic() - first > _ECHO_S:
-        _leave(_EXIT_ABORTED, "second signal: left at once, nothing saved since the last checkpoint")
+        _leave(ERROR, "second signal: left at once, nothing saved since the last checkpoint")
 
 
 def _leave(status: int, message: str) -> None:
