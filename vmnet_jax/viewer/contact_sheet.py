@@ -40,6 +40,7 @@ def render_row(
     vertices: np.ndarray,
     faces: np.ndarray,
     layers: dict[str, np.ndarray],
+    *,
     classes: np.ndarray,
 ) -> SheetRow:
     """The row of a scene: float64 [V, 3] metres, z up; int32 [F, 3], F > 0; layers by name, uint8 [V, 3].

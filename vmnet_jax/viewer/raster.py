@@ -25,9 +25,9 @@ def write_picture(
     vertices: np.ndarray,
     faces: np.ndarray,
     layers: Mapping[str, np.ndarray],
+    *,
     legend: Sequence[tuple[str, tuple[int, int, int], int]] = (),
     keys: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]] = MappingProxyType({}),
-    *,
     azimuth: float | None = None,
     elevation: float = 52.0,
 ) -> None:
@@ -38,7 +38,7 @@ def write_picture(
     """
     if not len(faces) or not layers:
         raise ValueError(f"a picture needs faces and layers, got {len(faces)} faces and {len(layers)} layers")
-    panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth, elevation)
+    panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth=azimuth, elevation=elevation)
     entries = {"classes and their vertices": [(f"{name}  {count:,}", color) for name, color, count in legend], **keys}
     with atomic_file(path) as file:
         _compose(list(layers), panels, entries).save(file, "PNG")
@@ -49,6 +49,7 @@ def render_layers(
     faces: np.ndarray,
     layers: Sequence[np.ndarray],
     width: int,
+    *,
     azimuth: float | None = None,
     elevation: float = 52.0,
 ) -> list[Image.Image]:
