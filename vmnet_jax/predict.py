@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from preprocess.cli.arguments import UpParser
-from preprocess.cli.sources import find_sources
+from preprocess.cli.sources import Found, find_sources
 from preprocess.labels.label_map import LabelMap
 from preprocess.mesh.mesh import MeshError
 from preprocess.mesh.units import METRES
@@ -54,24 +54,29 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """Predicts each mesh and prints the findings and the paths of the results."""
-    source, output = pathlib.Path(arguments.mesh), pathlib.Path(arguments.output)
-    folder = source if source.is_dir() else source.parent
-    if output.resolve() == folder.resolve():
+def _find(source: pathlib.Path, output: pathlib.Path) -> Found:
+    """The meshes of a file or folder but for results in `output`."""
+    folder, inside = source if source.is_dir() else source.parent, output.resolve()
+    if inside == folder.resolve():
         raise UserError(f"--output is the folder of the meshes, {folder}: their files would be overwritten")
-    inside = output.resolve()
     found = find_sources(source)
     sources = [mesh for mesh in found.sources if inside not in mesh.path.resolve().parents]
     clashes = [clash for clash in found.clashes if inside not in clash.paths[0].resolve().parents]
     if not sources and not clashes:
         raise UserError(f"{source}: all meshes are in --output, {output}; results are not labelled again")
+    return Found(sources, clashes, found.notes)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Predicts each mesh and prints the findings and the paths of the results."""
+    output = pathlib.Path(arguments.output)
+    sources, clashes, notes = _find(pathlib.Path(arguments.mesh), output)
     require_folder(output)
     predictor = load(arguments.workdir, arguments.step, arguments.max_voxels, read_out=arguments.read_out)
     size = sum(path.stat().st_size for _, path in sources) / 2**20
     _log.info("%d %s, %.1f MiB", len(sources), "mesh" if len(sources) == 1 else "meshes", size)
     _log.info("%s", network_line(arguments.workdir, predictor.run))
-    for line in [*found.notes, *(f"error: {clash.error(clash.paths[0])}" for clash in clashes)]:
+    for line in [*notes, *(f"error: {clash.error(clash.paths[0])}" for clash in clashes)]:
         _log.info("%s", line)
     failed, speed = len(clashes), memory_speed()
     with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress:
