@@ -37,16 +37,18 @@ class StopRequest:
                 save; raise Stopped("stopped at step ...")
 
     A signal to one process of several counts for all of them. Only the main thread may enter it.
-
-    Attributes:
-        requested: whether a signal has come, to this process or another.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = False
         self._guard = threading.Lock()
         self._busy: str | None = None
         self._handled: float | None = None
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has come, to this process or another."""
+        return self._requested
 
     def stops_after(self, step: int) -> bool:
         """Whether the run ends, in all processes, now that `step` steps are done. To be asked after every step."""
@@ -59,7 +61,7 @@ class StopRequest:
         Raises Stopped if the signal came before. All processes leave then, so none may have anything to save.
         """
         with self._guard:
-            if self.requested:
+            if self._requested:
                 raise Stopped(f"stopped before {what}")
             self._busy = what
         try:
@@ -107,13 +109,13 @@ class StopRequest:
         """Runs in the main thread; makes up for bytes that an event loop with its own pipe has taken."""
         if self._handled is None:
             self._handled = time.monotonic()
-            self.requested = True
+            self._requested = True
         else:
             _leave_on_second(self._handled)
 
     def _ask(self, why: str) -> None:
         with self._guard:
-            self.requested = True
+            self._requested = True
             busy = self._busy
         if busy is not None:
             _leave(STOPPED, f"{why} during {busy}: stopped, run the same command again to continue")
