@@ -10,26 +10,16 @@ import pathlib
 import numpy as np
 
 from preprocess.labels.label_map import IGNORED
-from preprocess.scene.scene_file import Scene
 from trainlib.core.cli import natural, positive
 from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
 from trainlib.core.text import pluralize
-from trainlib.run import parallel
 from trainlib.run.command import run_command
-from trainlib.run.devices import check_platform
 from vmnet_jax.data.scenes import SceneFolder, read_split
-from vmnet_jax.learn.build import build_model, sample_settings
-from vmnet_jax.learn.inference import (
-    SCENES_PER_BATCH,
-    fitting_batches,
-    make_forward,
-    scene_scores,
-    warn_of_single_scenes,
-)
+from vmnet_jax.learn.inference import SCENES_PER_BATCH, warn_of_single_scenes
 from vmnet_jax.learn.metrics import confusion
-from vmnet_jax.learn.restore import load_run
-from vmnet_jax.prediction.read_out import READ_OUTS, read_out_of
+from vmnet_jax.prediction.predictor import load
+from vmnet_jax.prediction.read_out import READ_OUTS
 from vmnet_jax.report.report import format_summary, scene_figures, summary, write_report
 from vmnet_jax.report.scene_views import SceneViews
 
@@ -69,15 +59,11 @@ def evaluate(
     Returns:
         the summary (see `vmnet_jax.report.report.summary`) and the confusion int64 [K predicted, K true].
     """
-    if votes < 1:
-        raise UserError(f"votes is {votes}, it must be at least 1")
-    if scenes_per_batch < 1:
-        raise UserError(f"scenes_per_batch is {scenes_per_batch}, it must be at least 1")
-    if pages < 0:
-        raise UserError(f"pages is {pages}, it must be at least 0")
-    run = load_run(workdir, step)
-    config = run.config
-    check_platform(config.platform)
+    for name, value, least in (("votes", votes, 1), ("scenes_per_batch", scenes_per_batch, 1), ("pages", pages, 0)):
+        if value < least:
+            raise UserError(f"{name} is {value}, it must be at least {least}")
+    predictor = load(workdir, step, max_voxels, scenes_per_batch, read_out)
+    run, config = predictor.run, predictor.run.config
     folder = require_folder(report_folder(workdir, run.step, split, votes, scenes_per_batch), "the report's folder")
     scene_folder = SceneFolder(scenes or config.scenes, config.cache_gib)
     lists = read_split(scene_folder.path, config.train_list, config.val_list, config.val_fraction, allow_missing)
@@ -85,41 +71,22 @@ def evaluate(
     if not names:
         raise UserError(f"{scene_folder.path} has no scenes of the split {split}")
     scene_folder.check_params(names, run.params)
-    label_names = run.label_map.names
-    forward = make_forward(build_model(config, len(label_names)))
-    variables = parallel.to_devices(run.variables)
-    batches, tiles = fitting_batches(
-        forward,
-        variables,
-        scene_folder,
-        names,
-        max_voxels,
-        max_buckets=max_buckets,
-        **sample_settings(config),
-        votes=votes,
-        scenes_per_batch=scenes_per_batch,
-    )
+    plan = predictor.plan(scene_folder, names, votes, max_buckets)
     warn_of_single_scenes(config, scenes_per_batch)
-    title = f"{SPLITS[split]}, step {run.step}, {pluralize(votes, 'vote')}"
-    views = SceneViews(folder, title, run.label_map, pages)
-    scored = scene_scores(forward, variables, batches, tiles, votes, read_out=read_out or read_out_of(config))
-    tables = [_score(scene_folder(names[index]), names[index], scores / votes, views) for index, scores in scored]
+    views = SceneViews(folder, f"{SPLITS[split]}, step {run.step}, {pluralize(votes, 'vote')}", run.label_map, pages)
+    label_names, tables = run.label_map.names, []
+    for name, (_, scores) in zip(names, predictor.scores(plan), strict=True):
+        scene = scene_folder(name)
+        labels = np.full(len(scores), IGNORED) if scene.labels is None else scene.labels
+        tables.append(confusion(scores.argmax(1), labels, len(label_names)))
+        views.add(name, scene, scores / votes, tables[-1])
     views.close()
-    table = sum(tables, np.zeros((len(label_names), len(label_names)), np.int64))
-    by_scene = [{"name": name, **scene_figures(one)} for name, one in zip(names, tables, strict=True)]
+    table = np.sum(tables, axis=0, dtype=np.int64)
     result = {"step": run.step, "split": split, "votes": votes, "scenes_per_batch": scenes_per_batch, "scenes": names}
     result |= summary(table, label_names)
-    result["by_scene"] = by_scene
+    result["by_scene"] = [{"name": name, **scene_figures(one)} for name, one in zip(names, tables)]
     write_report(folder, result, table, label_names)
     return result, table
-
-
-def _score(scene: Scene, name: str, scores: np.ndarray, views: SceneViews) -> np.ndarray:
-    """The confusion int64 [K predicted, K true] of a scene's logits [V, K], all zero without labels; it is shown."""
-    labels = np.full(len(scores), IGNORED) if scene.labels is None else scene.labels
-    table = confusion(scores.argmax(1), labels, scores.shape[1])
-    views.add(name, scene, scores, table)
-    return table
 
 
 def report_folder(
@@ -147,18 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the table and the paths of the files."""
-    result, _ = evaluate(
-        arguments.workdir,
-        step=arguments.step,
-        votes=arguments.votes,
-        split=arguments.split,
-        scenes=arguments.scenes,
-        max_voxels=arguments.max_voxels,
-        allow_missing=arguments.allow_missing,
-        pages=arguments.pages,
-        scenes_per_batch=arguments.scenes_per_batch,
-        read_out=arguments.read_out,
-    )
+    result, _ = evaluate(**vars(arguments))
     print(format_summary(result))
     parts = (result[key] for key in ("step", "split", "votes", "scenes_per_batch"))
     folder = report_folder(arguments.workdir, *parts)

@@ -17,7 +17,7 @@ from trainlib.run import parallel, processes
 from trainlib.run.flags import allowed_changes, run_main
 from trainlib.run.loop import Measurement, Schedule, TrainRun
 from trainlib.run.memory import check_memory
-from trainlib.run.prefetch import prefetch
+from trainlib.run.prefetch import Prefetch
 from trainlib.run.signals import StopRequest
 from trainlib.run.workdir import open_workdir, require_settings
 from vmnet_jax.data.batching import Sizes, bucket_at
@@ -81,7 +81,7 @@ def _loop(
 ) -> TrainState:
     """Trains from the restored step to the end; returns the state on the host."""
     compiled = set()
-    with prefetch(batches, run.start, run.total, workers=workers, depth=2 * workers) as loader, batches.agree:
+    with Prefetch(batches, run.start, run.total, workers=workers, depth=2 * workers) as loader, batches.agree:
         run.measure_again(state, evaluation)
         for step, batch in run.steps(loader):
             arrays = parallel.stack(batch.arrays)

@@ -15,7 +15,7 @@ import numpy as np
 from sdclr_jax.data.image_files import Canvas, ImageFiles
 from trainlib.core.errors import UserError
 from trainlib.run import parallel
-from trainlib.run.prefetch import prefetch
+from trainlib.run.prefetch import Prefetch
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def map_rows(
         rows = np.minimum(np.arange(batch * whole, (batch + 1) * whole), count - 1).reshape(devices, per_device)
         return [parallel.stack([array[part] for part in parallel.own(rows)]) for array in arrays]
 
-    with prefetch(shares, 0, -(-count // whole), workers=1, depth=2) as batches:
+    with Prefetch(shares, 0, -(-count // whole), workers=1, depth=2) as batches:
         results = [parallel.gather(function(*constants, *batch)) for batch in batches]
     return np.concatenate([part for result in results for part in result])[:count]
 

@@ -155,7 +155,7 @@ def test_prediction_files_have_the_vertices_in_order(finished, scenes, tmp_path)
     predictor = load(finished[0], "best")
     mesh = mesh_of(scenes[1])
     prediction = predictor.predict(mesh)
-    write_prediction(tmp_path / "sheet", mesh, prediction, predictor.label_map, "mm", "y")
+    write_prediction(tmp_path / "sheet", mesh, prediction, predictor.label_map, units="mm", up="y")
     assert {p.name for p in tmp_path.iterdir()} == {"sheet.ply", "sheet.labels.ply", "sheet.html", "sheet.png"}
     labels = plyfile.PlyData.read(tmp_path / "sheet.labels.ply")["vertex"]
     np.testing.assert_array_equal(labels["label"], np.array([3, 7, 9])[prediction.classes])

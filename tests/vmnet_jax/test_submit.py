@@ -9,7 +9,7 @@ import pytest
 from preprocess.labels.label_map import LabelMap, scannet20
 from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder
-from vmnet_jax.submit import check_submission, write_submission
+from vmnet_jax.prediction.submission import check_submission, write_submission
 
 NAMES = ("sheet_0", "sheet_3")
 

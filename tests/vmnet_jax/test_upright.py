@@ -13,7 +13,7 @@ from preprocess.rooms import make_room
 from preprocess.scene.hierarchy import HierarchyParams
 from tests.faults.meshes import write_mesh
 from vmnet_jax.learn.restore import TrainedRun
-from vmnet_jax.predict import _read, make_parser
+from vmnet_jax.predict import make_parser
 from vmnet_jax.prediction import upright
 
 PARAMS = HierarchyParams(cells=(0.2, 0.4), voxel_size=0.2)
@@ -39,8 +39,9 @@ def room():
     return make_room(11, 0.08)
 
 
-def given(path, *words):
-    return make_parser().parse_args(["--workdir=w", f"--mesh={path}", "--output=o", *words])
+def read_given(network, path, *words):
+    arguments = make_parser().parse_args(["--workdir=w", f"--mesh={path}", "--output=o", *words])
+    return upright.read_upright(network, path, arguments.units, arguments.up, arguments.repair)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def given(path, *words):
 )
 def test_the_training_datas_axis_is_the_default(tmp_path, room, trained, words, used):
     path = write_mesh(tmp_path / "a.ply", to_file_frame(room.vertices, "m", "-x"), room.faces, colors=room.colors)
-    mesh, looked = _read(Upright(trained), path, given(path, *words))
+    mesh, looked = read_given(Upright(trained), path, *words)
     assert mesh.up == used
     assert looked == 0
     np.testing.assert_array_equal(mesh.vertices, read_mesh(path, up=used).vertices)
@@ -76,7 +77,7 @@ def test_the_network_decides_where_the_surface_does_not(tmp_path, up):
     vertices, faces = leaning_wall()
     path = write_mesh(tmp_path / "a.ply", to_file_frame(vertices, "m", up), faces)
     network = Upright("auto")
-    mesh, looked = _read(network, path, given(path))
+    mesh, looked = read_given(network, path)
     assert mesh.up == up
     assert len(network.seen) == 6
     assert looked > 0
@@ -89,7 +90,7 @@ def test_the_network_decides_where_the_surface_does_not(tmp_path, up):
 def test_a_network_for_all_directions_is_not_asked(tmp_path):
     path = write_mesh(tmp_path / "a.ply", *leaning_wall())
     network = Upright("auto", rotation="so3")
-    assert _read(network, path, given(path))[0].up == "z"
+    assert read_given(network, path)[0].up == "z"
     assert not network.seen
 
 

@@ -24,8 +24,11 @@ def prepare_caches(package: str | os.PathLike) -> None:
     """
     user, settings = user_cache(), user_folder("XDG_CONFIG_HOME", ".config")
     has_cache = user is not None and _can_write(user)
+    package = pathlib.Path(package)
+    compiled = (package, package.parent / "kernels" / "host", package.parent / "kernels" / "cpu_ffi")
+    beside_sources = all(_can_write(folder / "__pycache__") for folder in compiled)
     needed = {
-        "NUMBA_CACHE_DIR": not _keeps_beside_sources(package) and not (has_cache and _can_write(user / "numba")),
+        "NUMBA_CACHE_DIR": not beside_sources and not (has_cache and _can_write(user / "numba")),
         "MPLCONFIGDIR": not has_cache or settings is None or not _can_write(settings / "matplotlib"),
         "JAX_COMPILATION_CACHE_DIR": not has_cache,
     }
@@ -37,11 +40,8 @@ def prepare_caches(package: str | os.PathLike) -> None:
         os.environ[name] = str(folder / name.split("_")[0].removesuffix("CONFIGDIR").lower())
     if "numba.core.config" in sys.modules and "NUMBA_CACHE_DIR" in names:
         sys.modules["numba.core.config"].CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
-    _log.warning(
-        "Caches are in %s: the user's folders cannot be written. To keep them elsewhere, set %s.",
-        folder,
-        ", ".join(names),
-    )
+    text = "Caches are in %s: the user's folders cannot be written. To keep them elsewhere, set %s."
+    _log.warning(text, folder, ", ".join(names))
 
 
 def user_cache() -> pathlib.Path | None:
@@ -68,20 +68,12 @@ def private_folder() -> pathlib.Path | None:
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             found = os.lstat(folder)
-            is_private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
-            if is_private:
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
                 tempfile.TemporaryFile(dir=folder).close()
                 return folder
         except OSError:
             continue
     return None
-
-
-def _keeps_beside_sources(package: str | os.PathLike) -> bool:
-    """Whether Numba can write its files into `__pycache__` of every folder with compiled code."""
-    package = pathlib.Path(package)
-    folders = (package, package.parent / "kernels" / "host", package.parent / "kernels" / "cpu_ffi")
-    return all(_can_write(folder / "__pycache__") for folder in folders)
 
 
 def _can_write(folder: pathlib.Path) -> bool:

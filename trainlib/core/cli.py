@@ -1,6 +1,7 @@
 """What all programs share at the terminal: exit codes, streams of any kind, flags that were nearly right."""
 
 import argparse
+import functools
 import io
 import logging
 import os
@@ -14,7 +15,7 @@ from typing import NoReturn
 from trainlib.core.errors import Stopped, UserError
 from trainlib.core.text import did_you_mean
 
-DONE, ERROR, USAGE, STOPPED = 0, 1, 2, 75
+DONE, ERROR, STOPPED = 0, 1, 75
 UNREAD = 141
 """Exit code of a program whose output nobody reads any more, as a shell reports one that SIGPIPE has ended."""
 
@@ -30,7 +31,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     prepare_streams()
     try:
-        code = _status(main)
+        code = main() or DONE
+    except SystemExit as leaving:  # as argparse does
+        code = leaving.code or DONE
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = ERROR
     except BrokenPipeError as error:
         code = UNREAD if _drop_unread() else _report(error)
     except (OSError, UserError) as error:
@@ -69,9 +75,8 @@ def natural(text: str, least: int = 0) -> int:
     return value
 
 
-def positive(text: str) -> int:
-    """Type of a command line argument: a whole number above 0."""
-    return natural(text, least=1)
+positive = functools.partial(natural, least=1)
+"""Type of a command line argument: a whole number above 0."""
 
 
 def exit_code(call: Callable[[], object], debug: bool) -> int:
@@ -126,17 +131,6 @@ def prepare_streams() -> None:
                 stream.reconfigure(errors="backslashreplace")
 
 
-def _status(main: Callable[[], int | None]) -> int:
-    """The exit code of `main`, also if it leaves by sys.exit as argparse does."""
-    try:
-        return main() or DONE
-    except SystemExit as leaving:
-        if isinstance(leaving.code, str):
-            print(leaving.code, file=sys.stderr)
-            return ERROR
-        return leaving.code or DONE
-
-
 def _report(error: Exception) -> int:
     print(f"error: {error}", file=sys.stderr)
     return error.exit_code if isinstance(error, UserError) else ERROR
@@ -145,8 +139,8 @@ def _report(error: Exception) -> int:
 def _drop_unread() -> bool:
     """Points the outputs that nobody reads any more to /dev/null; whether there was one."""
     poll = select.poll()
-    poll.register(1, 0)
-    poll.register(2, 0)
+    for number in (1, 2):
+        poll.register(number, 0)
     unread = [number for number, event in poll.poll(0) if event & (select.POLLERR | select.POLLHUP)]
     for number in unread:
         _discard(number)

@@ -29,19 +29,24 @@ def parse_words(argument: str | None, known: Mapping[str, Any]) -> dict[str, Any
     """
     values = {name: default[0] if isinstance(default, tuple) else default for name, default in known.items()}
     choices = {word: name for name, default in known.items() if isinstance(default, tuple) for word in default}
+    words = [*choices, *(name for name, default in known.items() if not isinstance(default, tuple))]
     seen: set[str] = set()
     for item in filter(None, (argument or "").split(",")):
         word, equals, text = item.strip().partition("=")
         name = choices.get(word, word)
-        takes_value = word in known and known[word] is not False and not isinstance(known[word], tuple)
-        if name not in known or (word in known and isinstance(known[word], tuple)) or bool(equals) != takes_value:
-            words = [*choices, *(word for word, default in known.items() if not isinstance(default, tuple))]
+        takes_value = word in known and known[word] is not False
+        if word not in words or bool(equals) != takes_value:
             hint = did_you_mean(word, words) if word not in words else ""
             raise UsageError(f"config argument {item!r} is not known; known: {_known_words(known)}{hint}")
         if name in seen:
             raise UsageError(f"config argument {item!r} sets {name!r} a second time")
         seen.add(name)
-        values[name] = _word_value(name, word, text, known[name])
+        values[name], kind = word if word in choices else True, type(known[name])
+        if takes_value:
+            try:
+                values[name] = kind(text)
+            except ValueError:
+                raise UsageError(f"config argument {name}={text!r} needs a value of type {kind.__name__}") from None
     return values
 
 
@@ -76,12 +81,11 @@ def require_config_file(path: pathlib.Path) -> None:
     """Raises UsageError, with the files that there are, if a config file is missing."""
     if path.is_file():
         return
-    folders = (path.parent, pathlib.Path("configs"), pathlib.Path(__file__).parents[2] / "configs")
-    found = next((files for files in map(_python_files, folders) if files), [])
-    by_name = {file.name: str(file) for file in found}
-    hint = did_you_mean(path.name, by_name)
-    listed = f"; there are {', '.join(by_name.values())}" if found else ""
-    raise UsageError(f"there is no config file {path}{hint}{listed}")
+    by_name: dict[str, str] = {}
+    for folder in (path.parent, pathlib.Path("configs"), pathlib.Path(__file__).parents[2] / "configs"):
+        by_name = by_name or {file.name: str(file) for file in sorted(folder.glob("[!_]*.py"))}
+    listed = f"; there are {', '.join(by_name.values())}" if by_name else ""
+    raise UsageError(f"there is no config file {path}{did_you_mean(path.name, by_name)}{listed}")
 
 
 class Range(NamedTuple):
@@ -123,28 +127,18 @@ def check_settings(
         ranges: key -> the numbers that are allowed.
         choices: key -> the values that are allowed.
     """
-    for key in config:
-        value, choice = config[key], (choices or {}).get(key)
-        items = value if isinstance(value, tuple | list) else (value,)
-        for item in items:
+    for key, value in config.items():
+        subject, choice, allowed = f"config.{key} is {value!r}", (choices or {}).get(key), ranges.get(key, Range())
+        for item in value if isinstance(value, tuple | list) else (value,):
             if choice is not None and item not in choice:
                 hint = did_you_mean(item, choice) if isinstance(item, str) else ""
-                raise UserError(f"{_subject(key, value)}, known are {', '.join(map(str, choice))}{hint}")
+                raise UserError(f"{subject}, known are {', '.join(map(str, choice))}{hint}")
             is_number = isinstance(item, int | float) and not isinstance(item, bool)
-            allowed = ranges.get(key, Range())
             if key in ranges and not is_number:
-                raise UserError(f"{_subject(key, value)}, it must be a number")
+                raise UserError(f"{subject}, it must be a number")
             if is_number and not (math.isfinite(item) and allowed.holds(item)):
                 must = "all numbers must be" if isinstance(value, tuple | list) else "it must be"
-                raise UserError(f"{_subject(key, value)}, {must} {allowed if math.isfinite(item) else Range()}")
-
-
-def _subject(key: str, value: Any) -> str:
-    return f"config.{key} is {value!r}"
-
-
-def _python_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(file for file in folder.glob("*.py") if file.name != "__init__.py")
+                raise UserError(f"{subject}, {must} {allowed if math.isfinite(item) else Range()}")
 
 
 def _known_words(known: Mapping[str, Any]) -> str:
@@ -155,14 +149,3 @@ def _known_words(known: Mapping[str, Any]) -> str:
         else:
             words.append(name if default is False else f"{name}=<{type(default).__name__}>")
     return ", ".join(words)
-
-
-def _word_value(name: str, word: str, text: str, default: Any) -> Any:
-    if isinstance(default, tuple):
-        return word
-    if default is False:
-        return True
-    try:
-        return type(default)(text)
-    except ValueError:
-        raise UsageError(f"config argument {name}={text!r} needs a value of type {type(default).__name__}") from None

@@ -30,9 +30,5 @@ class CheckpointError(UserError):
     """A checkpoint cannot be written, found, read or used."""
 
 
-class DiskFull(CheckpointError):
-    """A checkpoint does not fit on the disk."""
-
-
 class Stopped(Exception):
     """Ends a run whose state has been saved, or that has nothing to lose; the mains exit with code 75."""

@@ -42,16 +42,12 @@ def require_file(path: str | os.PathLike, flag: str = "--output", endings: Colle
     path = pathlib.Path(path)
     ending = path.suffix.removeprefix(".").lower()
     if endings and ending not in endings:
-        hint = did_you_mean(ending, endings)
-        raise UserError(f"{flag} {path}: the name must end in {_listed(endings)}{hint}")
+        *others, last = (f".{known}" for known in sorted(endings))
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(f"{flag} {path}: the name must end in {listed}{did_you_mean(ending, endings)}")
     if path.is_dir():
         raise UserError(f"{flag} {path}: that is a folder; name a file")
     require_folder(path.parent, flag)
     if path.exists() and not os.access(path, os.W_OK):
         raise UserError(f"{flag} {path}: the file cannot be written. Change its permissions, or name another.")
     return path
-
-
-def _listed(endings: Collection[str]) -> str:
-    *others, last = (f".{ending}" for ending in sorted(endings))
-    return f"{', '.join(others)} or {last}" if others else last

@@ -7,8 +7,6 @@ import typing
 if typing.TYPE_CHECKING:
     from PIL import Image
 
-_SIXTEEN_BITS = 65535
-
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """An opened picture as 8-bit RGB; its alpha channel is dropped.
@@ -18,27 +16,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
     the first of these that holds all its values. Grey outside these ranges is scaled linearly from its smallest to its
     largest value; NaN becomes black.
     """
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    if image.mode.startswith("I;16"):
-        return _grey(image, _SIXTEEN_BITS)
-    if image.mode == "I":
-        return _grey(image, None, (255, _SIXTEEN_BITS))
-    if image.mode == "F":
-        return _grey(image, None, (1, 255, _SIXTEEN_BITS))
-    return image.convert("RGB")
-
-
-def _grey(image: Image.Image, white: int | None, whites: tuple[int, ...] = ()) -> Image.Image:
-    """RGB of a grey picture in which `white` is white; None for the first of `whites` that is large enough."""
     import numpy as np
     from PIL import Image
 
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, ())
+    whites = (65535,) if image.mode.startswith("I;16") else whites
+    if not whites:
+        return image.convert("RGB")
     values = np.asarray(image).astype(np.float64)
     finite = np.isfinite(values)
     low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
-    if white is None and low >= 0:
-        white = next((candidate for candidate in whites if high <= candidate), None)
+    white = next((candidate for candidate in whites if low >= 0 and high <= candidate), None)
     low, high = (low, high) if white is None else (0.0, float(white))
     scaled = np.where(finite, (values - low) * (255 / max(high - low, 1e-300)), 0.0)
     return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8), "L").convert("RGB")

@@ -22,13 +22,14 @@ def decode(content: bytes) -> str:
 
     Raises ValueError for bytes that are not text: zero bytes outside UTF-16, an odd or a damaged UTF-16.
     """
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
-    if encoding is None and b"\0" in content[:_SAMPLE]:
-        encoding = _utf16_without_mark(content[:_SAMPLE])
+    encoding, sample = next((name for mark, name in _MARKS if content.startswith(mark)), None), content[:_SAMPLE]
+    if encoding is None and b"\0" in sample:
+        even, odd = sample[0::2].count(0), sample[1::2].count(0)  # in Western text nearly all are high bytes
+        if min(even, odd) * 8 > max(even, odd):
+            raise ValueError("zero bytes in it, so it is not a text")
+        encoding = "utf-16-le" if odd > even else "utf-16-be"
     try:
-        if encoding is not None:
-            return content.decode(encoding)
-        return content.decode("utf-8")
+        return content.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
         if encoding is not None:
             raise ValueError(f"not a text in {encoding.upper()}: {error.reason} at byte {error.start}") from None
@@ -60,10 +61,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def pluralize(number: int, noun: str, rest: str = "") -> str:
     """`1 face`, `2 faces left out`, `3 vertices kept`: number, noun in its number, and what follows."""
-    if number != 1:
-        noun = (
-            noun.removesuffix("ex") + "ices" if noun.endswith("vertex") else noun + ("es" if noun[-1] == "s" else "s")
-        )
+    if number != 1 and noun.endswith("vertex"):
+        noun = noun.removesuffix("ex") + "ices"
+    elif number != 1:
+        noun += "es" if noun[-1] == "s" else "s"
     return f"{number} {noun}{rest and ' ' + rest}"
 
 
@@ -77,11 +78,3 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours}h {minutes:02d}m"
     return f"{minutes}m {seconds:02d}s" if minutes else f"{seconds}s"
-
-
-def _utf16_without_mark(sample: bytes) -> str:
-    """The byte order in which nearly all zero bytes are high bytes, as in Western text."""
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    if min(even, odd) * 8 > max(even, odd):
-        raise ValueError("zero bytes in it, so it is not a text")
-    return "utf-16-le" if odd > even else "utf-16-be"

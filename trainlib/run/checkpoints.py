@@ -21,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
-from trainlib.core.errors import CheckpointError, DiskFull
+from trainlib.core.errors import CheckpointError
 from trainlib.core.files import is_full, sync
 from trainlib.run import processes
 from trainlib.run.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest, write_metric
@@ -36,7 +36,7 @@ _SPACE_MARGIN = 16 * 2**20
 _log = logging.getLogger(__name__)
 
 
-class CheckpointStore:
+class CheckpointStore(contextlib.AbstractContextManager):
     """The checkpoints of one run: the newest `keep`, and the one with the highest validation figure.
 
     Several may read a folder while one writes to it, of several processes of a run the first. All that is written is on
@@ -105,29 +105,20 @@ class CheckpointStore:
         _require_figure(step, metric)
         arrays = named_arrays(state)
         require_finite(f"step {step} not saved", arrays)
-        try:
-            with self._failures(f"the save of step {step}"):
-                self._clean()
-                self._require_space(arrays)
-                self._write(step, arrays, None if metric is None else float(metric), notes or {})
-                self._drop_unwanted(step)
-        except DiskFull as error:
-            if not retry_later:
-                raise
-            _log.error("%s\nGoing on; the next save tries again.", error)
-            return False
-        return True
+        with self._failures(f"the save of step {step}", "the next save tries again" if retry_later else None):
+            self._clean()
+            self._require_space(arrays)
+            self._write(step, arrays, None if metric is None else float(metric), notes or {})
+            self._drop_unwanted(step)
+            return True
+        return False
 
     def score(self, step: int, metric: float, *, retry_later: bool = False) -> None:
         """Adds the validation figure to a step saved without it; arguments and errors as in `save`."""
         _require_figure(step, metric)
-        try:
-            with self._failures(f"the validation figure of step {step}"):
-                write_metric(self.directory / str(step), float(metric))
-        except DiskFull as error:
-            if not retry_later:
-                raise
-            _log.error("%s\nGoing on; step %d stays without a figure.", error, step)
+        instead = f"step {step} stays without a figure" if retry_later else None
+        with self._failures(f"the validation figure of step {step}", instead):
+            write_metric(self.directory / str(step), float(metric))
 
     def notes(self, step: int) -> dict[str, Any]:
         """What was given to `save` as notes."""
@@ -165,26 +156,14 @@ class CheckpointStore:
                     raise DamagedCheckpoint(f"checkpoint of step {candidate} is damaged: {error}") from error
                 skipped.append(f"checkpoint of step {candidate} is damaged and passed over: {error}")
                 continue
-            for line in skipped:
-                _log.warning("%s", line)
             if skipped:
-                _log.warning("using step %d instead", candidate)
+                _log.warning("%s", "\n".join([*skipped, f"using step {candidate} instead"]))
             return jax.tree.map(np.asarray, tree), candidate
-        raise CheckpointError(
-            "\n".join(
-                [*skipped, f"no whole checkpoint for step {step!r} in {self.directory}; it has {self._listing()}"]
-            )
-        )
-
-    def close(self) -> None:
-        """Ends Orbax's helpers."""
-        self._orbax.close()
-
-    def __enter__(self) -> "CheckpointStore":
-        return self
+        none = f"no whole checkpoint for step {step!r} in {self.directory}; it has {self._listing()}"
+        raise CheckpointError("\n".join([*skipped, none]))
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self._orbax.close()
 
     def _candidates(self, step: int | str) -> list[int]:
         """Steps to try, in order."""
@@ -204,30 +183,36 @@ class CheckpointStore:
 
     def _by_metric(self) -> list[int]:
         """Steps that have a figure, the best first."""
-        found = []
+        figures = {}
         for step in self.steps():
             try:
-                metric = read_manifest(self.directory / str(step)).metric
+                figures[step] = read_manifest(self.directory / str(step)).metric
             except DamagedCheckpoint as error:
                 _log.warning("checkpoint of step %d is damaged, its validation figure unknown: %s", step, error)
-                continue
-            if metric is not None:
-                found.append((-metric, step))
-        return [step for _, step in sorted(found)]
+        found = [step for step, figure in figures.items() if figure is not None]
+        return sorted(found, key=lambda step: -figures[step])
 
     def _listing(self) -> str:
         return "the steps " + ", ".join(map(str, self.steps())) if self.steps() else "no checkpoint"
 
     @contextlib.contextmanager
-    def _failures(self, what: str) -> Iterator[None]:
-        """Turns what the file system and Orbax's storage layer raise into CheckpointError, and clears the remains."""
+    def _failures(self, what: str, instead: str | None = None) -> Iterator[None]:
+        """Turns what the file system and Orbax's storage layer raise into CheckpointError, and clears the remains.
+
+        A full disk is only logged if there is something to do `instead`.
+        """
         try:
             yield
         except (OSError, ValueError, RuntimeError) as error:
             self._clean()
-            free = shutil.disk_usage(_existing(self.directory)).free / 2**20
-            kind, remedy = (DiskFull, ". Make room there") if is_full(error) else (CheckpointError, "")
-            raise kind(f"{what} in {self.directory} failed ({free:.0f} MiB are free): {error}{remedy}") from error
+            there = next(folder for folder in (self.directory, *self.directory.parents) if folder.exists())
+            free = shutil.disk_usage(there).free / 2**20
+            message = f"{what} in {self.directory} failed ({free:.0f} MiB are free): {error}"
+            if not is_full(error):
+                raise CheckpointError(message) from error
+            if instead is None:
+                raise CheckpointError(f"{message}. Make room there") from error
+            _log.error("%s. Make room there\nGoing on; %s.", message, instead)
 
     def _require_space(self, arrays: NamedArrays) -> None:
         """Raises OSError; besides the free space, quotas and limits count, so the bytes are reserved for a moment."""
@@ -258,23 +243,18 @@ class CheckpointStore:
         if replaces:
             shutil.rmtree(old)
 
-    def _remove(self, step: int) -> None:
-        """Hides the folder first, so that a kill leaves no half of it under its name."""
-        doomed = self.directory / f"{_HIDDEN}removed-{step}"
-        (self.directory / str(step)).rename(doomed)
-        shutil.rmtree(doomed)
-
     def _drop_unwanted(self, step: int) -> None:
         """Keeps the newest steps up to `step` and the best of them."""
-        past = [other for other in self.steps() if other <= step]
-        wanted = set(past[-self._keep :])
-        best = next((other for other in self._by_metric() if other <= step), None)
+        wanted = [other for other in self.steps() if other <= step][-self._keep :]
+        wanted += [other for other in self._by_metric() if other <= step][:1]
         for other in self.steps():
-            if other in wanted or other == best:
+            if other in wanted:
                 continue
             if other > step:
                 _log.warning("checkpoint of step %d dropped: the run went back to before it", other)
-            self._remove(other)
+            # Hidden first, so that a kill leaves no half of it under its name.
+            doomed = (self.directory / str(other)).rename(self.directory / f"{_HIDDEN}removed-{other}")
+            shutil.rmtree(doomed)
 
     def _clean(self) -> None:
         """Removes half-written and half-removed folders; only the run that writes here may do so.
@@ -293,8 +273,3 @@ class CheckpointStore:
 def _require_figure(step: int, metric: float | None) -> None:
     if metric is not None and not math.isfinite(metric):
         raise CheckpointError(f"step {step} not saved: its validation figure is {metric}")
-
-
-def _existing(path: pathlib.Path) -> pathlib.Path:
-    """The closest folder above that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -16,24 +16,24 @@ def run_command(
 ) -> None:
     """Parses the command line with `--debug`, calls `main(arguments)` and leaves the process with its exit code.
 
-    SIGTERM and SIGINT end it at once with exit code 75: such commands have nothing to save.
-
-    `on_devices` is False for commands that only read results: they start no device and name none.
+    SIGTERM and SIGINT end it at once with exit code 75: such commands have nothing to save. `main` gets the parser's
+    own arguments, without `debug`. `on_devices` is False for commands that only read results: they start no device.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    cli.run(lambda: _run(main, parser, on_devices))
 
+    def run() -> int:
+        arguments = cli.parse(parser)
+        cli.set_up_logging()
+        debug = vars(arguments).pop("debug")
 
-def _run(main: Callable[[argparse.Namespace], object], parser: argparse.ArgumentParser, on_devices: bool) -> int:
-    arguments = cli.parse(parser)
-    cli.set_up_logging()
+        def interruptible() -> None:
+            if on_devices:
+                enable_compilation_cache()
+                _log.info("%s", device_line())
+            with StopRequest() as stop, stop.busy(parser.prog):
+                main(arguments)
 
-    def interruptible() -> None:
-        if on_devices:
-            enable_compilation_cache()
-            _log.info("%s", device_line())
-        with StopRequest() as stop, stop.busy(parser.prog):
-            main(arguments)
+        return cli.exit_code(interruptible, debug)
 
-    return cli.exit_code(interruptible, arguments.debug)
+    cli.run(run)

@@ -1,5 +1,6 @@
 """What the run computes on: the devices at start, the platform that a config asks for, the compilation cache."""
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -43,12 +44,9 @@ def enable_compilation_cache() -> pathlib.Path | None:
         _log.warning("compiled programs are not kept: this user has no home (set JAX_COMPILATION_CACHE_DIR)")
         return None
     folder = pathlib.Path(named) if named else user / NAME / "xla"
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
+    if not os.access(folder, os.W_OK):
         _log.warning("compiled programs are not kept: cannot write in %s (set JAX_COMPILATION_CACHE_DIR)", folder)
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))

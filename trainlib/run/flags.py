@@ -4,7 +4,7 @@ import logging
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
@@ -20,7 +20,6 @@ from trainlib.run.devices import check_platform, device_line, enable_compilation
 from trainlib.run.signals import StopRequest
 
 FLAGS = flags.FLAGS
-
 Main = Callable[[ml_collections.ConfigDict, pathlib.Path], Any]
 
 _log = logging.getLogger(__name__)
@@ -107,12 +106,18 @@ def _parse(argv: list[str]) -> bool:
     if {"--help", "-h", "-help"} & set(argv):
         print(sys.modules["__main__"].__doc__ or "", FLAGS.main_module_help(), FLAGS.module_help(__name__), sep="\n")
         return False
-    _require_config_file(argv)
+    pairs = zip(argv, [*argv[1:], ""])  # --config=PATH or --config PATH
+    named = [
+        text.partition("=")[2] if "=" in text else path for text, path in pairs if re.match("--?config(=|$)", text)
+    ]
+    for path in named:
+        require_config_file(pathlib.Path(path.split(":", 1)[0]))
     try:
         rest = FLAGS(argv)[1:]
     except (AttributeError, KeyError) as error:
         key = str(error.args[0]).replace("\\n", "\n").splitlines()[0].strip("'\"\\")
-        raise UsageError(f"the config has no key {key}{_nearest_key(key, argv)}") from error
+        hint = did_you_mean(key, load_config_file(named[-1])) if named else ""
+        raise UsageError(f"the config has no key {key}{hint}") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UsageError(f"{error}") from error
     if rest:
@@ -122,24 +127,3 @@ def _parse(argv: list[str]) -> bool:
     if FLAGS.config is None:
         raise UsageError("--config=configs/NAME.py is needed")
     return True
-
-
-def _require_config_file(argv: list[str]) -> None:
-    """Raises UsageError if `--config` names no file."""
-    for flag, value in _flag_values(argv):
-        if flag == "config":
-            require_config_file(pathlib.Path(value.split(":", 1)[0]))
-
-
-def _nearest_key(key: str, argv: Sequence[str]) -> str:
-    """`; did you mean 'seed'?` of the keys of the config that the command line names."""
-    named = [path for flag, path in _flag_values(argv) if flag == "config"]
-    return did_you_mean(key, load_config_file(named[-1])) if named else ""
-
-
-def _flag_values(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(flag, value) of `--flag=value` and `--flag value`."""
-    for index, argument in enumerate(argv):
-        flag, equals, value = argument.lstrip("-").partition("=")
-        if argument.startswith("-"):
-            yield flag, value if equals else "".join(argv[index + 1 : index + 2])

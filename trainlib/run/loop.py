@@ -3,70 +3,42 @@
 import collections
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from trainlib.core.errors import Stopped
+from trainlib.core.errors import Stopped, UserError
 from trainlib.core.text import duration
 from trainlib.run import parallel, processes
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.flags import strict
-from trainlib.run.metrics import open_metrics
+from trainlib.run.metrics import MetricWriter
 from trainlib.run.signals import StopRequest
-from trainlib.run.window import MetricWindow
 from trainlib.run.workdir import Workdir
 
 _log = logging.getLogger(__name__)
 
 
 class Schedule(NamedTuple):
-    """When things are due in a run.
+    """When things are due in a run."""
 
-    Attributes:
-        total: steps of the whole run.
-        log_every, save_every: steps; 0 logs never and saves at the end alone.
-        keep: checkpoints that are kept.
-    """
-
-    total: int
-    log_every: int
-    save_every: int
-    keep: int
+    total: int  # steps of the whole run
+    log_every: int  # steps; 0: never
+    save_every: int  # steps; 0: at the end alone
+    keep: int  # checkpoints that are kept
 
 
 class Measurement(NamedTuple):
-    """Something that is measured now and then on the state, such as an evaluation.
+    """Something that is measured now and then on the state, such as an evaluation."""
 
-    Attributes:
-        name: for messages, with its article.
-        function: state on the devices -> figures.
-        every: steps.
-        key: one of the figures, that shows whether a step was measured already.
-        score: the figure by which checkpoints compare, higher is better; "" for none.
-        shown: beginning of the names of the figures that are logged.
-        digits: decimals in the log.
-    """
-
-    name: str
-    function: Callable[[Any], dict[str, float]]
-    every: int
-    key: str
-    score: str = ""
-    shown: str = ""
-    digits: int = 4
-
-
-class Batches(Protocol):
-    """What a step needs, step by step.
-
-    Attributes:
-        waited_s: seconds for which the consumer has waited.
-    """
-
-    waited_s: float
-
-    def __next__(self) -> Any: ...
+    name: str  # for messages, with its article
+    function: Callable[[Any], dict[str, float]]  # state on the devices -> figures
+    every: int  # steps
+    key: str  # one of the figures, that shows whether a step was measured already
+    score: str = ""  # the figure by which checkpoints compare, higher is better; "" for none
+    shown: str = ""  # beginning of the names of the figures that are logged
+    digits: int = 4  # decimals in the log
 
 
 class TrainRun:
@@ -85,10 +57,7 @@ class TrainRun:
     Of several processes, process 0 writes; the others wait until it has, and know whether it could.
 
     Args:
-        folder: of the run.
-        stop: of the run.
         state: initial state, with an integer `step`; a checkpoint of the run replaces it.
-        schedule: of the run.
         advice: what to do about a loss that is not finite.
         rate: step, from 0 -> learning rate, for the log.
 
@@ -111,7 +80,7 @@ class TrainRun:
     ):
         self._folder, self._stop, self._schedule, self._rate = folder, stop, schedule, rate
         self._window = MetricWindow(advice)
-        self._exits = contextlib.ExitStack()
+        self._writer: MetricWriter | None = None
         self.state, self.total = state, schedule.total
 
     def __enter__(self) -> "TrainRun":
@@ -119,21 +88,31 @@ class TrainRun:
             self._store = exits.enter_context(CheckpointStore(self._folder.checkpoints, keep=self._schedule.keep))
             if processes.is_first():
                 self._store.check_space(self.state)
-            restored = restore_newest(self._store, self.state, strict())
+            self.resumed = processes.broadcast_from_first(self._store.latest_step()) is not None
+            if self.resumed:
+                self._restore()
             self._exits = exits.pop_all()
-        self.resumed = restored is not None
-        self.state = restored if self.resumed else self.state
         self.start = self._saved = int(self.state.step)
         if self.resumed:
             _log.info("Resuming after step %d of %d", self.start, self.total)
         return self
+
+    def _restore(self) -> None:
+        """Reads the newest whole checkpoint. Process 0 chooses the step, and the others read the same one."""
+        step = None
+        if processes.is_first():
+            self.state, step = self._store.restore(self.state, strict=strict())
+        step = processes.broadcast_from_first(step)
+        if not processes.is_first():
+            self.state, _ = self._store.restore(self.state, step)
 
     def __exit__(self, *exception: object) -> None:
         self._exits.__exit__(*exception)
 
     def begin(self, state: Any) -> Any:
         """Opens the metrics and returns the state on the devices. To be called once, before anything else."""
-        self._writer = self._exits.enter_context(open_metrics(self._folder.path, self.start))
+        if processes.is_first():
+            self._writer = self._exits.enter_context(MetricWriter(self._folder.path, self.start))
         self._progress, self._began = Progress(self.total, self.start), time.monotonic()
         if self.start:
             self._window.resume(self._store.notes(self.start))
@@ -141,19 +120,20 @@ class TrainRun:
             _log.info("Nothing to do: the run has finished; it has %d steps", self.total)
         return parallel.to_devices(state)
 
-    def steps(self, batches: Batches) -> Iterator[tuple[int, Any]]:
-        """(step from 0, its batch) to the end of the run; logs at the end how long the devices waited for data."""
+    def steps(self, batches: Any) -> Iterator[tuple[int, Any]]:
+        """(step from 0, its batch) to the end of the run; logs at the end how long the devices waited for data.
+
+        `batches` is an iterator that counts in `waited_s` the seconds that it was waited for.
+        """
         self._batches = batches
         yield from zip(range(self.start, self.total), batches)
         if batches.waited_s and self.total - self.start > 1:
             share = batches.waited_s / (time.monotonic() - self._began)
             _log.info("The devices waited for data %.1f %% of the time", 100 * share)
 
-    @contextlib.contextmanager
-    def compiling(self, step: int, state: Any, when: bool) -> Iterator[None]:
+    def compiling(self, step: int, state: Any, when: bool) -> contextlib.AbstractContextManager[None]:
         """Around a step that compiles: a signal ends it at once, and the state before it is saved."""
-        with self._interruptible(step, state, "compiling a step") if when else contextlib.nullcontext():
-            yield
+        return self._interruptible(step, state, "compiling a step") if when else contextlib.nullcontext()
 
     def finish(self, step: int, state: Any, metrics: dict[str, Any], contents: str) -> None:
         """After a step: its metrics join the window; logs, saves and stops where that is due.
@@ -185,7 +165,8 @@ class TrainRun:
 
     def write(self, done: int, values: dict[str, Any]) -> None:
         """Writes figures of the state after `done` steps to the run's metrics."""
-        self._writer.write(done, values)
+        if self._writer is not None:
+            self._writer.write(done, values)
 
     def measure(self, done: int, state: Any, what: Measurement | None) -> None:
         """Measures the state after `done` steps where that is due: saved before, interruptible, written and logged."""
@@ -201,9 +182,10 @@ class TrainRun:
 
     def measure_again(self, state: Any, what: Measurement | None) -> None:
         """Measures the restored state if the run was stopped between its save and its measurement."""
-        if what is not None and processes.broadcast_from_first(
-            self.start > 0 and not self._writer.has(self.start, what.key)
-        ):
+        if what is None or not self.start:
+            return
+        missing = self._writer is not None and not self._writer.has(self.start, what.key)
+        if processes.broadcast_from_first(missing):
             self.measure(self.start, state, what)
 
     def _save(self, done: int, state: Any) -> None:
@@ -214,9 +196,9 @@ class TrainRun:
         """
         if done == self._saved:
             return
-        later = done < self.total and not self._stop.requested
         notes, kept = self._window.notes(), False
         if processes.is_first():
+            later = done < self.total and not self._stop.requested
             kept = self._store.save(done, parallel.to_host(state), notes=notes, retry_later=later)
         if processes.broadcast_from_first(kept):
             self._saved = done
@@ -232,18 +214,6 @@ class TrainRun:
             yield
 
 
-def restore_newest(store: CheckpointStore, state: Any, strict: bool) -> Any | None:
-    """The newest whole checkpoint, in the structure of `state`; None if there is none.
-
-    Process 0 chooses the step, the others read the same one. Errors as in `CheckpointStore.restore`.
-    """
-    if processes.broadcast_from_first(store.latest_step()) is None:
-        return None
-    restored, step = store.restore(state, strict=strict) if processes.is_first() else (None, None)
-    step = processes.broadcast_from_first(step)
-    return restored if processes.is_first() else store.restore(state, step)[0]
-
-
 def is_due(step: int, every: int, total: int) -> bool:
     """Whether an action that happens every `every` steps happens after step `step` of `total` (steps count from 1).
 
@@ -254,19 +224,69 @@ def is_due(step: int, every: int, total: int) -> bool:
     return every > 0 and step > 0 and (step % every == 0 or step == total)
 
 
+class MetricWindow:
+    """Means of the steps' metrics between two logs; a value that is not finite is refused, at most one step later.
+
+    A step's metrics may still be computing when they are added: they are waited for when the next step has been
+    started, so that the check never idles the device.
+    """
+
+    def __init__(self, advice: str):
+        """`advice` ends the error message: what to do about a loss that is not finite."""
+        self._advice = advice
+        self._open: tuple[int, str, dict[str, Any]] | None = None
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def notes(self) -> dict[str, Any]:
+        """The window as JSON values, for a checkpoint; empty right after `close`. Raises as `add` does."""
+        self._check()
+        return {"count": self._count, "sums": self._sums} if self._count else {}
+
+    def resume(self, notes: dict[str, Any]) -> None:
+        """Continues the window that `notes` gave, so that a resumed run's means are the uninterrupted run's."""
+        if notes:
+            self._count, self._sums = notes["count"], dict(notes["sums"])
+
+    def add(self, step: int, contents: str, metrics: dict[str, Any]) -> None:
+        """Takes the metrics (scalars) of a step and its batch's content.
+
+        Raises UserError, with step, quantity and batch, if a metric of the step before is not finite.
+        """
+        self._check()
+        self._open = (step, contents, metrics)
+
+    def close(self) -> dict[str, float]:
+        """Means since the last call. Raises as `add` does."""
+        self._check()
+        means = {key: total / self._count for key, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+    def _check(self) -> None:
+        if self._open is None:
+            return
+        (step, contents, metrics), self._open = self._open, None
+        values = {key: float(value) for key, value in metrics.items()}
+        bad = ", ".join(f"{key} is {value}" for key, value in values.items() if not math.isfinite(value))
+        if bad:
+            raise UserError(f"step {step}: {bad} with {contents}. The last good checkpoint is kept. {self._advice}")
+        for key, value in values.items():
+            self._sums[key] = self._sums.get(key, 0.0) + value
+        self._count += 1
+
+
 class Progress:
-    """Speed and remaining time, from the last `window` calls of `line`.
+    """Speed and remaining time, from the last `window` calls of `line`: the first steps' compilation soon drops out.
 
     Args:
         total: steps of the whole run.
         start: step that the run starts from (0, or the restored step).
-        window: number of past calls that the speed is measured over; the first steps' compilation soon drops out.
         clock: seconds, monotonic.
     """
 
     def __init__(self, total: int, start: int = 0, window: int = 10, clock: Callable[[], float] = time.monotonic):
-        self._total = total
-        self._clock = clock
+        self._total, self._clock = total, clock
         self._marks = collections.deque([(clock(), start)], maxlen=window + 1)
 
     def line(self, step: int) -> str:

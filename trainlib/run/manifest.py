@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from trainlib.core.errors import CheckpointError
-from trainlib.core.files import sync, write_atomic
+from trainlib.core.files import sync, write_json
 
 MANIFEST_NAME = "manifest.json"
 
@@ -19,27 +19,17 @@ class DamagedCheckpoint(CheckpointError):
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a checkpoint's folder holds.
-
-    Attributes:
-        step: of the checkpoint.
-        metric: validation figure or None.
-        files: relative path -> sha256 (hexadecimal).
-        notes: the run's own notes, as JSON values.
-    """
+    """What a checkpoint's folder holds."""
 
     step: int
-    metric: float | None
-    files: dict[str, str]
-    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metric: float | None  # validation figure
+    files: dict[str, str]  # relative path -> sha256 (hexadecimal)
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # the run's own, as JSON values
 
-    def content(self) -> dict[str, Any]:
-        """As JSON values; empty notes are omitted."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "notes" or value}
-
-    def checksum(self) -> str:
-        """sha256 of the manifest's own content."""
-        return hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
+    def signed(self) -> dict[str, Any]:
+        """As JSON values, with the sha256 of all others as `checksum`; empty notes are omitted."""
+        content = {name: value for name, value in dataclasses.asdict(self).items() if name != "notes" or value}
+        return content | {"checksum": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}
 
 
 def write_manifest(folder: pathlib.Path, step: int, metric: float | None, notes: dict[str, Any]) -> None:
@@ -49,17 +39,12 @@ def write_manifest(folder: pathlib.Path, step: int, metric: float | None, notes:
         if path.is_file():
             files[path.relative_to(folder).as_posix()] = _sha256(path)
         sync(path)
-    _write(folder, Manifest(step, metric, files, notes))
+    write_json(folder / MANIFEST_NAME, Manifest(step, metric, files, notes).signed())
 
 
 def write_metric(folder: pathlib.Path, metric: float) -> None:
     """Notes the validation figure of a checkpoint that has been written without it. Raises OSError."""
-    _write(folder, dataclasses.replace(read_manifest(folder), metric=metric))
-
-
-def _write(folder: pathlib.Path, manifest: Manifest) -> None:
-    content = manifest.content() | {"checksum": manifest.checksum()}
-    write_atomic(folder / MANIFEST_NAME, (json.dumps(content, indent=1) + "\n").encode())
+    write_json(folder / MANIFEST_NAME, dataclasses.replace(read_manifest(folder), metric=metric).signed())
 
 
 def read_manifest(folder: pathlib.Path) -> Manifest:
@@ -73,15 +58,14 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         raise DamagedCheckpoint(f"{path} is missing") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedCheckpoint(f"{path} cannot be read: {error}") from error
-    if manifest.checksum() != checksum:
+    if manifest.signed()["checksum"] != checksum:
         raise DamagedCheckpoint(f"{path} does not have its checksum")
     return manifest
 
 
-def verify(folder: pathlib.Path) -> Manifest:
+def verify(folder: pathlib.Path) -> None:
     """Reads every file that the manifest names. Raises DamagedCheckpoint naming the first that is not as written."""
-    manifest = read_manifest(folder)
-    for name, expected in manifest.files.items():
+    for name, expected in read_manifest(folder).files.items():
         path = folder / name
         try:
             found = _sha256(path)
@@ -90,9 +74,9 @@ def verify(folder: pathlib.Path) -> Manifest:
         except OSError as error:
             raise DamagedCheckpoint(f"{path} cannot be read: {error.strerror}") from error
         if found != expected:
-            size = os.path.getsize(path)
-            raise DamagedCheckpoint(f"{path} ({size} bytes) does not have its checksum: truncated or altered")
-    return manifest
+            raise DamagedCheckpoint(
+                f"{path} ({os.path.getsize(path)} bytes) does not have its checksum: truncated or altered"
+            )
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -18,19 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 class StepMemory(NamedTuple):
-    """Bytes that one call of a step needs on each device.
+    """Bytes that one call of a step needs on each device."""
 
-    Attributes:
-        arguments: state and batch.
-        results: results in their own memory, not in the memory of donated arguments.
-        temporaries: activations and workspace, as planned by the compiler.
-        traffic: bytes that one call reads and writes by the compiler's count; 0 where it keeps none.
-    """
-
-    arguments: int
-    results: int
-    temporaries: int
-    traffic: float = 0.0
+    arguments: int  # state and batch
+    results: int  # in their own memory, not in the memory of donated arguments
+    temporaries: int  # activations and workspace, as planned by the compiler
+    traffic: float = 0.0  # read and written by one call, by the compiler's count; 0 where it keeps none
 
     @property
     def total(self) -> int:
@@ -48,21 +41,14 @@ def step_memory(step: Callable[..., Any], *arguments: Any) -> StepMemory:
     the system, about a gibibyte after a large step.
     """
     compiled = step.lower(*arguments).compile()
-    plan, counts = compiled.memory_analysis(), compiled.cost_analysis()
-    _return_freed_memory()
-    return StepMemory(
-        plan.argument_size_in_bytes,
-        plan.output_size_in_bytes - plan.alias_size_in_bytes,
-        plan.temp_size_in_bytes,
-        (counts or {}).get("bytes accessed", 0.0),
-    )
-
-
-def _return_freed_memory() -> None:
-    """glibc keeps freed memory for later allocations, and XLA's compiler leaves much of it in small pieces."""
+    plan, counts = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    # glibc keeps freed memory for later allocations, and XLA's compiler leaves much of it in small pieces.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
+    results = plan.output_size_in_bytes - plan.alias_size_in_bytes
+    traffic = counts.get("bytes accessed", 0.0)
+    return StepMemory(plan.argument_size_in_bytes, results, plan.temp_size_in_bytes, traffic)
 
 
 def check_memory(step: Callable[..., Any], *arguments: Any, what: str, remedy: str, growth: float = 1.0) -> None:

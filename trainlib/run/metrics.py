@@ -1,5 +1,6 @@
 """Figures of a run: one JSON line per `write` in metrics.jsonl, and TensorBoard event files."""
 
+import contextlib
 import json
 import math
 import os
@@ -16,12 +17,11 @@ from tensorboardX.record_writer import masked_crc32c
 
 from trainlib.core.errors import UserError
 from trainlib.core.files import GrowingFile, write_atomic
-from trainlib.run import processes
 
 FILE_NAME = "metrics.jsonl"
 
 
-class MetricWriter:
+class MetricWriter(contextlib.AbstractContextManager):
     """Appends to `metrics.jsonl` in `workdir`; what another run wrote after `start_step` is dropped first.
 
     So the file of a resumed run equals the file of an uninterrupted one, `time` (Unix seconds) apart. What is written
@@ -33,19 +33,23 @@ class MetricWriter:
     """
 
     def __init__(self, workdir: str | os.PathLike, start_step: int = 0):
-        folder = pathlib.Path(workdir)
-        self._path = path = folder / FILE_NAME
-        _drop_after(path, start_step)
-        self._lines = GrowingFile(path)
+        self._path = pathlib.Path(workdir, FILE_NAME)
+        if self._path.exists():
+            kept = [line + b"\n" for record, line in _records(self._path) if record["step"] <= start_step]
+            write_atomic(self._path, b"".join(kept))
+        self._lines = GrowingFile(self._path)
         name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
-        self._events = GrowingFile(folder / name)
+        self._events = GrowingFile(self._path.with_name(name))
         self._write_event(file_version="brain.Event:2")
         if start_step:
             self._write_event(step=start_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         """Writes scalars of `step`; integers stay integers, and what JSON has no number for (NaN, Inf) becomes null."""
-        plain = {name: _plain(name, value) for name, value in metrics.items()}
+        plain = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
+        for name, value in plain.items():
+            if not isinstance(value, (int, float)):
+                raise TypeError(f"metric {name!r} is not a scalar: {type(value).__name__}")
         reserved = {"step", "time"} & plain.keys()
         if reserved:
             raise ValueError(f"metric names taken by the writer: {sorted(reserved)}")
@@ -59,8 +63,7 @@ class MetricWriter:
         """Whether the figure `name` of `step` has been written, by this run or one that it resumes."""
         return any(record["step"] == step and name in record for record, _ in _records(self._path))
 
-    def close(self) -> None:
-        """Closes the files."""
+    def __exit__(self, *exception: object) -> None:
         self._lines.close()
         self._events.close()
 
@@ -70,37 +73,8 @@ class MetricWriter:
         tensorboardX's own writer does not serve: its thread ends at a full disk, and the run then waits for it forever.
         """
         data = Event(wall_time=time.time(), **content).SerializeToString()
-        length = struct.pack("<Q", len(data))
-        checksums = (struct.pack("<I", masked_crc32c(part)) for part in (length, data))
-        self._events.append(length + next(checksums) + data + next(checksums))
-
-    def __enter__(self) -> "MetricWriter":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-class SilentWriter:
-    """The writer of a process whose figures process 0 writes."""
-
-    def has(self, step: int, name: str) -> bool:
-        """Known to process 0 alone."""
-        return False
-
-    def write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
-        """Nothing."""
-
-    def __enter__(self) -> "SilentWriter":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        pass
-
-
-def open_metrics(workdir: str | os.PathLike, start_step: int) -> MetricWriter | SilentWriter:
-    """The writer of this process; arguments as in `MetricWriter`."""
-    return MetricWriter(workdir, start_step) if processes.is_first() else SilentWriter()
+        parts = (struct.pack("<Q", len(data)), data)
+        self._events.append(b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts))
 
 
 def read_metrics(workdir: str | os.PathLike) -> list[dict[str, float]]:
@@ -121,17 +95,3 @@ def _records(path: pathlib.Path) -> list[tuple[dict[str, float], bytes]]:
             raise UserError(f"{path}, line {number} is not a record of a step: repair or remove the file") from error
         records.append((record, line))
     return records
-
-
-def _drop_after(path: pathlib.Path, step: int) -> None:
-    if path.exists():
-        kept = [line for record, line in _records(path) if record["step"] <= step]
-        write_atomic(path, b"".join(line + b"\n" for line in kept))
-
-
-def _plain(name: str, value: SupportsFloat) -> float | int:
-    item = getattr(value, "item", None)
-    plain = item() if item is not None else value
-    if not isinstance(plain, (int, float)):
-        raise TypeError(f"metric {name!r} is not a scalar: {type(value).__name__}")
-    return plain

@@ -7,10 +7,8 @@ import numpy as np
 
 from trainlib.core.errors import CheckpointError
 
-Names = tuple[str, ...]
-"""A leaf's place in a tree: ("params", "conv", "kernel")."""
-
-NamedArrays = dict[Names, np.ndarray]
+NamedArrays = dict[tuple[str, ...], np.ndarray]
+"""A leaf by its place in a tree: ("params", "conv", "kernel")."""
 
 _LONGEST_TABLE = 8
 
@@ -20,8 +18,11 @@ def named_arrays(tree: Any) -> NamedArrays:
 
     Raises ValueError for a tree that is a bare leaf, TypeError for JAX's typed random keys.
     """
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    arrays = {_names(path): _host_array(path, leaf) for path, leaf in leaves}
+    arrays = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if jax.numpy.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+            raise TypeError(f"{'/'.join(_names(path))} is a typed random key: keep jax.random.key_data of it")
+        arrays[_names(path)] = np.asarray(leaf)
     if () in arrays:
         raise ValueError("a state needs names: give a dict or a dataclass of arrays, not a bare array")
     return arrays
@@ -48,34 +49,25 @@ def fill(target: Any, arrays: NamedArrays, source: str) -> Any:
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(target)
     expected = {_names(path): _signature(leaf) for path, leaf in leaves}
-    rows = []
-    for names in sorted(arrays.keys() | expected.keys()):
-        found = _signature(arrays[names]) if names in arrays else "absent"
-        wanted = expected.get(names, "absent")
-        if found != wanted:
-            rows.append(f"  {'/'.join(names)}: {found}, expected {wanted}")
+    found = {names: _signature(array) for names, array in arrays.items()}
+    rows = [
+        f"  {'/'.join(names)}: {found.get(names, 'absent')}, expected {expected.get(names, 'absent')}"
+        for names in sorted(found.keys() | expected.keys())
+        if found.get(names) != expected.get(names)
+    ]
     if rows:
         more = [f"  and {len(rows) - _LONGEST_TABLE} more"] if len(rows) > _LONGEST_TABLE else []
         table = "\n".join(rows[:_LONGEST_TABLE] + more)
         raise CheckpointError(f"{source} does not fit the state of this config:\n{table}")
-    return jax.tree.unflatten(structure, [_like(leaf, arrays[_names(path)]) for path, leaf in leaves])
+    filled = ((leaf, arrays[_names(path)]) for path, leaf in leaves)
+    return structure.unflatten(array if hasattr(leaf, "shape") else type(leaf)(array.item()) for leaf, array in filled)
 
 
-def _names(path: tuple[Any, ...]) -> Names:
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(jax.tree_util.keystr((entry,), simple=True) for entry in path)
-
-
-def _host_array(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
-    if jax.numpy.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
-        raise TypeError(f"{'/'.join(_names(path))} is a typed random key: keep jax.random.key_data of it")
-    return np.asarray(leaf)
 
 
 def _signature(leaf: Any) -> str:
     """dtype and shape, as in "float32[3, 4]"."""
     array = leaf if hasattr(leaf, "dtype") and hasattr(leaf, "shape") else np.asarray(leaf)
     return f"{np.dtype(array.dtype)}[{', '.join(map(str, array.shape))}]"
-
-
-def _like(leaf: Any, array: np.ndarray) -> Any:
-    return array if hasattr(leaf, "shape") else type(leaf)(array.item())

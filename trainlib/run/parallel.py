@@ -15,7 +15,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
 
-
 T = TypeVar("T")
 
 
@@ -60,7 +59,7 @@ def pmap_step(
         return _apart(results) if out_axes is None else results
 
     if not any(axis == 0 for axis in in_axes):
-        return jax.jit(share, donate_argnums=tuple(donate_argnums), out_shardings=_everywhere())
+        return jax.jit(share, donate_argnums=tuple(donate_argnums), out_shardings=_sharding())
     return jax.pmap(
         share,
         axis_name=AXIS,
@@ -82,7 +81,7 @@ def _apart(tree: Any) -> Any:
 
 def to_devices(tree: Any) -> Any:
     """A copy of each array [...] on every device of this process, still [...]: what a step takes and gives back."""
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), _everywhere()), tree)
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), _sharding()), tree)
 
 
 def to_host(tree: Any) -> Any:
@@ -94,7 +93,7 @@ def stack(trees: Sequence[Any]) -> Any:
     """Joins a batch for each device of this process, all of the same shapes: leaves [num_local_devices, ...]."""
     if len(trees) != num_local_devices():
         raise ValueError(f"stack needs a batch for each of the {num_local_devices()} devices, got {len(trees)}")
-    sharding = NamedSharding(_mesh(), PartitionSpec(AXIS))
+    sharding = _sharding(AXIS)
 
     def join(*leaves: Any) -> jax.Array:
         shapes = {(np.shape(leaf), str(np.asarray(leaf).dtype)) for leaf in leaves}
@@ -111,9 +110,6 @@ def gather(array: jax.Array) -> np.ndarray:
     return multihost_utils.process_allgather(array, tiled=True)
 
 
-def _everywhere() -> NamedSharding:
-    return NamedSharding(_mesh(), PartitionSpec())
-
-
-def _mesh() -> Mesh:
-    return Mesh(np.array(jax.local_devices()), (AXIS,))
+def _sharding(*axes: str) -> NamedSharding:
+    """Over this process's devices: an array's first axis, if it is `AXIS`, otherwise the whole array on each."""
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(*axes))

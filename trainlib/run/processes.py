@@ -26,22 +26,23 @@ from typing import Any, NoReturn
 import jax
 from jax._src.distributed import global_state  # the client of the key-value store has no public name
 
-from trainlib.core.cli import STOPPED
+from trainlib.core.cli import ERROR, STOPPED
 from trainlib.core.errors import UserError
 
-"""Exit status of a run that was stopped by a signal and continues when the same command runs again (EX_TEMPFAIL)."""
-JOIN_S = 300
-"""Seconds that a process waits for the others at the start."""
-DEAD_S = 30
-"""Seconds without a sign of life after which JAX takes a process for dead and ends the others."""
-
+JOIN_S = 300  # that a process waits for the others at the start
+DEAD_S = 30  # without a sign of life, after which JAX takes a process for dead and ends the others
 _ANSWER_S = 3600
 _SHUTDOWN_S = 60
 _LAST_WORDS_S = 3
 _POLL_S = 0.2
 _KEPT = 1000  # named values in the store, by when all have read them
+_REMEDY = "Its output shows why; then run the same command again on all processes"
 
 _log = logging.getLogger(__name__)
+
+
+class Cancelled(Exception):
+    """The wait for other processes was given up because the run ends."""
 
 
 class _Peers:
@@ -108,7 +109,6 @@ class _Peers:
                 time.sleep(_POLL_S / 4)
 
     def _listen(self) -> None:
-        """The thread."""
         heard = False
         while not self._closed.wait(_POLL_S):
             try:
@@ -119,23 +119,15 @@ class _Peers:
                 _, kind, sender = key.split("/")
                 if kind == "leave" and int(sender) != self.index:
                     status, message = json.loads(text)
-                    self._follow(status, f"process {sender}: {message}")
+                    os.write(2, f"process {sender}: {message}\n".encode())
+                    self.exit_all(status, f"process {sender}: {message}")
             heard = heard or f"end/stop/{self.index}" in said
             if not heard and any(key.startswith("end/stop/") for key in said) and self.on_stop is not None:
                 heard = True
                 self.on_stop()
 
-    def _follow(self, status: int, message: str) -> NoReturn:
-        os.write(2, f"{message}\n".encode())
-        self.exit_all(status, message)
-
 
 _peers: _Peers | None = None
-_REMEDY = "Its output shows why; then run the same command again on all processes"
-
-
-class Cancelled(Exception):
-    """The wait for other processes was given up because the run ends."""
 
 
 def initialize(coordinator: str | None = None, num_processes: int | None = None, index: int | None = None) -> None:
@@ -176,7 +168,7 @@ def _give_up(address: str, number: int | str) -> None:
     """JAX would end the process too, without saying what is missing."""
     text = f"error: {number} processes have not come together at {address} within {JOIN_S} s. Start every one of them, "
     os.write(2, f"{text}with the same address, which all hosts can reach\n".encode())
-    os._exit(1)
+    os._exit(ERROR)
 
 
 def count() -> int:
@@ -210,7 +202,7 @@ def all_gather_json(value: Any, name: str | None = None, cancelled: threading.Ev
     return [json.loads(_peers.get(f"value/{name}/{i}", i, cancelled)) for i in range(_peers.count)]
 
 
-class AllReduceMax:
+class AllReduceMax(contextlib.AbstractContextManager):
     """agree(name, number) -> the largest number that a process gives under that name, for threads that work ahead.
 
     Leaving its `with` block ends what waits there.
@@ -228,9 +220,6 @@ class AllReduceMax:
         if len(self._done) > _KEPT:
             _peers.client.key_value_delete(f"value/largest/{self._done.popleft()}/{_peers.index}")
         return largest
-
-    def __enter__(self) -> "AllReduceMax":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self._cancelled.set()

@@ -14,11 +14,10 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from trainlib.core.cli import STOPPED
+from trainlib.core.cli import ERROR, STOPPED
 from trainlib.core.errors import Stopped
 from trainlib.run import processes
 
-_EXIT_ABORTED = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _CLOSE = 0
 _ECHO_S = 0.2  # `timeout` signals its child and then the group: the same signal twice
@@ -41,8 +40,8 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
         self._requested = False
+        self._guard = threading.Lock()
         self._busy: str | None = None
         self._handled: float | None = None
 
@@ -52,10 +51,7 @@ class StopRequest:
         return self._requested
 
     def stops_after(self, step: int) -> bool:
-        """Whether the run ends now that `step` steps are done: the same answer in all processes.
-
-        To be asked after every step.
-        """
+        """Whether the run ends, in all processes, now that `step` steps are done. To be asked after every step."""
         return self.requested if processes.count() == 1 else processes.stops_after(step)
 
     @contextlib.contextmanager
@@ -130,7 +126,7 @@ class StopRequest:
 def _leave_on_second(first: float) -> None:
     """Ends the process, unless the first signal (at that monotonic time) has only just come."""
     if time.monotonic() - first > _ECHO_S:
-        _leave(_EXIT_ABORTED, "second signal: left at once, nothing saved since the last checkpoint")
+        _leave(ERROR, "second signal: left at once, nothing saved since the last checkpoint")
 
 
 def _leave(status: int, message: str) -> None:

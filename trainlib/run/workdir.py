@@ -1,5 +1,6 @@
 """A run's folder: `config.json`, `data.json`, `lock`, `checkpoints/`, `metrics.jsonl`, event files, `eval/`."""
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -24,22 +25,21 @@ _SHOWN = 8
 _log = logging.getLogger(__name__)
 
 
-class Workdir:
+class Workdir(contextlib.AbstractContextManager):
     """An opened and locked run folder; path-like. The lock ends with `close`, with the `with` block or the process.
 
     Of several processes, process 0 alone locks it, compares and writes.
+
+    Attributes:
+        path: the folder.
+        checkpoints: folder for a CheckpointStore.
     """
 
-    def __init__(self, path: pathlib.Path, lock: int | None, allow_change: frozenset[str]):
-        self.path = path
-        self._lock = lock
-        self._allow_change = allow_change
+    def __init__(self, path: pathlib.Path, allow_change: Iterable[str]):
+        self.path, self.checkpoints = path, path / "checkpoints"
+        self._allow_change = tuple(allow_change)
+        self._lock: int | None = None
         self._new: dict[str, dict[str, Any]] = {}
-
-    @property
-    def checkpoints(self) -> pathlib.Path:
-        """Folder for a CheckpointStore."""
-        return self.path / "checkpoints"
 
     def check_data(self, data: dict[str, Any]) -> None:
         """Compares what identifies the training data with data.json; `keep_config` then writes it.
@@ -52,31 +52,38 @@ class Workdir:
                 other data.
         """
         if processes.is_first():
-            self._compare_data(data)
+            self._compare(DATA_NAME, data, "other data", "add data to --allow_change", most=_SHOWN)
         processes.require_same("the training data", data)
 
-    def _compare_data(self, data: dict[str, Any]) -> None:
-        file = self.path / DATA_NAME
-        before = _read_json(file) if file.exists() else data
-        changes = [text for _, text in _differences(before, data)]
-        more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
-        table = "\n  ".join(changes[:_SHOWN] + more)
-        if changes and "data" not in self._allow_change:
+    def _compare(self, name: str, now: dict[str, Any], other: str, remedy: str, *, most: int | None = None) -> None:
+        """Refuses what differs from the file `name` and may not change; `keep_config` writes what is new.
+
+        Data may change as a whole, a config key by key. At most `most` differences are listed.
+        """
+        file = self.path / name
+        changes = list(_differences(_read_json(file) if file.exists() else now, now))
+        parts = ["data." if name == DATA_NAME else f"{key}." for key, _ in changes]
+        is_allowed = [any(part.startswith(f"{allowed}.") for allowed in self._allow_change) for part in parts]
+        refused = [text for (_, text), allowed in zip(changes, is_allowed) if not allowed]
+        listed = refused or [text for _, text in changes]
+        more = [f"and {len(listed) - most} more"] if most and len(listed) > most else []
+        table = "\n  ".join(listed[:most] + more)
+        if refused:
             raise UserError(
-                f"workdir {self.path} belongs to a run with other data (before -> now):\n  {table}\n"
-                "Go on with the data of before, choose another --workdir, or add data to --allow_change"
+                f"workdir {self.path} belongs to a run with {other} (before -> now):\n  {table}\n"
+                f"Go on with the {file.stem} of before, choose another --workdir, or {remedy}"
             )
         if changes:
-            _log.warning("data changed on resume (before -> now):\n  %s", table)
+            _log.warning("%s changed on resume (before -> now):\n  %s", file.stem, table)
         if changes or not file.exists():
-            self._new[DATA_NAME] = data
+            self._new[name] = now
 
     def keep_config(self) -> None:
         """Writes config.json and data.json. To be called when data and checkpoint fit the config, not before."""
         for name, content in self._new.items():
             file = self.path / name
             try:
-                write_atomic(file, (json.dumps(content, indent=2) + "\n").encode())
+                write_atomic(file, json.dumps(content, indent=2) + "\n")
             except OSError as error:
                 raise UserError(f"cannot write {file}: {error.strerror}") from error
         self._new = {}
@@ -90,9 +97,6 @@ class Workdir:
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
-
-    def __enter__(self) -> "Workdir":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -112,28 +116,18 @@ def open_workdir(
         UserError: if the folder cannot be written, another run has it, or the config differs in another key or in
             another process.
     """
-    path = pathlib.Path(path)
-    allowed = frozenset(allow_change)
-    workdir = _lock_and_compare(path, config, allowed) if processes.is_first() else Workdir(path, None, allowed)
+    workdir = Workdir(pathlib.Path(path), allow_change)
     try:
-        processes.require_same("the config", _to_json(config))
-    except BaseException:
-        workdir.close()
-        raise
-    return workdir
-
-
-def _lock_and_compare(path: pathlib.Path, config: ml_collections.ConfigDict, allow_change: frozenset[str]) -> Workdir:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = _take_lock(path)
-    except OSError as error:
-        raise UserError(f"cannot write in workdir {path}: {error.strerror}; choose another with --workdir") from error
-    workdir = Workdir(path, lock, allow_change)
-    try:
-        changed = _changed_config(path, _to_json(config), allow_change)
-        if changed is not None:
-            workdir._new[CONFIG_NAME] = changed
+        if processes.is_first():
+            workdir._lock = _take_lock(workdir.path)
+        try:
+            content = json.loads(json.dumps(config.to_dict()))
+        except TypeError as error:
+            raise UserError(f"the config has a value that JSON cannot hold: {error}") from error
+        if processes.is_first():
+            remedy = "name the keys that may change with --allow_change=key,key"
+            workdir._compare(CONFIG_NAME, content, "another config", remedy)
+        processes.require_same("the config", content)
     except BaseException:
         workdir.close()
         raise
@@ -156,47 +150,27 @@ def require_settings(config: ml_collections.ConfigDict, keys: Iterable[str], whe
 
 
 def _take_lock(path: pathlib.Path) -> int:
-    """Opens and locks `lock`; the system frees it with the process, so a killed run leaves nothing to clean up."""
-    descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "a process"
-        os.close(descriptor)
-        raise UserError(
-            f"workdir {path} is in use by {holder} (file {LOCK_NAME}); wait for that run, stop it, or choose another "
-            "--workdir"
-        ) from None
-    except OSError:
-        os.close(descriptor)
-        raise
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-    return descriptor
-
-
-def _changed_config(path: pathlib.Path, config: dict[str, Any], allow_change: frozenset[str]) -> dict[str, Any] | None:
-    """The config to write: None if config.json holds it. Refuses differences in keys outside `allow_change`."""
-    file = path / CONFIG_NAME
-    if not file.exists():
-        return config
-    changes = dict(_differences(_read_json(file), config))
-    if not changes:
-        return None
-    refused = [text for key, text in changes.items() if not _is_allowed(key, allow_change)]
-    if refused:
-        raise UserError(
-            f"workdir {path} belongs to a run with another config (before -> now):\n  "
-            + "\n  ".join(refused)
-            + "\nGo on with the config of before, choose another --workdir, or name the keys that may change with "
-            "--allow_change=key,key"
-        )
-    _log.warning("config changed on resume (before -> now):\n  %s", "\n  ".join(changes.values()))
-    return config
-
-
-def _is_allowed(key: str, allowed: frozenset[str]) -> bool:
-    return any(key == name or key.startswith(name + ".") for name in allowed)
+    """Makes the folder and locks its file `lock`; the system frees it with the process, so a kill leaves nothing."""
+    with contextlib.ExitStack() as undo:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+            undo.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "a process"
+            raise UserError(
+                f"workdir {path} is in use by {holder} (file {LOCK_NAME}); wait for that run, stop it, or choose "
+                "another --workdir"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"cannot write in workdir {path}: {error.strerror}; choose another with --workdir"
+            ) from error
+        undo.pop_all()
+        return descriptor
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -210,14 +184,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str 
             old_text = json.dumps(old) if name in before else "(absent)"
             new_text = json.dumps(new) if name in now else "(absent)"
             yield key, f"{key}: {old_text} -> {new_text}"
-
-
-def _to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """The config as plain JSON values (tuples become lists)."""
-    try:
-        return json.loads(json.dumps(config.to_dict()))
-    except TypeError as error:
-        raise UserError(f"the config has a value that JSON cannot hold: {error}") from error
 
 
 def _read_json(file: pathlib.Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from preprocess.scene.scene_file import Scene
 from trainlib.run import parallel, processes
 from trainlib.run.loop import Measurement
 from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
-from trainlib.run.prefetch import prefetch
+from trainlib.run.prefetch import Prefetch
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches, SceneFolder, votes_of
 from vmnet_jax.data.tiling import TileSet
@@ -154,7 +154,7 @@ def _passes(forward: Callable, variables: dict, batches: EvaluationBatches, vote
         chunk = chunks[number]
         return parallel.stack(batches(chunk + chunk[:1] * (devices - len(chunk))))
 
-    with prefetch(load, 0, len(chunks), workers=LOADER_THREADS, depth=LOADER_THREADS) as loaded:
+    with Prefetch(load, 0, len(chunks), workers=LOADER_THREADS, depth=LOADER_THREADS) as loaded:
         for chunk, batch in zip(chunks, loaded):
             yield from np.asarray(jax.device_get(forward(variables, batch)), np.float32)[: len(chunk)]
 

@@ -3,6 +3,8 @@
 import os
 from typing import NamedTuple
 
+from preprocess.scene.scene_file import Scene
+from trainlib.core.text import pluralize
 from trainlib.run.memory import GIB, StepMemory, device_memory
 
 # Of the whole process, measured on scans of 0.7 and 2.1 million vertices with voxels of 2 and 8 cm; good to a third.
@@ -12,45 +14,36 @@ FILES_BY_PREPARATION = 3.5
 
 
 class Expectation(NamedTuple):
-    """The expected cost of one mesh.
+    """The expected cost of one mesh, once it is read, its levels are built and its pass is compiled."""
 
-    Attributes:
-        passes: forward passes, over all tiles and votes.
-        device: bytes of one pass on a device, from the compiler.
-        host: bytes of the process, by the numbers of vertices and voxels.
-        network_s: seconds of the passes, the bytes that the compiler counts by the measured speed of the device's
-            memory; None where it counts none. Good to a factor of two.
-        files_s: seconds for writing the results.
-    """
-
-    passes: int
-    device: int
-    host: float
-    network_s: float | None
-    files_s: float
+    passes: int  # forward passes, over all tiles and votes
+    device: int  # bytes of one pass on a device, from the compiler
+    host: float  # bytes of the process, by the numbers of vertices and voxels
+    network_s: float | None  # seconds of the passes, good to a factor of two; None where the compiler counts no bytes
+    files_s: float  # seconds for writing the results
 
     def __str__(self) -> str:
-        passes = "1 pass" if self.passes == 1 else f"{self.passes} passes"
         device = f"{self.device / GIB:.2f} of {device_memory() / GIB:.1f} GiB on the device"
         host = f"{self.host / GIB:.1f} of {host_memory() / GIB:.1f} GiB in all"
-        seconds = (self.network_s or 0) + self.files_s
         network = "" if self.network_s is None else f", {duration(self.network_s)} of it for the network"
-        return f"{passes}, {device}, {host}, roughly {duration(seconds)}{network}"
+        seconds = duration((self.network_s or 0) + self.files_s)
+        return f"{pluralize(self.passes, 'pass')}, {device}, {host}, roughly {seconds}{network}"
 
 
 def expect(
-    vertices: int, voxels: int, passes: int, rounds: int, memory: StepMemory, speed: float, preparation_s: float
+    scene: Scene, passes: int, rounds: int, memory: StepMemory, *, speed: float, preparation_s: float
 ) -> Expectation:
-    """The cost, estimated once a mesh is read, its levels are built and its pass is compiled.
+    """The cost of a scene.
 
     Args:
-        vertices, voxels: of the mesh, at level 0.
+        scene: whose vertices and voxels at level 0 are counted.
+        passes: forward passes, over all tiles and votes.
         rounds: passes one after another; several devices work at once.
         memory: memory of a pass.
         speed: bytes per second, of `trainlib.run.memory.memory_speed`.
         preparation_s: seconds that reading and building took.
     """
-    host = BASE_BYTES + vertices * BYTES_PER_VERTEX + voxels * BYTES_PER_VOXEL
+    host = BASE_BYTES + len(scene.vertices) * BYTES_PER_VERTEX + len(scene.voxels.coords[0]) * BYTES_PER_VOXEL
     network_s = rounds * memory.traffic / speed if memory.traffic else None
     return Expectation(passes, memory.total, host, network_s, 1 + FILES_BY_PREPARATION * preparation_s)
 

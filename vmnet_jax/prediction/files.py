@@ -29,6 +29,11 @@ class Prediction(NamedTuple):
     scores: np.ndarray  # float32 [V, K], summed logits
     votes: int = 1  # how many were summed
 
+    @classmethod
+    def of(cls, scores: np.ndarray, votes: int = 1) -> "Prediction":
+        """The prediction from summed logits float32 [V, K]."""
+        return cls(scores.argmax(1).astype(np.int32), class_probabilities(scores, votes).max(1), scores, votes)
+
     @property
     def probabilities(self) -> np.ndarray:
         """float32 [V, K], of every class; rows sum to 1."""
@@ -49,9 +54,9 @@ def write_prediction(
     mesh: Mesh,
     prediction: Prediction,
     label_map: LabelMap,
+    *,
     units: str = "m",
     up: str = "z",
-    *,
     source: str | pathlib.Path | None = None,
     probabilities: bool = False,
 ) -> list[pathlib.Path]:
@@ -75,18 +80,16 @@ def write_prediction(
     endings = [".ply", ".labels.ply", ".html", ".png", *([".probabilities.npz"] if probabilities else [])]
     paths = [stem.with_name(stem.name + ending) for ending in endings]
     layers = prediction_layers(mesh, prediction.classes, prediction.probability, label_map)
-    legend = class_legend(mesh, prediction.classes, label_map)
     elements = mesh_elements(mesh, units, up) if source is None else file_elements(source)
     if elements["vertex"][0].rows != len(mesh.vertices):
         raise MeshError(str(source), "the file has changed while it was predicted", "Predict it again.")
-    ids = np.asarray(label_map.ids, np.uint16)[prediction.classes]
-    colors = color_columns(layers["prediction"])
-    of_class = {"label": ids, "probability": prediction.probability}
-    write_elements(paths[0], with_vertex_properties(elements, {**colors, **of_class}))
-    write_elements(paths[1], with_vertex_properties(only_places(elements), {"label": ids}))
-    keys = layer_keys(layers)
-    write_page(paths[2], stem.name, mesh.vertices, mesh.faces, layers, legend, keys)
-    write_picture(paths[3], mesh.vertices, mesh.faces, layers, legend, keys)
+    ids = {"label": np.asarray(label_map.ids, np.uint16)[prediction.classes]}
+    columns = {**color_columns(layers["prediction"]), **ids, "probability": prediction.probability}
+    write_elements(paths[0], with_vertex_properties(elements, columns))
+    write_elements(paths[1], with_vertex_properties(only_places(elements), ids))
+    meaning = {"legend": class_legend(mesh, prediction.classes, label_map), "keys": layer_keys(layers)}
+    write_page(paths[2], stem.name, mesh.vertices, mesh.faces, layers, **meaning)
+    write_picture(paths[3], mesh.vertices, mesh.faces, layers, **meaning)
     if probabilities:
         with atomic_file(paths[4]) as file:
             np.savez(file, probabilities=prediction.probabilities, ids=label_map.ids, names=label_map.names)

@@ -1,12 +1,16 @@
 """The up axis of a mesh whose surface is undecided: a trained network scores the six axes."""
 
 import dataclasses
+import logging
+import pathlib
+import time
 
 import numpy as np
 
+from preprocess.formats.readers import read_mesh
 from preprocess.mesh.mesh import Mesh
 from preprocess.mesh.units import to_file_frame, to_scene_frame
-from preprocess.mesh.up_axis import UP_AXES, UpEstimate
+from preprocess.mesh.up_axis import AUTO, UP_AXES, UP_NOTE, UpEstimate, choose_up
 from preprocess.scene.build import build_scene
 from vmnet_jax.prediction.files import class_probabilities
 
@@ -14,6 +18,36 @@ SURE = 0.97
 """Probability of an axis beyond which a network's confidence would not change it."""
 MAX_VOXELS = 20_000
 """Voxels around the middle of a mesh that the network looks at."""
+
+_log = logging.getLogger(__name__)
+
+
+def read_upright(
+    predictor, path: pathlib.Path, units: str | None = None, up: str | None = None, repair: bool = False
+) -> tuple[Mesh, float]:
+    """The mesh in the scene frame, and the seconds that the network looked at it.
+
+    With `up` "auto" the network takes part where the surface leaves the axis open.
+
+    Args:
+        predictor: a `vmnet_jax.prediction.predictor.Predictor`.
+        path: the mesh's file.
+        units, up: of the file; None for those of the training data.
+        repair: leave out faces that touch NaN or Inf coordinates.
+    """
+    units, up, looked = units or predictor.run.units, up or predictor.run.up, 0.0
+    label_property = predictor.run.params.get("label_property")
+    mesh = read_mesh(path, units, up, repair, label_property=label_property)
+    if up == AUTO and needs_network(mesh.up_estimate, predictor.run.config.rotation):
+        began = time.monotonic()
+        estimate = with_network(predictor, mesh, mesh.up_estimate)
+        looked = time.monotonic() - began
+        _log.info("%s: the network looked at six up axes in %.1f s", path, looked)
+        chosen, note = choose_up(estimate, path.suffix)
+        if chosen != mesh.up:
+            mesh = read_mesh(path, units, chosen, repair, label_property=label_property)
+        mesh.notes = [other for other in mesh.notes if UP_NOTE not in other] + [note]
+    return mesh, looked
 
 
 def needs_network(estimate: UpEstimate, rotation: str) -> bool:
@@ -28,7 +62,7 @@ def with_network(predictor, mesh: Mesh, estimate: UpEstimate) -> UpEstimate:
     """The estimate with the confidence of a network: one pass over the middle of the mesh for each axis.
 
     Args:
-        predictor: a `vmnet_jax.predict.Predictor`.
+        predictor: a `vmnet_jax.prediction.predictor.Predictor`.
         mesh: in the scene frame that its own `up` gives.
     """
     part = middle_part(mesh, predictor.run.preprocessing.voxel_size)

@@ -165,4 +165,4 @@ def write_scene_page(
     lost = (labelled & (dense == scene.labels) & (pruned != scene.labels)).sum() / max(labelled.sum(), 1)
     title = f"{path.stem}: {100 * lost:.1f} % of the labelled vertices forgotten with {after}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_page(path, title, mesh.vertices, mesh.faces, layers, legend, {changed: KINDS})
+    write_page(path, title, mesh.vertices, mesh.faces, layers, legend=legend, keys={changed: KINDS})

@@ -69,25 +69,21 @@ def write_report(folder: pathlib.Path, result: dict, table: np.ndarray, names: l
     writer.writerow(["predicted \\ true", *names])
     writer.writerows([name, *row] for name, row in zip(names, table.tolist()))
     write_atomic(folder / "confusion.csv", rows.getvalue())
-    picture = folder / "confusion.png"
     if table.any():
-        draw_confusion(picture, table, names)
+        _draw_confusion(folder / "confusion.png", table, names)
     else:
-        picture.unlink(missing_ok=True)
+        (folder / "confusion.png").unlink(missing_ok=True)
 
 
-def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> None:
+def _draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> None:
     """Picture of the confusion [K, K], each true class scaled to 100 %; absent classes are omitted."""
     shown = np.flatnonzero(table.sum(0) + table.sum(1))
     share = 100 * table[np.ix_(shown, shown)] / np.maximum(table.sum(0)[shown], 1)
     labels = [names[k] for k in shown]
     numbered = len(shown) <= MOST_NUMBERED
-    side, margin = (
-        max(3.6, (0.4 if numbered else 0.2) * len(shown)),
-        0.085 * max((len(name) for name in labels), default=0),
-    )
+    side = max(3.6, (0.4 if numbered else 0.2) * len(shown)) + 0.085 * max(map(len, labels), default=0)
     title = "Confusion: where the vertices of each true class end up (%)"
-    figure = new_figure(side + margin + 1.6, side + margin + 1.2, title)
+    figure = new_figure(side + 1.6, side + 1.2, title)
     axes = figure.subplots()
     image = axes.imshow(share.T, vmin=0, vmax=100, cmap="Blues")
     style_axes(axes, x="predicted class", y="true class")
@@ -97,8 +93,8 @@ def draw_confusion(path: pathlib.Path, table: np.ndarray, names: list[str]) -> N
     if numbered:
         for (row, column), value in np.ndenumerate(share.T):
             if value >= 0.5:
-                color = "white" if value > 55 else "black"
-                axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=color, fontsize=7.5)
+                look = {"color": "white" if value > 55 else "black", "fontsize": 7.5}
+                axes.text(column, row, f"{value:.0f}", ha="center", va="center", **look)
     bar = figure.colorbar(image, shrink=0.6, aspect=30)
     bar.set_label("% of the true class", color=SOFT)
     bar.outline.set_visible(False)

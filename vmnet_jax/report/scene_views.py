@@ -7,7 +7,7 @@ import numpy as np
 from preprocess.labels.label_map import IGNORED, LabelMap
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.scene_file import Scene
-from vmnet_jax.prediction.files import class_probabilities
+from vmnet_jax.prediction.files import Prediction
 from vmnet_jax.report.report import scene_figures
 from vmnet_jax.viewer.contact_sheet import SheetRow, render_row, write_contact_sheet
 from vmnet_jax.viewer.html_page import write_page
@@ -22,7 +22,6 @@ class SceneViews:
     Args:
         folder: of the evaluation's report, made if missing.
         title: of the contact sheets: what was evaluated.
-        label_map: names and colours of the classes.
         limit: number of scenes to show.
     """
 
@@ -45,27 +44,27 @@ class SceneViews:
         if not self._room or not len(scene.faces):
             return
         self._room -= 1
-        probability = class_probabilities(scores, votes=1).max(1)
-        classes = scores.argmax(1).astype(np.int32)
-        figures = _caption(table)
+        classes, probability, *_ = Prediction.of(scores)
+        mean_iou, accuracy, _ = scene_figures(table).values()
+        figures = "no labels"
+        if accuracy is not None:
+            figures = f"mean IoU {100 * mean_iou:.1f} %, accuracy {100 * accuracy:.1f} %"
         mesh = as_mesh(scene, self._label_map)
         layers = prediction_layers(mesh, classes, probability, self._label_map)
-        legend = class_legend(mesh, classes, self._label_map)
+        meaning = {"legend": class_legend(mesh, classes, self._label_map), "keys": layer_keys(layers)}
         page = self._folder / "pages" / f"{name}.html"
         page.parent.mkdir(parents=True, exist_ok=True)
-        write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, legend, layer_keys(layers))
+        write_page(page, f"{name}: {figures}", mesh.vertices, mesh.faces, layers, **meaning)
         true = [] if scene.labels is None else scene.labels[scene.labels != IGNORED]
         shown = np.union1d(classes, true).astype(int)
-        self._rows.append(render_row(name, figures, mesh.vertices, mesh.faces, layers, shown))
+        self._rows.append(render_row(name, figures, mesh.vertices, mesh.faces, layers, classes=shown))
         if len(self._rows) == ROWS:
-            self._write_sheet()
+            self.close()
 
     def close(self) -> None:
-        """Writes the rows that are left."""
-        if self._rows:
-            self._write_sheet()
-
-    def _write_sheet(self) -> None:
+        """Writes the rows that no sheet has yet, if any."""
+        if not self._rows:
+            return
         self._sheets += 1
         name = "contact_sheet.png" if self._sheets == 1 else f"contact_sheet_{self._sheets}.png"
         write_contact_sheet(self._folder / name, self._title, self._rows, self._label_map)
@@ -76,10 +75,3 @@ def as_mesh(scene: Scene, label_map: LabelMap) -> Mesh:
     """The mesh that a scene was made from: its vertices, faces, colours (None if it had none) and raw ids."""
     ids = None if scene.labels is None else np.array([*label_map.ids, IGNORED], np.int32)[scene.labels]
     return Mesh(scene.vertices, scene.faces, scene.colors if scene.has_colors else None, scene.normals, ids)
-
-
-def _caption(table: np.ndarray) -> str:
-    figures = scene_figures(table)
-    if figures["accuracy"] is None:
-        return "no labels"
-    return f"mean IoU {100 * figures['mean_iou']:.1f} %, accuracy {100 * figures['accuracy']:.1f} %"

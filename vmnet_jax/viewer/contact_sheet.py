@@ -18,20 +18,13 @@ COLUMNS = ("input colour", "prediction", "ground truth", "errors")
 
 
 class SheetRow(NamedTuple):
-    """One scene.
+    """One scene."""
 
-    Attributes:
-        name, figures: of its caption, such as "scene0011_00" and "mean IoU 63.1 %".
-        panels: an image for each of `COLUMNS`, None where there is nothing to show; all of one height.
-        classes: int [n], of the label map, those that occur.
-        keys: column -> (meaning, colour), for columns whose colours do not mean classes.
-    """
-
-    name: str
-    figures: str
-    panels: list[Image.Image | None]
-    classes: np.ndarray
-    keys: dict[str, list[tuple[str, tuple[int, int, int]]]]
+    name: str  # of its caption, such as "scene0011_00"
+    figures: str  # of its caption, such as "mean IoU 63.1 %"
+    panels: list[Image.Image | None]  # one for each of `COLUMNS`, None for nothing to show; all of one height
+    classes: np.ndarray  # int [n], of the label map, those that occur
+    keys: dict[str, list[tuple[str, tuple[int, int, int]]]]  # meanings of the colours of columns without classes
 
 
 def render_row(
@@ -40,6 +33,7 @@ def render_row(
     vertices: np.ndarray,
     faces: np.ndarray,
     layers: dict[str, np.ndarray],
+    *,
     classes: np.ndarray,
 ) -> SheetRow:
     """The row of a scene: float64 [V, 3] metres, z up; int32 [F, 3], F > 0; layers by name, uint8 [V, 3].
@@ -72,19 +66,14 @@ def write_contact_sheet(path: str | pathlib.Path, title: str, rows: list[SheetRo
         draw.line((24, y, width - 24, y), LINE, 2)
         draw.text((24, y + caption / 2 + 2), row.name, INK, font, anchor="lm")
         draw.text((24 + font.getlength(row.name) + 20, y + caption / 2 + 3), row.figures, SOFT, small, anchor="lm")
-        _paste(image, draw, row.panels, y + caption, small)
+        for k, panel in enumerate(row.panels):
+            if panel is not None:
+                image.paste(panel, (k * PANEL, y + caption))
+            else:
+                middle = ((k + 0.5) * PANEL, y + caption + row.panels[1].height / 2)
+                draw.text(middle, "no labels", SOFT, small, anchor="mm")
         y += height
     draw.line((24, y, width - 24, y), LINE, 2)
     image.paste(legend, (0, y + gap // 2))
     with atomic_file(path) as file:
         image.save(file, "PNG")
-
-
-def _paste(
-    image: Image.Image, draw: ImageDraw.ImageDraw, panels: list[Image.Image | None], y: int, font: ImageFont.ImageFont
-) -> None:
-    for k, panel in enumerate(panels):
-        if panel is not None:
-            image.paste(panel, (k * PANEL, y))
-        else:
-            draw.text(((k + 0.5) * PANEL, y + panels[1].height / 2), "no labels", SOFT, font, anchor="mm")

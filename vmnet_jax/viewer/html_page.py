@@ -27,6 +27,7 @@ def write_page(
     vertices: np.ndarray,
     faces: np.ndarray,
     layers: Mapping[str, np.ndarray],
+    *,
     legend: Sequence[tuple[str, tuple[int, int, int], int]] = (),
     keys: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]] = MappingProxyType({}),
 ) -> None:
@@ -56,11 +57,8 @@ def write_page(
     centre = (vertices.min(0) + vertices.max(0)) / 2
     meta = {
         "layers": list(layers),
-        "legend": [{"name": name, "color": [int(c) for c in color], "count": int(n)} for name, color, n in legend],
-        "keys": {
-            layer: [{"name": name, "color": [int(c) for c in color]} for name, color in entries]
-            for layer, entries in keys.items()
-        },
+        "legend": [{**_swatch(name, color), "count": int(n)} for name, color, n in legend],
+        "keys": {layer: [_swatch(*entry) for entry in entries] for layer, entries in keys.items()},
         "azimuth": float(np.deg2rad(side + 35)),
         "radius": float(max(np.linalg.norm(np.ptp(vertices, axis=0)) / 2, 1e-6)),
         "centre": centre.tolist(),
@@ -81,6 +79,10 @@ def write_page(
     page = TEMPLATE.read_text(encoding="utf-8").replace("@TITLE@", html.escape(title))
     page = page.replace("@META@", json.dumps(meta).replace("<", "\\u003c")).replace("@DATA@", data)
     write_atomic(path, page)
+
+
+def _swatch(name: str, color: Sequence[int]) -> dict:
+    return {"name": name, "color": [int(c) for c in color]}
 
 
 def _check(vertices: np.ndarray, faces: np.ndarray, layers: dict[str, np.ndarray]) -> None:

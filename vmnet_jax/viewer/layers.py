@@ -50,16 +50,12 @@ def confidence_colors(probability: np.ndarray) -> np.ndarray:
 
 def class_legend(mesh: Mesh, classes: np.ndarray, label_map: LabelMap) -> list[tuple[str, tuple, int]]:
     """(name, colour, vertices predicted) of the classes that are predicted (int32 [V]) or true, most frequent first."""
-    size = len(label_map.names)
-    counts = np.bincount(classes, minlength=size)
-    true = np.zeros(size, np.int64)
-    legend_end = []
-    truth = _truth(mesh, label_map)
-    if truth is not None:
-        true = np.bincount(truth[truth >= 0], minlength=size)
-        legend_end = [("unlabelled", UNLABELLED, int((truth < 0).sum()))] if (truth < 0).any() else []
-    found = [k for k in np.argsort(-counts, kind="stable") if counts[k] or true[k]]
-    return [(label_map.names[k], tuple(label_map.colors[k]), int(counts[k])) for k in found] + legend_end
+    counts, truth = np.bincount(classes, minlength=len(label_map.names)), _truth(mesh, label_map)
+    true = np.zeros(0, np.int32) if truth is None else truth
+    found = [k for k in np.argsort(-counts, kind="stable") if counts[k] or k in true]
+    legend = [(label_map.names[k], tuple(label_map.colors[k]), int(counts[k])) for k in found]
+    unlabelled = int((true < 0).sum())
+    return [*legend, ("unlabelled", UNLABELLED, unlabelled)] if unlabelled else legend
 
 
 def _truth(mesh: Mesh, label_map: LabelMap) -> np.ndarray | None:

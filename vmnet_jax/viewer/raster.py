@@ -25,9 +25,9 @@ def write_picture(
     vertices: np.ndarray,
     faces: np.ndarray,
     layers: Mapping[str, np.ndarray],
+    *,
     legend: Sequence[tuple[str, tuple[int, int, int], int]] = (),
     keys: Mapping[str, Sequence[tuple[str, tuple[int, int, int]]]] = MappingProxyType({}),
-    *,
     azimuth: float | None = None,
     elevation: float = 52.0,
 ) -> None:
@@ -38,7 +38,7 @@ def write_picture(
     """
     if not len(faces) or not layers:
         raise ValueError(f"a picture needs faces and layers, got {len(faces)} faces and {len(layers)} layers")
-    panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth, elevation)
+    panels = render_layers(vertices, faces, list(layers.values()), PANEL, azimuth=azimuth, elevation=elevation)
     entries = {"classes and their vertices": [(f"{name}  {count:,}", color) for name, color, count in legend], **keys}
     with atomic_file(path) as file:
         _compose(list(layers), panels, entries).save(file, "PNG")
@@ -49,6 +49,7 @@ def render_layers(
     faces: np.ndarray,
     layers: Sequence[np.ndarray],
     width: int,
+    *,
     azimuth: float | None = None,
     elevation: float = 52.0,
 ) -> list[Image.Image]:
@@ -68,7 +69,9 @@ def render_layers(
     screen, height = _project(vertices @ view.T, large)
     is_hidden = outward @ view[2, :2] > 0.15
     faces = np.ascontiguousarray(faces[~is_hidden[faces].any(1)], np.int32)
-    normals = _face_normals(vertices, faces) @ view.T
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30) @ view.T
     face, weights = _rasterise(screen, faces, height, large)
     return [_shade(faces, face, weights, normals, colors) for colors in layers]
 
@@ -120,12 +123,6 @@ def _project(seen: np.ndarray, width: int) -> tuple[np.ndarray, int]:
     x = left + (seen[:, 0] - lower[0]) * scale
     y = height - margin - (seen[:, 1] - lower[1]) * scale
     return np.stack([x, y, seen[:, 2] * scale], axis=1), height
-
-
-def _face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    normals = np.cross(b - a, c - a)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
 
 
 @compiled

@@ -12,7 +12,7 @@ from trainlib.run.manifest import verify
 @pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
 def test_21_the_run_ends_with_the_step_that_was_not_saved(start, arguments, tmp_path, module):
     """Between two saves the folder of checkpoints is moved away and a file takes its place."""
-    pause = "trainlib.run.window:MetricWindow.add:0.3"
+    pause = "trainlib.run.loop:MetricWindow.add:0.3"
     program = start(module, *arguments[module], f"--workdir={tmp_path}", pause=pause)
     program.wait_for("pausing in MetricWindow.add")
     while not (tmp_path / "checkpoints" / "2").exists():

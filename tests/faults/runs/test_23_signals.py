@@ -33,7 +33,7 @@ def test_23_in_a_step_in_a_save_and_a_second_signal(
     """One run, interrupted three times; it ends with the bits of the uninterrupted one."""
     command = [module, *arguments[module], f"--workdir={tmp_path}"]
 
-    in_step = start(*command, pause="trainlib.run.window:MetricWindow.add:0.5")
+    in_step = start(*command, pause="trainlib.run.loop:MetricWindow.add:0.5")
     in_step.wait_for("step 3/8")
     in_step.signal(number)
     assert in_step.seconds_to_end() < 30

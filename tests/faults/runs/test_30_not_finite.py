@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainlib.core.errors import UserError
-from trainlib.run.window import MetricWindow
+from trainlib.run.loop import MetricWindow
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_invariant_two_processes_of_two_devices_equal_one_of_four(run, pair, arg
 
 @MAINS
 def test_23_a_signal_to_one_process_stops_both_after_the_same_step(pair, together, assert_same_run, tmp_path, module):
-    two = pair(module, tmp_path, pause="trainlib.run.window:MetricWindow.add:0.5")
+    two = pair(module, tmp_path, pause="trainlib.run.loop:MetricWindow.add:0.5")
     two.both[0].wait_for("step 3/8")
     began = time.monotonic()
     two.both[1].signal(signal.SIGTERM)
@@ -187,7 +187,7 @@ def signal_all_in(two, text, told):
 def test_22_when_one_is_killed_the_other_ends_and_the_run_goes_on(
     pair, together, assert_same_run, tmp_path, module, killed
 ):
-    two = pair(module, tmp_path, pause="trainlib.run.window:MetricWindow.add:0.5")
+    two = pair(module, tmp_path, pause="trainlib.run.loop:MetricWindow.add:0.5")
     two.both[0].wait_for("step 3/8")
     two.both[killed].signal(signal.SIGKILL)
     began = time.monotonic()
@@ -210,7 +210,7 @@ def test_27_processes_with_different_configs_are_refused(pair, tmp_path):
 def test_32_what_process_0_is_refused_ends_the_other(pair, start, arguments, tmp_path):
     """Another run has the workdir."""
     command = ["sdclr_jax.train", *arguments["sdclr_jax.train"], f"--workdir={tmp_path}"]
-    first = start(*command, pause="trainlib.run.window:MetricWindow.add:60")
+    first = start(*command, pause="trainlib.run.loop:MetricWindow.add:60")
     first.wait_for("pausing in MetricWindow.add")
     two = pair("sdclr_jax.train", tmp_path)
     assert two.finish() == [1, 1]

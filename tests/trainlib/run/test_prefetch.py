@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from trainlib.run.prefetch import prefetch
+from trainlib.run.prefetch import Prefetch
 
 
 def test_keeps_the_order_although_batches_finish_out_of_order():
@@ -13,7 +13,7 @@ def test_keeps_the_order_although_batches_finish_out_of_order():
         time.sleep(0.002 * (step % 4 == 0))
         return step * step
 
-    with prefetch(make_batch, 3, 40, workers=4, depth=8) as batches:
+    with Prefetch(make_batch, 3, 40, workers=4, depth=8) as batches:
         assert list(batches) == [step * step for step in range(3, 40)]
 
 
@@ -24,7 +24,7 @@ def test_an_error_comes_at_its_step_and_ends_the_iteration():
         time.sleep(0.01 * (step < 2))
         return step
 
-    batches = prefetch(make_batch, 0, 10, workers=3, depth=6)
+    batches = Prefetch(make_batch, 0, 10, workers=3, depth=6)
     assert [next(batches), next(batches)] == [0, 1]
     with pytest.raises(OSError, match="scene gone"):
         next(batches)
@@ -33,7 +33,7 @@ def test_an_error_comes_at_its_step_and_ends_the_iteration():
 
 def test_never_runs_further_ahead_than_its_depth():
     started = []
-    with prefetch(lambda step: started.append(step), 0, 100, workers=2, depth=3) as batches:
+    with Prefetch(lambda step: started.append(step), 0, 100, workers=2, depth=3) as batches:
         for taken in range(1, 6):
             next(batches)
             time.sleep(0.02)
@@ -42,7 +42,7 @@ def test_never_runs_further_ahead_than_its_depth():
 
 
 def test_measures_the_consumers_waiting_only():
-    with prefetch(lambda step: time.sleep(0.1), 0, 2, workers=1, depth=2) as batches:
+    with Prefetch(lambda step: time.sleep(0.1), 0, 2, workers=1, depth=2) as batches:
         next(batches)
         assert 0.09 < batches.waited_s < 0.2
         time.sleep(0.15)
@@ -51,7 +51,7 @@ def test_measures_the_consumers_waiting_only():
 
 
 def test_close_ends_the_threads_and_may_be_repeated():
-    batches = prefetch(lambda step: step, 0, 50, workers=3, depth=3)
+    batches = Prefetch(lambda step: step, 0, 50, workers=3, depth=3)
     next(batches)
     batches.close()
     batches.close()
@@ -60,6 +60,6 @@ def test_close_ends_the_threads_and_may_be_repeated():
 
 
 def test_an_empty_range_and_impossible_sizes():
-    assert list(prefetch(lambda step: step, 5, 5)) == []
+    assert list(Prefetch(lambda step: step, 5, 5)) == []
     with pytest.raises(ValueError, match="0 and 2"):
-        prefetch(lambda step: step, 0, 1, workers=0, depth=2)
+        Prefetch(lambda step: step, 0, 1, workers=0, depth=2)

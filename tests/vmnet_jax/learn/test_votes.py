@@ -11,12 +11,12 @@ from preprocess.labels.label_map import scannet20
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.hierarchy import HierarchyParams
 from tests.aligned_room import aligned_room
-from vmnet_jax import predict
 from vmnet_jax.data.batching import placed_sizes
 from vmnet_jax.data.placement import evaluation_placement
 from vmnet_jax.data.scenes import EvaluationBatches, position_digest
 from vmnet_jax.learn.inference import fitting_batches, scene_scores
 from vmnet_jax.learn.restore import TrainedRun
+from vmnet_jax.prediction import predictor as predictor_module
 
 HOW = {"features": ("rgb", "normals"), "rotation": "z", "seed": 0}
 
@@ -98,11 +98,11 @@ def test_two_scenes_have_placements_of_their_own(room, hall):
 @pytest.fixture
 def predictor(room, monkeypatch):
     """A maker of predictors with `read_out` in place of a network."""
-    monkeypatch.setattr(predict, "make_forward", lambda model: read_out)
-    monkeypatch.setattr(predict, "build_model", lambda config, classes: None)
+    monkeypatch.setattr(predictor_module, "make_forward", lambda model: read_out)
+    monkeypatch.setattr(predictor_module, "build_model", lambda config, classes: None)
     config = ConfigDict({**HOW, "platform": "any"})
     run = TrainedRun(config, scannet20(), HierarchyParams.from_dict(room.params), {}, "m", {}, 0)
-    return lambda max_voxels: predict.Predictor(run, max_voxels)
+    return lambda max_voxels: predictor_module.Predictor(run, max_voxels)
 
 
 @pytest.mark.parametrize("max_voxels", [10**6, 1500], ids=["whole", "tiles"])

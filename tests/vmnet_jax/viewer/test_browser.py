@@ -44,7 +44,7 @@ def room(n=40):
 def write_room(path, n=40):
     vertices, faces, colors = room(n)
     layers = {"input colour": np.full_like(colors, INPUT), "prediction": colors}
-    write_page(path, "room", vertices, faces, layers, LEGEND, {"input colour": [("paint", INPUT)]})
+    write_page(path, "room", vertices, faces, layers, legend=LEGEND, keys={"input colour": [("paint", INPUT)]})
     return path
 
 

@@ -44,7 +44,7 @@ def test_page_is_self_contained_and_holds_the_data(tmp_path, room):
     noise = np.random.default_rng(0).integers(0, 256, classes.shape).astype(np.uint8)
     key = {"in": [("</script> paint", (1, 2, 3))]}
     html_page.write_page(
-        tmp_path / "a.html", "<b>5 & 6</b>", vertices, faces, {"in": noise, "out": classes}, LEGEND, key
+        tmp_path / "a.html", "<b>5 & 6</b>", vertices, faces, {"in": noise, "out": classes}, legend=LEGEND, keys=key
     )
     text, meta, blocks = blocks_of(tmp_path / "a.html")
     assert not re.search(r"https?:|//\w+\.|@import|<link[^>]*href=\"(?!data:)|\bsrc=|fetch\(|XMLHttpRequest", text)
@@ -65,7 +65,7 @@ def test_page_is_self_contained_and_holds_the_data(tmp_path, room):
 def test_large_mesh_becomes_a_preview_that_says_so(tmp_path, room, monkeypatch):
     monkeypatch.setattr(html_page, "MOST_VERTICES", 900)
     vertices, faces, classes = room
-    html_page.write_page(tmp_path / "a.html", "large", vertices, faces, {"out": classes}, LEGEND)
+    html_page.write_page(tmp_path / "a.html", "large", vertices, faces, {"out": classes}, legend=LEGEND)
     _, meta, blocks = blocks_of(tmp_path / "a.html")
     count = len(blocks["vertices"]) // 12
     assert 200 < count <= 900
@@ -93,7 +93,7 @@ def test_outer_walls_point_outwards(room):
 def test_picture_shows_every_layer_and_the_legend(tmp_path, room):
     vertices, faces, classes = room
     raster.write_picture(
-        tmp_path / "a.png", vertices, faces, {"one": classes, "two": 255 - classes}, LEGEND, azimuth=20
+        tmp_path / "a.png", vertices, faces, {"one": classes, "two": 255 - classes}, legend=LEGEND, azimuth=20
     )
     pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
     assert pixels.shape[1] == 2 * raster.PANEL
