@@ -104,7 +104,7 @@ def make_feed(images: np.ndarray | ImageFiles, order_of: Callable[[int], Order],
         shares = zip(parallel.own(order.examples[:, position]), parallel.own(order.rows[:, position]))
         return parallel.stack([images[examples[rows]].read_canvas(len(rows)) for examples, rows in shares])
 
-    batches = functools.partial(prefetch, make_batch, workers=2, depth=3)
+    batches = functools.partial(Prefetch, make_batch, workers=2, depth=3)
     return ImageFeed(0, lambda canvas, examples: (canvas.pixels, canvas.sizes), batches)
 
 

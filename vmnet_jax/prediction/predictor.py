@@ -4,6 +4,8 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.build import build_scene
 from preprocess.scene.scene_file import Scene
@@ -15,7 +17,7 @@ from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches
 from vmnet_jax.data.tiling import TileSet
 from vmnet_jax.learn.build import build_model, sample_settings
-from vmnet_jax.learn.inference import SceneScores, fitting_batches, make_forward, pass_memory, scene_scores
+from vmnet_jax.learn.inference import fitting_batches, make_forward, pass_memory, scene_scores
 from vmnet_jax.learn.restore import TrainedRun, load_run
 from vmnet_jax.prediction.files import Prediction
 from vmnet_jax.prediction.read_out import read_out_of
@@ -108,8 +110,8 @@ class Predictor:
 
     def scores(
         self, plan: PredictionPlan, on_pass_done: Callable[[], object] = lambda: None, params: Any | None = None
-    ) -> Iterator[SceneScores]:
-        """Summed logits float32 [V, K] of each scene of a plan; on_pass_done is called after each pass.
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(place in the plan, summed logits float32 [V, K]) of each scene; on_pass_done is called after each pass.
 
         `params` are used instead of the run's, which share what is compiled.
         """

@@ -1,13 +1,17 @@
 """XLA's call frame as the header of its FFI lays it out (xla/ffi/api/c_api.h, 64 bits): byte offsets and sizes.
 
-Versions 0.3 (jaxlib 0.10) and 0.4 (jaxlib 0.11) agree in everything below: 0.4 renames, and appends to XLA_FFI_Api.
-`kernels.cpu_ffi.runtime.abi_probe` looks whether a running jaxlib agrees too.
+By XLA's rule a new minor version only appends to structs, as 0.4 (jaxlib 0.11) and 0.5 (jaxlib 0.12) do to XLA_FFI_Api.
+`kernels.cpu_ffi.runtime.abi_probe` checks that a running jaxlib keeps to this.
 """
 
-VERSIONS = ((0, 3), (0, 4))
-"""Major and minor numbers of the FFI that are laid out like this."""
-VERSION = VERSIONS[0]
-"""What the handlers report that they were made for; XLA accepts older minor numbers."""
+VERSION = (0, 3)
+"""Major and minor version of the FFI that the handlers are made for (jaxlib 0.10). XLA accepts older minor numbers."""
+
+
+def is_supported(version: tuple[int, int] | None) -> bool:
+    """Whether an FFI of this major and minor version (None: no FFI) has the structs below."""
+    return version is not None and version[0] == VERSION[0] and version[1] >= VERSION[1]
+
 
 # XLA_FFI_CallFrame and, inside it, XLA_FFI_Args, XLA_FFI_Rets, XLA_FFI_Attrs
 EXTENSION, API, CONTEXT = 8, 16, 24

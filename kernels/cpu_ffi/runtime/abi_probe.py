@@ -60,7 +60,7 @@ def _unsupported_pool_reason(frame: int) -> str | None:
     if _word(api) < abi.API_SIZE:
         return f"the table of functions has {_word(api)} bytes, not {abi.API_SIZE}"
     number = _word(api + abi.API_OWN_VERSION)
-    if (version := (number & 0xFFFFFFFF, number >> 32)) not in abi.VERSIONS:
+    if not abi.is_supported(version := (number & 0xFFFFFFFF, number >> 32)):
         return f"the table of functions says version {version}"
     threads = ctypes.c_int64(0)
     words = abi.POOL_NUM_THREADS_SIZE, 0, _word(frame + abi.CONTEXT), ctypes.addressof(threads)

@@ -49,9 +49,9 @@ def unsupported_machine_reason() -> str | None:
     machine = (sys.platform, platform.machine())
     if machine not in MACHINES:
         reason = f"they are made for {' on '.join(MACHINES[0])}, this is {' on '.join(machine)}"
-    elif (version := ffi_version()) not in abi.VERSIONS:
-        known = " and ".join(".".join(map(str, numbers)) for numbers in abi.VERSIONS)
-        reason = f"they know versions {known} of XLA's FFI, jaxlib {jax.lib.__version__} has {version}"
+    elif not abi.is_supported(version := ffi_version()):
+        needed = ".".join(map(str, abi.VERSION))
+        reason = f"they need XLA's FFI {needed} or a later minor version, jaxlib {jax.lib.__version__} has {version}"
     elif reason := unsupported_layout_reason():
         reason = f"jaxlib {jax.lib.__version__} does not lay out XLA's FFI as expected: {reason}"
     if reason:

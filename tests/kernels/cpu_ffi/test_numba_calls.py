@@ -125,7 +125,8 @@ def forget_the_machine():
 @pytest.mark.parametrize(
     ("name", "value", "message", "width"),
     [
-        ("ffi_version", lambda: (0, 99), "(0, 99)", 26),
+        ("ffi_version", lambda: (1, 0), "(1, 0)", 26),
+        ("ffi_version", lambda: (0, 2), "(0, 2)", 34),
         ("ffi_version", lambda: None, "None", 28),
         ("MACHINES", (("system", "processor"),), "processor", 30),
         ("unsupported_layout_reason", lambda: "a buffer has 56 bytes", "a buffer has 56 bytes", 32),

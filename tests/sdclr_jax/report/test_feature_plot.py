@@ -64,11 +64,11 @@ def test_classes_have_their_names_and_without_groups_all_are_drawn(run, monkeypa
     names = ["ant", "bee", "a beetle of a very long name"]
     file.write_text(json.dumps(json.loads(file.read_text()) | {"class_names": names}))
     features = read_features(run)
-    draw_features("x.png", [features])
+    draw_features(run / "x.png", [features])
     shown = [text.get_text() for text in figures[0].axes[0].texts]
     assert shown == ["ant", "bee", "a beetle of a v\N{HORIZONTAL ELLIPSIS}"]
     none = Groups(*(np.zeros(0, int),) * 3)
-    draw_features("x.png", [features._replace(groups=none)])
+    draw_features(run / "x.png", [features._replace(groups=none)])
     assert [len(points.get_offsets()) for points in figures[1].axes[0].collections] == [60]
 
 
