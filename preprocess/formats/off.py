@@ -23,9 +23,8 @@ _NAME = re.compile(rb"\s*((?:ST|C|N|4|n)*)OFF(?![A-Za-z])")
 _NAME_IN_ANY_CASE = re.compile(rb"\s*((?:ST|C|N|4)*)OFF(?![A-Za-z])", re.IGNORECASE)
 _THREE_COUNTS = re.compile(rb"\s*\d+[ \t]+\d+[ \t]+\d+[ \t]*[\r\n]")
 _BINARY = re.compile(rb"[ \t]*BINARY[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
-_LINE = re.compile(rb"\s*([^\r\n]*)")
-_TWO = rb"\s*(\d{1,18})\s+(\d{1,18})"
-_COUNTS = {2: re.compile(_TWO + rb"(?!\S)"), 3: re.compile(_TWO + rb"\s+[+-]?\d{1,18}(?!\S)")}
+_TWO_COUNTS = re.compile(rb"\s*(\d{1,18})[^\S\r\n]+(\d{1,18})[^\S\r\n]*(?=[\r\n]|\Z)")
+_COUNTS = re.compile(rb"\s*(\d{1,18})\s+(\d{1,18})\s+[+-]?\d{1,18}(?!\S)")
 _CUT = "The file was cut off; copy or export it again."
 _UNIT = 0.02
 """How far the length of a stored normal may be from 1."""
@@ -67,8 +66,12 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
     if name is None and not _THREE_COUNTS.match(text):
         raise MeshError(path, f"not an OFF: begins with {content[:40].decode('latin-1')!r}", EXPORT_AGAIN)
     prefix = "" if name is None else _prefix(path, name)
-    num_vertices, num_faces, start = _counts(path, text, 0 if name is None else name.end())
-    numbers = file_numbers(path, text, start)
+    start = 0 if name is None else name.end()
+    counts = _TWO_COUNTS.match(text, start) or _COUNTS.match(text, start)  # the third, of edges, may be missing
+    if counts is None:
+        raise MeshError(path, "no vertex and face counts after OFF", EXPORT_AGAIN)
+    num_vertices, num_faces = int(counts[1]), int(counts[2])
+    numbers = file_numbers(path, text, counts.end())
     notes: list[str] = []
     width, faces = _layout(path, prefix, numbers, num_vertices, num_faces, notes=notes)
     places = faces.corners()
@@ -85,15 +88,6 @@ def _prefix(path: pathlib.Path, name: re.Match) -> str:
     if "4" in prefix or "n" in prefix:
         raise MeshError(path, f"{prefix}OFF, whose points are not of three dimensions, is not read", EXPORT_AGAIN)
     return prefix
-
-
-def _counts(path: pathlib.Path, text: bytes, start: int) -> tuple[int, int, int]:
-    """Declared vertices and faces, and where the data begin. The third count, of edges, may be missing."""
-    words = _LINE.match(text, start)[1].split()
-    found = _COUNTS[2 if len(words) == 2 else 3].match(text, start)
-    if found is None:
-        raise MeshError(path, "no vertex and face counts after OFF", EXPORT_AGAIN)
-    return int(found[1]), int(found[2]), found.end()
 
 
 def _widths(prefix: str) -> tuple[int, ...]:
