@@ -26,8 +26,6 @@ _BINARY = re.compile(rb"[ \t]*BINARY[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
 _TWO_COUNTS = re.compile(rb"\s*(\d{1,18})[^\S\r\n]+(\d{1,18})[^\S\r\n]*(?=[\r\n]|\Z)")
 _COUNTS = re.compile(rb"\s*(\d{1,18})\s+(\d{1,18})\s+[+-]?\d{1,18}(?!\S)")
 _CUT = "The file was cut off; copy or export it again."
-_UNIT = 0.02
-"""How far the length of a stored normal may be from 1."""
 
 
 class _Faces(NamedTuple):
@@ -176,7 +174,7 @@ def _mesh(
     colors = table[:, first : first + 3] if "C" in prefix or (not prefix and table.shape[1] > 3) else None
     if colors is not None and not prefix and table.shape[1] == 6 and len(colors):
         length = np.sqrt(np.einsum("vc,vc->v", colors, colors))
-        units = (np.abs(length - 1) < _UNIT) | (length == 0)
+        units = (np.abs(length - 1) < 0.02) | (length == 0)  # normals are stored with few digits
         if (colors < 0).any() or (units.all() and length.any()):
             notes.append("the numbers after x y z are unit vectors or negative: normals, not colours (those need COFF)")
             colors = None

@@ -44,16 +44,18 @@ class _Lines:
     Attributes:
         text: of the file.
         rows: the rests of the lines by their keyword, one of `_ROWS`.
-        faces_at: three numbers a face: the `v` and `vt` lines before it, and the index of its material.
+        seen: two numbers a face: the `v` and the `vt` lines before it.
         materials: indices by name; the first applies to faces before any `usemtl`.
+        changes: of the material: the number of faces before it, and the index.
         others: how many lines have another keyword.
     """
 
     path: pathlib.Path
     text: bytes
     rows: dict[bytes, list[bytes]] = field(default_factory=lambda: {keyword: [] for keyword in _ROWS})
-    faces_at: list[int] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
     materials: dict[bytes, int] = field(default_factory=lambda: {b"": 0})
+    changes: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     others: Counter = field(default_factory=Counter)
 
     def number(self, keywords: tuple[bytes, ...], row: int) -> int:
@@ -128,8 +130,8 @@ def _logical_lines(text: bytes) -> list[bytes]:
 
 def _sorted_lines(path: pathlib.Path, text: bytes) -> _Lines:
     """The lines by keyword."""
-    lines, material = _Lines(path, text), 0
-    rows, faces_at = lines.rows, lines.faces_at
+    lines = _Lines(path, text)
+    rows, seen = lines.rows, lines.seen
     vertices, textures, faces = rows[b"v"], rows[b"vt"], rows[b"f"]
     for line in _logical_lines(text):
         words = _without_comment(line, lines) if b"#" in line else line.split(None, 1)
@@ -140,11 +142,11 @@ def _sorted_lines(path: pathlib.Path, text: bytes) -> _Lines:
             keyword = keyword.lower()
         if keyword == b"f" or keyword == b"fo":
             faces.append(rest)
-            faces_at += (len(vertices), len(textures), material)
+            seen += (len(vertices), len(textures))
         elif keyword in rows:
             rows[keyword].append(rest)
         elif keyword == b"usemtl":
-            material = lines.materials.setdefault(rest.strip(), len(lines.materials))
+            lines.changes.append((len(faces), lines.materials.setdefault(rest.strip(), len(lines.materials))))
         elif keyword != b"vn":
             lines.others[keyword] += 1
     return lines
@@ -198,9 +200,11 @@ def _faces(lines: _Lines) -> _Faces:
         error = WordError(bad, lines.number(_FACES, row), rows.split()[bad])
         raise MeshError(lines.path, f"line {error.line}: {error.cause} of a vertex", EXPORT_AGAIN)
     counts = per_line[: len(lines.rows[b"f"])].astype(np.int64)
-    *seen, material = np.array(lines.faces_at, np.int64).reshape(-1, 3).T
+    starts, material = np.array(lines.changes).T
+    material = np.repeat(material, np.diff(starts, append=len(counts)))
     indices = given - 1  # a missing one becomes -1
     if (given < 0).any():  # counted back from the lines before the face
+        seen = np.array(lines.seen).reshape(-1, 2).T
         indices = np.where(given < 0, np.repeat(seen, counts, axis=1) + given, indices)
     return _Faces(*indices, counts, material)
 
