@@ -37,14 +37,9 @@ def as_bytes(colors: np.ndarray, notes: list[str]) -> np.ndarray | None:
     return np.rint(colors * scale[0]).astype(np.uint8)
 
 
-def is_filler(colors: np.ndarray) -> bool:
-    """Whether all colours [N, 3] are the same: programs write one for all where the colours are in a texture."""
-    return len(colors) > 0 and bool((colors == colors[0]).all())
-
-
-def is_grey_filler(colors: np.ndarray) -> bool:
-    """Whether all colours [N, 3] are the same grey."""
-    return is_filler(colors) and bool((colors[0] == colors[0, 0]).all())
+def is_filler(colors: np.ndarray, grey: bool = False) -> bool:
+    """Whether all colours [N, 3] are the same, or the same grey: programs write one if the colours are in a texture."""
+    return len(colors) > 0 and bool((colors == (colors[0, 0] if grey else colors[0])).all())
 
 
 def with_grey(colors: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -23,12 +23,9 @@ _NAME = re.compile(rb"\s*((?:ST|C|N|4|n)*)OFF(?![A-Za-z])")
 _NAME_IN_ANY_CASE = re.compile(rb"\s*((?:ST|C|N|4)*)OFF(?![A-Za-z])", re.IGNORECASE)
 _THREE_COUNTS = re.compile(rb"\s*\d+[ \t]+\d+[ \t]+\d+[ \t]*[\r\n]")
 _BINARY = re.compile(rb"[ \t]*BINARY[ \t]*(?:\r\n|\n|\r)", re.IGNORECASE)
-_LINE = re.compile(rb"\s*([^\r\n]*)")
-_TWO = rb"\s*(\d{1,18})\s+(\d{1,18})"
-_COUNTS = {2: re.compile(_TWO + rb"(?!\S)"), 3: re.compile(_TWO + rb"\s+[+-]?\d{1,18}(?!\S)")}
+_TWO_COUNTS = re.compile(rb"\s*(\d{1,18})[^\S\r\n]+(\d{1,18})[^\S\r\n]*(?=[\r\n]|\Z)")
+_COUNTS = re.compile(rb"\s*(\d{1,18})\s+(\d{1,18})\s+[+-]?\d{1,18}(?!\S)")
 _CUT = "The file was cut off; copy or export it again."
-_UNIT = 0.02
-"""How far the length of a stored normal may be from 1."""
 
 
 class _Faces(NamedTuple):
@@ -67,8 +64,12 @@ def read_off(path: pathlib.Path, content: bytes) -> RawMesh:
     if name is None and not _THREE_COUNTS.match(text):
         raise MeshError(path, f"not an OFF: begins with {content[:40].decode('latin-1')!r}", EXPORT_AGAIN)
     prefix = "" if name is None else _prefix(path, name)
-    num_vertices, num_faces, start = _counts(path, text, 0 if name is None else name.end())
-    numbers = file_numbers(path, text, start)
+    start = 0 if name is None else name.end()
+    counts = _TWO_COUNTS.match(text, start) or _COUNTS.match(text, start)  # the third, of edges, may be missing
+    if counts is None:
+        raise MeshError(path, "no vertex and face counts after OFF", EXPORT_AGAIN)
+    num_vertices, num_faces = int(counts[1]), int(counts[2])
+    numbers = file_numbers(path, text, counts.end())
     notes: list[str] = []
     width, faces = _layout(path, prefix, numbers, num_vertices, num_faces, notes=notes)
     places = faces.corners()
@@ -85,15 +86,6 @@ def _prefix(path: pathlib.Path, name: re.Match) -> str:
     if "4" in prefix or "n" in prefix:
         raise MeshError(path, f"{prefix}OFF, whose points are not of three dimensions, is not read", EXPORT_AGAIN)
     return prefix
-
-
-def _counts(path: pathlib.Path, text: bytes, start: int) -> tuple[int, int, int]:
-    """Declared vertices and faces, and where the data begin. The third count, of edges, may be missing."""
-    words = _LINE.match(text, start)[1].split()
-    found = _COUNTS[2 if len(words) == 2 else 3].match(text, start)
-    if found is None:
-        raise MeshError(path, "no vertex and face counts after OFF", EXPORT_AGAIN)
-    return int(found[1]), int(found[2]), found.end()
 
 
 def _widths(prefix: str) -> tuple[int, ...]:
@@ -182,7 +174,7 @@ def _mesh(
     colors = table[:, first : first + 3] if "C" in prefix or (not prefix and table.shape[1] > 3) else None
     if colors is not None and not prefix and table.shape[1] == 6 and len(colors):
         length = np.sqrt(np.einsum("vc,vc->v", colors, colors))
-        units = (np.abs(length - 1) < _UNIT) | (length == 0)
+        units = (np.abs(length - 1) < 0.02) | (length == 0)  # normals are stored with few digits
         if (colors < 0).any() or (units.all() and length.any()):
             notes.append("the numbers after x y z are unit vectors or negative: normals, not colours (those need COFF)")
             colors = None

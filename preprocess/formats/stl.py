@@ -65,7 +65,8 @@ def _read_text(path: pathlib.Path, text: bytes) -> RawMesh:
         raise MeshError(path, cause + ("" if closed else ", and no endsolid"), EXPORT_AGAIN if closed else _CUT)
     if not facets:
         raise MeshError(path, "the file has no triangles", _NO_SURFACE)
-    return _soup(vertices, None, [] if closed else ["warning: the file has no endsolid; was it cut off?"])
+    notes = [] if closed else ["warning: the file has no endsolid; was it cut off?"]
+    return RawMesh(vertices, np.arange(len(vertices)), np.full(facets, 3, np.int64), notes=notes)
 
 
 def _line(text: bytes, row: int) -> int:
@@ -89,9 +90,10 @@ def _read_binary(path: pathlib.Path, content: bytes, declared: int, size: int) -
     notes = []
     if len(content) > size:
         notes.append(f"warning: {pluralize(len(content) - size, 'byte')} after the last triangle not read")
-    mesh = _soup(vertices, _triangle_colors(content[:80], triangles["attribute"], notes), notes)
-    mesh.float32 = True
-    return mesh
+    colors = _triangle_colors(content[:80], triangles["attribute"], notes)
+    colors = None if colors is None else np.repeat(colors, 3, axis=0)
+    counts = np.full(declared, 3, np.int64)
+    return RawMesh(vertices, np.arange(len(vertices)), counts, colors, notes=notes, float32=True)
 
 
 def _triangle_colors(header: bytes, attribute: np.ndarray, notes: list[str]) -> np.ndarray | None:
@@ -113,10 +115,3 @@ def _triangle_colors(header: bytes, attribute: np.ndarray, notes: list[str]) -> 
     colors = np.rint(channels * (255 / 31)).astype(np.uint8)
     notes.append(f"colours of the triangles, {int(has_color.sum())} of {len(attribute)} have one")
     return np.where(has_color[:, None], colors, rest)
-
-
-def _soup(vertices: np.ndarray, colors: np.ndarray | None, notes: list[str]) -> RawMesh:
-    """Three vertices a triangle; vertices: float64 [3 F, 3], colors: uint8 [F, 3] or None."""
-    count = len(vertices) // 3
-    of_corners = None if colors is None else np.repeat(colors, 3, axis=0)
-    return RawMesh(vertices, np.arange(len(vertices)), np.full(count, 3, np.int64), of_corners, notes=notes)

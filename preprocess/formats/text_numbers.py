@@ -153,9 +153,8 @@ def whole_numbers(
 
 def words_per_line(text: bytes) -> np.ndarray:
     """How many words are on each line; int32 [L]."""
-    source = np.frombuffer(text, np.uint8)
     counts = np.zeros(count_lines(text) + 1, np.int32)
-    _count_words(source, counts)
+    _count_words(np.frombuffer(text, np.uint8), counts)
     return counts
 
 

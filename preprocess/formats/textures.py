@@ -15,7 +15,6 @@ from trainlib.core.pictures import to_rgb
 
 _QUOTED = re.compile(r'"([^"]*)"|\'([^\']*)\'')
 _COMMENT = re.compile(r"(?:^|\s)#.*")
-WRAPS = ("repeat", "clamp", "mirror")
 _SEAM = 1e-5
 """A coordinate this near to a whole number is on the edge of the texture: exporters round."""
 
@@ -98,7 +97,7 @@ def sampled(image: np.ndarray, places: np.ndarray, wraps: tuple[str, str] = ("re
         image: uint8 [H, W, C], first row on top.
         places: float [N, 2], u to the right and v downwards from the upper left corner, 1 for the whole texture. Places
             that are not finite count as 0.
-        wraps: of u and v beyond 0 and 1, each one of `WRAPS`.
+        wraps: of u and v beyond 0 and 1, each "repeat", "clamp" or "mirror".
 
     Returns:
         uint8 [N, C].

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from preprocess.formats.ply.faces import LIST_NAMES, find_faces
 from preprocess.formats.ply.ply import read_elements
+from preprocess.formats.ply.surface import LIST_NAMES, find_faces
 from preprocess.formats.readers import READERS
 from preprocess.mesh.mesh import Mesh, RawMesh
 from preprocess.mesh.units import to_file_frame
@@ -196,10 +196,10 @@ def _row_bytes(columns: list[Column]) -> bytes:
             parts.append((c.lengths.astype("<" + c.length_type), one))
         parts.append((c.values.astype("<" + c.type, copy=False), one if c.lengths is None else c.lengths))
     if all((lengths == lengths[:1]).all() for _, lengths in parts):  # all rows have the same size
-        widths = [int(lengths[0]) if rows else 0 for _, lengths in parts]
-        table = np.empty(rows, [(f"{k}", values.dtype, (widths[k],)) for k, (values, _) in enumerate(parts)])
+        widths = [() if lengths is one else (int(lengths[0]) if rows else 0,) for _, lengths in parts]
+        table = np.empty(rows, [(f"{k}", values.dtype, widths[k]) for k, (values, _) in enumerate(parts)])
         for k, (values, _) in enumerate(parts):
-            table[f"{k}"] = values.reshape(rows, widths[k])
+            table[f"{k}"] = values.reshape(rows, *widths[k])
         return table.tobytes()
     sizes = sum(lengths * values.itemsize for values, lengths in parts)
     offset = np.cumsum(sizes) - sizes  # of the part in each row

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.formats.ply.faces import is_face_element
 from preprocess.formats.ply.header import parse_header
 from preprocess.formats.ply.ply import read_ply_labels
+from preprocess.formats.ply.surface import is_face_element
 from preprocess.formats.text_numbers import plain_text
 from preprocess.labels.label_map import ABSENT
 from preprocess.mesh.mesh import MeshError, RawMesh

@@ -12,7 +12,6 @@ import numpy as np
 
 from preprocess.formats.text_numbers import EXPORT_AGAIN
 
-_LARGEST = 2**53
 COMPRESSIONS = {
     "KHR_draco_mesh_compression": "Draco compression",
     "EXT_meshopt_compression": "meshopt compression",
@@ -45,7 +44,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_whole(value: object, low: int = 0) -> bool:
-    return _is_number(value) and abs(value) <= _LARGEST and value == int(value) and value >= low
+    return _is_number(value) and abs(value) <= 2**53 and value == int(value) and value >= low
 
 
 def _to_float(value: int | float) -> float:

@@ -9,7 +9,6 @@ from preprocess.formats.gltf.document import COMPRESSIONS, WITHOUT_COMPRESSION, 
 from trainlib.core.text import pluralize
 
 _DRACO = "KHR_draco_mesh_compression"
-_INSTANCING = "EXT_mesh_gpu_instancing"
 _TRIANGLES, _FAN = 4, 6
 """Values of `mode`; below are points and lines, between them is the strip (glTF 2.0, 5.24)."""
 _STEPS = {
@@ -232,7 +231,7 @@ def _matrices(translations: np.ndarray, rotations: np.ndarray, scales: np.ndarra
 
 def _instances(accessors: Accessors, node: Entry) -> tuple[int, dict[str, Entry]]:
     """`Placement.copies` and `steps` of a node, by EXT_mesh_gpu_instancing."""
-    instancing = node.extension(_INSTANCING)
+    instancing = node.extension("EXT_mesh_gpu_instancing")
     if instancing is None:
         return 1, {}
     attributes = instancing.entry("attributes")

@@ -23,7 +23,6 @@ from preprocess.formats.text_numbers import EXPORT_AGAIN
 from preprocess.mesh.mesh import MeshError, RawMesh
 from trainlib.core.text import pluralize
 
-_JSON, _BINARY = b"JSON", b"BIN\0"
 _CUT_OFF = "The file was cut off; copy it again."
 _READ = {
     "EXT_mesh_gpu_instancing", "EXT_texture_avif", "EXT_texture_webp", "KHR_materials_pbrSpecularGlossiness",
@@ -92,7 +91,7 @@ def _json_part(content: bytes) -> dict:
     if max(length, json_length + 20) > len(content):
         cause = f"the header declares {max(length, json_length + 20)} bytes, the file has {len(content)}"
         raise GltfError(cause, _CUT_OFF)
-    if content[16:20] != _JSON:
+    if content[16:20] != b"JSON":
         raise GltfError(f"its first chunk is {quoted(content[16:20].decode('latin-1'))}, not JSON")
     try:
         root = json.loads(content[20 : 20 + json_length].rstrip(b"\0 \t\r\n"))
@@ -116,7 +115,7 @@ def _binary_part(content: bytes, notes: list[str]) -> memoryview | None:
             raise GltfError(f"a chunk ends at byte {end}, the file has {len(content)}", _CUT_OFF)
         if end > len(content):
             break
-        if content[start + 4 : start + 8] == _BINARY:
+        if content[start + 4 : start + 8] == b"BIN\0":
             return memoryview(content)[start + 8 : end]
         start = end
     return None
@@ -195,6 +194,5 @@ def _attribute_notes(meshes: dict[int, list[Primitive]], used: set[str]) -> list
     parts = itertools.chain(*meshes.values())
     names = {name for part in parts for name in part.entry.entry("attributes").fields}
     ignored = sorted(name for name in names - _ATTRIBUTES - used if not name.startswith(("JOINTS_", "WEIGHTS_")))
-    listed = ", ".join(quoted(name, 40).strip("'") for name in ignored[:_SHOWN])
-    more = " ..." if len(ignored) > _SHOWN else ""
-    return [f"vertex attributes ignored: {listed}{more}"] if ignored else []
+    listed = ", ".join(quoted(name, 40).strip("'") for name in ignored[:_SHOWN]) + (" ..." if ignored[_SHOWN:] else "")
+    return [f"vertex attributes ignored: {listed}"] if ignored else []

@@ -16,8 +16,6 @@ from preprocess.formats.textures import PILLOW_ERRORS, sampled
 from trainlib.core.pictures import to_rgb
 from trainlib.core.text import pluralize
 
-_SPECULAR = "KHR_materials_pbrSpecularGlossiness"
-_TRANSFORM = "KHR_texture_transform"
 _BASIS = "KHR_texture_basisu"
 _OTHER_IMAGES = ("EXT_texture_webp", "EXT_texture_avif", "MSFT_texture_dds")
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "DDS", "BMP", "GIF")
@@ -108,7 +106,8 @@ class Painter:
         if "material" not in primitive:
             return None, None
         material = self._document.named("materials", primitive, "material")
-        group, names = material.extension(_SPECULAR), ("diffuseFactor", "diffuseTexture")
+        group = material.extension("KHR_materials_pbrSpecularGlossiness")
+        names = ("diffuseFactor", "diffuseTexture")
         if group is None or not any(name in group for name in names):
             group, names = material.entry("pbrMetallicRoughness"), ("baseColorFactor", "baseColorTexture")
         if names[1] not in group and "emissiveTexture" in material:
@@ -134,7 +133,7 @@ class Painter:
 
     def _places(self, primitive: Entry, info: Entry, count: int) -> np.ndarray:
         """Texture coordinates float64 [count, 2], v downwards, transformed by KHR_texture_transform."""
-        transform = info.extension(_TRANSFORM) or Entry({}, info.place)
+        transform = info.extension("KHR_texture_transform") or Entry({}, info.place)
         name = f"TEXCOORD_{transform.integer('texCoord', info.integer('texCoord', 0))}"
         if name not in primitive.entry("attributes"):
             raise GltfError(f"its part has no {name}")

@@ -11,7 +11,6 @@ from preprocess.formats.text_numbers import number_of
 from preprocess.formats.textures import find_beside, read_texture, sampled, several, spellings
 from trainlib.core.text import pluralize, read_text
 
-_ENDING = ".mtl"
 _OPTION_WORDS = {"-blendu": 1, "-blendv": 1, "-boost": 1, "-bm": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2}
 _OPTION_WORDS |= {"-texres": 1, "-type": 1, "-o": 3, "-s": 3, "-t": 3}
 """Words that follow an option of a texture; of -o, -s and -t up to three numbers."""
@@ -73,7 +72,7 @@ def read_materials(
     missing, notes = [], []
     for rest in libraries:
         whole = find_beside(folder, rest)
-        for name in [rest] if whole else dict.fromkeys(several(rest, _ENDING)):
+        for name in [rest] if whole else dict.fromkeys(several(rest, ".mtl")):
             file = whole or find_beside(folder, name)
             if file is None:
                 missing.append(name)

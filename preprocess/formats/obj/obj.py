@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kernels.host.jit import compiled
-from preprocess.formats.colors import corner_means, is_filler, is_grey_filler, with_grey
+from preprocess.formats.colors import corner_means, is_filler, with_grey
 from preprocess.formats.obj.mtl import read_materials
 from preprocess.formats.text_numbers import (
     EXPORT_AGAIN,
@@ -34,7 +34,6 @@ _KNOWN = frozenset(
     b"c_interp d_interp stech ctech call csh".split()
 )
 """Keywords without vertices, faces or colours."""
-_WIDTHS = (3, 4, 6, 7, 8)
 _SHOWN = 5
 
 
@@ -45,16 +44,18 @@ class _Lines:
     Attributes:
         text: of the file.
         rows: the rests of the lines by their keyword, one of `_ROWS`.
-        faces_at: three numbers a face: the `v` and `vt` lines before it, and the index of its material.
+        seen: two numbers a face: the `v` and the `vt` lines before it.
         materials: indices by name; the first applies to faces before any `usemtl`.
+        changes: of the material: the number of faces before it, and the index.
         others: how many lines have another keyword.
     """
 
     path: pathlib.Path
     text: bytes
     rows: dict[bytes, list[bytes]] = field(default_factory=lambda: {keyword: [] for keyword in _ROWS})
-    faces_at: list[int] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
     materials: dict[bytes, int] = field(default_factory=lambda: {b"": 0})
+    changes: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     others: Counter = field(default_factory=Counter)
 
     def number(self, keywords: tuple[bytes, ...], row: int) -> int:
@@ -129,8 +130,9 @@ def _logical_lines(text: bytes) -> list[bytes]:
 
 def _sorted_lines(path: pathlib.Path, text: bytes) -> _Lines:
     """The lines by keyword."""
-    lines, material = _Lines(path, text), 0
-    rows, vertices, textures, faces_at = lines.rows, lines.rows[b"v"], lines.rows[b"vt"], lines.faces_at
+    lines = _Lines(path, text)
+    rows, seen = lines.rows, lines.seen
+    vertices, textures, faces = rows[b"v"], rows[b"vt"], rows[b"f"]
     for line in _logical_lines(text):
         words = _without_comment(line, lines) if b"#" in line else line.split(None, 1)
         if not words:
@@ -138,13 +140,13 @@ def _sorted_lines(path: pathlib.Path, text: bytes) -> _Lines:
         keyword, rest = words if len(words) == 2 else (words[0], b"")
         if keyword not in _READ:
             keyword = keyword.lower()
-        if keyword in _FACES:
-            rows[b"f"].append(rest)
-            faces_at += (len(vertices), len(textures), material)
+        if keyword == b"f" or keyword == b"fo":
+            faces.append(rest)
+            seen += (len(vertices), len(textures))
         elif keyword in rows:
             rows[keyword].append(rest)
         elif keyword == b"usemtl":
-            material = lines.materials.setdefault(rest.strip(), len(lines.materials))
+            lines.changes.append((len(faces), lines.materials.setdefault(rest.strip(), len(lines.materials))))
         elif keyword != b"vn":
             lines.others[keyword] += 1
     return lines
@@ -162,7 +164,7 @@ def _without_comment(line: bytes, lines: _Lines) -> list[bytes]:
 def _vertices(lines: _Lines) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Places float64 [V, 3], colours float64 [V, 3] or None, and notes."""
     values, starts, widths = lines.numbers(b"v")
-    wrong = np.flatnonzero(~np.isin(widths, _WIDTHS))
+    wrong = np.flatnonzero(~np.isin(widths, (3, 4, 6, 7, 8)))
     if len(wrong):
         number = pluralize(int(widths[wrong[0]]), "number")
         cause = f"line {lines.number((b'v',), int(wrong[0]))}: a `v` line has {number}, not 3, 4, 6, 7 or 8"
@@ -198,9 +200,12 @@ def _faces(lines: _Lines) -> _Faces:
         error = WordError(bad, lines.number(_FACES, row), rows.split()[bad])
         raise MeshError(lines.path, f"line {error.line}: {error.cause} of a vertex", EXPORT_AGAIN)
     counts = per_line[: len(lines.rows[b"f"])].astype(np.int64)
-    *seen, material = np.array(lines.faces_at, np.int64).reshape(-1, 3).T
-    # Indices count from 1, or back from the lines before the face; 0 becomes -1.
-    indices = np.where(given < 0, np.repeat(seen, counts, axis=1) + given, given - 1)
+    starts, material = np.array(lines.changes).T
+    material = np.repeat(material, np.diff(starts, append=len(counts)))
+    indices = given - 1  # a missing one becomes -1
+    if (given < 0).any():  # counted back from the lines before the face
+        seen = np.array(lines.seen).reshape(-1, 2).T
+        indices = np.where(given < 0, np.repeat(seen, counts, axis=1) + given, indices)
     return _Faces(*indices, counts, material)
 
 
@@ -228,7 +233,7 @@ def _material_colors(lines: _Lines, faces: _Faces, own: np.ndarray | None, notes
     materials = {index: by_name[name] for index, name in used.items() if name in by_name}
     textures = {id(material.texture) for material in materials.values() if material.texture is not None}
     plain = [m.color for m in materials.values() if m.texture is None and m.color is not None]
-    coloured = any(len(set(color)) > 1 for color in plain) and (own is None or is_grey_filler(own))
+    coloured = any(len(set(color)) > 1 for color in plain) and (own is None or is_filler(own, grey=True))
     if not textures and not coloured:
         return own
     places = _texture_places(lines) if textures else np.zeros((0, 2))

@@ -13,7 +13,6 @@ _TYPES |= {"float": "f4", "double": "f8", "float32": "f4", "float64": "f8", "int
 CUT = "The file was cut off or its header is wrong; copy or export it again."
 WRITE_AGAIN = "Export it again as PLY (ascii or binary, version 1.0)."
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_LONGEST_HEADER = 1 << 20
 _BEGIN = re.compile(rb"ply[ \t]*[\r\n]", re.IGNORECASE)
 _END = re.compile(rb"(\r\n|\r|\n)[ \t]*end_header[ \t]*(?=[\r\n]|\Z)", re.IGNORECASE)
 _TYPE, _INTEGER = "|".join(_TYPES), "|".join(name for name, code in _TYPES.items() if code[0] in "iu")
@@ -63,7 +62,7 @@ def parse_header(path: pathlib.Path, content: bytes) -> Header:
     if not _BEGIN.match(content):
         begin = content[:40].decode("latin-1")
         raise MeshError(path, f"not a PLY: begins with {begin!r}" if content else "not a PLY: the file is empty", CUT)
-    end = _END.search(content, 0, _LONGEST_HEADER)
+    end = _END.search(content, 0, 2**20)
     if end is None:
         raise MeshError(path, "the PLY header has no end_header", CUT)
     elements, textures, formats = [], [], []

@@ -10,9 +10,8 @@ import numpy as np
 
 from kernels.host.jit import compiled
 from preprocess.formats.colors import is_filler
-from preprocess.formats.ply.colors import painted_colors, stored_colors
-from preprocess.formats.ply.faces import find_faces, is_face_element
 from preprocess.formats.ply.header import CUT, WRITE_AGAIN, Element, Header, Property, parse_header
+from preprocess.formats.ply.surface import find_faces, is_face_element, painted_colors, stored_colors
 from preprocess.formats.text_numbers import Numbers, file_numbers, plain_text, whole_numbers
 from preprocess.mesh.mesh import MeshError, RawMesh
 from trainlib.core.text import pluralize
