@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.host.jit import compiled
 from kernels.host.simplify import quadrics as quadric
-from kernels.host.simplify.mesh_state import BLOCK, LOW, next_stamp, vertex
+from kernels.host.simplify.mesh_state import BLOCK, LOW, list_neighbours, next_stamp, vertex
 
 QUALITY_THRESHOLD = 0.2
 """Faces whose 2 area / longest edge^2 falls below this multiply the cost by the ratio (equilateral: 0.87)."""
@@ -34,7 +34,7 @@ def error(mesh, v, u, optimal):
     """Error of the collapse v -> u and the place of the merged vertex; never above its cost.
 
     Returns:
-      (error, (x, y, z)), error > 0.
+        (error, (x, y, z)), error > 0.
     """
     points, quadrics = mesh.points, mesh.quadrics
     if optimal:
@@ -69,7 +69,7 @@ def _change(mesh, v, u, place):
     """What becomes of the faces of v without u when v moves to `place`.
 
     Returns:
-      (least squared quality, at most the threshold's; number of flipped faces; number of faces of v that hold u).
+        (least squared quality, at most the threshold's; number of flipped faces; number of faces of v that hold u).
     """
     points, vertex_fans, fan_blocks = mesh.points, mesh.vertex_fans, mesh.fan_blocks
     x, y, z = place
@@ -119,7 +119,7 @@ def _common_neighbours(mesh, mark, v, u):
 
 
 @compiled(error_model="numpy", inline="always")
-def collapse_cost(mesh, mark, v, u, optimal):
+def _collapse_cost(mesh, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
     cost, place = error(mesh, v, u, optimal)
     quality, flipped, shared = _change(mesh, v, u, place)
@@ -144,50 +144,35 @@ def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
     so far.
 
     Args:
-      mesh: a `MeshState`.
-      scratch: a `Scratch`, overwritten.
-      v: number of the vertex.
-      first: the neighbour to begin with.
-      accept_below: `first` is taken at this cost or less, and the others are skipped.
-      optimal: whether the merged vertex moves to the best place.
+        mesh: a `MeshState`.
+        scratch: a `Scratch`, overwritten.
+        v: number of the vertex.
+        first: the neighbour to begin with.
+        accept_below: `first` is taken at this cost or less, and the others are skipped.
+        optimal: whether the merged vertex moves to the best place.
 
     Returns:
-      (cost, neighbour, (x, y, z)).
+        (cost, neighbour, (x, y, z)).
     """
-    candidates, bounds = scratch.candidates, scratch.bounds
+    mark, candidates, bounds = scratch.mark, scratch.candidates, scratch.bounds
     partner, best, place = first, np.inf, (0.0, 0.0, 0.0)
     candidates[0], bounds[0], count = first, 0.0, 1
     i = 0
     while i < count:
         u = candidates[i]
         if bounds[i] <= best:
-            cost, place_with_u = collapse_cost(mesh, scratch.mark, v, u, optimal)
+            cost, place_with_u = _collapse_cost(mesh, mark, v, u, optimal)
             if cost < best or (cost == best and u < partner):
                 best, partner, place = cost, u, place_with_u
         i += 1
         if i == 1 and best > accept_below:
-            count = _add_candidates(mesh, scratch, v, first, best, optimal)
-    return best, partner, place
-
-
-@compiled(error_model="numpy", inline="always")
-def _add_candidates(mesh, scratch, v, first, best, optimal):
-    """Appends the neighbours of v whose error is not above `best`, with their errors, to `first`; returns the count."""
-    vertex_fans, fan_blocks, mark = mesh.vertex_fans, mesh.fan_blocks, scratch.mark
-    candidates, bounds = scratch.candidates, scratch.bounds
-    stamp = next_stamp(mark)
-    mark[v] = stamp
-    mark[first] = stamp
-    count = 1
-    start = BLOCK * np.int64(fan_blocks[v, 0])
-    for side in range(fan_blocks[v, 3]):
-        for j in range(start, start + fan_blocks[v, 2]):
-            u = vertex(vertex_fans[j], side)
-            if mark[u] != stamp:
-                mark[u] = stamp
+            # Adds the neighbours whose error is not above the cost of the first.
+            mark[v] = mark[first] = next_stamp(mark)
+            end, count = list_neighbours(mesh, mark, v, candidates, 1), 1
+            for j in range(1, end):
+                u = candidates[j]
                 bound = error(mesh, v, u, optimal)[0]
                 if bound <= best:
-                    candidates[count] = u
-                    bounds[count] = bound
+                    candidates[count], bounds[count] = u, bound
                     count += 1
-    return count
+    return best, partner, place

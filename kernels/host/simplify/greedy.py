@@ -6,7 +6,15 @@ import numpy as np
 
 from kernels.host.jit import borrowed, compiled
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import BLOCK, MeshState, collapse, new_scratch, next_stamp, vertex
+from kernels.host.simplify.mesh_state import (
+    BLOCK,
+    MeshState,
+    collapse,
+    list_neighbours,
+    new_scratch,
+    next_stamp,
+    vertex,
+)
 
 
 class _Heap(NamedTuple):
@@ -101,18 +109,9 @@ def _affected(mesh, scratch, removed, u, ring):
     Returns:
         (number of neighbours of u, number of all).
     """
-    vertex_fans, fan_blocks, mark = mesh.vertex_fans, mesh.fan_blocks, scratch.mark
-    stamp = next_stamp(mark)
+    mark, stamp = scratch.mark, next_stamp(scratch.mark)
     mark[u] = stamp
-    count = 0
-    first = BLOCK * np.int64(fan_blocks[u, 0])
-    for side in range(fan_blocks[u, 3]):
-        for i in range(first, first + fan_blocks[u, 2]):
-            w = vertex(vertex_fans[i], side)
-            ring[count] = w
-            count += mark[w] != stamp
-            mark[w] = stamp
-    neighbours = count
+    count = neighbours = list_neighbours(mesh, mark, u, ring, 0)
     for i in range(removed):
         w = scratch.apexes[i]
         if mark[w] != stamp:
