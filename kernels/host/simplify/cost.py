@@ -8,7 +8,7 @@ import numpy as np
 
 from kernels.host.jit import compiled
 from kernels.host.simplify import quadrics as quadric
-from kernels.host.simplify.mesh_state import BLOCK, LOW, list_neighbours, next_stamp, vertex
+from kernels.host.simplify.mesh_state import BLOCK, LOW, next_stamp, vertex
 
 QUALITY_THRESHOLD = 0.2
 """Faces whose 2 area / longest edge^2 falls below this multiply the cost by the ratio (equilateral: 0.87)."""
@@ -154,25 +154,40 @@ def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
     Returns:
         (cost, neighbour, (x, y, z)).
     """
-    mark, candidates, bounds = scratch.mark, scratch.candidates, scratch.bounds
+    candidates, bounds = scratch.candidates, scratch.bounds
     partner, best, place = first, np.inf, (0.0, 0.0, 0.0)
     candidates[0], bounds[0], count = first, 0.0, 1
     i = 0
     while i < count:
         u = candidates[i]
         if bounds[i] <= best:
-            cost, place_with_u = _collapse_cost(mesh, mark, v, u, optimal)
+            cost, place_with_u = _collapse_cost(mesh, scratch.mark, v, u, optimal)
             if cost < best or (cost == best and u < partner):
                 best, partner, place = cost, u, place_with_u
         i += 1
         if i == 1 and best > accept_below:
-            # Adds the neighbours whose error is not above the cost of the first.
-            mark[v] = mark[first] = next_stamp(mark)
-            end, count = list_neighbours(mesh, mark, v, candidates, 1), 1
-            for j in range(1, end):
-                u = candidates[j]
+            count = _add_candidates(mesh, scratch, v, first, best, optimal)
+    return best, partner, place
+
+
+@compiled(error_model="numpy", inline="always")
+def _add_candidates(mesh, scratch, v, first, best, optimal):
+    """Appends the neighbours of v whose error is not above `best`, with their errors, to `first`; returns the count."""
+    vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
+    mark, candidates, bounds = scratch.mark, scratch.candidates, scratch.bounds
+    stamp = next_stamp(mark)
+    mark[v] = stamp
+    mark[first] = stamp
+    count = 1
+    start = BLOCK * np.int64(fan_blocks[v, 0])
+    for side in range(fan_blocks[v, 3]):
+        for j in range(start, start + fan_blocks[v, 2]):
+            u = vertex(vertex_fans[j], side)
+            if mark[u] != stamp:
+                mark[u] = stamp
                 bound = error(mesh, v, u, optimal)[0]
                 if bound <= best:
-                    candidates[count], bounds[count] = u, bound
+                    candidates[count] = u
+                    bounds[count] = bound
                     count += 1
-    return best, partner, place
+    return count

@@ -6,15 +6,7 @@ import numpy as np
 
 from kernels.host.jit import borrowed, compiled
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import (
-    BLOCK,
-    MeshState,
-    collapse,
-    list_neighbours,
-    new_scratch,
-    next_stamp,
-    vertex,
-)
+from kernels.host.simplify.mesh_state import BLOCK, MeshState, collapse, new_scratch, next_stamp, vertex
 
 
 class _Heap(NamedTuple):
@@ -107,7 +99,14 @@ def _affected(mesh, scratch, removed, u, ring):
     """
     mark, stamp = scratch.mark, next_stamp(scratch.mark)
     mark[u] = stamp
-    count = neighbours = list_neighbours(mesh, mark, u, ring, 0)
+    count, first = 0, BLOCK * np.int64(mesh.fan_blocks[u, 0])
+    for side in range(mesh.fan_blocks[u, 3]):
+        for i in range(first, first + mesh.fan_blocks[u, 2]):
+            w = vertex(mesh.vertex_fans[i], side)
+            ring[count] = w
+            count += mark[w] != stamp
+            mark[w] = stamp
+    neighbours = count
     for i in range(removed):
         w = scratch.apexes[i]
         if mark[w] != stamp:

@@ -132,31 +132,6 @@ def _repack(vertex_fans, fan_blocks):
 
 
 @compiled(inline="always")
-def list_neighbours(mesh, mark, v, found, count):
-    """Appends the neighbours of v that do not bear the latest stamp to the `count` in `found`; they get it.
-
-    Args:
-        mesh: a `MeshState`.
-        mark: int64 [V + 1], see `Scratch`.
-        v: number of the vertex.
-        found: int32 [V], receives the neighbours.
-        count: number of entries in use.
-
-    Returns:
-        The new count.
-    """
-    vertex_fans, fan_blocks, stamp = mesh.vertex_fans, mesh.fan_blocks, mark[-1]
-    first = BLOCK * np.int64(fan_blocks[v, 0])
-    for side in range(fan_blocks[v, 3]):
-        for i in range(first, first + fan_blocks[v, 2]):
-            u = vertex(vertex_fans[i], side)
-            found[count] = u
-            count += mark[u] != stamp
-            mark[u] = stamp
-    return count
-
-
-@compiled(inline="always")
 def next_stamp(mark):
     """A stamp that no vertex bears."""
     mark[-1] += 1
