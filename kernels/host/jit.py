@@ -68,11 +68,10 @@ def _log_uncached() -> None:
 
 @intrinsic
 def borrowed(typing_context, value):
-    """The same array, or tuple of arrays, for use inside one kernel, which its caller keeps alive: its references are
-    not counted.
+    """The same array, or tuple of them, for use inside one kernel while its caller keeps it: no references are counted.
 
-    Numba counts, with locked instructions, the references to every array in sight of a call or a loop with two exits;
-    in the collapse of edges that took a fifth of the time.
+    Numba counts, with locked instructions, the references to every array in sight of a call or a loop with two exits.
+    In the collapse of edges that took a fifth of the time.
     """
 
     def generate(context, builder, signature, arguments):

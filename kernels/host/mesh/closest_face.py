@@ -13,17 +13,17 @@ def closest_on_fans(
     A field that is linear on a face is reproduced at its nearest place; equally near faces: the first one counts.
 
     Args:
-      points: float64 [N, 3].
-      around: int32 [N], rows of vertices; only faces with this corner are looked at.
-      vertices: float64 [V, 3].
-      faces: int32 [F, 3].
+        points: float64 [N, 3].
+        around: int32 [N], rows of vertices; only faces with this corner are looked at.
+        vertices: float64 [V, 3].
+        faces: int32 [F, 3].
 
     Returns:
-      corners int32 [N, 3] and weights float32 [N, 3], not negative, with sum one. A vertex without a face has
-      itself three times, with the weights 1, 0, 0.
+        corners int32 [N, 3] and weights float32 [N, 3], not negative, with sum one. A vertex without a face has
+        itself three times, with the weights 1, 0, 0.
 
     Raises:
-      ValueError: faces or `around` name a vertex outside 0..V-1, or shapes that do not fit.
+        ValueError: faces or `around` name a vertex outside 0..V-1, or shapes that do not fit.
     """
     points, vertices = np.ascontiguousarray(points, np.float64), np.ascontiguousarray(vertices, np.float64)
     around, faces = np.ascontiguousarray(around, np.int32), np.ascontiguousarray(faces, np.int32)

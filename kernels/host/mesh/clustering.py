@@ -23,9 +23,9 @@ class CoarseMesh(NamedTuple):
     """A simplified mesh and the way from the finer one to it.
 
     Attributes:
-      vertices: float64[C, 3] in Morton order.
-      faces: int32[G, 3], none degenerate, none repeated.
-      trace: int32[V] the coarse vertex of every fine vertex; total and surjective.
+        vertices: float64[C, 3] in Morton order.
+        faces: int32[G, 3], none degenerate, none repeated.
+        trace: int32[V] the coarse vertex of every fine vertex; total and surjective.
     """
 
     vertices: np.ndarray
@@ -42,16 +42,16 @@ def cluster_vertices(vertices: np.ndarray, faces: np.ndarray, cell_size: float) 
     coarse vertex. Works anywhere in space: cells are counted, and means taken, from the grid's origin.
 
     Args:
-      vertices: float64[V, 3] positions, in the unit of `cell_size`.
-      faces: int32[F, 3] rows of `vertices`.
-      cell_size: edge of a cell, > 0.
+        vertices: float64[V, 3] positions, in the unit of `cell_size`.
+        faces: int32[F, 3] rows of `vertices`.
+        cell_size: edge of a cell, > 0.
 
     Returns:
-      CoarseMesh; its vertices are in Morton order of their cells, its trace is the membership in cells.
+        CoarseMesh; its vertices are in Morton order of their cells, its trace is the membership in cells.
 
     Raises:
-      ValueError: what `checked_mesh` refuses, a cell size that is not positive and finite, more than 2^21 cells along
-        an axis.
+        ValueError: what `checked_mesh` refuses, a cell size that is not positive and finite, more than 2^21 cells along
+            an axis.
     """
     vertices, faces = checked_mesh(vertices, faces)
     if not (np.isfinite(cell_size) and cell_size > 0):

@@ -15,14 +15,14 @@ def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
     """Vertices and faces as the kernels take them: contiguous, float64 and int32, every number usable.
 
     Args:
-      vertices: float[V, 3] positions.
-      faces: int[F, 3] rows of `vertices`; F may be 0.
+        vertices: float[V, 3] positions.
+        faces: int[F, 3] rows of `vertices`; F may be 0.
 
     Returns:
-      (float64[V, 3], int32[F, 3]), the arguments themselves where they already have that form.
+        (float64[V, 3], int32[F, 3]), the arguments themselves where they already have that form.
 
     Raises:
-      ValueError: wrong shape or type, a non-finite coordinate, a face index outside [0, V), too many rows.
+        ValueError: wrong shape or type, a non-finite coordinate, a face index outside [0, V), too many rows.
     """
     vertices = np.ascontiguousarray(vertices, np.float64)
     if vertices.ndim != 2 or vertices.shape[1] != 3:
@@ -92,12 +92,12 @@ def unique_faces(faces, num_vertices):
     whatever order. The result does not depend on the order of the faces.
 
     Args:
-      faces: int32[F, 3], indices in [0, num_vertices), not checked here.
-      num_vertices: V.
+        faces: int32[F, 3], indices in [0, num_vertices), not checked here.
+        num_vertices: V.
 
     Returns:
-      int32[G, 3]: each face starts with its lowest vertex and keeps its orientation; ascending by (lowest, middle,
-      highest vertex). Of two repeats with opposite orientation the one that reads (lowest, middle, highest) stays.
+        int32[G, 3]: each face starts with its lowest vertex and keeps its orientation; ascending by (lowest, middle,
+        highest vertex). Of two repeats with opposite orientation the one that reads (lowest, middle, highest) stays.
     """
     starts, keys = _bucket_keys(faces, num_vertices)
     unique = np.empty((keys.shape[0], 3), np.int32)

@@ -34,7 +34,7 @@ def error(mesh, v, u, optimal):
     """Error of the collapse v -> u and the place of the merged vertex; never above its cost.
 
     Returns:
-      (error, (x, y, z)), error > 0.
+        (error, (x, y, z)), error > 0.
     """
     points, quadrics = mesh.points, mesh.quadrics
     if optimal:
@@ -69,7 +69,7 @@ def _change(mesh, v, u, place):
     """What becomes of the faces of v without u when v moves to `place`.
 
     Returns:
-      (least squared quality, at most the threshold's; number of flipped faces; number of faces of v that hold u).
+        (least squared quality, at most the threshold's; number of flipped faces; number of faces of v that hold u).
     """
     points, vertex_fans, fan_blocks = mesh.points, mesh.vertex_fans, mesh.fan_blocks
     x, y, z = place
@@ -119,7 +119,7 @@ def _common_neighbours(mesh, mark, v, u):
 
 
 @compiled(error_model="numpy", inline="always")
-def collapse_cost(mesh, mark, v, u, optimal):
+def _collapse_cost(mesh, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
     cost, place = error(mesh, v, u, optimal)
     quality, flipped, shared = _change(mesh, v, u, place)
@@ -144,15 +144,15 @@ def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
     so far.
 
     Args:
-      mesh: a `MeshState`.
-      scratch: a `Scratch`, overwritten.
-      v: number of the vertex.
-      first: the neighbour to begin with.
-      accept_below: `first` is taken at this cost or less, and the others are skipped.
-      optimal: whether the merged vertex moves to the best place.
+        mesh: a `MeshState`.
+        scratch: a `Scratch`, overwritten.
+        v: number of the vertex.
+        first: the neighbour to begin with.
+        accept_below: `first` is taken at this cost or less, and the others are skipped.
+        optimal: whether the merged vertex moves to the best place.
 
     Returns:
-      (cost, neighbour, (x, y, z)).
+        (cost, neighbour, (x, y, z)).
     """
     candidates, bounds = scratch.candidates, scratch.bounds
     partner, best, place = first, np.inf, (0.0, 0.0, 0.0)
@@ -161,7 +161,7 @@ def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
     while i < count:
         u = candidates[i]
         if bounds[i] <= best:
-            cost, place_with_u = collapse_cost(mesh, scratch.mark, v, u, optimal)
+            cost, place_with_u = _collapse_cost(mesh, scratch.mark, v, u, optimal)
             if cost < best or (cost == best and u < partner):
                 best, partner, place = cost, u, place_with_u
         i += 1
@@ -173,8 +173,8 @@ def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
 @compiled(error_model="numpy", inline="always")
 def _add_candidates(mesh, scratch, v, first, best, optimal):
     """Appends the neighbours of v whose error is not above `best`, with their errors, to `first`; returns the count."""
-    vertex_fans, fan_blocks, mark = mesh.vertex_fans, mesh.fan_blocks, scratch.mark
-    candidates, bounds = scratch.candidates, scratch.bounds
+    vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
+    mark, candidates, bounds = scratch.mark, scratch.candidates, scratch.bounds
     stamp = next_stamp(mark)
     mark[v] = stamp
     mark[first] = stamp

@@ -23,15 +23,15 @@ class Decimation(NamedTuple):
     """A simplified mesh, the way from the finer one to it, and how it went.
 
     Attributes:
-      vertices: float64[C, 3] in Morton order.
-      faces: int32[G, 3], none degenerate, none repeated.
-      trace: int32[V] the coarse vertex that every fine vertex collapsed into; total, surjective, and within the
-        connected component.
-      reached: whether at most `target_faces` faces are left, and at least one unless none was asked for. A collapse is
-        never forbidden, so this is False only where the mesh has no faces, or lost its last ones at once.
-      error: sum over the coarse vertices of their quadric at their place: squared distances to the planes of the
-        faces that they stand for, times areas (unit of length to the fourth).
-      rounds: number of rounds; 0 for the order of the heap.
+        vertices: float64[C, 3] in Morton order.
+        faces: int32[G, 3], none degenerate, none repeated.
+        trace: int32[V] the coarse vertex that every fine vertex collapsed into; total, surjective, and within the
+            connected component.
+        reached: whether at most `target_faces` faces are left, and at least one unless none was asked for. No collapse
+            is forbidden, so this is False only if the mesh has no faces, or lost its last ones at once.
+        error: sum over the coarse vertices of their quadric at their place: squared distances to the planes of the
+            faces that they stand for, times areas (unit of length to the fourth).
+        rounds: number of rounds; 0 for the order of the heap.
     """
 
     vertices: np.ndarray
@@ -57,20 +57,20 @@ def decimate(
     out byte for byte the same on every call.
 
     Args:
-      vertices: float64[V, 3] positions, any unit, anywhere.
-      faces: int32[F, 3] rows of `vertices`.
-      target_faces: >= 0.
-      placement: "half_edge", the merged vertex is one of the two, so coarse vertices are fine vertices bit by bit; or
-        "optimal", it is where its quadric is least.
-      order: "rounds", the fast order, close to the exact one; or "heap", always the least (cost, vertex, partner),
-        vertices compared by their place in Morton order.
+        vertices: float64[V, 3] positions, any unit, anywhere.
+        faces: int32[F, 3] rows of `vertices`.
+        target_faces: >= 0.
+        placement: "half_edge", the merged vertex is one of the two, so coarse vertices are fine vertices bit by bit; or
+            "optimal", it is where its quadric is least.
+        order: "rounds", the fast order, close to the exact one; or "heap", always the least (cost, vertex, partner),
+            vertices compared by their place in Morton order.
 
     Returns:
-      Decimation.
+        Decimation.
 
     Raises:
-      ValueError: what `checked_mesh` refuses, a negative target, an unknown placement or order, an extent that
-        float64 cannot hold.
+        ValueError: what `checked_mesh` refuses, a negative target, an unknown placement or order, an extent that
+            float64 cannot hold.
     """
     vertices, faces = checked_mesh(vertices, faces)
     if target_faces < 0:

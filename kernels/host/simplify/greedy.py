@@ -26,12 +26,8 @@ class _Heap(NamedTuple):
 class _Queue(NamedTuple):
     """The vertices by what they cost.
 
-    Attributes:
-        heap: the vertices under their least error or, once it was computed, their cost.
-        errors: float64 [V] least error of each vertex.
-        nearest: int32 [V] the neighbour with which it has that.
-        partners: int32 [V] the neighbour with which it has its cost.
-        is_exact: bool [V] whether its key in the heap is the cost.
+    They wait in the heap under their least error, `errors` float64 [V], which they have with `nearest` int32 [V]; or,
+    if `is_exact` bool [V], under their cost, which they have with `partners` int32 [V].
     """
 
     heap: _Heap
@@ -101,14 +97,12 @@ def _affected(mesh, scratch, removed, u, ring):
     Returns:
         (number of neighbours of u, number of all).
     """
-    vertex_fans, fan_blocks, mark = mesh.vertex_fans, mesh.fan_blocks, scratch.mark
-    stamp = next_stamp(mark)
+    mark, stamp = scratch.mark, next_stamp(scratch.mark)
     mark[u] = stamp
-    count = 0
-    first = BLOCK * np.int64(fan_blocks[u, 0])
-    for side in range(fan_blocks[u, 3]):
-        for i in range(first, first + fan_blocks[u, 2]):
-            w = vertex(vertex_fans[i], side)
+    count, first = 0, BLOCK * np.int64(mesh.fan_blocks[u, 0])
+    for side in range(mesh.fan_blocks[u, 3]):
+        for i in range(first, first + mesh.fan_blocks[u, 2]):
+            w = vertex(mesh.vertex_fans[i], side)
             ring[count] = w
             count += mark[w] != stamp
             mark[w] = stamp
@@ -176,7 +170,7 @@ def _set_key(heap, item, key):
     if place < 0:
         place = ids[-1]
         ids[-1] += 1
-    _sink(heap, item, _rise(heap, item, place))
+    _put(heap, item, place)
 
 
 @compiled
@@ -190,7 +184,7 @@ def _remove(heap, item):
     ids[-1] -= 1
     last = ids[ids[-1]]
     if last != item:
-        _sink(heap, last, _rise(heap, last, place))
+        _put(heap, last, place)
 
 
 @compiled
@@ -200,8 +194,8 @@ def _is_less(keys, a, b):
 
 
 @compiled
-def _rise(heap, item, place):
-    """Moves the gap at a place up to where the item may be in it; returns that place."""
+def _put(heap, item, place):
+    """Moves the gap at a place up or down to where the item may be in it, and puts it in."""
     ids, keys, places = heap
     while place > 0:
         above = (place - 1) >> 2
@@ -210,13 +204,6 @@ def _rise(heap, item, place):
         ids[place] = ids[above]
         places[ids[place]] = place
         place = above
-    return place
-
-
-@compiled
-def _sink(heap, item, place):
-    """Moves the gap down likewise and puts the item in."""
-    ids, keys, places = heap
     size = ids[-1]
     while 4 * place + 1 < size:
         below = 4 * place + 1

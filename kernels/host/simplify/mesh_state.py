@@ -23,13 +23,13 @@ class MeshState(NamedTuple):
     """A mesh under collapse; the arrays are changed in place.
 
     Attributes:
-      points: float64[V, 4] position, and the value of the vertex's own quadric there.
-      quadrics: float64[V, 10] see `kernels.host.simplify.quadrics`.
-      vertex_fans: int64[B * BLOCK] packed edges (a, b) of the faces (v, a, b) of each vertex, in any order.
-      fan_blocks: int32[V + 1, 4] first block, number of blocks and number of packed edges of each vertex, and whether
-        its neighbours all are among the first vertices of those (1) or only among both (2); the last row holds the
-        first free block.
-      parent: int32[V] the vertex that each one went into; itself while it lives.
+        points: float64[V, 4] position, and the value of the vertex's own quadric there.
+        quadrics: float64[V, 10] see `kernels.host.simplify.quadrics`.
+        vertex_fans: int64[B * BLOCK] packed edges (a, b) of the faces (v, a, b) of each vertex, in any order.
+        fan_blocks: int32[V + 1, 4] first block, number of blocks and number of packed edges of each vertex, and whether
+            its neighbours all are among the first vertices of those (1) or only among both (2); the last row holds the
+            first free block.
+        parent: int32[V] the vertex that each one went into; itself while it lives.
     """
 
     points: np.ndarray
@@ -43,10 +43,10 @@ class Scratch(NamedTuple):
     """Working memory of a search for the next collapse.
 
     Attributes:
-      mark: int64[V + 1] the stamp of the last visit of each vertex; the last entry is the latest stamp given out.
-      apexes: int32[F] the third vertices of the faces that a collapse removed.
-      candidates: int32[V] neighbours that a vertex may collapse into.
-      bounds: float64[V] their errors.
+        mark: int64[V + 1] the stamp of the last visit of each vertex; the last entry is the latest stamp given out.
+        apexes: int32[F] the third vertices of the faces that a collapse removed.
+        candidates: int32[V] neighbours that a vertex may collapse into.
+        bounds: float64[V] their errors.
     """
 
     mark: np.ndarray
@@ -82,25 +82,16 @@ def new_mesh_state(positions: np.ndarray, triangles: np.ndarray) -> MeshState:
 def new_scratch(mesh: MeshState) -> Scratch:
     """Scratch for a mesh, as large as its collapses may need."""
     num_vertices = len(mesh.parent)
-    shapes = num_vertices + 1, count_faces(mesh.fan_blocks), num_vertices, num_vertices
+    shapes = num_vertices + 1, mesh.fan_blocks[:-1, 2].sum() // 3, num_vertices, num_vertices
     scratch = Scratch(*empty_together(*zip(shapes, (np.int64, np.int32, np.int32, np.float64))))
     scratch.mark[:] = 0
     return scratch
 
 
 @compiled
-def count_faces(fan_blocks):
-    """Number of faces as they are now."""
-    count = 0
-    for v in range(fan_blocks.shape[0] - 1):
-        count += fan_blocks[v, 2]
-    return count // 3
-
-
-@compiled
 def faces_of(vertex_fans, fan_blocks):
     """int32[G, 3] faces as they are now, each starting with its lowest vertex."""
-    faces = np.empty((count_faces(fan_blocks), 3), np.int32)
+    faces = np.empty((fan_blocks[:-1, 2].sum() // 3, 3), np.int32)
     count = 0
     for v in range(fan_blocks.shape[0] - 1):
         first = BLOCK * np.int64(fan_blocks[v, 0])
@@ -235,13 +226,13 @@ def collapse(mesh, apexes, v, u, place):
     as one vertex.
 
     Args:
-      mesh: a `MeshState`, changed in place.
-      apexes: int32[F], receives the third vertex of each removed face.
-      v, u: numbers of the two vertices.
-      place: x, y, z of the merged vertex.
+        mesh: a `MeshState`, changed in place.
+        apexes: int32[F], receives the third vertex of each removed face.
+        v, u: numbers of the two vertices.
+        place: x, y, z of the merged vertex.
 
     Returns:
-      (number of removed faces, begin, end): the packed edges begin .. end of u's fan were v's.
+        (number of removed faces, begin, end): the packed edges begin .. end of u's fan were v's.
     """
     points, quadrics, vertex_fans, fan_blocks, parent = mesh
     _absorb(quadrics, fan_blocks, parent, v, u)
@@ -294,7 +285,7 @@ def _join(vertex_fans, fan_blocks, v, u):
     """Moves the fan of v into that of u: to the end of it, or after v's, or both to new blocks, as there is room.
 
     Returns:
-      (begin, end), the packed edges of u's fan that were v's.
+        (begin, end), the packed edges of u's fan that were v's.
     """
     begin, end = fan_blocks[u, 2], fan_blocks[u, 2] + fan_blocks[v, 2]
     size = fan_blocks[v, 2] + fan_blocks[u, 2]

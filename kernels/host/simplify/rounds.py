@@ -39,9 +39,9 @@ class Costs(NamedTuple):
     """What is known of the cost of each vertex.
 
     Attributes:
-      costs: float64[V] what the collapse of each vertex costs at least; inf for a vertex without faces.
-      partners: int32[V] the neighbour with which it costs that, -1 before the first look.
-      kinds: uint8[V] _ERROR, _BOUND or _EXACT.
+        costs: float64[V] what the collapse of each vertex costs at least; inf for a vertex without faces.
+        partners: int32[V] the neighbour with which it costs that, -1 before the first look.
+        kinds: uint8[V] _ERROR, _BOUND or _EXACT.
     """
 
     costs: np.ndarray
@@ -53,12 +53,12 @@ def collapse_in_rounds(mesh: MeshState, target: int, optimal: bool) -> int:
     """Collapses until at most `target` faces live.
 
     Args:
-      mesh: changed in place.
-      target: number of faces, >= 0.
-      optimal: whether merged vertices move to the best place; otherwise they take the place of one of the two.
+        mesh: changed in place.
+        target: number of faces, >= 0.
+        optimal: whether merged vertices move to the best place; otherwise they take the place of one of the two.
 
     Returns:
-      Number of rounds.
+        Number of rounds.
     """
     num_vertices = len(mesh.parent)
     dtypes = np.float64, np.int32, np.uint8, np.int32
@@ -94,7 +94,7 @@ def _round(mesh, scratch, known, alive, limits, optimal):
     Takes the dead out of the list of the living.
 
     Returns:
-      (number of removed faces, number of living vertices).
+        (number of removed faces, number of living vertices).
     """
     surplus, threshold = limits
     mesh, scratch, known, alive = borrowed((mesh, scratch, known, alive))
@@ -159,8 +159,10 @@ def _look(mesh, known, v, optimal):
 
 @compiled(error_model="numpy", inline="always")
 def _renew(mesh, known, apexes, change, pair, optimal):
-    """Costs after the collapse of the pair v -> u, which made the `change`: of both, of the neighbours of u, some of
-    which v brought, and of the third vertices of the removed faces."""
+    """Costs after the collapse of the pair v -> u, which made the `change`.
+
+    These are the costs of both, of the neighbours of u, some of which v brought, and of the apexes.
+    """
     vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
     costs, partners, kinds = known
     removed, begin, end = change

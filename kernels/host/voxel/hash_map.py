@@ -20,7 +20,7 @@ _X = 1 << 2 * AXIS_BITS
 _Y = 1 << AXIS_BITS
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 _SMALLEST_TABLE = 16
-_OCTANTS = np.array([dx * _X + dy * _Y + dz for dx in (0, 1) for dy in (0, 1) for dz in (0, 1)])
+_OCTANTS = tuple(dx * _X + dy * _Y + dz for dx in (0, 1) for dy in (0, 1) for dz in (0, 1))
 _FORWARD_KEYS = np.array([(k // 9 - 1) + (k // 3 % 3 - 1) * _Y + (k % 3 - 1) * _X for k in range(14, 27)], np.int64)
 
 
@@ -101,7 +101,7 @@ def lookup(table: VoxelHash, coords: np.ndarray) -> np.ndarray:
     Raises:
         ValueError, TypeError: a wrong shape or type, or as `count_cells`.
     """
-    return _lookup_steps(table, coords, np.zeros(1, np.int64)).ravel()
+    return _lookup_steps(table, coords, (0,)).ravel()
 
 
 def lookup_octants(table: VoxelHash, bases: np.ndarray) -> np.ndarray:
@@ -120,8 +120,8 @@ def lookup_octants(table: VoxelHash, bases: np.ndarray) -> np.ndarray:
     return _lookup_steps(table, bases, _OCTANTS)
 
 
-def _lookup_steps(table: VoxelHash, coords: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """int32 [N, S] rows of the cells at int64 [S] steps of the key, 0 or 1 an axis, from integer [N, 3] cells."""
+def _lookup_steps(table: VoxelHash, coords: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
+    """int32 [N, S] rows of the cells at S steps of the key, 0 or 1 an axis, from integer [N, 3] cells."""
     count_cells(table)
     cells = as_cells(coords)
     found = np.empty((len(cells), len(steps)), np.int32)
@@ -181,7 +181,7 @@ def home_shift(size):
     return np.uint64(shift)
 
 
-@compiled(inline="always")
+@compiled
 def home(key, shift):
     """First entry to try for an int64 key."""
     return np.int64(np.uint64(key) * _GOLDEN >> shift)
@@ -223,7 +223,7 @@ def _lookup(cells, table, steps, found):
             inside &= np.uint64(cells[row, axis] - origin[axis] + 1) <= np.uint64(extent[axis] + 1)
         if inside:
             key = _pack(cells, row, origin)
-            for k in range(steps.shape[0]):
+            for k in range(len(steps)):
                 found[row, k] = _find(keys, rows, shift, key + steps[k])
         else:
             found[row, :] = -1
