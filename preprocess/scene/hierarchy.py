@@ -88,7 +88,7 @@ def plan_levels(hierarchy: str, cells: tuple[float, ...], ratio: float) -> tuple
 class Hierarchy(NamedTuple):
     """Seven levels, finest first, with the names and shapes of `scene_file.Scene`.
 
-    Traces are total and surjective. Clustering levels always reach their number of faces.
+    Traces [V] and [V_{l-1}] are total and surjective. Clustering levels always reach their number of faces.
     """
 
     level_vertices: tuple[np.ndarray, ...]
