@@ -275,6 +275,9 @@ def _axis_cues(
     heights = patches.places @ vertical
     heights = (heights - heights.min()) / max(np.ptp(heights), EPSILON) - 0.5
     lean = vertical - (vertical @ direction) * direction
+    light, above = patches.brightness - patches.brightness.mean(), heights - heights.mean()
+    spread = np.sqrt((light @ light) * (above @ above))
+    correlation = light @ above / spread if spread > EPSILON else 0.0
 
     def share(chosen: np.ndarray, value: np.ndarray | float = 1.0) -> float:
         return float((weights * chosen * value).sum())
@@ -292,14 +295,7 @@ def _axis_cues(
         "height": shaped * np.clip(height, -1.0, 1.0),
         "tilt": 1.0 - vertical @ direction,
         "leaning": np.clip(lean @ (patches.weights @ patches.normals), -LEANING, LEANING),
-        "brightness": shaped * np.clip(_correlation(patches.brightness, heights), -LIGHT, LIGHT),
+        "brightness": shaped * np.clip(correlation, -LIGHT, LIGHT),
         "mean_height": shaped * share(1.0, heights),
     }
     return [cues[name] for name in CUES], (share(upright), share(up), share(down))
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two float64 [N], 0 if one is constant."""
-    a, b = a - a.mean(), b - b.mean()
-    spread = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / spread) if spread > EPSILON else 0.0

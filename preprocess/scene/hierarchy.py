@@ -87,9 +87,9 @@ def plan_levels(hierarchy: str, cells: tuple[float, ...], ratio: float) -> tuple
 
 
 class Hierarchy(NamedTuple):
-    """Seven levels, finest first, with the names and shapes of `scene_file.Scene`. Traces are total and surjective.
+    """Seven levels, finest first, with the names and shapes of `scene_file.Scene`.
 
-    reached: whether the level got down to its number of faces (clustering levels always do).
+    Traces [V] and [V_{l-1}] are total and surjective. Clustering levels always reach their number of faces.
     """
 
     level_vertices: tuple[np.ndarray, ...]
