@@ -58,7 +58,8 @@ class SmallContrastiveNet(ContrastiveNet):
 
 def use_small_networks() -> None:
     """From here on, in this process."""
-    vmnet_jax.learn.build.VMNet = SmallVMNet
+    models = vmnet_jax.learn.build.MODELS
+    models["vmnet"] = SmallVMNet, models["vmnet"][1]
     sdclr_jax.learn.build.ContrastiveNet = SmallContrastiveNet
 
 

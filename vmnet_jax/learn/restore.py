@@ -120,6 +120,7 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
         tree, found = store.read(step)
     weights = flatten_dict({name: tree[name] for name in ("params", "batch_stats") if name in tree})
     source = f"the checkpoint {store.directory / str(found)}"
-    variables = {"batch_stats": {}, **fill(variable_shapes(config, len(label_map.names)), weights, source)}
+    weights = fill(variable_shapes(config, len(label_map.names)), weights, source)
+    variables = {"params": weights["params"], "batch_stats": weights.get("batch_stats", {})}
     hierarchy = HierarchyParams.from_dict(params)
     return TrainedRun(config, label_map, hierarchy, params, params.get("units", "m"), variables, found)
