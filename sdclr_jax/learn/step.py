@@ -104,8 +104,8 @@ def make_train_step(
         if model.axis_name is not None:
             loss, grads = lax.psum((loss, grads), model.axis_name)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        state = TrainState(state.step + 1, params, batch_stats, opt_state, state.masks)
+        step, masks = state.step + 1, state.masks
+        state = TrainState(step, optax.apply_updates(state.params, updates), batch_stats, opt_state, masks)
         return state, {"loss": loss, "grad_norm": optax.tree.norm(grads)}
 
     return step

@@ -41,10 +41,11 @@ def batch_moments(
         axis_name: mapped axis over which the batch is spread, or None.
     """
     axes, positions = tuple(range(x.ndim - 1)), x.size // (x.shape[0] * x.shape[-1])
+    keep = None if rows is None else per_row(rows, x.ndim)
     count = (x.shape[0] if rows is None else rows.sum()) * positions
 
     def total(values: jax.Array) -> jax.Array:
-        local = (values if rows is None else jnp.where(per_row(rows, x.ndim), values, 0)).sum(axes)
+        local = (values if keep is None else jnp.where(keep, values, 0)).sum(axes)
         return local if axis_name is None else lax.psum(local, axis_name)
 
     if axis_name is not None:
