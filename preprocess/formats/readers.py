@@ -47,7 +47,7 @@ def read_mesh(
         labels: a label file; without it NAME.labels.ply, .npy or .txt next to the mesh if there is one, else the mesh
             file itself if it is a PLY. Labels of faces become labels of vertices (`label_files.vertex_labels`).
         label_property: name of the property of a PLY file that holds the labels, `label` if None.
-        repair: accept non-finite vertices (see `checks.validated_mesh`).
+        repair: accept non-finite vertices (see `validate.validated_mesh`).
 
     Raises:
         MeshError: the file is damaged, or its content is not a usable mesh.

@@ -120,11 +120,7 @@ def read_numbers(text: bytes, first_line: int = 1) -> Numbers:
 def file_numbers(
     path: pathlib.Path, text: bytes, start: int = 0, line_of: Callable[[int], int] = int, remedy: str = EXPORT_AGAIN
 ) -> Numbers:
-    """The numbers of a text from byte `start` on. Raises MeshError for another word, with the line.
-
-    Args:
-        line_of: the line of the file for a line of the text, if the text is a part of the file.
-    """
+    """The numbers of a text from byte `start` on. Raises MeshError for another word, with its line by `line_of`."""
     try:
         return read_numbers(text[start:], 1 + count_lines(text[:start]))
     except WordError as error:

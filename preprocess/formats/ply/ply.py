@@ -165,15 +165,16 @@ def _read_element(
         raise _truncated(path, element, present)
     sizes = np.array(sizes, np.int64).reshape(-1, 2)
     table = np.empty((len(sizes), 2, min(element.count, 1)), np.int64)
-    if table.size and _walk(source, position, sizes, order == ">", table) >= 0:
+    if table.size and _walk(source, position, sizes, order == ">", 1, table) >= 0:
         lengths = table[:, 1, 0].tolist()
         columns, stop = _even_columns(properties, lengths, source, position, count=element.count, order=order)
         if columns:
             return columns, stop
-    table = np.empty((len(sizes), 2, element.count), np.int64)
-    stop = _walk(source, position, sizes, order == ">", table)
-    if stop < 0:
+    stop = _walk(source, position, sizes, order == ">", element.count, table)
+    if stop < 0:  # before the table of all rows is allocated
         raise _truncated(path, element, -stop - 1)
+    table = np.empty((len(sizes), 2, element.count), np.int64)
+    _walk(source, position, sizes, order == ">", element.count, table)
     columns = {}
     for p, (starts, lengths) in zip(properties, table):
         dtype = np.dtype(order + p.type)
@@ -215,17 +216,18 @@ def _gather(source, starts, lengths, out):
 
 
 @compiled
-def _walk(source, position, sizes, big_endian, table):
+def _walk(source, position, sizes, big_endian, count, table):
     """Fills in where each property of each row starts and how many items it has.
 
     Args:
         source: uint8 bytes, or float64 numbers of a text; positions and sizes count them.
         sizes: int64 [properties, 2], of the list length (0: no list) and of one item.
-        table: int64 [properties, 2, rows].
+        table: int64 [properties, 2, rows], of which there may be fewer than `count`.
 
-    Returns the end, or minus (the first row that runs over it or has a list length that is not a count) minus 1.
+    Returns:
+        The end, or minus (the first row that runs over it or has a list length that is not a count) minus 1.
     """
-    for row in range(table.shape[2]):
+    for row in range(count):
         for p in range(len(sizes)):
             length, size = np.int64(1), sizes[p, 0]
             if size:
@@ -243,6 +245,7 @@ def _walk(source, position, sizes, big_endian, table):
                 position += size
             if length < 0 or length > (len(source) - position) // sizes[p, 1]:
                 return -row - 1
-            table[p, 0, row], table[p, 1, row] = position, length
+            if row < table.shape[2]:
+                table[p, 0, row], table[p, 1, row] = position, length
             position += length * sizes[p, 1]
     return position

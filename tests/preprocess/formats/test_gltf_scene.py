@@ -202,3 +202,9 @@ def test_what_is_ignored_is_told():
         "1 animation ignored",
         "vertex attributes ignored: COLOR_1, TEXCOORD_1, _LABEL",
     ]
+
+
+def test_whole_numbers_beyond_float64_are_infinite():
+    glb = Glb()
+    raw = read(glb.simple(glb.primitive(), translation=[10**400, -(10**400), 0]).bytes())
+    np.testing.assert_array_equal(raw.vertices[:, :2], [[np.inf, -np.inf]] * 4)
