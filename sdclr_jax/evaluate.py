@@ -65,7 +65,8 @@ def evaluate(
         `classes` (accuracy of each), `train_images`, and for probes `epoch` and `val_accuracy`. A share of no class or
         no test image is None.
 
-    Raises UserError for what cannot be evaluated, such as images without classes.
+    Raises:
+        UserError: for what cannot be evaluated, such as images without classes.
     """
     check_protocols(protocols)
     run = load_run(workdir, step)

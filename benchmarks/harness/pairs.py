@@ -125,7 +125,8 @@ class Worker:
 
     def close(self) -> None:
         """Ends the process and waits for it."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
         self._log.close()

@@ -8,12 +8,12 @@ import numpy as np
 
 from benchmarks.data import read_room
 from benchmarks.harness.rows import TimeRow, both
-from benchmarks.harness.tables import exchange, join_one, pad, padded, random_rows, voxel_pyramid
+from benchmarks.harness.tables import exchange, pad, padded, random_rows, voxel_pyramid
 from benchmarks.harness.worker import Case
 from kernels.device.attention.api import one_ring_attention
 from kernels.device.sparse_conv.api import submanifold_conv
 from kernels.device.trilinear import trilinear_read_out
-from kernels.host.batch.padding import join_corners, join_neighbours
+from kernels.host.batch.padding import join_corners, join_neighbours, join_rings
 from kernels.host.mesh.clustering import cluster_vertices
 from kernels.host.mesh.rings import edge_targets_sources, one_ring, ring_table
 from kernels.host.voxel.trilinear import trilinear_table
@@ -56,17 +56,26 @@ ROWS = (
 )
 
 
-def _case(apply: Callable, operands: tuple, rows: dict[str, int | None], **notes: int) -> Case:
-    """`apply`, compiled, on the operands; of each output by name its first `rows` are compared."""
-    compiled = jax.jit(apply)
+def _case(
+    function: Callable, operands: tuple, cotangent: jax.Array, rows: dict[str, int | None], backward: bool, **notes: int
+) -> Case:
+    """`function` of padded operands, `backward` also their gradients; of each output by name `rows` are compared."""
+
+    @jax.jit
+    def apply(operands, cotangent):
+        if not backward:
+            return (function(*operands),)
+        y, pull = jax.vjp(function, *operands)
+        return y, *pull(cotangent)
+
     return Case(
-        lambda: jax.block_until_ready(compiled(*operands)),
+        lambda: jax.block_until_ready(apply(operands, cotangent)),
         lambda out: {name: np.asarray(value)[: rows[name]] for name, value in zip(rows, out)},
         notes,
     )
 
 
-def convolution(data: str, level: int, channels: int, backward: bool) -> Case:
+def convolution(data: str, level: int, channels: int, backward: bool, method: str | None = None) -> Case:
     """One convolution; `backward` also the gradients of x and of the kernel for a given cotangent."""
     neighbours = voxel_pyramid(data).neighbours[level]
     rows = len(neighbours)
@@ -74,19 +83,18 @@ def convolution(data: str, level: int, channels: int, backward: bool) -> Case:
     kernel = np.random.default_rng(2).standard_normal((27, channels, channels), np.float32) / (27 * channels) ** 0.5
     exchange("convolution", neighbours=neighbours, x=x, cotangent=cotangent, kernel=kernel)
     table = jnp.asarray(join_neighbours([neighbours], padded(rows)))
+    return _case(
+        lambda x, kernel: submanifold_conv(x, kernel, table, method=method),
+        (pad(x), jnp.asarray(kernel)),
+        pad(cotangent),
+        {"y": rows, "dx": rows, "dw": None},
+        backward=backward,
+        voxels=rows,
+        pairs=int((neighbours >= 0).sum()),
+    )
 
-    def apply(x, kernel, cotangent):
-        if not backward:
-            return (submanifold_conv(x, kernel, table),)
-        y, pull = jax.vjp(lambda x, kernel: submanifold_conv(x, kernel, table), x, kernel)
-        return y, *pull(cotangent)
 
-    compared = {"y": rows, "dx": rows, "dw": None} if backward else {"y": rows}
-    operands = pad(x), jnp.asarray(kernel), pad(cotangent)
-    return _case(apply, operands, compared, voxels=rows, pairs=int((neighbours >= 0).sum()))
-
-
-def attention(data: str) -> Case:
+def attention(data: str, backward: bool = True, method: str | None = None) -> Case:
     """Attention over the room's one-rings, and the gradients of query, key and value for a given cotangent."""
     room = read_room(data)
     mesh = cluster_vertices(room.vertices, room.faces, CELL)
@@ -96,17 +104,21 @@ def attention(data: str) -> Case:
     order = np.argsort(target[valid], kind="stable")
     arrays = {name: random_rows(i, vertices, WIDTH) for i, name in enumerate(("query", "key", "value", "cotangent"))}
     exchange("attention", target=target[valid][order], source=source[valid][order], **arrays)
-    rings = join_one(table, padded(vertices))
+    joined = join_rings([table], padded(vertices), len(table.overflow_target) + 1)
+    rings = jax.tree.map(jnp.asarray, joined._replace(degree=None))
+    *operands, cotangent = map(pad, arrays.values())
+    return _case(
+        lambda query, key, value: one_ring_attention(query, key, value, rings, method=method),
+        tuple(operands),
+        cotangent,
+        dict.fromkeys(("y", "dq", "dk", "dv"), vertices),
+        backward=backward,
+        vertices=vertices,
+        edges=int(valid.sum()),
+    )
 
-    def apply(query, key, value, cotangent):
-        y, pull = jax.vjp(lambda q, k, v: one_ring_attention(q, k, v, rings), query, key, value)
-        return y, *pull(cotangent)
 
-    compared = dict.fromkeys(("y", "dq", "dk", "dv"), vertices)
-    return _case(apply, tuple(map(pad, arrays.values())), compared, vertices=vertices, edges=int(valid.sum()))
-
-
-def read_out(data: str) -> Case:
+def read_out(data: str, backward: bool = True, method: str | None = None) -> Case:
     """Voxel features at the vertices of the clustered room, and their gradient for a given cotangent."""
     room = read_room(data)
     origin = room.vertices.min(0)
@@ -117,10 +129,12 @@ def read_out(data: str) -> Case:
     x, cotangent = random_rows(0, voxels, WIDTH), random_rows(1, vertices, WIDTH)
     exchange("trilinear", corners=corners, weights=weights, x=x, cotangent=cotangent)
     table = jax.tree.map(jnp.asarray, join_corners([corners], [weights], [voxels], padded(vertices), padded(voxels)))
-
-    def apply(x, cotangent):
-        y, pull = jax.vjp(lambda x: trilinear_read_out(x, table), x)
-        return y, *pull(cotangent)
-
-    compared = {"y": vertices, "dx": voxels}
-    return _case(apply, (pad(x), pad(cotangent)), compared, vertices=vertices, voxels=voxels)
+    return _case(
+        lambda x: trilinear_read_out(x, table, method=method),
+        (pad(x),),
+        pad(cotangent),
+        {"y": vertices, "dx": voxels},
+        backward=backward,
+        vertices=vertices,
+        voxels=voxels,
+    )
