@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from kernels.host.tables import Rings
-from sdclr_jax.learn.masks import prunable_leaves
+from sdclr_jax.learn.masks import is_backbone_conv
 from sdclr_jax.model.norm import BranchNorm, ForwardMode
+from trainlib.analysis.pruning import prunable_leaves
 from trainlib.core.config import load_config_file
 from vmnet_jax.data.batching import empty_batch
 from vmnet_jax.data.sample import VertexInputs
@@ -144,4 +145,4 @@ def test_a_backbone(extending, monkeypatch):
     images = np.random.default_rng(0).uniform(size=(2, 16, 16, 3)).astype(np.float32)
     features, variables = module.SmallNet(norm).init_with_output(jax.random.key(0), images, ForwardMode())
     assert features.shape == (2, 64)
-    assert len(prunable_leaves({"backbone": variables["params"]})) == 3
+    assert len(prunable_leaves({"backbone": variables["params"]}, is_backbone_conv)) == 3
