@@ -90,26 +90,27 @@ def without_comments(text: bytes) -> bytes:
     return _COMMENT.sub(b"", text) if b"#" in text else text
 
 
-def count_lines(text: bytes) -> int:
-    """Line ends in a text: LF, CR LF or CR."""
-    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+def count_lines(text: bytes, start: int = 0, stop: int | None = None) -> int:
+    """Line ends in text[start:stop]: LF, CR LF or CR."""
+    lf, cr, both = (text.count(end, start, stop) for end in (b"\n", b"\r", b"\r\n"))
+    return lf + cr - both
 
 
-def read_numbers(text: bytes, first_line: int = 1) -> Numbers:
-    """Every word of a text as a number.
+def read_numbers(text: bytes, start: int = 0) -> Numbers:
+    """Every word of a text from byte `start` on as a number.
 
     Words are separated by white space. Fortran's exponents (`2.5D-01`) are read, and so are the words of Microsoft's
     libraries for infinity and for what is not a number (`1.#INF`, `-1.#IND`, `nan(ind)`). Raises WordError for others.
     """
-    per_line = words_per_line(text)
+    per_line, first_line = words_per_line(text, start), 1 + count_lines(text, 0, start)
     total = int(per_line.sum())
     try:
-        values = np.fromstring(text, sep=" ") if total else np.zeros(0)
-    except ValueError:
-        values = None
-    if values is None or len(values) != total:  # word by word, which is slow
+        # With a count, no memory is taken beyond it; the 0 is reached only if every word before it is a number.
+        ended = b"".join([memoryview(text)[start:], b" 0"])
+        values = np.fromstring(ended, sep=" ", count=total + 1)[:-1]
+    except ValueError:  # word by word, which is slow
         values = np.empty(total)
-        for index, word in enumerate(text.split()):
+        for index, word in enumerate(text[start:].split()):
             try:
                 values[index] = number_of(word)
             except ValueError:
@@ -122,7 +123,7 @@ def file_numbers(
 ) -> Numbers:
     """The numbers of a text from byte `start` on. Raises MeshError for another word, with its line by `line_of`."""
     try:
-        return read_numbers(text[start:], 1 + count_lines(text[:start]))
+        return read_numbers(text, start)
     except WordError as error:
         raise MeshError(path, f"line {line_of(error.line)}: {error.cause}", remedy) from None
 
@@ -147,10 +148,10 @@ def whole_numbers(
     return integers
 
 
-def words_per_line(text: bytes) -> np.ndarray:
-    """How many words are on each line; int32 [L]."""
-    counts = np.zeros(count_lines(text) + 1, np.int32)
-    _count_words(np.frombuffer(text, np.uint8), counts)
+def words_per_line(text: bytes, start: int = 0) -> np.ndarray:
+    """How many words are on each line of text[start:]; int32 [L]."""
+    counts = np.zeros(count_lines(text, start) + 1, np.int32)
+    _count_words(np.frombuffer(text, np.uint8)[start:], counts)
     return counts
 
 

@@ -11,10 +11,10 @@ from preprocess.scene.build import build_scene
 from preprocess.scene.hierarchy import HierarchyParams
 from preprocess.scene.scene_file import write_scene
 from tests.faults.meshes import shades, sheet, write_mesh
-from vmnet_jax import predict
 from vmnet_jax.data.scenes import SceneFolder
 from vmnet_jax.learn.inference import evaluate_scenes, fitting_batches
 from vmnet_jax.learn.restore import TrainedRun
+from vmnet_jax.prediction import predictor
 
 
 def predicted(run, workdir, meshes, output) -> None:
@@ -51,14 +51,14 @@ def read_out(variables, batch) -> np.ndarray:
 @pytest.mark.parametrize("max_voxels", [10**6, 200], ids=["whole", "tiles"])
 def test_predictions_are_those_that_evaluation_counts(tmp_path, monkeypatch, votes, max_voxels):
     """A mesh file predicted, against the confusion of the scene file that preprocessing makes of it."""
-    monkeypatch.setattr(predict, "make_forward", lambda model: read_out)
-    monkeypatch.setattr(predict, "build_model", lambda config, classes: None)
+    monkeypatch.setattr(predictor, "make_forward", lambda model: read_out)
+    monkeypatch.setattr(predictor, "build_model", lambda config, classes: None)
     params, how = HierarchyParams(cells=(0.12, 0.25), voxel_size=0.1), {"features": ("rgb", "normals"), "seed": 0}
     vertices, faces = sheet(25)
     path = write_mesh(tmp_path / "a.ply", vertices, faces, colors=shades(vertices))
     config = ConfigDict({**how, "platform": "any", "rotation": "z"})
     run = TrainedRun(config, scannet20(), params, {}, "m", {}, 0)
-    classes = predict.Predictor(run, max_voxels).predict(read_mesh(path), votes).classes
+    classes = predictor.Predictor(run, max_voxels).predict(read_mesh(path), votes).classes
     assert len(np.unique(classes)) >= 3
     scene = build_scene("a", read_mesh(path), params, scannet20())
     write_scene(tmp_path / "a.scene.npz", scene)

@@ -115,7 +115,7 @@ def end_before(patch, point):
 
         return call
 
-    patch.setattr(manifest, "write_atomic", counted(manifest.write_atomic))
+    patch.setattr(manifest, "write_json", counted(manifest.write_json))
     patch.setattr(checkpoints, "sync", counted(checkpoints.sync))
     patch.setattr(pathlib.Path, "rename", counted(pathlib.Path.rename))
     patch.setattr(shutil, "rmtree", counted(shutil.rmtree))

@@ -109,7 +109,7 @@ def test_numbers_of_words():
 
 def test_lines_of_numbers():
     text = b"1 2\r\n\r\n  3\t\r4\n\n5 6 7"
-    numbers = read_numbers(text, first_line=10)
+    numbers = read_numbers(b"head\n" * 9 + text, start=5 * 9)
     np.testing.assert_array_equal(numbers.values, np.arange(1, 8))
     np.testing.assert_array_equal(numbers.per_line, [2, 0, 1, 1, 0, 3])
     assert [numbers.line_of(k) for k in range(7)] == [10, 10, 12, 13, 15, 15, 15]
