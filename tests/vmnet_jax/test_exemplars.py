@@ -27,7 +27,7 @@ from vmnet_jax.report.exemplar_report import (
     change_colors,
     make_report,
 )
-from vmnet_jax.viewer.layers import UNLABELLED
+from vmnet_jax.viewer.legend import UNLABELLED
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("low", "middle", "high", "absent")

@@ -19,7 +19,7 @@ from trainlib.run.workdir import open_workdir
 from vmnet_jax import predict
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import load_run, write_inputs
-from vmnet_jax.viewer.layers import UNLABELLED, class_legend, layer_keys, prediction_layers
+from vmnet_jax.viewer.legend import UNLABELLED, class_legend, layer_keys, prediction_layers
 
 IDS = np.array([4, 70, 900])
 PARAMS = HierarchyParams(cells=(0.12, 0.25), voxel_size=0.1)

@@ -17,7 +17,7 @@ from preprocess.labels.label_map import LabelMap
 from preprocess.mesh.mesh import Mesh, MeshError
 from trainlib.core.files import atomic_file
 from vmnet_jax.viewer.html_page import write_page
-from vmnet_jax.viewer.layers import class_legend, layer_keys, prediction_layers
+from vmnet_jax.viewer.legend import class_legend, layer_keys, prediction_layers
 from vmnet_jax.viewer.raster import write_picture
 
 

@@ -16,7 +16,7 @@ from trainlib.analysis.pruning_sweep import modal_labels
 from vmnet_jax.learn.metrics import accuracy, confusion, iou_from_confusion
 from vmnet_jax.report.scene_views import as_mesh
 from vmnet_jax.viewer.html_page import write_page
-from vmnet_jax.viewer.layers import UNLABELLED
+from vmnet_jax.viewer.legend import UNLABELLED
 
 # Grey where nothing changed, one colour for each way in which it did.
 KEPT, STILL_WRONG = (205, 205, 205), (120, 120, 120)

@@ -11,7 +11,7 @@ from vmnet_jax.prediction.files import Prediction
 from vmnet_jax.report.report import scene_figures
 from vmnet_jax.viewer.contact_sheet import SheetRow, render_row, write_contact_sheet
 from vmnet_jax.viewer.html_page import write_page
-from vmnet_jax.viewer.layers import class_legend, layer_keys, prediction_layers
+from vmnet_jax.viewer.legend import class_legend, layer_keys, prediction_layers
 
 ROWS = 20  # scenes of one contact sheet
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from preprocess.labels.label_map import LabelMap
 from trainlib.core.files import atomic_file
-from vmnet_jax.viewer.layers import layer_keys
+from vmnet_jax.viewer.legend import layer_keys
 from vmnet_jax.viewer.raster import BACKGROUND, INK, draw_legend, render_layers
 
 PANEL = 400  # width of one layer in pixels

@@ -10,7 +10,7 @@ from preprocess.labels.label_map import LabelMap
 from vmnet_jax.report.report import scene_figures
 from vmnet_jax.report.scene_views import ROWS, SceneViews, as_mesh
 from vmnet_jax.viewer.contact_sheet import COLUMNS, PANEL
-from vmnet_jax.viewer.layers import WRONG
+from vmnet_jax.viewer.legend import WRONG
 from vmnet_jax.viewer.raster import draw_legend
 
 MAP = LabelMap((3, 0, 9), ("low", "zero", "high"), ((0, 90, 200), (250, 200, 0), (0, 160, 60)))
