@@ -3,15 +3,26 @@
 from kernels.lazy import door
 
 _PLACES = {
-    **dict.fromkeys(("unique_voxels", "downsample", "build_pyramid"), "voxel.voxels"),
-    **dict.fromkeys(("build_hash", "lookup", "neighbour_table"), "voxel.hash_map"),
+    "unique_voxels": "voxel.voxels",
+    "downsample": "voxel.voxels",
+    "build_pyramid": "voxel.voxels",
+    "build_hash": "voxel.hash_map",
+    "lookup": "voxel.hash_map",
+    "neighbour_table": "voxel.hash_map",
     "trilinear_table": "voxel.trilinear",
-    **dict.fromkeys(("one_ring", "rings_from_edges", "ring_table"), "mesh.rings"),
+    "one_ring": "mesh.rings",
+    "rings_from_edges": "mesh.rings",
+    "ring_table": "mesh.rings",
     "closest_on_fans": "mesh.closest_face",
     "radius_graph": "mesh.radius",
     "cluster_vertices": "mesh.clustering",
     "decimate": "simplify.decimate",
-    **dict.fromkeys(("pad_rows", "join_neighbours", "join_children", "join_slots"), "batch.padding"),
-    **dict.fromkeys(("join_corners", "join_rings", "join_traces"), "batch.padding"),
+    "pad_rows": "batch.padding",
+    "join_neighbours": "batch.padding",
+    "join_children": "batch.padding",
+    "join_slots": "batch.padding",
+    "join_corners": "batch.padding",
+    "join_rings": "batch.padding",
+    "join_traces": "batch.padding",
 }
 __getattr__, __dir__ = door(__name__, _PLACES)
