@@ -1,5 +1,6 @@
 """docs/api.md names things that exist and have a docstring; so do the doors of the packages."""
 
+import ast
 import importlib
 import pathlib
 import re
@@ -37,3 +38,15 @@ def test_every_name_of_a_door_is_there_and_documented(package):
 def test_a_door_refuses_other_names(package):
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
         importlib.import_module(package).nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_the_table_of_a_door_can_be_read_without_importing_it(package):
+    """The reference of the site is made of it."""
+    path = PAGE.parents[1] / package.replace(".", "/") / "__init__.py"
+    (table,) = (
+        node.value
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PLACES"
+    )
+    assert {*ast.literal_eval(table)} == {*dir(importlib.import_module(package))}
