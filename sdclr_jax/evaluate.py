@@ -99,12 +99,11 @@ def _about_classes(config: ConfigDict, dataset: Dataset) -> dict:
     """The classes' entries of the report. Logs which groups are empty, and which figures rest on few images."""
     counts, names = dataset.class_counts, dataset.names
     groups = group_classes(config.groups, counts)
-    test_counts = np.bincount(dataset.test_labels, minlength=dataset.num_classes)
-    for line in filter(None, [empty_groups(config.groups, counts), *weak_figures(test_counts, groups, names)]):
+    tested = np.bincount(dataset.test_labels, minlength=dataset.num_classes)
+    for line in filter(None, [empty_groups(config.groups, counts), *weak_figures(tested, groups, names)]):
         _log.warning("%s", line)
     by_group = {group: [names[k] for k in classes] for group, classes in groups._asdict().items()}
-    sizes = {"class_counts": counts.tolist(), "test_counts": test_counts.tolist()}
-    return {"class_names": names, **sizes, "groups": by_group}
+    return {"class_names": names, "class_counts": counts.tolist(), "test_counts": tested.tolist(), "groups": by_group}
 
 
 def _compare_with_training(file: pathlib.Path, dataset: Dataset) -> None:
