@@ -64,7 +64,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 # The first run installs the programs that the project is compared with into .bench-venv (2.5 GB or more) and makes the
-# inputs; BENCH_DATA names a folder of stored ones. Then 12 minutes; benchmarks.growth, 8 more, makes docs/growth.png.
+# inputs; BENCH_DATA names a folder of stored ones. benchmarks.growth makes docs/growth.png. docs/speed.md has the times.
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks

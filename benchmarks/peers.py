@@ -5,6 +5,7 @@ torch for CPU (`2.13.0+cpu` is taken before `2.13.0`), several more where it off
 that has no wheel for this machine is skipped with a message; its rows then quote stored numbers.
 """
 
+import argparse
 import pathlib
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def install() -> list[str]:
 
 def main() -> None:
     """The command line."""
+    argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__).parse_args()
     if is_ready():
         print(f"{FOLDER.name} is up to date")
         return

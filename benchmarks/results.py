@@ -3,6 +3,7 @@
 Makes benchmarks/RESULTS.md from the JSON lines of the last run.
 """
 
+import argparse
 import json
 import pathlib
 from collections.abc import Sequence
@@ -88,4 +89,5 @@ def _pairs(values: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__).parse_args()
     write_results()
