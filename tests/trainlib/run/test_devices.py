@@ -65,9 +65,10 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("cache_options")
-def test_an_unwritable_cache_is_said_and_left_out(monkeypatch, tmp_path, caplog):
+@pytest.mark.parametrize("place", ["file", "file/cache"])
+def test_an_unwritable_cache_is_said_and_left_out(monkeypatch, tmp_path, caplog, place):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / place))
     assert devices.enable_compilation_cache() is None
     assert "cannot write" in caplog.text
 
