@@ -92,8 +92,8 @@ def draw(records: list[dict], path: pathlib.Path) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--up_to", type=int, default=max(VOXELS), help="leave larger points out, and write nothing")
-    parser.add_argument("--redraw", action="store_true", help="picture and table anew from the last run's lines")
+    parser.add_argument("--up_to", type=int, default=max(VOXELS), help="skip larger points, and write nothing")
+    parser.add_argument("--redraw", action="store_true", help="redraw picture and table from the last run's lines")
     options = parser.parse_args()
     if options.redraw:
         records = [json.loads(line) for line in LINES.read_text().splitlines()]

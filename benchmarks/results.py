@@ -66,7 +66,7 @@ def render(records: list[dict]) -> str:
         lines.append("| " + " | ".join([*cells, met]) + " |")
         if "probe_gflops" in record:
             notes.append(
-                f"{record['row']}: the machine reached {record['probe_gflops']:.0f} GF/s beside it; scaled to the 180 "
+                f"{record['row']}: the machine reached {record['probe_gflops']:.0f} GF/s alongside; scaled to the 180 "
                 f"GF/s of the quoted measurement the project takes {1e3 * record['ours_scaled']:.0f} ms."
             )
         if record["kind"] == "distance":

@@ -1,6 +1,6 @@
 """SDCLR on scikit-learn's handwritten digits, made long-tailed: real images, no download, minutes on two CPU cores.
 
-Aims at no row of the paper; it shows the comparison of its Tables 4 and 5 (SimCLR beside SDCLR) and its Figure 2 at a
+Aims at no row of the paper; it shows the comparison of its Tables 4 and 5 (SimCLR next to SDCLR) and its Figure 2 at a
 size that a laptop can run. D_i has 120 .. 6 images of a class. Both methods have the same head here.
 
   python -m sdclr_jax.train --config=configs/sdclr_digits_lt.py --workdir=runs/digits/sdclr_1

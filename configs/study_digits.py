@@ -1,4 +1,4 @@
-"""SimCLR beside SDCLR (tables 4 and 5 of the SDCLR paper in small) on long-tailed handwritten digits, three seeds.
+"""SimCLR compared with SDCLR (tables 4 and 5 of the paper in small) on long-tailed handwritten digits, three seeds.
 
 A seed is also the draw of the lists. A run takes about a minute on two CPU cores, training and evaluation.
 

@@ -1,4 +1,4 @@
-"""VMNet on any folder of labelled meshes, `NAME.ply` beside `NAME.labels.ply`; any number of classes.
+"""VMNet on any folder of labelled meshes, `NAME.ply` next to `NAME.labels.ply`; any number of classes.
 
 Aims at no row of the paper. The classes are those of the label map that preprocessing wrote; the split is automatic
 (a fifth for validation) unless `train_list` and `val_list` name two files. Words: `shape` for meshes without colours in

@@ -1,4 +1,4 @@
-"""What MkDocs does for `make docs` beside rendering docs/.
+"""What MkDocs does for `make docs` besides rendering docs/.
 
 Links are written for readers of the repository: relative, with files outside of docs/ as `../path`. Such files become
 part of the site, Markdown as pages, and links are turned to where they lie there. The reference pages are made of the

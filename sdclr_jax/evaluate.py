@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.evaluate", description=__doc__)
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--step", default="last", help="last, or a step's number")
-    parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="parted by commas")
+    parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="comma-separated")
     parser.add_argument("--limit", type=natural, help="images of the full training list, 0: all; default: the config's")
     return parser
 

@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add_pruning_flags(parser)
     parser.add_argument("--severity", type=int, choices=range(1, 6), default=3, help="of the corruptions, 1 .. 5")
     parser.add_argument(
-        "--limit", type=natural, default=1000, help="at most so many training and test images; 0 for all"
+        "--limit", type=natural, default=1000, help="at most this many training and test images; 0 for all"
     )
     return parser
 

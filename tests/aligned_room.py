@@ -14,7 +14,7 @@ LOW_AND_HIGH = LabelMap((3, 7), ("low", "high"), ((200, 40, 40), (40, 40, 200)))
 def aligned_room(size: tuple[float, float, float], name: str = "room", step: float = 0.04) -> Scene:
     """Floor and four walls along the axes, sides of `size` metres, vertices every `step`; voxels of 2.5 steps.
 
-    As it lies each wall fills one layer of voxels. Nearly every other placement needs more, up to half as many again.
+    As it is, each wall fills one layer of voxels. Nearly every other placement needs more, up to 50 % more.
     """
     x, y, z = size
     vertices, faces, start = [], [], 0

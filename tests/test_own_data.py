@@ -38,13 +38,13 @@ def blocks(language: str = "") -> list[str]:
 
 
 def commands(block: str) -> list[list[str]]:
-    """Words of each command; a backslash goes on in the next line."""
+    """Words of each command; a backslash continues on the next line."""
     return [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A fresh folder beside which the project lies: meshes with labels, new ones without."""
+    """A fresh folder next to the project: meshes with labels, new ones without."""
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     for name in ("meshes/deep", "new"):
         (tmp_path / name).mkdir(parents=True)

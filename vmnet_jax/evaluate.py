@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger scenes; 0: what the memory holds")
     parser.add_argument("--pages", type=natural, default=20, help="scenes with a page and a row of the contact sheet")
     parser.add_argument("--scenes_per_batch", type=positive, default=1, help=SCENES_PER_BATCH)
-    parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
+    parser.add_argument("--allow_missing", action="store_true", help="skip listed scenes that are not on disk")
     parser.add_argument("--read_out", choices=READ_OUTS, help="logits at the file's vertices; default: the config's")
     return parser
 

@@ -128,11 +128,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, help="folder for report, chart and pages")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
     parser.add_argument("--scenes", help="folder of preprocessed scenes instead of the config's")
-    parser.add_argument("--limit", type=natural, default=0, help="only so many validation scenes; 0: all")
+    parser.add_argument("--limit", type=natural, default=0, help="only this many validation scenes; 0: all")
     add_pruning_flags(parser)
     parser.add_argument("--shown", type=float, help="the sparsity of the pages; default: the middle one")
     parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger scenes; 0: what the memory holds")
-    parser.add_argument("--allow_missing", action="store_true", help="leave out listed scenes that are not on disk")
+    parser.add_argument("--allow_missing", action="store_true", help="skip listed scenes that are not on disk")
     parser.add_argument("--pages", type=natural, default=20, help="scenes that get a page")
     return parser
 

@@ -44,10 +44,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--mesh", required=True, help="a PLY, OBJ, OFF, STL or GLB file, or a folder of them")
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
-    parser.add_argument("--votes", type=positive, default=1, help="random placements, logits summed; 1: as it lies")
+    parser.add_argument(
+        "--votes", type=positive, default=1, help="random placements, logits summed; 1: the mesh as it is"
+    )
     parser.add_argument("--max_voxels", type=natural, default=0, help="tile larger meshes; 0: what the memory holds")
     parser.add_argument("--probabilities", action="store_true", help="write NAME.probabilities.npz: of every class")
-    parser.add_argument("--repair", action="store_true", help="leave out faces that touch NaN or Inf coordinates")
+    parser.add_argument("--repair", action="store_true", help="skip faces that touch NaN or Inf coordinates")
     parser.add_argument("--units", choices=tuple(METRES), help="unit of the file; default: that of the training data")
     parser.add_up(None, "upward axis of the file; default: that of the training data; auto: from surface and network")
     parser.add_argument("--read_out", choices=READ_OUTS, help="logits at the file's vertices; default: the config's")

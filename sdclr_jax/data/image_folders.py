@@ -173,7 +173,7 @@ def image_folder(config: ConfigDict) -> Dataset:
 
     With fewer than two classes all images train, and nothing can be evaluated: the lists are `absent`.
 
-    Logs which files are skipped. Raises UserError if there is no folder, no image, or a damaged file.
+    Logs the skipped files. Raises UserError if the folder is missing, has no image, or has a damaged file.
     """
     if not (config.imbalance == 0 or 1 <= config.imbalance < float("inf")):
         raise UserError(

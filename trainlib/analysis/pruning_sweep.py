@@ -70,7 +70,7 @@ def add_pruning_flags(parser: argparse.ArgumentParser) -> None:
     """--sparsities, --masks and --random_share, read by `exemplar_options`."""
     default = PruningSweep()
     shares = ",".join(map(str, default.sparsities))
-    parser.add_argument("--sparsities", default=shares, help="pruned shares of the weights, parted by commas")
+    parser.add_argument("--sparsities", default=shares, help="pruned shares of the weights, comma-separated")
     parser.add_argument("--masks", type=int, default=default.masks, help="pruned networks of a sparsity and run")
     parser.add_argument(
         "--random_share", type=float, default=default.random_share, help="part of the pruned share drawn at random"

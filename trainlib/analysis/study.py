@@ -344,7 +344,7 @@ def run_main(system: StudyTarget, description: str, prog: str) -> None:
     )
     parser.add_argument("--config", required=True, help="configs/study_NAME.py, with words after a colon")
     parser.add_argument("--workdir", help="folder of the runs and the table; default: runs/study_NAME")
-    parser.add_argument("--max_seconds", type=cli.positive, help="stop after this time; the same command goes on")
+    parser.add_argument("--max_seconds", type=cli.positive, help="stop after this time; the same command resumes")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
 
     def main(arguments: argparse.Namespace) -> None:

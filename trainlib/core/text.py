@@ -60,7 +60,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def pluralize(number: int, noun: str, rest: str = "") -> str:
-    """`1 face`, `2 faces left out`, `3 vertices kept`: number, noun in its number, and what follows."""
+    """`1 face`, `2 faces skipped`, `3 vertices kept`: number, noun in its number, and what follows."""
     if number != 1 and noun.endswith("vertex"):
         noun = noun.removesuffix("ex") + "ices"
     elif number != 1:

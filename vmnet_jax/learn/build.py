@@ -112,7 +112,7 @@ def build_optimizer(config: ConfigDict) -> optax.GradientTransformation:
 
 
 def build_state(config: ConfigDict, num_classes: int, levels: int = LEVELS) -> TrainState:
-    """A fresh training state for scenes of so many levels; the same config and seed give the same bytes."""
+    """A fresh training state for scenes of this many levels; the same config and seed give the same bytes."""
     batch = empty_batch(feature_width(tuple(config.features)), vertex_inputs(config), levels)
     return create_state(build_model(config, num_classes), build_optimizer(config), batch, jax.random.key(config.seed))
 

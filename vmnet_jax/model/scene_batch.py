@@ -45,7 +45,7 @@ class SceneBatch:
         vertex_labels: int32 [V_0], class, -1 where ignored and in padding.
         num_scenes: B, static.
         vertex_features: float [V_0, F], what a vertex of level 0 starts with; None where the network starts at voxels.
-        radius_rings: Rings, of as many of the finest levels as the network reads: every vertex's neighbours in space.
+        radius_rings: Rings of each of the finest levels that the network reads: its vertices' neighbours in space.
         radius_edge_mask: bool [V_l * K], as `keep`, of `radius_rings`.
     """
 

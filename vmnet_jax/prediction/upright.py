@@ -33,7 +33,7 @@ def read_upright(
         predictor: a `vmnet_jax.prediction.predictor.Predictor`.
         path: the mesh's file.
         units, up: of the file; None for those of the training data.
-        repair: leave out faces that touch NaN or Inf coordinates.
+        repair: skip faces that touch NaN or Inf coordinates.
     """
     units, up, looked = units or predictor.run.units, up or predictor.run.up, 0.0
     label_property = predictor.run.params.get("label_property")

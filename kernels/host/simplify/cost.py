@@ -47,7 +47,7 @@ def error(mesh, v, u, optimal):
 
 @compiled(error_model="numpy")
 def least_error(mesh, v, optimal):
-    """The neighbour with which v has the least error, the lowest of equals; (inf, -1) without neighbours."""
+    """The neighbour with which v has the least error, ties go to the lowest; (inf, -1) without neighbours."""
     points, quadrics, vertex_fans, fan_blocks, _ = mesh
     q = quadric.load(quadrics, v)
     least, partner = np.inf, np.int64(-1)
