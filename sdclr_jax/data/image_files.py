@@ -32,7 +32,11 @@ _SHOWN = 10
 _END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 # What turns an image of EXIF orientation 2 .. 8 upright; from 5 on height and width change places.
-_TURNS = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"]
+_TURNS = dict(
+    enumerate(
+        ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"), 2
+    )
+)
 
 
 @functools.cache
@@ -123,7 +127,7 @@ class ImageFiles:
 
     def read_canvas(self, rows: int | None = None) -> Canvas:
         """All images of the list. With `rows`, empty squares follow them up to that number."""
-        rows, side = rows or len(self), self.canvas
+        rows, side = len(self) if rows is None else rows, self.canvas
         canvas = Canvas(np.zeros((rows, side, side, 3), np.uint8), np.full((rows, 2), side, np.int32))
 
         def read(place: int, pixels: np.ndarray) -> None:
@@ -267,11 +271,10 @@ def _rgb(image: Image.Image, upright: bool) -> tuple[Image.Image, bool]:
     rgb = to_rgb(image)
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation) if upright else None
+        turn = _TURNS.get(orientation)
     except _METADATA_ERRORS:
-        orientation = None
-    if orientation not in range(2, 9):
-        return rgb, False
-    return rgb.transpose(Image.Transpose[_TURNS[orientation - 2]]), orientation >= 5
+        turn = None
+    return (rgb, False) if turn is None else (rgb.transpose(Image.Transpose[turn]), orientation >= 5)
 
 
 def as_pixels(images: "np.ndarray | ImageFiles") -> "np.ndarray | Decoded":

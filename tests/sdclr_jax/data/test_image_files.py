@@ -1,6 +1,7 @@
 """Image files: decoding, canvases and central crops against Pillow; views of a canvas; broken and missing files."""
 
 import pathlib
+import struct
 import warnings
 
 import jax
@@ -128,6 +129,14 @@ def test_upright_images_are_those_that_pillow_turns(tmp_path, suffix, orientatio
     plain = ImageFiles(tmp_path, [f"x.{suffix}"], **keys).read_canvas()
     height, width = plain.sizes[0]
     np.testing.assert_array_equal(plain.pixels[0, :height, :width], as_it_is)
+
+
+def test_an_orientation_that_is_stored_as_a_fraction_counts(tmp_path):
+    entry = struct.pack("<HHII", 0x0112, 5, 1, 26)  # a RATIONAL, whose two numbers are at byte 26
+    exif = b"II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<III", 0, 6, 1)
+    Image.fromarray(random_image(6, 9)).save(tmp_path / "x.png", exif=exif)
+    with Image.open(tmp_path / "x.png") as image:
+        assert reduced(image, 90, upright=True).shape == (9, 6, 3)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
