@@ -112,5 +112,5 @@ def test_every_command_of_the_page_names_a_module_and_flags_that_are_there():
             if words[2] == "vmnet_jax.train":
                 continue
             known = flags.split(f"\n{words[2]}\n")[1].split("\n\n")[0]
-            for flag in re.findall(r"--(\w+)", " ".join(words)):
+            for flag in re.findall(r"--([\w-]+)", " ".join(words)):
                 assert f"  --{flag} " in known

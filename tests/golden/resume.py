@@ -90,7 +90,7 @@ def train_and_stop(run: str) -> None:
 
 
 def resume(folder: pathlib.Path, devices: int) -> dict[str, dict]:
-    """{run: what `train` returns} for both stored runs, continued on so many devices by a process in `folder`."""
+    """{run: what `train` returns} for both stored runs, continued on that many devices by a process in `folder`."""
     unpack("scenes.zip", folder / "scenes")
     for run in TRAIN:
         unpack(f"{run}.zip", folder / run)
@@ -98,7 +98,7 @@ def resume(folder: pathlib.Path, devices: int) -> dict[str, dict]:
 
 
 def in_process(folder: pathlib.Path, devices: int, *flags: str) -> dict[str, dict]:
-    """What `python -m tests.golden.resume FOLDER` prints, on so many simulated devices."""
+    """What `python -m tests.golden.resume FOLDER` prints, on that many simulated devices."""
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",

@@ -111,9 +111,9 @@ def random_masks(rng: jax.Array, params: Tree, fraction: float, random_fraction:
     total = sum(leaf.size for leaf in prunable_leaves(params, prunable).values())
     probability = random_probability(total, fraction, random_fraction)
     masks = flatten_dict(magnitude_masks(params, fraction - random_fraction, prunable))
-    for key, (path, mask) in zip(jax.random.split(rng, len(masks)), masks.items()):
-        masks[path] = mask & ~jax.random.bernoulli(key, probability, mask.shape)
-    return unflatten_dict(masks)
+    keys = dict(zip(masks, jax.random.split(rng, len(masks))))
+    kept = {path: mask & ~jax.random.bernoulli(keys[path], probability, mask.shape) for path, mask in masks.items()}
+    return unflatten_dict(kept)
 
 
 def full_masks(params: Tree, prunable: Prunable) -> Tree:

@@ -82,7 +82,7 @@ def exemplar_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
     Raises UserError if the sparsities are not numbers.
     """
-    options = {name: value for name, value in vars(arguments).items() if name != "debug"}
+    options = dict(vars(arguments))
     text, masks, random_share = (options.pop(name) for name in ("sparsities", "masks", "random_share"))
     try:
         sparsities = [float(part) for part in text.split(",")]

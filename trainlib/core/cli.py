@@ -31,12 +31,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     prepare_streams()
     try:
-        code = main() or DONE
-    except SystemExit as leaving:  # as argparse does
-        code = leaving.code or DONE
-        if isinstance(code, str):
-            print(code, file=sys.stderr)
-            code = ERROR
+        code = _status(main)
     except BrokenPipeError as error:
         code = UNREAD if _drop_unread() else _report(error)
     except (OSError, UserError) as error:
@@ -129,6 +124,17 @@ def prepare_streams() -> None:
             is_unicode = stream.encoding.lower().replace("-", "").startswith("utf")
             if stream.errors == "strict" or (stream.errors == "surrogateescape" and not is_unicode):
                 stream.reconfigure(errors="backslashreplace")
+
+
+def _status(main: Callable[[], int | None]) -> int:
+    """The exit code of `main`, also if it leaves by sys.exit as argparse does."""
+    try:
+        return main() or DONE
+    except SystemExit as leaving:
+        if isinstance(leaving.code, str):
+            print(leaving.code, file=sys.stderr)
+            return ERROR
+        return leaving.code or DONE
 
 
 def _report(error: Exception) -> int:

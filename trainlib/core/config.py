@@ -83,7 +83,8 @@ def require_config_file(path: pathlib.Path) -> None:
         return
     by_name: dict[str, str] = {}
     for folder in (path.parent, pathlib.Path("configs"), pathlib.Path(__file__).parents[2] / "configs"):
-        by_name = by_name or {file.name: str(file) for file in sorted(folder.glob("[!_]*.py"))}
+        found = sorted(file for file in folder.glob("*.py") if file.name != "__init__.py")
+        by_name = by_name or {file.name: str(file) for file in found}
     listed = f"; there are {', '.join(by_name.values())}" if by_name else ""
     raise UsageError(f"there is no config file {path}{did_you_mean(path.name, by_name)}{listed}")
 

@@ -95,7 +95,7 @@ class CheckpointStore(contextlib.AbstractContextManager):
             state: a tree of arrays and Python numbers, each with its own name, unreplicated. JAX random keys as
                 `jax.random.key_data`.
             metric: validation figure at this step, higher is better (give a loss with its sign turned).
-            notes: JSON values that `notes` returns.
+            notes: finite JSON values that `notes` returns.
             retry_later: where the disk is full, log it and return False instead of raising; the next save tries again.
 
         Raises:
@@ -156,8 +156,8 @@ class CheckpointStore(contextlib.AbstractContextManager):
                     raise DamagedCheckpoint(f"checkpoint of step {candidate} is damaged: {error}") from error
                 skipped.append(f"checkpoint of step {candidate} is damaged and passed over: {error}")
                 continue
-            if skipped:
-                _log.warning("%s", "\n".join([*skipped, f"using step {candidate} instead"]))
+            for line in [*skipped, f"using step {candidate} instead"] if skipped else ():
+                _log.warning("%s", line)
             return jax.tree.map(np.asarray, tree), candidate
         none = f"no whole checkpoint for step {step!r} in {self.directory}; it has {self._listing()}"
         raise CheckpointError("\n".join([*skipped, none]))
@@ -199,7 +199,7 @@ class CheckpointStore(contextlib.AbstractContextManager):
     def _failures(self, what: str, instead: str | None = None) -> Iterator[None]:
         """Turns what the file system and Orbax's storage layer raise into CheckpointError, and clears the remains.
 
-        A full disk is only logged if there is something to do `instead`.
+        With `instead`, what the run does next, a full disk is only logged.
         """
         try:
             yield

@@ -46,7 +46,7 @@ def enable_compilation_cache() -> pathlib.Path | None:
     folder = pathlib.Path(named) if named else user / NAME / "xla"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
         _log.warning("compiled programs are not kept: cannot write in %s (set JAX_COMPILATION_CACHE_DIR)", folder)
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -35,7 +35,7 @@ class Measurement(NamedTuple):
     name: str  # for messages, with its article
     function: Callable[[Any], dict[str, float]]  # state on the devices -> figures
     every: int  # steps
-    key: str  # one of the figures, that shows whether a step was measured already
+    key: str  # the figure whose presence shows that a step was measured
     score: str = ""  # the figure by which checkpoints compare, higher is better; "" for none
     shown: str = ""  # beginning of the names of the figures that are logged
     digits: int = 4  # decimals in the log
@@ -123,7 +123,7 @@ class TrainRun:
     def steps(self, batches: Any) -> Iterator[tuple[int, Any]]:
         """(step from 0, its batch) to the end of the run; logs at the end how long the devices waited for data.
 
-        `batches` is an iterator that counts in `waited_s` the seconds that it was waited for.
+        `batches` is an iterator whose `waited_s` counts the seconds spent waiting for it.
         """
         self._batches = batches
         yield from zip(range(self.start, self.total), batches)

@@ -111,5 +111,5 @@ def gather(array: jax.Array) -> np.ndarray:
 
 
 def _sharding(*axes: str) -> NamedSharding:
-    """Over this process's devices: an array's first axis, if it is `AXIS`, otherwise the whole array on each."""
+    """Over this process's devices: split along the first axis with `AXIS`, copied to each device without."""
     return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(*axes))

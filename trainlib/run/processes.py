@@ -29,8 +29,8 @@ from jax._src.distributed import global_state  # the client of the key-value sto
 from trainlib.core.cli import ERROR, STOPPED
 from trainlib.core.errors import UserError
 
-JOIN_S = 300  # that a process waits for the others at the start
-DEAD_S = 30  # without a sign of life, after which JAX takes a process for dead and ends the others
+JOIN_S = 300  # seconds that a process waits for the others at the start
+DEAD_S = 30  # seconds without a sign of life after which JAX takes a process for dead and ends the others
 _ANSWER_S = 3600
 _SHUTDOWN_S = 60
 _LAST_WORDS_S = 3

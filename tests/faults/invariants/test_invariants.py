@@ -1,4 +1,4 @@
-"""Invariants of the mains: compilations, repeatability. That of devices is beside row 26."""
+"""Invariants of the mains: compilations, repeatability. The invariant about devices is in test_26_devices.py."""
 
 import re
 

@@ -75,6 +75,14 @@ def test_a_program_that_was_done_keeps_its_exit_code_when_the_reader_left():
         assert (done.returncode, done.stderr) == (code, b"")
 
 
+@pytest.mark.parametrize(("leaving", "code"), [("'no room'", 141), ("''", 141), ("3", 3), ("None", 0)])
+def test_a_program_that_leaves_by_itself_with_nobody_to_read_why(leaving, code):
+    program = f"import sys; from trainlib.core import cli; cli.run(lambda: sys.exit({leaving}))"
+    shell = '{ sleep 0.5; "$@"; } 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}'
+    done = subprocess.run(["bash", "-c", shell, "bash", sys.executable, "-c", program], cwd=ROOT, check=False)
+    assert done.returncode == code
+
+
 def test_a_full_standard_output_is_an_error():
     done = run("--workdir=a", "--max_voxels=1", shell="> /dev/full")
     assert done.returncode == 1
@@ -94,7 +102,7 @@ def test_what_follows_a_double_dash_is_no_flag():
     assert b"unknown flag" not in done.stderr
 
 
-def test_config_words_and_files_name_the_nearest():
+def test_config_words_and_files_name_the_nearest(tmp_path):
     with pytest.raises(
         UsageError, match=r"'simcrl' is not known; known: sdclr\|simclr, smoke; did you mean 'simclr'\?"
     ):
@@ -103,6 +111,9 @@ def test_config_words_and_files_name_the_nearest():
         require_config_file(ROOT / "configs" / "sdclr_foldr.py")
     with pytest.raises(UsageError, match=r"no config file /nowhere/x.py.*; there are .*vmnet_rooms.py"):
         require_config_file(pathlib.Path("/nowhere/x.py"))
+    (tmp_path / "_mine.py").touch()
+    with pytest.raises(UsageError, match=r"did you mean '_mine.py'\?; there are .*_mine.py"):
+        require_config_file(tmp_path / "mine.py")
 
 
 def test_a_log_has_few_lines_and_no_bars(monkeypatch, capsys):

@@ -65,7 +65,7 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("cache_options")
-@pytest.mark.parametrize("place", ["file", "file/cache"])
+@pytest.mark.parametrize("place", ["file", "file/cache", "x" * 300])
 def test_an_unwritable_cache_is_said_and_left_out(monkeypatch, tmp_path, caplog, place):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / place))
