@@ -159,7 +159,7 @@ def _read_binary(path: pathlib.Path, content: bytes, prefix: str, start: int) ->
     corners = items[faces.corners()].astype(np.int64)
     left = len(content) - start - 4 * end
     notes = [f"warning: {pluralize(left, 'byte')} after the last face not read; are the counts right?"] if left else []
-    return _mesh(prefix, table, corners, faces, values[1:], notes=notes)  # a count is between
+    return _mesh(prefix, table, corners, faces, values[1:], notes=notes)  # the number of components precedes a colour
 
 
 def _mesh(
@@ -197,7 +197,7 @@ def _walk(values, place, binary, faces):
     """Fills in the faces, each found by the numbers of the one before; returns the end, or -1 if they do not fit.
 
     Args:
-        values: [N], of which the faces begin at `place`.
+        values: [N]; the faces begin at index `place`.
         binary: after the corners comes a count of colour components, and these.
     """
     starts, counts, extra = faces

@@ -139,7 +139,9 @@ def whole_numbers(
     """
     with np.errstate(invalid="ignore"):
         integers = values.astype(np.int64)
-    fits = (integers == values) & (np.abs(values) < 2**32) if values.dtype.kind == "f" else np.ones(1, bool)
+    if values.dtype.kind != "f":
+        return integers
+    fits = (integers == values) & (np.abs(values) < 2**32)
     if not fits.all():
         row = int(np.argmin(fits))
         where = f"value {row} of {what}" if line_of is None else f"line {line_of(row)}: {what}"

@@ -1,4 +1,4 @@
-"""Files that a mesh file names, written on any system: finding them; textures and their colours at places."""
+"""Finds the files that a mesh file names, whichever system wrote them; reads textures and looks up their colours."""
 
 import os
 import pathlib
@@ -19,8 +19,8 @@ _SEAM = 1e-5
 """A coordinate this near to a whole number is on the edge of the texture: exporters round."""
 
 PILLOW_ERRORS = (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError, AttributeError)
-PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, MemoryError, NotImplementedError)
-"""What Pillow raises for damaged pictures and for other files."""
+PILLOW_ERRORS += (struct.error, zlib.error, Image.DecompressionBombError, NotImplementedError)
+"""What Pillow raises for pictures that are damaged or of a kind that it does not decode, and for other files."""
 
 
 def spellings(rest: str) -> list[str]:
@@ -83,6 +83,8 @@ def read_texture(path: str | os.PathLike) -> tuple[np.ndarray | None, str]:
                 return np.asarray(to_rgb(image)), ""
     except Image.DecompressionBombError:
         return None, f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels"
+    except NotImplementedError as error:
+        return None, f"it is of a kind that is not read ({error})"
     except PILLOW_ERRORS:
         return None, "it is damaged or not a picture"
 

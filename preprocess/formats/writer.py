@@ -202,11 +202,12 @@ def _row_bytes(columns: list[Column]) -> bytes:
             table[f"{k}"] = values.reshape(rows, *widths[k])
         return table.tobytes()
     sizes = sum(lengths * values.itemsize for values, lengths in parts)
-    offset = np.cumsum(sizes) - sizes  # of the part in each row
+    offset = np.cumsum(sizes) - sizes  # where this part of each row begins
     out = np.zeros(int(sizes.sum()), np.uint8)
     for values, lengths in parts:
         before = np.repeat(np.cumsum(lengths) - lengths, lengths)
         item = np.repeat(offset, lengths) + (np.arange(len(values)) - before) * values.itemsize
-        out[item[:, None] + np.arange(values.itemsize)] = values.view(np.uint8).reshape(-1, values.itemsize)
+        content = np.ascontiguousarray(values).view(np.uint8).reshape(-1, values.itemsize)
+        out[item[:, None] + np.arange(values.itemsize)] = content
         offset = offset + lengths * values.itemsize
     return out.tobytes()

@@ -109,9 +109,11 @@ def _count_ids(
             except MeshError as error:  # the mesh itself fails on it later, with the same message
                 errors.append(error)
                 raw = None
-            ids, numbers = np.unique([] if raw is None else raw, return_counts=True)
-            counts.update(dict(zip(ids.tolist(), numbers.tolist())))
-            first_mesh = dict.fromkeys(ids.tolist(), path) | first_mesh
+            if raw is not None:
+                ids, numbers = np.unique(raw, return_counts=True)
+                counts.update(dict(zip(ids.tolist(), numbers.tolist())))
+                for id_ in ids.tolist():
+                    first_mesh.setdefault(id_, path)
             progress.advance()
     del counts[ABSENT]
     return counts, first_mesh, errors

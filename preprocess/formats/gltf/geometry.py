@@ -28,12 +28,12 @@ class Primitive:
     corners: int
 
 
-def triangle_primitives(accessors: Accessors, mesh: int, left_out: collections.Counter[str]) -> list[Primitive]:
+def triangle_primitives(accessors: Accessors, mesh: int, skipped_parts: collections.Counter[str]) -> list[Primitive]:
     """The primitives of a mesh that are triangles. Nothing is allocated yet.
 
     Args:
         mesh: its number.
-        left_out: counts the others: "of lines", "of points" or "without POSITION".
+        skipped_parts: counts the others: "of lines", "of points" or "without POSITION".
     """
     found = []
     for entry in accessors.document.all("meshes")[mesh].entries("primitives", "primitive"):
@@ -41,9 +41,9 @@ def triangle_primitives(accessors: Accessors, mesh: int, left_out: collections.C
         if mode > _FAN:
             raise GltfError(f"{entry.place}: mode {mode} is none of 0 to {_FAN}")
         if mode < _TRIANGLES:
-            left_out["of lines" if mode else "of points"] += 1
+            skipped_parts["of lines" if mode else "of points"] += 1
         elif "POSITION" not in attributes:
-            left_out["without POSITION"] += 1
+            skipped_parts["without POSITION"] += 1
         else:
             position = accessors.named(attributes, "POSITION")
             indices = accessors.named(entry, "indices") if "indices" in entry else position
@@ -62,7 +62,7 @@ def read_mesh(
 
     Args:
         mesh: its number.
-        primitives: of it, as `triangle_primitives` returns them.
+        primitives: its triangles, from `triangle_primitives`.
         weights: of its morph targets, float64 [T]; None for the mesh's own.
 
     Returns:

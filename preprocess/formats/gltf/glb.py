@@ -64,11 +64,11 @@ def _read(content: bytes) -> RawMesh:
     document = Document(_json_part(content))
     _check_requirements(document.root)
     accessors = Accessors(document, _binary_part(content, notes), len(content))
-    painter, left_out = Painter(accessors), collections.Counter()
+    painter, skipped_parts = Painter(accessors), collections.Counter()
     placed = placements(accessors, notes)
     numbers = dict.fromkeys(part.mesh for part in placed)
-    meshes = {mesh: triangle_primitives(accessors, mesh, left_out) for mesh in numbers}
-    skipped = [f"{pluralize(number, 'part')} {kind}" for kind, number in left_out.items()]
+    meshes = {mesh: triangle_primitives(accessors, mesh, skipped_parts) for mesh in numbers}
+    skipped = [f"{pluralize(number, 'part')} {kind}" for kind, number in skipped_parts.items()]
     if not any(meshes.values()):
         if not skipped:
             raise GltfError("no node of its scene has a mesh with triangles", "Give a mesh with vertices and faces.")

@@ -72,8 +72,11 @@ def read_materials(
     missing, notes = [], []
     for rest in libraries:
         whole = find_beside(folder, rest)
-        for name in [rest] if whole else dict.fromkeys(several(rest, ".mtl")):
-            file = whole or find_beside(folder, name)
+        if whole is not None:
+            _read_library(whole, known, notes)
+            continue
+        for name in dict.fromkeys(several(rest, ".mtl")):
+            file = find_beside(folder, name)
             if file is None:
                 missing.append(name)
             else:

@@ -58,9 +58,9 @@ def read_ply_labels(
 ) -> np.ndarray | None:
     """The property `name` of an element of a PLY file: int64 [rows], or None if it has no such number property."""
     values = read_elements(path, content, lambda e: e.name == element)[1].get(element, {}).get(name)
-    return (
-        None if values is None or isinstance(values, tuple) else whole_numbers(path, values, f"the property `{name}`")
-    )
+    if values is None or isinstance(values, tuple):
+        return None
+    return whole_numbers(path, values, f"the property `{name}`")
 
 
 def read_elements(
@@ -222,7 +222,7 @@ def _walk(source, position, sizes, big_endian, count, table):
     Args:
         source: uint8 bytes, or float64 numbers of a text; positions and sizes count them.
         sizes: int64 [properties, 2], of the list length (0: no list) and of one item.
-        table: int64 [properties, 2, rows], of which there may be fewer than `count`.
+        table: int64 [properties, 2, rows], with fewer rows than `count` the others are only checked.
 
     Returns:
         The end, or minus (the first row that runs over it or has a list length that is not a count) minus 1.

@@ -70,9 +70,11 @@ def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> 
     element = _face_element(header)
     if element is not None:
         where, properties = element.name, _corner_properties(path, element)
-        found = [columns[where][name] for name in properties]
-        table = found[0] if isinstance(found[0], tuple) else np.stack(found, axis=1)
-        parts.append(table if isinstance(table, tuple) else (table.reshape(-1), np.full(len(table), table.shape[1])))
+        if len(properties) == 1:
+            parts.append(columns[where][properties[0]])
+        else:
+            table = np.stack([columns[where][name] for name in properties], axis=1)
+            parts.append((table.reshape(-1), np.full(len(table), table.shape[1])))
         if where != "face" or properties[0] not in LIST_NAMES:
             notes.append(f"faces read from {', '.join(f'`{p}`' for p in properties)} of the element `{where}`")
     strips = [e for e in header.elements if e.name.lower() in _STRIPS and e.count and _integer_lists(e)]
@@ -82,7 +84,9 @@ def find_faces(path: pathlib.Path, header: Header, columns: dict[str, dict]) -> 
         corners, found = _strip_triangles(*columns[strip.name][name], type_)
         notes.append(f"{pluralize(found, 'triangle strip')} read as {pluralize(len(corners) // 3, 'triangle')}")
         parts.append((corners, np.full(len(corners) // 3, 3, np.int64)))
-    corners, counts = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*(parts or [(empty, empty)])))
+    corners, counts = parts[0] if parts else (empty, empty)
+    if len(parts) > 1:
+        corners, counts = (np.concatenate(arrays) for arrays in zip(*parts))
     instead = "" if len(counts) else _contents(header)
     names = tuple(strip.name for strip in strips)
     return Faces(corners, counts, where, columns.get(where, {}), properties, names, tuple(notes), instead)

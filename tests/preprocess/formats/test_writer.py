@@ -8,7 +8,7 @@ import plyfile
 import pytest
 
 from preprocess.formats.readers import read_mesh
-from preprocess.formats.writer import file_elements, only_places, with_vertex_properties, write_elements
+from preprocess.formats.writer import Column, file_elements, only_places, with_vertex_properties, write_elements
 
 CASES = pathlib.Path(__file__).parents[2] / "data" / "cases"
 
@@ -88,3 +88,13 @@ def test_a_texture_beside_the_mesh_is_read_from_its_folder(tmp_path):
     assert read_mesh(tmp_path / "a.ply", units="none").colors is None
     shutil.copy(CASES / "tex.png", tmp_path / "tex.png")
     assert read_mesh(tmp_path / "a.ply", units="none").colors is not None
+
+
+def test_columns_of_a_larger_array_next_to_uneven_lists(tmp_path):
+    points, items = np.arange(9, dtype=np.float32).reshape(3, 3), np.arange(6, dtype=np.int32)[::-1]
+    columns = [Column(name, "f4", points[:, k]) for k, name in enumerate("xyz")]
+    columns.append(Column("near", "i4", items, np.array([1, 2, 3]), "u1"))
+    write_elements(tmp_path / "a.ply", {"vertex": columns})
+    rows = plyfile.PlyData.read(tmp_path / "a.ply")["vertex"]
+    np.testing.assert_array_equal(np.stack([rows[name] for name in "xyz"], axis=1), points)
+    assert [row.tolist() for row in rows["near"]] == [[5], [4, 3], [2, 1, 0]]
