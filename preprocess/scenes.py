@@ -65,7 +65,7 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     sources, clashes, skipped = find_sources(flags.input)
     present = [found.name for found in (*sources, *clashes)]
     names = resolve_names(read_scene_list(flags.split), present) if flags.split else None
-    by_name = dict(sources)
+    by_name = {source.name: source.path for source in sources}
     chosen = [name for name in (by_name if names is None else names) if name in by_name]
     missing = [name for name in names or () if name not in present]
     meshes = list(by_name.values())

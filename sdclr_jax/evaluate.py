@@ -108,8 +108,9 @@ def _about_classes(config: ConfigDict, dataset: Dataset) -> dict:
 
 def _compare_with_training(file: pathlib.Path, dataset: Dataset) -> None:
     """Warns if the training images differ from the run's in `file`: test images may have been trained on."""
-    found = identity(dataset)
-    trained = json.loads(file.read_text()) if file.exists() else found
+    if not file.exists():  # to look at all images takes seconds
+        return
+    trained, found = json.loads(file.read_text()), identity(dataset)
     if trained != found:
         _log.warning(
             "The training images differ from the run's: it saw %s, the data set has %s%s. Images that are tested "
@@ -140,8 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the table and the path of the report."""
-    protocols = arguments.protocols.split(",")
-    report = evaluate(arguments.workdir, step=arguments.step, protocols=protocols, limit=arguments.limit)
+    report = evaluate(**vars(arguments) | {"protocols": arguments.protocols.split(",")})
     print(format_report(report))
     print(f"Report: {pathlib.Path(arguments.workdir) / 'eval' / ('step_' + str(report['step'])) / REPORT}")
 

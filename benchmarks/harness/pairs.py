@@ -47,7 +47,8 @@ def describe_machine() -> dict:
     info, processor = pathlib.Path("/proc/cpuinfo"), platform.processor() or platform.machine()
     if info.exists():
         names = (line for line in info.read_text().splitlines() if line.startswith("model name"))
-        processor = next(names, f":{processor}").partition(":")[2].strip()
+        named = next(names, "").partition(":")[2].strip()
+        processor = named or processor
     return {
         "processor": processor,
         "cpus": os.cpu_count(),

@@ -34,6 +34,6 @@ def voxel_pyramid(data: str) -> VoxelPyramid:
 
 
 def exchange(name: str, **arrays: np.ndarray) -> None:
-    """Writes `arrays` [...] for the peer's case, which gets them by `worker.read_exchange`."""
+    """Writes `arrays` [...] for the peer's case, which reads them with `worker.read_exchange`."""
     EXCHANGE.mkdir(parents=True, exist_ok=True)
     np.savez(EXCHANGE / f"{name}.npz", **arrays)

@@ -1,4 +1,4 @@
-"""Some of the comparisons, which writes nothing: python -m benchmarks.rows [--only=TEXT] [--rounds=N]"""
+"""Measures some of the comparisons and writes no file: python -m benchmarks.rows [--only=TEXT] [--rounds=N]"""
 
 import argparse
 

@@ -38,7 +38,7 @@ class DatasetLayout(NamedTuple):
         name, text: its name, and the files in words.
         find: finds {scene: folder of its meshes} below a folder.
         below: the path from the folder of a scene's name to its meshes.
-        pattern, example: what the names of its meshes match, and how one is called; `{}` is the scene's name.
+        pattern, example: what the names of its meshes match, and an example of one; `{}` is the scene's name.
     """
 
     name: str
@@ -49,7 +49,7 @@ class DatasetLayout(NamedTuple):
     example: str
 
     def missing(self, folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
-        """Meshes, and label files of meshes, that the scenes of a list (None: all that there are) lack."""
+        """Meshes, and label files of meshes, that the scenes of a list (None: all that exist) lack."""
         places = self.find(folder)
         found, meshes, labels = 0, [], []
         for name in sorted(places) if names is None else resolve_names(names, places):
@@ -66,7 +66,7 @@ class DatasetLayout(NamedTuple):
 
 
 def listed_missing(folder: pathlib.Path, names: Sequence[str] | None) -> Missing:
-    """The names of a list (None: all that there are) without a mesh of their path below the folder."""
+    """The names of a list (None: all that exist) without a mesh of their path below the folder."""
     named = paths_by_name(meshes_among(walk_folder(folder), folder), folder)
     chosen = sorted(named) if names is None else resolve_names(names, named)
     meshes = [f"{name}{meant(name, named)}" for name in chosen if name not in named]
@@ -123,7 +123,7 @@ LAYOUTS = {
         "  region0.labels.ply, ...             an id for each vertex or face, `label`; for training and scores\n"
         "The second is not part of the data set. Its labels belong to the faces (`category_id`, the column `index`\n"
         "of metadata/category_mapping.tsv): write the `nyu40id` of each face or vertex, or take the ids as they are\n"
-        "with --label_property=category_id and a your own --label_map.",
+        "with --label_property=category_id and your own --label_map.",
         _matterport_houses,
         below=REGIONS,
         pattern=r"(?i:region\d+\.ply)",

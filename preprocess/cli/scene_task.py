@@ -26,7 +26,7 @@ class Reading(NamedTuple):
     label_property: str | None = None
 
     def mesh(self, path: pathlib.Path, labels: str | None = None) -> Mesh:
-        """The checked mesh of a file, with the labels of the file `labels` if one is given."""
+        """The checked mesh of a file, with the labels from `labels` if given."""
         return read_mesh(path, self.units, self.up, self.repair, labels, label_property=self.label_property)
 
     def check_required(self, path: pathlib.Path, mesh: Mesh) -> None:

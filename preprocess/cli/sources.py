@@ -90,7 +90,7 @@ def paths_by_name(meshes: Sequence[pathlib.Path], top: pathlib.Path) -> dict[str
             named[path.stem.removesuffix(SCANNET_SUFFIX)].append(path)
         elif path.parent not in scannet_folders:
             named[path.relative_to(top).with_suffix("").as_posix()].append(path)
-    return named
+    return dict(named)
 
 
 def _label_files_without_mesh(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:

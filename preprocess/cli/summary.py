@@ -1,6 +1,7 @@
 """The report at the end of a preprocessing run."""
 
 import argparse
+import pathlib
 
 import numpy as np
 
@@ -17,12 +18,12 @@ def print_difference(
     flags: argparse.Namespace, present: list[str], names: list[str] | None, missing: list[str]
 ) -> None:
     """Names what list, meshes and scene files do not have in common."""
-    unlisted = set() if names is None else set(present) - set(names)
-    extra = set(scene_names(flags.output)) - set(present)
+    output, unlisted = pathlib.Path(flags.output), set() if names is None else set(present) - set(names)
+    extra = set(scene_names(output)) - set(present)
     for begin, found in (
         (f"skipped, no mesh in {flags.input}", missing if flags.allow_missing else []),
         (f"skipped, not in {flags.split}", sorted(unlisted)),
-        (f"warning: {flags.output} has scene files without a mesh in {flags.input}", sorted(extra)),
+        (f"warning: {output} has scene files without a mesh in {flags.input}", sorted(extra)),
     ):
         if found:
             print(f"{begin}: {pluralize(len(found), 'scene')} ({', '.join(found[:8])}{' ...' if found[8:] else ''})")

@@ -83,7 +83,8 @@ def precision_notes(vertices: np.ndarray, faces: np.ndarray, units: str, float32
         return []
     corners = vertices[faces[:: len(faces) // _SAMPLED_FACES + 1]]
     lengths = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
-    edge, metres = float(np.median(lengths[lengths > 0])) if lengths.any() else 0.0, METRES[units]
+    edge = float(np.median(lengths[lengths > 0])) if lengths.any() else 0.0
+    metres = METRES[units]
     step, digits = float(np.spacing(np.float32(reach))), 10.0 ** (np.floor(np.log10(reach)) - _DIGITS + 1)
     too_large = step >= _OF_EDGE * edge or (metres is not None and step * metres >= _METRES)
     if digits >= _OF_EDGE * edge and _have_few_digits(vertices):

@@ -1,4 +1,4 @@
-"""A checked triangle mesh, what a reader hands over before the checks, and the error of both."""
+"""A checked triangle mesh, what a reader hands over before the checks, and the error that both raise."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

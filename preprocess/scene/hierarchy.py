@@ -89,7 +89,8 @@ def plan_levels(hierarchy: str, cells: tuple[float, ...], ratio: float) -> tuple
 class Hierarchy(NamedTuple):
     """Seven levels, finest first, with the names and shapes of `scene_file.Scene`.
 
-    Traces [V] and [V_{l-1}] are total and surjective. Clustering levels always reach their number of faces.
+    Vertices are float64 [V_l, 3], faces int32 [F_l, 3]. Traces, int32 [V] and [V_{l-1}], are total and surjective.
+    Clustering levels always reach their number of faces.
     """
 
     level_vertices: tuple[np.ndarray, ...]

@@ -1,5 +1,6 @@
 """The scene file: a preprocessed mesh with its levels, traces, one-ring tables and voxels, ready for training."""
 
+import errno
 import json
 import pathlib
 import zipfile
@@ -137,13 +138,12 @@ def scene_from_arrays(arrays: Mapping[str, np.ndarray], source: str | pathlib.Pa
     try:
         levels = range(len(header.sizes["voxels"]))
         fields |= {name: tuple(arrays[f"{name}.{level}"] for level in levels) for name in _PER_LEVEL}
-        rings = ([arrays[f"rings.{level}.{name}"] for name in Rings._fields] for level in levels)
         last_levels = {"children": levels[:-1], "slots": levels[:-1]}
         voxels = {
             name: tuple(arrays[f"voxels.{name}.{level}"] for level in last_levels.get(name, levels))
             for name in VoxelPyramid._fields
         }
-        fields["rings"] = tuple(Rings(*table) for table in rings)
+        fields["rings"] = tuple(Rings(*(arrays[f"rings.{level}.{name}"] for name in Rings._fields)) for level in levels)
         fields["hash"] = VoxelHash(*(arrays[f"hash.{name}"] for name in VoxelHash._fields))
         fields |= {name: arrays[name] for name in _PLAIN} | {name: arrays.get(name) for name in _OPTIONAL}
         return Scene(**fields | {"voxels": VoxelPyramid(**voxels), "reached": tuple(header.reached)})
@@ -169,11 +169,17 @@ def is_intact(path: str | pathlib.Path) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
             return file.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+    except _DAMAGED:
+        return False
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the beginning of the file
+            raise
         return False
 
 
 _ZIP_MAGIC = b"PK"
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What zipfile raises for damaged files: RuntimeError for flags and methods that it does not have."""
 _MAKE_AGAIN = "Run python -m preprocess.scenes again; it rebuilds files that are damaged or out of date."
 
 
@@ -191,5 +197,9 @@ def _read(path: pathlib.Path, header_only: bool) -> tuple[dict[str, np.ndarray],
             return ({} if header_only else {name: file[name] for name in file.files}), header
     except SceneError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (*_DAMAGED, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise SceneError(path, f"the file is damaged ({error})", _MAKE_AGAIN) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
         raise SceneError(path, f"the file is damaged ({error})", _MAKE_AGAIN) from None

@@ -99,8 +99,8 @@ class RoomLayout:
             places = ((along, 0), (self.width, along), (self.width - along, self.depth), (0, self.depth - along))
             x, y = ((1, 0), (0, 1), (-1, 0), (0, -1))[wall]
             turned = np.outer(corners[:, 0], (x, y)) + np.outer(corners[:, 1], (-y, x)) + places[wall]
-            box = (np.append(turned.min(0), lift), np.append(turned.max(0), lift + item.size[2]))
-            if self._take(*box):
+            taken = (np.append(turned.min(0), lift), np.append(turned.max(0), lift + item.size[2]))
+            if self._take(*taken):
                 self.parts += move_parts(item.parts, wall * np.pi / 2, (*places[wall], 0))
                 return True
         return False

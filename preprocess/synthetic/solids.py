@@ -98,9 +98,9 @@ class DistanceGrid:
         if (last <= first).any():
             return
         rounding = min(part.rounding, float(half.min()) * 0.95)
-        solid = (part.shape, part.axes, half, rounding, np.asarray(part.wave, np.float64))
+        shape = (part.shape, part.axes, half, rounding, np.asarray(part.wave, np.float64))
         place = (first, last, self.lower - part.centre, self.step)
-        _write_part(self.distance, self.part, place, solid, part.carve, index)
+        _write_part(self.distance, self.part, place, shape, part.carve, index)
 
 
 @compiled

@@ -95,7 +95,8 @@ def check_dataset(dataset: Dataset) -> Dataset:
         if shapes[0] != shapes[1]:
             raise ValueError(f"images are {shapes[0]}, test images {shapes[1]}")
     fields = dataset._asdict()
-    for name in (name for name in LISTS if name not in dataset.absent):
+    present = [name for name in LISTS if name not in dataset.absent]
+    for name in present:
         indices = fields[name]
         if not len(indices) or indices.min() < 0 or indices.max() >= len(dataset.images):
             raise ValueError(f"list {name!r} needs indices in 0 .. {len(dataset.images) - 1}, has {indices}")

@@ -24,8 +24,8 @@ _log = logging.getLogger(__name__)
 
 # Formats that Pillow recognises but decodes not at all, or with programs of others alone.
 _NOT_DECODED = frozenset(("BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"))
-# What Pillow's decoders raise for a damaged file.
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+# What Pillow's decoders raise for a damaged file.
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, RuntimeError, *_BOMBS)
 _METADATA_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error)
 _SHOWN = 10
@@ -57,7 +57,7 @@ class Canvas(NamedTuple):
     sizes: np.ndarray
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class Decoded:
     """Array-like of images whose rows are decoded when they are asked for: `decoded[rows]` is what `read` makes."""
 
@@ -71,7 +71,7 @@ class Decoded:
         return self.read(self.images[rows])
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class ImageFiles:
     """A list of image files; `files[rows]` is another such list, and nothing is decoded before it is read.
 
@@ -85,7 +85,7 @@ class ImageFiles:
         upright: rotate images by the orientation in their EXIF data.
     """
 
-    root: pathlib.Path
+    root: str | os.PathLike
     paths: Sequence[str]
     _: dataclasses.KW_ONLY
     origin: Callable[[int], str]
@@ -100,6 +100,7 @@ class ImageFiles:
             raise UserError(f"a central crop of {self.size} pixels does not fit into a shorter side of {self.resize}")
         if self.canvas < 1 or self.threads < 1:
             raise UserError(f"canvas {self.canvas} and decoding threads {self.threads} must be at least 1")
+        self.root = pathlib.Path(self.root)
         self._rows = np.arange(len(self.paths))
         self._pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
 
@@ -166,12 +167,14 @@ class ImageFiles:
 
     def check_present(self) -> None:
         """Raises UserError with the number of missing files and the first of them. Each folder is read once."""
-        places = {row: os.path.split(self.paths[row]) for row in self._rows.tolist()}
-        names = {folder: set() for folder, _ in places.values()}
-        for folder in names:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.root / folder) as entries:
-                names[folder] = {entry.name for entry in entries if entry.is_file()}
-        missing = [row for row, (folder, name) in places.items() if name not in names[folder]]
+        names: dict[str, set[str]] = {}
+        missing = []
+        for row in self._rows.tolist():
+            folder, name = os.path.split(self.paths[row])
+            if folder not in names:
+                names[folder] = _file_names(self.root / folder)
+            if name not in names[folder]:
+                missing.append(row)
         if missing:
             first = missing[0]
             raise UserError(
@@ -239,10 +242,16 @@ def _cause(path: pathlib.Path, error: Exception) -> str:
     return "its content is not an image that Pillow knows"
 
 
+def _file_names(folder: pathlib.Path) -> set[str]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return {entry.name for entry in entries if entry.is_file()}
+    return set()
+
+
 def reduced(image: Image.Image, side: int, upright: bool = False) -> np.ndarray:
     """uint8 [h, w, 3], RGB, of an opened image; reduced (bicubic, antialiased) if it is larger than `side` pixels.
 
-    A JPEG that is more than twice too large is reduced within its decoder first; `upright` as of `ImageFiles`.
+    A JPEG that is more than twice too large is reduced within its decoder first; see `ImageFiles` for `upright`.
     """
     longer, target = max(image.size), image.size
     if longer > side:
@@ -264,7 +273,7 @@ def resized_centre(image: Image.Image, resize: int, size: int, upright: bool = F
 
 
 def _rgb(image: Image.Image, upright: bool) -> tuple[Image.Image, bool]:
-    """The image as RGB, if asked for rotated by its EXIF orientation, and whether that exchanged height and width.
+    """The image as RGB, rotated by its EXIF orientation if `upright`, and whether that swapped height and width.
 
     Damaged EXIF data count as none. Of TIFF files Pillow applies the orientation itself, whatever is asked for.
     """

@@ -56,18 +56,17 @@ class CifarLt(tfds.core.GeneratorBasedBuilder):
         name, folder = self.builder_config.name, pathlib.Path(dl_manager.manual_dir)
         images, labels, test_images, test_labels = read_cifar(name, folder)
         self.info.metadata["lists"] = {key: ids.tolist() for key, ids in make_lists(name, labels, folder).items()}
-        return {"train": _examples(images, labels), "test": _examples(test_images, test_labels)}
+        return {
+            "train": self._generate_examples(images, labels),
+            "test": self._generate_examples(test_images, test_labels),
+        }
 
-    def _generate_examples(self) -> None:
-        raise NotImplementedError("the split generators are complete")
-
-
-def _examples(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, dict]]:
-    """Key and features in order; images as PNG, so that no encoder of TensorFlow's is asked for."""
-    for k, (image, label) in enumerate(zip(images, labels)):
-        png = io.BytesIO()
-        Image.fromarray(image).save(png, "PNG")
-        yield k, {"image": png.getvalue(), "label": int(label), "id": k}
+    def _generate_examples(self, images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, dict]]:
+        """Key and features in order; images as PNG, so that no encoder of TensorFlow's is asked for."""
+        for k, (image, label) in enumerate(zip(images, labels)):
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, "PNG")
+            yield k, {"image": png.getvalue(), "label": int(label), "id": k}
 
 
 def make_lists(name: str, labels: np.ndarray, folder: pathlib.Path) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """From a config to the network, its optimiser, views and state: the one place that reads the model's config keys."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from sdclr_jax.learn.optim import Schedule, lars, sgd, warmup_cosine
 from sdclr_jax.learn.step import TrainState, create_state
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.views.views import ViewConfig
+from trainlib.core.errors import UserError
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 OPTIMIZERS = {"sgd": sgd, "lars": lars}
@@ -36,6 +37,13 @@ def is_pruned(config: ConfigDict) -> bool:
     return config.prune_fraction > 0
 
 
+def _chosen(config: ConfigDict, key: str, known: Mapping[str, Any]) -> Any:
+    """The value that `config[key]` names. Raises UserError for an unknown name."""
+    if config[key] not in known:
+        raise UserError(f"config.{key} is {config[key]!r}; known: {', '.join(known)}")
+    return known[config[key]]
+
+
 def build_model(config: ConfigDict, axis_name: str | None = None) -> ContrastiveNet:
     """The network of a config. With `axis_name` its training statistics span all devices."""
     return ContrastiveNet(
@@ -46,7 +54,7 @@ def build_model(config: ConfigDict, axis_name: str | None = None) -> Contrastive
         num_bn_sets=2 if is_pruned(config) and config.dual_batchnorm else 1,
         prune_bn_updates=config.prune_bn_updates,
         axis_name=axis_name,
-        dtype=DTYPES[config.dtype],
+        dtype=_chosen(config, "dtype", DTYPES),
     )
 
 
@@ -57,8 +65,8 @@ def build_schedule(config: ConfigDict, steps_per_epoch: int) -> Schedule:
 
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> optax.GradientTransformation:
     """SGD or LARS with momentum and weight decay on the warm-up cosine."""
-    schedule = build_schedule(config, steps_per_epoch)
-    return OPTIMIZERS[config.optimizer](schedule, momentum=config.momentum, weight_decay=config.weight_decay)
+    make, schedule = _chosen(config, "optimizer", OPTIMIZERS), build_schedule(config, steps_per_epoch)
+    return make(schedule, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def build_temperature(config: ConfigDict) -> Callable[[jax.Array | float], jax.Array | float]:

@@ -24,7 +24,7 @@ class TrainedRun(NamedTuple):
 
 
 def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRun:
-    """Restores a run from its workdir, at the step "last" or of a number.
+    """Restores a run from its workdir at `step`, which is "last" or a number.
 
     Raises UserError for no such folder, no checkpoint, or damaged ones only.
     """

@@ -1,6 +1,6 @@
 """The training step: one joint gradient of one loss over both branches, two forwards and one backward.
 
-And the masks of a new epoch, from the dense weights as they are at its start.
+It also draws the masks of a new epoch from the dense weights at its start.
 """
 
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def make_train_step(
     Returns:
         step(state, views [2, N, H, W, 3], rows bool [N] or None, temperature) -> (state, metrics): the scalars `loss`
         and `grad_norm`, equal on all devices. N is the device's share of the batch. With `pruned` the step is SDCLR's
-        (dense against pruned branch), without SimCLR's.
+        (dense against pruned branch), and without it SimCLR's.
     """
 
     def step(

@@ -33,7 +33,7 @@ def per_row(rows: jax.Array, ndim: int) -> jax.Array:
 def batch_moments(
     x: jax.Array, rows: jax.Array | None = None, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array | int]:
-    """Mean and biased variance [C] per channel over the real rows of the batch of all devices, and the values of each.
+    """Mean and biased variance [C] over the real rows of all devices' batch, and the number of values per channel.
 
     Args:
         x: float [N, ..., C].

@@ -1,6 +1,6 @@
 """Features of the trained network for evaluation: dense weights, BatchNorm of branch 0 with its running statistics.
 
-Of a network whose weights have changed, as pruning changes them, the statistics are estimated again.
+For a network whose weights have changed, for example by pruning, the statistics are estimated again.
 """
 
 import copy
@@ -81,7 +81,7 @@ class FeatureReader:
 
 
 def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any, Any], Any]:
-    """calibrated(params, batch_stats) -> `batch_stats` with the dense branch's estimated again, as after pruning.
+    """calibrated(params, batch_stats) -> `batch_stats`, the dense branch's estimated again for pruned weights.
 
     They are the means over batches of up to 128 of the batch's own mean and unbiased variance, as training measures
     them; an incomplete last batch is skipped.

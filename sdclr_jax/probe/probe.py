@@ -147,8 +147,8 @@ def nearest_neighbours(
 ) -> np.ndarray:
     """Classes by weighted vote of the nearest training features (Wu et al., CVPR 2018: exp(cosine / 0.07)).
 
-    `bank` float [N, C] and `bank_labels` int [N] are of labelled images, at most N `neighbours` of which vote for the
-    classes int [M] of `queries` float [M, C].
+    `bank` float [N, C] and `bank_labels` int [N] are of labelled images. The `neighbours` (at most N) nearest to each
+    of the `queries` float [M, C] vote. The result is int [M].
     """
     bank, bank_labels = l2_normalize(jnp.asarray(bank)), jnp.asarray(bank_labels)
     count, rows = len(queries), min(1000, len(queries))

@@ -69,7 +69,7 @@ def draw_view(rng: jax.Array, height: jax.Array | int, width: jax.Array | int, c
 def apply_view(image: jax.Array, view: ViewParams, config: ViewConfig) -> jax.Array:
     """Crop and resize, mirror, jitter, grey, blur: the original's order; uint8 [H, W, 3] -> uint8 [size, size, 3].
 
-    Of `config` count `size`, and whether a blur can occur at all (`blur` > 0) and how wide (`sigma`).
+    Only `config.size`, `config.blur` (whether a blur can occur) and the range `config.sigma` are used.
     """
     image = resized_crop(image, view.box, (config.size, config.size))
     image = jnp.where(view.flip, image[:, ::-1], image)

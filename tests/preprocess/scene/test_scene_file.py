@@ -202,3 +202,24 @@ def test_reading_is_quick(path):
 def test_hash_is_that_of_the_voxels(scene):
     for ours, rebuilt in zip(scene.hash, build_hash(scene.voxels.coords[0])):
         np.testing.assert_array_equal(ours, rebuilt)
+
+
+def test_no_flipped_bit_of_the_container_raises_anything_else(path):
+    """Flags, methods, versions and offsets of a zip file: refused as damaged, or without effect."""
+    with np.load(path) as file:
+        header = file["header"]
+    np.savez(path, header=header)
+    content = path.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    refused = 0
+    for place in (*range(30), *range(directory, directory + 46), *range(len(content) - 22, len(content))):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            scene_module.is_intact(path)
+            try:
+                read_header(path)
+            except SceneError:
+                refused += 1
+    assert refused > 100

@@ -238,3 +238,9 @@ def test_sizes_that_do_not_fit_are_refused(make_files):
     for keys in ({"size": 10}, {"size": 0}, {"canvas": 0}, {"threads": 0}):
         with pytest.raises(UserError, match=str(next(iter(keys.values())))):
             make_files([], **keys)
+
+
+def test_a_list_of_files_does_not_print_its_paths(make_files):
+    files = make_files([random_image(8, 8)])
+    assert len(f"{files}{files.canvases}") < 300
+    assert "0.png" not in f"{files}"
