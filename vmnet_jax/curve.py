@@ -35,7 +35,7 @@ def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> N
         axes.sharex(first)
     for axes, panel in zip((first, *others), PANELS):
         draw_panel(axes, records, panel)
-        if panel.scale == 100:
+        if panel.name.startswith("val/"):
             axes.set_ylim(bottom=0)
     if len(records) > 1:
         legend_below(figure, first)

@@ -21,15 +21,11 @@ from trainlib.core.cli import natural
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
 from trainlib.core.outputs import require_folder
-from trainlib.run import parallel
 from trainlib.run.command import run_command
-from trainlib.run.devices import check_platform
 from vmnet_jax.data.scenes import SceneFolder, read_split
-from vmnet_jax.learn.build import build_model, sample_settings
-from vmnet_jax.learn.inference import fitting_batches, make_forward, scene_scores
 from vmnet_jax.learn.restore import TrainedRun, load_run
 from vmnet_jax.learn.step import is_head
-from vmnet_jax.prediction.read_out import read_out_of
+from vmnet_jax.prediction.predictor import Predictor
 from vmnet_jax.report.exemplar_report import Forgotten, as_lines, draw_by_class, make_report, write_scene_page
 
 _log = logging.getLogger(__name__)
@@ -46,20 +42,11 @@ def make_labeller(
     run: TrainedRun, scene_folder: SceneFolder, names: list[str], max_voxels: int
 ) -> Callable[[Any], np.ndarray]:
     """A function from parameters to the labels of all vertices, int16 [V], scene by scene; it compiles once."""
-    forward = make_forward(build_model(run.config, len(run.label_map.names)))
-    batches, tiles = fitting_batches(
-        forward,
-        parallel.to_devices(run.variables),
-        scene_folder,
-        names,
-        max_voxels,
-        max_buckets=1,
-        **sample_settings(run.config),
-    )
+    predictor = Predictor(run, max_voxels)
+    plan = predictor.plan(scene_folder, names)
 
     def label(params: Any) -> np.ndarray:
-        variables = parallel.to_devices({"params": params, "batch_stats": run.variables["batch_stats"]})
-        scored = scene_scores(forward, variables, batches, tiles, read_out=read_out_of(run.config))
+        scored = predictor.scores(plan, params=params)
         return np.concatenate([scores.argmax(1).astype(np.int16) for _, scores in scored])
 
     return label
@@ -96,7 +83,6 @@ def run_exemplars(
         raise UserError(f"--shown is {shown:g}; the sparsities are {', '.join(f'{s:g}' for s in pruning.sparsities)}")
     run = load_run(workdir, step)
     config = run.config
-    check_platform(config.platform)
     scene_folder = SceneFolder(scenes or config.scenes, config.cache_gib)
     names = read_split(scene_folder.path, config.train_list, config.val_list, config.val_fraction, allow_missing).val
     names = names[: limit or None]
@@ -106,8 +92,8 @@ def run_exemplars(
     label, params = make_labeller(run, scene_folder, names, max_voxels), run.variables["params"]
     dense = label(params)
     _log.info("dense: %d scenes", len(names))
-    pruned = pruning.predict([(params, config.seed, label)], is_prunable)
-    levels = [Forgotten(sparsity, np.stack(labels)) for sparsity, labels in pruned]
+    predictions = pruning.predict([(params, config.seed, label)], is_prunable)
+    levels = [Forgotten(sparsity, np.stack(labels)) for sparsity, labels in predictions]
     report = {"workdir": str(workdir), "step": run.step, "scenes": names}
     report |= {"masks": pruning.masks, "random_share": pruning.random_share}
     truth = np.concatenate([scene_folder(name).labels for name in names])
@@ -116,9 +102,10 @@ def run_exemplars(
     draw_by_class(output / "by_class.png", report)
     pruned = modal_labels(levels[pruning.sparsities.index(shown)].labels, len(run.label_map.names))
     ends = np.cumsum([len(scene_folder(name).labels) for name in names])[:-1]
-    for name, *labels in list(zip(names, np.split(dense, ends), np.split(pruned, ends)))[:pages]:
+    parts = zip(names[:pages], np.split(dense, ends), np.split(pruned, ends))
+    for name, before, after in parts:
         page = output / "pages" / f"{name}.html"
-        write_scene_page(page, scene_folder(name), *labels, sparsity=shown, label_map=run.label_map)
+        write_scene_page(page, scene_folder(name), before, after, sparsity=shown, label_map=run.label_map)
     return report
 
 

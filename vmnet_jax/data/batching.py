@@ -36,8 +36,8 @@ class Sizes(NamedTuple):
 
     def fits(self, bucket: "Sizes") -> bool:
         """True where every array has room for these rows and the padding row that absent entries point to."""
-        rows_fit = all(a < b for a, b in zip(self.voxels + self.vertices, bucket.voxels + bucket.vertices))
-        return rows_fit and all(a <= b for a, b in zip(self.overflow, bucket.overflow))
+        rows = zip(self.voxels + self.vertices, bucket.voxels + bucket.vertices, strict=True)
+        return all(a < b for a, b in rows) and all(a <= b for a, b in zip(self.overflow, bucket.overflow))
 
 
 class DoesNotFit(ValueError):

@@ -29,7 +29,7 @@ class SceneFiles:
 
 
 class PreparedScenes:
-    """The scenes of a prepared folder, as `SceneFiles`; UserError if the folder holds another data set."""
+    """The scenes of a prepared folder, read as by `SceneFiles`. Raises UserError if it holds another data set."""
 
     def __init__(self, folder: str | pathlib.Path):
         import tensorflow_datasets as tfds  # takes a second

@@ -35,7 +35,7 @@ MODELS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
     "baseline_intra": (functools.partial(VMNet, inter=False), ("widths", *_MESH)),
     "dcm": (DCMNet, ("dcm_geo_widths", "dcm_euc_widths")),
 }
-"""The networks by `config.model`, and the keys of the config that are attributes of theirs, without a dcm_ before."""
+"""The networks by `config.model`, and the config keys that become their attributes, less a leading `dcm_`."""
 
 
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:
@@ -48,6 +48,7 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
     network, keys = MODELS[model_name(config)]
     settings = {**config, "operator": _operator(config)}
     attributes = {key.removeprefix("dcm_"): settings[key] for key in keys}
+    attributes = {key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()}
     return network(num_classes, **attributes, dtype=dtype, axis_name=axis_name)
 
 

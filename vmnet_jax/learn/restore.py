@@ -106,7 +106,8 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
         step: "last", "best" (by validation mean IoU) or a step's number.
 
     Raises:
-        UserError: no such folder, no checkpoint, or damaged ones only.
+        UserError: no such folder, no checkpoint, damaged ones only, or weights of another network than the config's.
+            The optimiser's arrays are not compared.
     """
     workdir = pathlib.Path(workdir)
     config = load_config(workdir)

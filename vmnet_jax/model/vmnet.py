@@ -1,4 +1,4 @@
-"""VMNet: the two branches together (Hu et al., ICCV 2021, arXiv 2107.13824); and networks of one of them alone."""
+"""VMNet, the two branches together (Hu et al., ICCV 2021, arXiv 2107.13824), and networks with one of them alone."""
 
 from typing import NamedTuple
 

@@ -71,7 +71,7 @@ class Predictor:
     def predict_scenes(self, scenes: Sequence[Scene], votes: int = 1) -> list[Prediction]:
         """Labels scenes of different names, `scenes_per_batch` consecutive ones of them in each batch."""
         named = {scene.name: scene for scene in scenes}
-        return self.run_plan(self.plan(named.__getitem__, list(named), votes))
+        return self.run_plan(self.plan(named.__getitem__, [scene.name for scene in scenes], votes))
 
     def plan(
         self, read: Callable[[str], Scene], names: list[str], votes: int = 1, max_buckets: int = 1
@@ -82,7 +82,7 @@ class Predictor:
             read: name -> scene.
             names: of the scenes, in their order.
             votes: as in `predict`.
-            max_buckets: sizes of batches, of which each is compiled.
+            max_buckets: largest number of batch sizes, each of which is compiled.
         """
         if votes < 1:
             raise UserError(f"votes is {votes}, it must be at least 1")
@@ -113,7 +113,7 @@ class Predictor:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """(place in the plan, summed logits float32 [V, K]) of each scene; on_pass_done is called after each pass.
 
-        `params` are used instead of the run's, which share what is compiled.
+        `params` replace the run's parameters; nothing is compiled again.
         """
         variables = self._variables
         if params is not None:

@@ -59,8 +59,8 @@ def _classes(
     """(name, class int32 [V] of every vertex), reading N scenes at once if the network sees N together."""
     for start in range(0, len(names), predictor.scenes_per_batch):
         part = names[start : start + predictor.scenes_per_batch]
-        for name, prediction in zip(part, predictor.predict_scenes([scenes(name) for name in part], votes)):
-            yield name, prediction.classes
+        predictions = predictor.predict_scenes([scenes(name) for name in part], votes)
+        yield from ((name, found.classes) for name, found in zip(part, predictions, strict=True))
 
 
 def require_scenes(scenes: SceneFolder, names: Sequence[str]) -> None:

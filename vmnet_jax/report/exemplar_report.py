@@ -163,6 +163,6 @@ def write_scene_page(
     counts = np.bincount(scene.labels[labelled], minlength=len(palette))
     legend = [(label_map.names[k], tuple(label_map.colors[k]), int(counts[k])) for k in np.argsort(-counts)]
     lost = (labelled & (dense == scene.labels) & (pruned != scene.labels)).sum() / max(labelled.sum(), 1)
-    title = f"{path.stem}: {100 * lost:.1f} % of the labelled vertices forgotten with {after}"
+    title = f"{scene.name}: {100 * lost:.1f} % of the labelled vertices forgotten with {after}"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_page(path, title, mesh.vertices, mesh.faces, layers, legend=legend, keys={changed: KINDS})

@@ -44,13 +44,12 @@ class SceneViews:
         if not self._room or not len(scene.faces):
             return
         self._room -= 1
-        classes, probability, *_ = Prediction.of(scores)
-        mean_iou, accuracy, _ = scene_figures(table).values()
-        figures = "no labels"
-        if accuracy is not None:
-            figures = f"mean IoU {100 * mean_iou:.1f} %, accuracy {100 * accuracy:.1f} %"
+        prediction, found = Prediction.of(scores), scene_figures(table)
+        classes, figures = prediction.classes, "no labels"
+        if found["accuracy"] is not None:
+            figures = f"mean IoU {100 * found['mean_iou']:.1f} %, accuracy {100 * found['accuracy']:.1f} %"
         mesh = as_mesh(scene, self._label_map)
-        layers = prediction_layers(mesh, classes, probability, self._label_map)
+        layers = prediction_layers(mesh, classes, prediction.probability, self._label_map)
         meaning = {"legend": class_legend(mesh, classes, self._label_map), "keys": layer_keys(layers)}
         page = self._folder / "pages" / f"{name}.html"
         page.parent.mkdir(parents=True, exist_ok=True)

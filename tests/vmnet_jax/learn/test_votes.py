@@ -117,6 +117,11 @@ def test_labels_of_a_mesh_do_not_depend_on_the_meshes_before_it(predictor, room,
     assert len(np.unique(expected.round(3), axis=0)) > 100
 
 
+def test_two_scenes_of_one_name_are_refused(predictor, room, hall):
+    with pytest.raises(ValueError, match=r"scenes are named twice: \['room'\]"):
+        predictor(0).predict_scenes([room, dataclasses.replace(hall, name="room")])
+
+
 @pytest.mark.parametrize("max_voxels", [10**6, 1500], ids=["whole", "tiles"])
 def test_scores_are_the_same_in_any_order_and_company(room, hall, max_voxels):
     def scores(*scenes):

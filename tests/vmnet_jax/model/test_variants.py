@@ -1,11 +1,13 @@
 """The other networks, of three levels, on whole batches: padding, order of vertices, translation, sizes; inputs."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
 
 from kernels.host.mesh.radius import radius_graph
 from tests.vmnet_jax.data.sample_tools import bucket_of, double, finest_levels, permuted
@@ -231,3 +233,10 @@ def test_an_operator_without_a_place_is_refused(model):
     config = load_config_file("configs/vmnet_rooms.py:smoke", (f"model={model}", "operator=vector"))
     with pytest.raises(UserError, match=f"operator is 'vector', but the network of config.model '{model}' has no"):
         build_model(config, 3)
+
+
+def test_widths_that_come_as_lists_make_the_same_network():
+    config = load_config_file("configs/vmnet_rooms.py")
+    listed = ConfigDict(json.loads(config.to_json()))
+    assert isinstance(listed.widths, list)
+    assert hash(build_model(listed, 3)) == hash(build_model(config, 3))
