@@ -14,7 +14,7 @@ import numpy as np
 from kernels.host.voxel.voxels import unique_voxels
 from preprocess.formats.readers import read_mesh
 from preprocess.mesh.mesh import Mesh
-from preprocess.rooms import make_room, write_room
+from preprocess.synthetic.room import make_room, write_room
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDER = ROOT / ".bench-data"

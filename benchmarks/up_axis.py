@@ -10,7 +10,8 @@ import argparse
 import numpy as np
 from scipy.optimize import minimize
 
-from preprocess.formats.readers import find_meshes, read_mesh
+from preprocess.formats.files import find_meshes
+from preprocess.formats.readers import read_mesh
 from preprocess.mesh.up_axis import CUES, IMPLAUSIBLE, up_cues
 from vmnet_jax.predict import load
 from vmnet_jax.prediction.upright import needs_network, with_network

@@ -9,10 +9,10 @@ prepare_caches(pathlib.Path(__file__).parent)
 
 _PLACES = {
     "read_mesh": "formats.readers",
-    "find_meshes": "formats.readers",
+    "find_meshes": "formats.files",
     "Mesh": "mesh.mesh",
     "MeshError": "mesh.mesh",
-    "HierarchyParams": "scene.hierarchy",
+    "HierarchyParams": "scene.params",
     "build_hierarchy": "scene.hierarchy",
     "build_scene": "scene.build",
     "Scene": "scene.scene_file",

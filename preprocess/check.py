@@ -14,20 +14,18 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from preprocess.cli.arguments import UpParser, add_label_arguments
 from preprocess.cli.dataset_layouts import LAYOUTS, Missing, detect, listed_missing, missing_lines
-from preprocess.cli.file_report import CheckTask, Report, report_file
-from preprocess.cli.scene_task import Reading
 from preprocess.cli.sources import find_files, read_scene_list
 from preprocess.cli.worker_pool import run_all
-from preprocess.formats.readers import is_mesh
+from preprocess.formats.files import is_mesh
 from preprocess.labels.choice import check_label_map, choose_label_map
 from preprocess.labels.label_map import LabelMap
 from preprocess.mesh.mesh import MeshError
 from preprocess.mesh.units import METRES
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from trainlib.core import cli
 from trainlib.core.cli import natural
 from trainlib.core.errors import UserError
@@ -36,7 +34,7 @@ from trainlib.core.text import pluralize
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status: 0 no errors, 1 errors, 2 usage (raised), 75 interrupted."""
-    parser = _parser()
+    parser = make_parser()
     flags = cli.parse(parser, arguments)
     try:
         dataset = _dataset(flags)
@@ -44,19 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.labels and len(paths) > 1:
             parser.error("--labels is for one mesh; in a folder the labels of NAME.ply are read from NAME.labels.ply")
         label_map, map_notes, map_error = _label_map(flags, [path for path in paths if path not in clashes])
-        reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
-        how = (reading, flags.labels, label_map, flags.unlabelled, flags.voxel_size)
-        tasks = [CheckTask(path, *how, clashes.get(path)) for path in paths]
-        reports = run_all(
-            report_file,
-            tasks,
-            flags.workers,
-            died=lambda task, cause: Report(str(task.path), error=cause),
-            show=lambda report: "" if flags.json else "\n".join(report.lines()),
-            error=False,
-            unit="file",
-            shown=len(tasks) > 1,
-        )
+        reports = _report_files(flags, paths, clashes, label_map)
     except BrokenPipeError:
         raise
     except (UserError, OSError) as error:
@@ -78,6 +64,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if map_error:
         print(f"error: {map_error}", file=sys.stderr)
     return cli.ERROR if failed or map_error or (dataset and dataset.meshes) else cli.DONE
+
+
+def _report_files(
+    flags: argparse.Namespace,
+    paths: Sequence[pathlib.Path],
+    clashes: Mapping[pathlib.Path, MeshError],
+    label_map: LabelMap | None,
+) -> list:
+    """The `file_report.Report` of each file, printed as it comes unless they go into the JSON document."""
+    from preprocess.cli.file_report import CheckTask, Report, report_file
+    from preprocess.cli.scene_task import Reading
+
+    reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
+    how = (reading, flags.labels, label_map, flags.unlabelled, flags.voxel_size)
+    tasks = [CheckTask(path, *how, clashes.get(path)) for path in paths]
+    return run_all(
+        report_file,
+        tasks,
+        flags.workers,
+        died=lambda task, cause: Report(str(task.path), error=cause),
+        show=lambda report: "" if flags.json else "\n".join(report.lines()),
+        error=False,
+        unit="file",
+        shown=len(tasks) > 1,
+    )
 
 
 def _dataset(flags: argparse.Namespace) -> Missing | None:
@@ -111,7 +122,8 @@ def _label_map(
         return None, [], error
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     plain = argparse.RawDescriptionHelpFormatter
     parser = UpParser(prog="python -m preprocess.check", description=__doc__, formatter_class=plain)
     add = parser.add_argument

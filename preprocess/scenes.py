@@ -17,14 +17,12 @@ import time
 from collections.abc import Sequence
 
 from preprocess.cli.arguments import hierarchy_params, scenes_parser, shard_of
-from preprocess.cli.scene_task import Outcome, Reading, SceneTask, prepare_scene
 from preprocess.cli.sources import Clash, find_sources, meant, read_scene_list, resolve_names
-from preprocess.cli.summary import print_difference, print_report
 from preprocess.cli.worker_pool import run_all
 from preprocess.labels.choice import check_label_map, choose_label_map
 from preprocess.labels.label_map import write_label_map
 from preprocess.mesh.mesh import MeshError
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from trainlib.core import cli
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_atomic
@@ -72,6 +70,10 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     label_map, notes = choose_label_map(flags.label_map, meshes, flags.unlabelled, flags.label_property)
     print("".join(f"--label_map {flags.label_map}: {note}\n" for note in notes), end="")
     write_label_map(output / "label_map.csv", label_map)
+
+    from preprocess.cli.scene_task import Outcome, Reading, SceneTask, prepare_scene
+    from preprocess.cli.summary import print_difference, print_report
+
     reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
     how = (output, reading, params, label_map, flags.overwrite)
     tasks = [SceneTask(name, by_name[name], *how) for name in chosen[shard::shards]]
@@ -85,7 +87,7 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
         error=True,
         unit="scene",
     )
-    outcomes += lost if shard == 0 else []
+    outcomes += [Outcome(name, cause=cause) for name, cause in lost.items()] if shard == 0 else []
     failed = [outcome for outcome in outcomes if outcome.header is None]
     print("".join(f"{line}\n" for line in skipped), end="")
     print_difference(flags, present, names, missing)
@@ -98,13 +100,12 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     return cli.ERROR if failed else cli.DONE
 
 
-def _lost(flags: argparse.Namespace, clashes: list[Clash], missing: list[str], present: list[str]) -> list[Outcome]:
-    """Failures of names that several files have, and of names of the list without a mesh, unless they may miss."""
-    lost = [Outcome(clash.name, cause=str(clash.error(clash.paths[0]))) for clash in clashes]
+def _lost(flags: argparse.Namespace, clashes: list[Clash], missing: list[str], present: list[str]) -> dict[str, str]:
+    """{name: cause} of names that several files have, and of names of the list without a mesh, unless they may miss."""
+    lost = {clash.name: str(clash.error(clash.paths[0])) for clash in clashes}
     remedy = "Add the mesh, take it off the list, or give --allow_missing."
     for name in () if flags.allow_missing else missing:
-        cause = f"{name}: no mesh of this name in {flags.input}{meant(name, present)}. {remedy}"
-        lost.append(Outcome(name, cause=cause))
+        lost[name] = f"{name}: no mesh of this name in {flags.input}{meant(name, present)}. {remedy}"
     return lost
 
 

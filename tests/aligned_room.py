@@ -3,9 +3,10 @@
 import numpy as np
 
 from preprocess.labels.label_map import LabelMap
-from preprocess.mesh.mesh import Mesh, vertex_normals
+from preprocess.mesh.mesh import Mesh
+from preprocess.mesh.normals import vertex_normals
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import Scene
 
 LOW_AND_HIGH = LabelMap((3, 7), ("low", "high"), ((200, 40, 40), (40, 40, 200)))

@@ -20,6 +20,6 @@ _PLACES = {
     "Predictor": "prediction.predictor",
     "write_prediction": "prediction.files",
     "PreparedScenes": "data.tfds_builders",
-    "train_and_evaluate": "train",
+    "train_and_evaluate": "commands.train",
 }
 __getattr__, __dir__ = door(__name__, _PLACES)

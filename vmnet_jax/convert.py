@@ -10,98 +10,16 @@ workdir as a state_dict that the original program loads.
 
 import argparse
 import json
-import logging
 import pathlib
 
-import jax
-import numpy as np
-from ml_collections import ConfigDict
-
-from preprocess.labels.label_map import LabelMap, read_label_map, scannet20
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.labels.label_map import read_label_map
 from trainlib.core.config import load_config_file
-from trainlib.core.errors import UserError
-from trainlib.core.outputs import require_file, require_folder
 from trainlib.run.command import run_command
 from trainlib.weights import convert_cli
-from trainlib.weights.torch_files import read_tensors, write_tensors
-from trainlib.weights.weight_table import require_weights
-from vmnet_jax.learn.build import build_state, is_published
-from vmnet_jax.learn.restore import load_run, write_inputs
-from vmnet_jax.model.torch_names import from_state_dict, is_unused, to_state_dict, with_unused
-
-_log = logging.getLogger(__name__)
-
-HEAD = "Euc_branch.output_layer.bias"
 
 
-def from_torch(
-    checkpoint: str | pathlib.Path,
-    workdir: str | pathlib.Path,
-    config: ConfigDict,
-    label_map: LabelMap | None = None,
-    preprocessing: dict | None = None,
-) -> None:
-    """Makes a workdir with the weights of a checkpoint of the original program as its step 0.
-
-    Args:
-        checkpoint: PyTorch or safetensors file with the state_dict of the whole network.
-        workdir: folder without its own checkpoint.
-        config: of the network and of a later training; `layer_norm_scope` becomes "batch", as the original computes.
-        label_map: of the classes, in the order of the network's outputs; ScanNet's 20 if not given.
-        preprocessing: content of a workdir's preprocessing.json; the published parameters if not given.
-
-    Raises:
-        UserError: a damaged file, a table of names and shapes that do not fit, another number of classes.
-    """
-    _check_network(config)
-    require_folder(workdir, "--workdir", make=False)
-    found = read_tensors(checkpoint)
-    label_map = label_map or scannet20()
-    classes = len(found[HEAD]) if HEAD in found else len(label_map.names)
-    if classes != len(label_map.names):
-        raise UserError(
-            f"{checkpoint} has {classes} classes, the label map {len(label_map.names)}: name them with --label_map"
-        )
-    config.layer_norm_scope = "batch"
-    target = jax.eval_shape(lambda: build_state(config, classes))
-    like = {"params": target.params, "batch_stats": target.batch_stats}
-    expected = convert_cli.torch_shapes(like, to_state_dict, is_unused)
-    variables = from_state_dict(require_weights(str(checkpoint), expected, found, is_unused))
-    params = preprocessing or {**HierarchyParams().to_dict(), "units": "m"}
-    convert_cli.make_workdir(
-        workdir, config, target, keep=lambda folder: write_inputs(folder, params, label_map), **variables
-    )
-    _log.info("%d arrays, %d classes; layer_norm_scope is 'batch', as the original computes", len(expected), classes)
-    _log.info("Meshes will be preprocessed with voxel_size %g, cells %s", params["voxel_size"], params["cells"])
-
-
-def to_torch(workdir: str | pathlib.Path, path: str | pathlib.Path, step: str | int = "last") -> dict[str, np.ndarray]:
-    """Writes the network of a workdir as a state_dict of the original program; returns its arrays [...] by name."""
-    path = require_file(path, "--to-torch")
-    run = load_run(workdir, step)
-    _check_network(run.config)
-    state = with_unused(to_state_dict(run.variables), run.step)
-    write_tensors(path, state)
-    if run.config.layer_norm_scope != "batch":
-        _log.warning(
-            "This network normalises each scene by itself (layer_norm_scope %r); the original normalises the whole "
-            "batch: the same for one scene at a time",
-            run.config.layer_norm_scope,
-        )
-    return state
-
-
-def _check_network(config: ConfigDict) -> None:
-    """Raises UserError for networks that the original program does not have."""
-    if not is_published(config):
-        raise UserError(
-            f"the original program has no network of model {config.model!r} and operator {config.operator!r}; only "
-            "'vmnet' with 'scalar' can be converted"
-        )
-
-
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.convert", description=__doc__)
     convert_cli.add_source_flags(parser, config="configs/vmnet_scannet.py")
     parser.add_argument("--label_map", help="CSV of id,name,red,green,blue; default: ScanNet's 20 classes")
@@ -112,15 +30,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Converts and prints the path of the result."""
-    if convert_cli.is_export(arguments):
-        state = to_torch(arguments.workdir, arguments.to_torch, arguments.step)
-        print(f"{arguments.to_torch}: {len(state)} entries; load them with model.load_state_dict(torch.load(FILE))")
-        return
+    is_export = convert_cli.is_export(arguments)
+    convert_cli.require_files(arguments)
     label_map = read_label_map(arguments.label_map) if arguments.label_map else None
     params = json.loads(pathlib.Path(arguments.preprocessing).read_text()) if arguments.preprocessing else None
-    from_torch(arguments.checkpoint, arguments.workdir, load_config_file(arguments.config), label_map, params)
-    print(f"{arguments.workdir}: ready for evaluate, predict and train")
+    config = None if is_export else load_config_file(arguments.config)
+
+    from trainlib.run.devices import start_devices
+    from vmnet_jax.commands.convert import from_torch, to_torch
+
+    start_devices()
+    if is_export:
+        state = to_torch(arguments.workdir, arguments.to_torch, arguments.step)
+        print(f"{arguments.to_torch}: {len(state)} entries; load them with model.load_state_dict(torch.load(FILE))")
+    else:
+        from_torch(arguments.checkpoint, arguments.workdir, config, label_map, params)
+        print(f"{arguments.workdir}: ready for evaluate, predict and train")
 
 
 if __name__ == "__main__":
-    run_command(main, _parser())
+    run_command(main, make_parser())

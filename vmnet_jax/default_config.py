@@ -13,6 +13,9 @@ SMOKE = {
 }
 """Overrides of the word `smoke`: a one-minute run of a tiny network."""
 
+MARKS = ("max_buckets", "num_steps")
+"""Settings that every config of this system has, and no other."""
+
 HALF_WIDTH = ("widths=(16, 32, 48, 64, 80, 96, 112)", "geo_width=16")
 """Settings of a study: half of the published widths."""
 

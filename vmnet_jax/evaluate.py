@@ -5,99 +5,15 @@ are summed (the original program uses 8). For the first scenes (--pages) the rep
 """
 
 import argparse
-import pathlib
 
-import numpy as np
-
-from preprocess.labels.label_map import IGNORED
 from trainlib.core.cli import natural, positive
-from trainlib.core.errors import UserError
-from trainlib.core.outputs import require_folder
-from trainlib.core.text import pluralize
 from trainlib.run.command import run_command
-from vmnet_jax.data.scenes import SceneFolder, read_split
-from vmnet_jax.learn.inference import SCENES_PER_BATCH, warn_of_single_scenes
-from vmnet_jax.learn.metrics import confusion
-from vmnet_jax.prediction.predictor import load
-from vmnet_jax.prediction.read_out import READ_OUTS
-from vmnet_jax.report.report import format_summary, scene_figures, summary, write_report
-from vmnet_jax.report.scene_views import SceneViews
-
-SPLITS = {"train": "Training scenes", "val": "Validation scenes", "all": "All scenes"}
+from vmnet_jax.data.scene_lookup import require_run
+from vmnet_jax.prediction.choices import READ_OUTS, SCENES_PER_BATCH
 
 
-def evaluate(
-    workdir: str | pathlib.Path,
-    *,
-    step: str | int = "last",
-    votes: int = 1,
-    split: str = "val",
-    scenes: str | None = None,
-    max_buckets: int = 3,
-    max_voxels: int = 0,
-    allow_missing: bool = False,
-    pages: int = 20,
-    scenes_per_batch: int = 1,
-    read_out: str | None = None,
-) -> tuple[dict, np.ndarray]:
-    """Evaluates a run on its validation (or training) scenes and writes `eval/step_S_SPLIT_votes_V/` into the workdir.
-
-    With `scenes_per_batch` of N above 1 the folder's name ends with `_batches_of_N`.
-
-    Args:
-        step: "last", "best" or a step's number.
-        votes: 1 for the unaugmented placement, N > 1 for the sum over N random rigid ones.
-        split: "val" or "train", as the run's config defines them, or "all" for every scene of the folder.
-        scenes: folder of preprocessed scenes instead of the config's.
-        max_voxels: scenes with more voxels at level 0 are seen in overlapping tiles; 0 for what the memory holds.
-        allow_missing: skip scenes of the lists that are not in the folder.
-        pages: how many scenes, from the first on, get a page and a row of the contact sheet.
-        scenes_per_batch: consecutive scenes of the list that the network sees together. It matters for a network with
-            `layer_norm_scope="batch"` only, whose scores of a scene depend on its batch.
-        read_out: one of `vmnet_jax.prediction.read_out.READ_OUTS`; None for the config's.
-
-    Returns:
-        the summary (see `vmnet_jax.report.report.summary`) and the confusion int64 [K predicted, K true].
-    """
-    for name, value, least in (("votes", votes, 1), ("scenes_per_batch", scenes_per_batch, 1), ("pages", pages, 0)):
-        if value < least:
-            raise UserError(f"{name} is {value}, it must be at least {least}")
-    predictor = load(workdir, step, max_voxels, scenes_per_batch, read_out)
-    run, config = predictor.run, predictor.run.config
-    folder = require_folder(report_folder(workdir, run.step, split, votes, scenes_per_batch), "the report's folder")
-    scene_folder = SceneFolder(scenes or config.scenes, config.cache_gib)
-    lists = read_split(scene_folder.path, config.train_list, config.val_list, config.val_fraction, allow_missing)
-    names = {"train": lists.train, "val": lists.val, "all": sorted({*lists.train, *lists.val})}[split]
-    if not names:
-        raise UserError(f"{scene_folder.path} has no scenes of the split {split}")
-    scene_folder.check_params(names, run.params)
-    plan = predictor.plan(scene_folder, names, votes, max_buckets)
-    warn_of_single_scenes(config, scenes_per_batch)
-    views = SceneViews(folder, f"{SPLITS[split]}, step {run.step}, {pluralize(votes, 'vote')}", run.label_map, pages)
-    label_names, tables = run.label_map.names, []
-    for name, (_, scores) in zip(names, predictor.scores(plan), strict=True):
-        scene = scene_folder(name)
-        labels = np.full(len(scores), IGNORED) if scene.labels is None else scene.labels
-        tables.append(confusion(scores.argmax(1), labels, len(label_names)))
-        views.add(name, scene, scores / votes, tables[-1])
-    views.close()
-    table = np.sum(tables, axis=0, dtype=np.int64)
-    result = {"step": run.step, "split": split, "votes": votes, "scenes_per_batch": scenes_per_batch, "scenes": names}
-    result |= summary(table, label_names)
-    result["by_scene"] = [{"name": name, **scene_figures(one)} for name, one in zip(names, tables)]
-    write_report(folder, result, table, label_names)
-    return result, table
-
-
-def report_folder(
-    workdir: str | pathlib.Path, step: int, split: str, votes: int, scenes_per_batch: int = 1
-) -> pathlib.Path:
-    """Where an evaluation's report is saved."""
-    batches = "" if scenes_per_batch == 1 else f"_batches_of_{scenes_per_batch}"
-    return pathlib.Path(workdir) / "eval" / f"step_{step}_{split}_votes_{votes}{batches}"
-
-
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.evaluate", description=__doc__)
     parser.add_argument("--workdir", required=True, help="folder of the training run")
     parser.add_argument("--step", default="last", help="last, best, or a step's number")
@@ -114,6 +30,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the table and the paths of the files."""
+    require_run(arguments.workdir, arguments.scenes)
+
+    from trainlib.run.devices import start_devices
+    from vmnet_jax.commands.evaluate import evaluate, report_folder
+    from vmnet_jax.report.report import format_summary
+
+    start_devices()
     result, _ = evaluate(**vars(arguments))
     print(format_summary(result))
     parts = (result[key] for key in ("step", "split", "votes", "scenes_per_batch"))
@@ -125,4 +48,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, _parser())
+    run_command(main, make_parser())

@@ -7,14 +7,14 @@ from ml_collections import ConfigDict
 
 from kernels.device.attention.api import SHIFTS
 from preprocess.labels.label_map import LabelMap
-from preprocess.scene.hierarchy import LEVELS
+from preprocess.scene.params import LEVELS
 from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITIVE, SEED, SHARE, check_settings
 from trainlib.core.errors import UserError
 from vmnet_jax.data.placement import ROTATIONS
 from vmnet_jax.data.sample import FEATURE_WIDTHS
 from vmnet_jax.learn.build import DTYPES, MODELS, check_operator, model_name
 from vmnet_jax.model.geodesic import OPERATORS
-from vmnet_jax.prediction.read_out import READ_OUTS
+from vmnet_jax.prediction.choices import READ_OUTS
 
 RANGES = {
     "seed": SEED,

@@ -6,10 +6,11 @@ table.json and table.png. The same command resumes where it stopped. docs/studie
 
 import pathlib
 
+from ml_collections import ConfigDict
+
 from trainlib.analysis.study import StudyTarget, run_main
 from trainlib.core.errors import UserError
 from trainlib.run.metrics import read_metrics
-from vmnet_jax.settings import check_config
 
 FIGURES = {"Mean IoU": "val/mean_iou", "Accuracy": "val/accuracy"}
 
@@ -22,7 +23,14 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
     return {column: 100 * measured[-1][key] for column, key in FIGURES.items()}
 
 
-SYSTEM = StudyTarget("vmnet_jax.train", None, read_figures, check_config)
+def check(config: ConfigDict) -> None:
+    """Raises UserError for a config that the training would refuse."""
+    from vmnet_jax.settings import check_config
+
+    check_config(config)
+
+
+SYSTEM = StudyTarget("vmnet_jax.train", None, read_figures, check)
 
 if __name__ == "__main__":
     run_main(SYSTEM, __doc__, "python -m vmnet_jax.study")

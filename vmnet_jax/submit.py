@@ -15,13 +15,13 @@ from trainlib.core.cli import positive
 from trainlib.core.errors import UsageError
 from trainlib.core.outputs import require_file
 from trainlib.run.command import run_command
-from vmnet_jax.data.scenes import SceneFolder
-from vmnet_jax.learn.inference import SCENES_PER_BATCH, warn_of_single_scenes
-from vmnet_jax.prediction.predictor import load
-from vmnet_jax.prediction.submission import check_submission, require_scenes, write_submission
+from trainlib.run.workdir import load_config
+from vmnet_jax.data.scene_lookup import require_scene_folder
+from vmnet_jax.prediction.choices import SCENES_PER_BATCH
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.submit", description=__doc__)
     parser.add_argument("--scenes", required=True, help="folder of the preprocessed test scenes")
     parser.add_argument("--list", required=True, help="scenes of the benchmark, one name per line: scannetv2_test.txt")
@@ -38,13 +38,25 @@ def main(arguments: argparse.Namespace) -> None:
     """Writes or checks a submission."""
     if bool(arguments.check) == bool(arguments.workdir and arguments.output):
         raise UsageError("give --workdir and --output to write a submission, or --check=ZIP to check one")
+    require_scene_folder(arguments.scenes)
+    listed = read_scene_list(arguments.list)
+    if not arguments.check:
+        require_file(arguments.output)
+        load_config(arguments.workdir)
+
+    from trainlib.run.devices import start_devices
+    from vmnet_jax.data.scenes import SceneFolder
+    from vmnet_jax.learn.inference import warn_of_single_scenes
+    from vmnet_jax.prediction.predictor import load
+    from vmnet_jax.prediction.submission import check_submission, require_scenes, write_submission
+
     scenes = SceneFolder(arguments.scenes, cache_gib=0)
-    names = resolve_names(read_scene_list(arguments.list), scenes.names)
+    names = resolve_names(listed, scenes.names)
     if arguments.check:
         require_scenes(scenes, names)
         check_submission(arguments.check, {name: len(scenes(name).vertices) for name in names})
     else:
-        require_file(arguments.output)
+        start_devices()
         predictor = load(arguments.workdir, arguments.step, scenes_per_batch=arguments.scenes_per_batch)
         warn_of_single_scenes(predictor.run.config, arguments.scenes_per_batch)
         write_submission(predictor, scenes, names, arguments.output, arguments.votes)
@@ -52,4 +64,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, _parser())
+    run_command(main, make_parser())

@@ -10,16 +10,21 @@ import argparse
 
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
-from vmnet_jax.data.tfds_builders import prepare_scenes
+from vmnet_jax.data.scene_lookup import require_scene_folder
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
     require_folder(arguments.data_dir, "--data_dir")
+    require_scene_folder(arguments.scenes)
+
+    from vmnet_jax.data.tfds_builders import prepare_scenes
+
     print(f"Prepared: {prepare_scenes(arguments.scenes, arguments.data_dir)}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vmnet_jax.tfds_prepare", description=__doc__)
     parser.add_argument("--scenes", required=True, help="folder of scene files and label_map.csv")
     parser.add_argument("--data_dir", required=True, help="data_dir of TensorFlow Datasets")
@@ -27,4 +32,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    run_command(main, _parser(), on_devices=False)
+    run_command(main, make_parser())

@@ -12,9 +12,9 @@ from kernels.host.voxel.morton import morton_order
 from kernels.host.voxel.trilinear import trilinear_table
 from kernels.host.voxel.voxels import build_pyramid
 from preprocess.labels.label_map import scannet20
-from preprocess.rooms import make_room
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
+from preprocess.synthetic.room import make_room
 from vmnet_jax.data.sample import Sample, make_sample
 
 LEVELS = ("l0", "l1", "l2", "l3", "l4", "l5", "mid")

@@ -20,7 +20,7 @@ from kernels.host.voxel.voxels import unique_voxels
 from preprocess.labels.label_map import scannet20
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import read_scene, write_scene
 from vmnet_jax.data.placement import training_placement
 from vmnet_jax.data.sample import Sample, make_sample

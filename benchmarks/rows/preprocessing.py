@@ -11,7 +11,7 @@ from benchmarks.harness.rows import TimeRow
 from benchmarks.harness.worker import Case
 from preprocess.cli.scene_task import Reading, SceneTask, prepare_scene
 from preprocess.labels.label_map import scannet20
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 
 LIBRARIES = ("numba", "numpy")
 

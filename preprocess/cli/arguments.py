@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from preprocess.labels.label_map import UNLABELLED
 from preprocess.mesh.units import METRES
-from preprocess.mesh.up_axis import UP_CHOICES
-from preprocess.scene.hierarchy import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
+from preprocess.mesh.up_estimate import UP_CHOICES
+from preprocess.scene.params import HIERARCHIES, LEVEL0_LABELS, LEVELS, PLACEMENTS, HierarchyParams, plan_levels
 from trainlib.core.cli import natural
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from preprocess.cli.sources import SCANNET_SUFFIX, meant, paths_by_name, resolve_names
-from preprocess.formats.readers import is_mesh, meshes_among, walk_folder
-from preprocess.labels.label_files import label_file_of
+from preprocess.formats.files import is_mesh, label_file_of, meshes_among, walk_folder
 
 SHOWN = 8
 _SCENE = re.compile(r"scene\d{4}_\d{2}")

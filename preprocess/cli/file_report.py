@@ -7,14 +7,13 @@ import numpy as np
 
 from preprocess.cli.scene_task import Reading
 from preprocess.cli.sources import meant
-from preprocess.formats.readers import is_mesh
+from preprocess.formats.files import SUFFIX, is_label_file, is_mesh, labelled_stem
 from preprocess.labels.choice import SIXTEEN_BITS
-from preprocess.labels.label_files import is_label_file, labelled_stem
 from preprocess.labels.label_map import ABSENT, LARGEST_ID, MINUS_ONE, LabelMap
 from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.mesh.units import METRES
 from preprocess.scene.build import MAX_UNKNOWN, median_edge, mesh_classes, require_extent
-from preprocess.scene.scene_file import SUFFIX, Scene, SceneError, read_scene
+from preprocess.scene.scene_file import Scene, SceneError, read_scene
 from trainlib.core.text import pluralize
 
 WARNING = "warning: "

@@ -5,13 +5,14 @@ import pathlib
 import time
 from typing import NamedTuple
 
+from preprocess.formats.files import SUFFIX
 from preprocess.formats.readers import check_required, read_mesh, source_hash
 from preprocess.labels.label_files import PROPERTY
 from preprocess.labels.label_map import UNLABELLED, LabelMap
 from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
-from preprocess.scene.scene_file import SUFFIX, SceneError, SceneHeader, is_intact, read_header, write_scene
+from preprocess.scene.params import HierarchyParams
+from preprocess.scene.scene_file import SceneError, SceneHeader, is_intact, read_header, write_scene
 from trainlib.core.files import remove_leftovers
 
 

@@ -6,10 +6,16 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from preprocess.cli.folders import SHOWN, skipped_lines, walk
-from preprocess.formats.readers import READERS, is_mesh, meshes_among, walk_folder
-from preprocess.labels.label_files import is_label_file, labelled_stem
+from preprocess.formats.files import (
+    MESH_ENDINGS,
+    SUFFIX,
+    is_label_file,
+    is_mesh,
+    labelled_stem,
+    meshes_among,
+    walk_folder,
+)
 from preprocess.mesh.mesh import MeshError
-from preprocess.scene.scene_file import SUFFIX
 from trainlib.core.text import did_you_mean, read_names
 
 SCANNET_SUFFIX = "_vh_clean_2"
@@ -56,7 +62,7 @@ def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], dict[pathlib.Pat
     notes = skipped_lines(inside.skipped, path) + _other_files_line(inside.files)
     found = sorted([*meshes, *scene_files, *_label_files_without_mesh(inside.files)])
     if not found:
-        remedy = f"Files that are read: {', '.join('*' + ending for ending in [*READERS, SUFFIX])}."
+        remedy = f"Files that are read: {', '.join('*' + ending for ending in [*MESH_ENDINGS, SUFFIX])}."
         raise MeshError(path, "; ".join(["no mesh and no scene file found", *notes]), remedy)
     groups = [Clash(name, paths) for name, paths in paths_by_name(meshes, path).items() if len(paths) > 1]
     return found, {file: clash.error(file) for clash in groups for file in clash.paths}, notes
@@ -149,7 +155,7 @@ def scene_name(name: str, present: set[str]) -> str:
     if name in present:
         return name
     path = pathlib.PurePosixPath(name.replace("\\", "/")).as_posix()
-    for ending in (SUFFIX, *READERS):
+    for ending in (SUFFIX, *MESH_ENDINGS):
         path = path[: -len(ending)] if path.lower().endswith(ending) else path
     scannet = path.rpartition("/")[2].removesuffix(SCANNET_SUFFIX) if path.endswith(SCANNET_SUFFIX) else path
     return next((form for form in (path, scannet) if form in present), name)

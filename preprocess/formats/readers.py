@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from preprocess.cli.folders import Walk, skipped_lines, walk
+from preprocess.formats.files import GLB, OBJ, OFF, PLY, STL, label_file_of
 from preprocess.formats.gltf.glb import read_glb
 from preprocess.formats.obj.obj import read_obj
 from preprocess.formats.off import read_off
@@ -16,8 +16,6 @@ from preprocess.labels.label_files import (
     PROPERTY,
     RawLabels,
     how_to_label,
-    is_label_file,
-    label_file_of,
     likely_property,
     read_label_file,
     read_labels_inside,
@@ -27,7 +25,7 @@ from preprocess.labels.label_map import ABSENT
 from preprocess.mesh.mesh import Mesh, MeshError
 from preprocess.mesh.validate import validated_mesh
 
-READERS = {".ply": read_ply, ".obj": read_obj, ".off": read_off, ".stl": read_stl, ".glb": read_glb}
+READERS = {PLY: read_ply, OBJ: read_obj, OFF: read_off, STL: read_stl, GLB: read_glb}
 
 
 def read_mesh(
@@ -99,37 +97,6 @@ def check_required(
     if labels and mesh.labels is None:
         cause = f"the mesh has no labels: {how_to_label(path, label_property)}"
         raise MeshError(path, cause, "Add labels, or omit --require_labels.")
-
-
-def find_meshes(path: str | pathlib.Path) -> list[pathlib.Path]:
-    """The mesh file itself, or all meshes under a folder in the order of their paths; label files are none.
-
-    Links are followed. Hidden and system files are skipped (`folders.walk`). Raises MeshError if there is
-    no such file or folder, or no mesh in it.
-    """
-    path = pathlib.Path(path)
-    return [path] if path.is_file() else meshes_among(walk_folder(path), path)
-
-
-def walk_folder(path: pathlib.Path) -> Walk:
-    """What is under a folder. Raises MeshError if there is no such folder."""
-    if not path.is_dir():
-        raise MeshError(path, "there is no such file or folder", "Look for a misspelling.")
-    return walk(path)
-
-
-def meshes_among(inside: Walk, top: pathlib.Path) -> list[pathlib.Path]:
-    """The meshes of a folder by path. Raises MeshError if there is none, with what was skipped."""
-    found = [file for file in inside.files if is_mesh(file)]
-    if not found:
-        cause = "; ".join(["no mesh found", *skipped_lines(inside.skipped, top)])
-        raise MeshError(top, cause, f"Files that are read: {', '.join('*' + e for e in READERS)}.")
-    return found
-
-
-def is_mesh(path: pathlib.Path) -> bool:
-    """Whether a file's name, in capitals too, belongs to a mesh and not to a label file."""
-    return path.suffix.lower() in READERS and not is_label_file(path)
 
 
 def read_raw_labels(

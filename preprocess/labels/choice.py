@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preprocess.formats.readers import read_raw_labels
-from preprocess.labels.label_files import how_to_label
 from preprocess.labels.label_map import (
     ABSENT,
     LARGEST_ID,
@@ -99,6 +97,8 @@ def _count_ids(
     meshes: Sequence[pathlib.Path], label_property: str | None, labels: str | None
 ) -> tuple[Counter[int], dict[int, pathlib.Path], list[MeshError]]:
     """{id: labels} over all meshes, {id: first mesh}, and the errors of meshes whose labels cannot be read."""
+    from preprocess.formats.readers import read_raw_labels  # all readers take a second to import
+
     counts: Counter[int] = Counter()
     first_mesh: dict[int, pathlib.Path] = {}
     errors = []
@@ -140,6 +140,8 @@ def _why_none(
     meshes: Sequence[pathlib.Path], label_property: str | None, unreadable: list[MeshError], notes: list[str]
 ) -> str:
     """Why `auto` has found no class."""
+    from preprocess.labels.label_files import how_to_label
+
     none = "no labelled vertex in any mesh"
     if notes:
         return "; ".join([none, *notes])

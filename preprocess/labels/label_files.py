@@ -3,7 +3,6 @@
 Ids belong to vertices, in the file's order, or to faces if their number fits.
 """
 
-import os
 import pathlib
 import re
 import tokenize
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from preprocess.formats.files import LABEL_ENDINGS
 from preprocess.formats.ply.header import parse_header
 from preprocess.formats.ply.ply import read_ply_labels
 from preprocess.formats.ply.surface import is_face_element
@@ -42,26 +42,6 @@ class RawLabels(NamedTuple):
     ids: np.ndarray
     file: pathlib.Path
     element: str = ""
-
-
-def is_label_file(path: pathlib.Path) -> bool:
-    """Whether the name is NAME.labels.ply, .npy or .txt, in any case."""
-    return path.name.lower().endswith(tuple(LABEL_READERS))
-
-
-def labelled_stem(label_file: pathlib.Path) -> pathlib.Path:
-    """The path of the mesh that a label file belongs to, without its ending."""
-    return label_file.with_suffix("").with_suffix("")
-
-
-def label_file_of(mesh: pathlib.Path) -> pathlib.Path | None:
-    """The label file next to a mesh, or None. Raises MeshError if there are several."""
-    begin = len(mesh.stem)
-    names = [name for name in os.listdir(mesh.parent) if name[:begin] == mesh.stem]
-    found = sorted(name for name in names if name[begin:].lower() in LABEL_READERS and (mesh.parent / name).is_file())
-    if len(found) > 1:
-        raise MeshError(mesh, f"{len(found)} label files are next to it, {' and '.join(found)}", "Keep one of them.")
-    return mesh.parent / found[0] if found else None
 
 
 def read_label_file(path: pathlib.Path, name: str | None = None) -> RawLabels:
@@ -227,9 +207,4 @@ def _whole(path: pathlib.Path, values: np.ndarray, place: Callable[[int], str]) 
     return integers
 
 
-LABEL_READERS: dict[str, Callable[[pathlib.Path, str | None], RawLabels]] = {
-    ".labels.ply": _read_ply,
-    ".labels.npy": _read_npy,
-    ".labels.txt": _read_txt,
-}
-"""By the end of a label file's name, in lower case."""
+LABEL_READERS = dict(zip(LABEL_ENDINGS, (_read_ply, _read_npy, _read_txt)))

@@ -6,9 +6,12 @@ import numpy as np
 
 from preprocess.formats.colors import GREY, color_scale
 from preprocess.mesh.diagnostics import diagnostics, precision_notes
-from preprocess.mesh.mesh import Mesh, MeshError, RawMesh, vertex_normals, weld
+from preprocess.mesh.mesh import Mesh, MeshError, RawMesh
+from preprocess.mesh.normals import vertex_normals
 from preprocess.mesh.units import METRES, plausibility_notes, to_scene_frame
-from preprocess.mesh.up_axis import AUTO, choose_up, estimate_up, up_warning
+from preprocess.mesh.up_axis import choose_up, estimate_up, up_warning
+from preprocess.mesh.up_estimate import AUTO
+from preprocess.mesh.weld import weld
 from trainlib.core.text import pluralize
 
 NO_COLORS = "warning: no colours, grey is used"

@@ -7,8 +7,10 @@ import numpy as np
 from kernels.host.voxel.hash_map import VoxelHash, build_hash
 from kernels.host.voxel.voxels import VoxelPyramid, Voxels, build_pyramid, unique_voxels
 from preprocess.labels.label_map import LabelMap
-from preprocess.mesh.mesh import Mesh, MeshError, weld
-from preprocess.scene.hierarchy import LEVELS, HierarchyParams, build_hierarchy, level0_labels
+from preprocess.mesh.mesh import Mesh, MeshError
+from preprocess.mesh.weld import weld
+from preprocess.scene.hierarchy import build_hierarchy, level0_labels
+from preprocess.scene.params import LEVELS, HierarchyParams
 from preprocess.scene.scene_file import Scene
 from trainlib.core.text import pluralize
 

@@ -18,7 +18,6 @@ from trainlib.core.errors import InputError
 from trainlib.core.files import atomic_file
 
 FORMAT_VERSION = 2
-SUFFIX = ".scene.npz"
 
 
 class SceneError(InputError):

@@ -12,7 +12,7 @@ from benchmarks.harness import growth_point
 from benchmarks.harness.rows import TimeRow
 from benchmarks.rows.__main__ import ROWS
 from kernels.host.voxel.voxels import unique_voxels
-from preprocess.rooms import make_room
+from preprocess.synthetic.room import make_room
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECORD = {

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from preprocess.labels.label_map import scannet20, write_label_map
-from preprocess.rooms import make_room
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import write_scene
+from preprocess.synthetic.room import make_room
 from tests.faults.meshes import write_odd_meshes
 from trainlib.run.checkpoints import CheckpointStore
 

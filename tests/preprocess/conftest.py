@@ -5,7 +5,8 @@ import plyfile
 import pytest
 import trimesh
 
-from preprocess.mesh.mesh import Mesh, vertex_normals
+from preprocess.mesh.mesh import Mesh
+from preprocess.mesh.normals import vertex_normals
 
 
 def bumpy_sphere(subdivisions: int = 4, radius: float = 0.5) -> tuple[np.ndarray, np.ndarray]:

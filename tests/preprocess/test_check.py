@@ -9,7 +9,7 @@ from preprocess import check, scenes
 from preprocess.formats.readers import read_mesh
 from preprocess.mesh.diagnostics import diagnostics
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import write_scene
 
 

@@ -10,6 +10,7 @@ from sklearn import linear_model, preprocessing
 from preprocess import rooms
 from preprocess.formats.readers import read_mesh
 from preprocess.synthetic.plans import PLANS, RoomLayout
+from preprocess.synthetic.room import make_room
 
 SCANNET20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39)
 
@@ -17,12 +18,12 @@ SCANNET20 = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 
 @pytest.fixture(scope="module")
 def eight_rooms():
     """Eight consecutive rooms that do not start at a multiple of eight."""
-    return [rooms.make_room(seed) for seed in range(3, 11)]
+    return [make_room(seed) for seed in range(3, 11)]
 
 
 @pytest.fixture(scope="module")
 def eight_other_rooms():
-    return [rooms.make_room(seed) for seed in range(1000, 1008)]
+    return [make_room(seed) for seed in range(1000, 1008)]
 
 
 def test_rooms_are_valid_meshes(eight_rooms):
@@ -108,18 +109,18 @@ def test_placed_boxes_do_not_overlap():
 def test_unlucky_seeds_still_find_room():
     """Eight plans from far apart: every one is furnished in full."""
     for seed in (77_777, 123_456_789, 2**40 + 5):
-        assert len(np.unique(rooms.make_room(seed, 0.08).labels)) >= 8
+        assert len(np.unique(make_room(seed, 0.08).labels)) >= 8
 
 
 def test_resolution_changes_the_number_of_vertices():
-    coarse, fine = len(rooms.make_room(2, 0.07).vertices), len(rooms.make_room(2, 0.05).vertices)
+    coarse, fine = len(make_room(2, 0.07).vertices), len(make_room(2, 0.05).vertices)
     assert 1.5 < fine / coarse < 2.5
 
 
 @pytest.mark.parametrize(("seed", "resolution"), [(-1, 0.05), (0, 0.01), (0, 0.5)])
 def test_impossible_arguments_are_refused(seed, resolution):
     with pytest.raises(ValueError, match=f"{seed} and {resolution}"):
-        rooms.make_room(seed, resolution)
+        make_room(seed, resolution)
 
 
 def _digests(folder):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from preprocess.labels.label_map import LabelMap, write_label_map
-from preprocess.mesh.mesh import Mesh, vertex_normals
+from preprocess.mesh.mesh import Mesh
+from preprocess.mesh.normals import vertex_normals
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import write_scene
 
 THREE_CLASSES = LabelMap((3, 7, 9), ("low", "middle", "high"), ((200, 40, 40), (40, 200, 40), (40, 40, 200)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from trainlib.analysis.pruning_sweep import PruningSweep
 from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder

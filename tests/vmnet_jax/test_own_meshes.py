@@ -11,7 +11,7 @@ from PIL import Image
 
 from preprocess.formats.readers import read_mesh
 from preprocess.labels.label_map import LabelMap
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import UserError
 from trainlib.run.checkpoints import CheckpointStore

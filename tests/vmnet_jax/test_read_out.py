@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from preprocess.mesh.mesh import Mesh, vertex_normals
-from preprocess.rooms import make_room
+from preprocess.mesh.mesh import Mesh
+from preprocess.mesh.normals import vertex_normals
 from preprocess.scene.build import build_scene, crop_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
+from preprocess.synthetic.room import make_room
 from trainlib.core.errors import UserError
 from vmnet_jax.prediction.read_out import file_vertex_scores, read_out_of
 

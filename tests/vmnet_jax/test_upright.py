@@ -8,9 +8,10 @@ from ml_collections import ConfigDict
 
 from preprocess.formats.readers import read_mesh
 from preprocess.mesh.units import to_file_frame
-from preprocess.mesh.up_axis import UP_AXES, estimate_up
-from preprocess.rooms import make_room
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.mesh.up_axis import estimate_up
+from preprocess.mesh.up_estimate import UP_AXES
+from preprocess.scene.params import HierarchyParams
+from preprocess.synthetic.room import make_room
 from tests.faults.meshes import write_mesh
 from vmnet_jax.learn.restore import TrainedRun
 from vmnet_jax.predict import make_parser

@@ -9,10 +9,22 @@ import jax
 
 from trainlib.core.caches import NAME, user_cache
 from trainlib.core.errors import UserError
+from trainlib.run import processes
 
 PLATFORMS = ("any", "cpu", "gpu", "tpu")
 
 _log = logging.getLogger(__name__)
+
+
+def start_devices(platform: str = "any") -> None:
+    """Starts the devices and logs which they are; compiled programs are kept from here on.
+
+    Raises UserError if there are none, or if they are not of the `platform` (see `check_platform`).
+    """
+    enable_compilation_cache()
+    check_platform(platform)
+    several = f" in each of {processes.count()} processes" if processes.count() > 1 else ""
+    _log.info("%s%s", device_line(), several)
 
 
 def device_line() -> str:

@@ -16,17 +16,17 @@ from trainlib.core.config import load_config_file, require_config_file
 from trainlib.core.errors import UsageError
 from trainlib.core.text import did_you_mean
 from trainlib.run import processes
-from trainlib.run.devices import check_platform, device_line, enable_compilation_cache
 from trainlib.run.signals import StopRequest
 
 FLAGS = flags.FLAGS
 Main = Callable[[ml_collections.ConfigDict, pathlib.Path], Any]
 
-_log = logging.getLogger(__name__)
-
 
 def run_main(main: Main, argv: Sequence[str] | None = None) -> None:
     """Parses the command line, calls `main(config, workdir)` and leaves the process with one of the exit codes.
+
+    The processes of the run, if there are several, have joined by then. `main` checks files and folders first, then
+    imports what takes seconds, and starts the devices (`trainlib.run.devices.start_devices`).
 
     Exit codes and errors are handled by `trainlib.core.cli.exit_code`.
 
@@ -61,13 +61,8 @@ def _run(main: Main, argv: list[str]) -> None:
     if not _parse(argv):
         return
     cli.set_up_logging()
-    config = FLAGS.config
     _join()
-    enable_compilation_cache()
-    check_platform(config.get("platform", "any"))
-    several = f" in each of {processes.count()} processes" if processes.count() > 1 else ""
-    _log.info("%s%s", device_line(), several)
-    main(config, pathlib.Path(FLAGS.workdir))
+    main(FLAGS.config, pathlib.Path(FLAGS.workdir))
 
 
 def _join() -> None:

@@ -33,6 +33,20 @@ _DAMAGE = (
 )  # fmt: skip
 
 
+def require_readable(path: str | os.PathLike) -> pathlib.Path:
+    """The path. Raises UserError if there is no such file, or if it may not be read."""
+    path = pathlib.Path(path)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return path
+
+
+def _unreadable(path: pathlib.Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot be read: {error.strerror}")
+
+
 def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The weights [...] of a file by name: of a bare state_dict, or of the largest one inside a checkpoint's dicts.
 
@@ -42,12 +56,12 @@ def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
         UserError: not a weight file, a damaged one, or one with more than tensors, numbers and strings. Nothing of it
             is ever executed.
     """
-    path = pathlib.Path(path)
+    path = require_readable(path)
     try:
         with path.open("rb") as file:
             tensors = _read_any(file)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     except UnsafePickle as error:
         raise UserError(
             f"{path}: not read, it holds {error}. Only tensors, numbers, strings, lists and dicts are accepted: in "

@@ -16,7 +16,7 @@ import numpy as np
 from kernels.host.batch import padding
 from kernels.host.tables import Rings, Trace, Trilinear
 from kernels.host.voxel.voxels import VoxelPyramid
-from preprocess.scene.hierarchy import LEVELS
+from preprocess.scene.params import LEVELS
 from preprocess.scene.scene_file import Scene
 from vmnet_jax.data.placement import Placement
 from vmnet_jax.data.sample import Sample, VertexInputs, voxel_counts

@@ -3,7 +3,8 @@
 import pathlib
 
 from preprocess.cli.sources import scene_names
-from preprocess.scene.scene_file import SUFFIX, Scene, SceneError, read_header, read_scene, scene_from_arrays
+from preprocess.formats.files import SUFFIX
+from preprocess.scene.scene_file import Scene, SceneError, read_header, read_scene, scene_from_arrays
 from trainlib.core.errors import UserError
 
 DATASET, SPLIT = "scene_meshes", "scenes"

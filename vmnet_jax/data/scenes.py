@@ -18,15 +18,17 @@ from typing import NamedTuple
 import numpy as np
 
 from preprocess.cli.sources import meant, read_list, scene_name
+from preprocess.formats.files import SUFFIX
 from preprocess.labels.label_map import LabelMap, read_label_map
 from preprocess.scene.build import random_crop
-from preprocess.scene.scene_file import SUFFIX, Scene, scene_arrays
+from preprocess.scene.scene_file import Scene, scene_arrays
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
 from trainlib.run.processes import AllReduceMax
 from vmnet_jax.data import batching, placement
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.sample import Sample, VertexInputs, make_sample
+from vmnet_jax.data.scene_lookup import LABEL_MAP, require_scene_folder
 from vmnet_jax.data.scene_store import open_scenes
 from vmnet_jax.model.scene_batch import SceneBatch
 
@@ -108,10 +110,8 @@ class SceneFolder:
     """The scenes of one folder, its `names` sorted, read when asked for and kept up to `cache_gib` of memory."""
 
     def __init__(self, folder: str | pathlib.Path, cache_gib: float = 4.0):
-        self.path = pathlib.Path(folder)
-        if not (self.path / "label_map.csv").is_file():
-            raise UserError(f"{self.path}: no label_map.csv. Make the folder with python -m preprocess.scenes.")
-        self.label_map: LabelMap = read_label_map(self.path / "label_map.csv")
+        self.path = require_scene_folder(folder)
+        self.label_map: LabelMap = read_label_map(self.path / LABEL_MAP)
         self._scenes = open_scenes(self.path)
         self.names = self._scenes.names
         self._room = cache_gib * 2**30
@@ -138,7 +138,7 @@ class SceneFolder:
             scene = self(name)
             if scene.labels is None or not (scene.labels >= 0).any():
                 raise UserError(
-                    f"{self.path}: no vertex of {name} has a label of {self.path / 'label_map.csv'}; training needs "
+                    f"{self.path}: no vertex of {name} has a label of {self.path / LABEL_MAP}; training needs "
                     "labels. Give them as NAME.labels.ply, .npy or .txt and preprocess again, or take it off the lists."
                 )
         return self.check_params(names, expected)

@@ -20,8 +20,9 @@ import tensorflow_datasets as tfds
 from kernels.host.tables import Rings
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
-from preprocess.scene.hierarchy import LEVELS
-from preprocess.scene.scene_file import SUFFIX, scene_arrays
+from preprocess.formats.files import SUFFIX
+from preprocess.scene.params import LEVELS
+from preprocess.scene.scene_file import scene_arrays
 from trainlib.core.errors import UserError
 from vmnet_jax.data.scene_store import OPTIONAL, SPLIT, PreparedScenes, SceneFiles
 

@@ -28,8 +28,6 @@ from vmnet_jax.learn.step import TrainState
 from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores, read_out_of
 
 LOADER_THREADS = 2
-SCENES_PER_BATCH = "scenes the network sees together; matters where config.layer_norm_scope is 'batch' (original: 8)"
-"""Help of the flag."""
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,7 @@ from ml_collections import ConfigDict
 from kernels.host.mesh.closest_face import closest_on_fans
 from preprocess.scene.scene_file import Scene
 from trainlib.core.errors import UserError
-
-TRACE, INTERPOLATED = READ_OUTS = ("trace", "interpolated")
+from vmnet_jax.prediction.choices import READ_OUTS, TRACE
 
 
 def read_out_of(config: ConfigDict) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from preprocess.formats.readers import read_mesh
 from preprocess.mesh.mesh import Mesh
 from preprocess.mesh.units import to_file_frame, to_scene_frame
-from preprocess.mesh.up_axis import AUTO, UP_AXES, UP_NOTE, UpEstimate, choose_up
+from preprocess.mesh.up_axis import UP_NOTE, choose_up
+from preprocess.mesh.up_estimate import AUTO, UP_AXES, UpEstimate
 from preprocess.scene.build import build_scene
 from vmnet_jax.prediction.files import class_probabilities
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from preprocess.formats.readers import read_mesh
 from preprocess.labels.label_map import scannet20, write_label_map
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import write_scene
 from tests.faults.meshes import shades, sheet, write_mesh
 from vmnet_jax.data.scenes import SceneFolder

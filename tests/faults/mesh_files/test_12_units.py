@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from preprocess.rooms import make_room
 from preprocess.scene.scene_file import read_scene
+from preprocess.synthetic.room import make_room
 from tests.faults.meshes import run_check, run_scenes, write_mesh
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from preprocess.formats.writer import write_labels_ply
-from preprocess.rooms import make_room
+from preprocess.synthetic.room import make_room
 from preprocess.scene.scene_file import read_scene
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.core.errors import CheckpointError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainlib.run.processes import DEAD_S
+from trainlib.run.peers import DEAD_S
 
 MAINS = pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
 TWO = {"vmnet_jax.train": ["--config.batch_size=2", "--config.max_buckets=2"], "sdclr_jax.train": []}

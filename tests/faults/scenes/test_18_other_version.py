@@ -5,11 +5,11 @@ import shutil
 import pytest
 
 from preprocess.labels.label_map import read_label_map, scannet20, write_label_map
-from preprocess.rooms import make_room
 from preprocess.scene import scene_file as scene_module
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import SceneError, read_scene, write_scene
+from preprocess.synthetic.room import make_room
 from tests.faults.meshes import run_check, run_scenes, write_mesh
 from trainlib.core.errors import UserError
 from vmnet_jax.data.scenes import SceneFolder

@@ -6,9 +6,10 @@ import plyfile
 import pytest
 
 from preprocess.labels.label_map import scannet20
-from preprocess.mesh.mesh import Mesh, vertex_normals
+from preprocess.mesh.mesh import Mesh
+from preprocess.mesh.normals import vertex_normals
 from preprocess.scene.build import build_scene, crop_scene, random_crop
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from tests.faults.meshes import nyu_labels, shades, sheet, write_mesh
 from trainlib.run.memory import StepMemory
 from vmnet_jax.data.scenes import TrainingBatches

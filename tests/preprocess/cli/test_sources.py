@@ -9,7 +9,7 @@ import pytest
 from preprocess import check, scenes
 from preprocess.cli.folders import walk
 from preprocess.cli.sources import find_sources, read_scene_list, resolve_names, scene_names
-from preprocess.formats.readers import find_meshes
+from preprocess.formats.files import find_meshes
 from preprocess.mesh.mesh import MeshError
 from vmnet_jax.data.scene_store import open_scenes
 from vmnet_jax.data.scenes import read_split

@@ -8,7 +8,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from preprocess.formats.readers import find_meshes, read_mesh, read_raw_labels, source_hash
+from preprocess.formats.files import find_meshes
+from preprocess.formats.readers import read_mesh, read_raw_labels, source_hash
 from preprocess.mesh.mesh import MeshError
 
 POINTS = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 1]])

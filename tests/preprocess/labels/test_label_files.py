@@ -11,7 +11,8 @@ import trimesh
 
 from preprocess import check, scenes
 from preprocess.cli.sources import find_files
-from preprocess.formats.readers import find_meshes, read_mesh, read_raw_labels, source_hash
+from preprocess.formats.files import find_meshes
+from preprocess.formats.readers import read_mesh, read_raw_labels, source_hash
 from preprocess.labels.label_files import labels_from_faces
 from preprocess.labels.label_map import ABSENT
 from preprocess.mesh.mesh import MeshError

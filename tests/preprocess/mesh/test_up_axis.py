@@ -8,11 +8,12 @@ import pytest
 from preprocess import check
 from preprocess.mesh.mesh import RawMesh
 from preprocess.mesh.units import UP_ROTATIONS, to_file_frame
-from preprocess.mesh.up_axis import CUES, UP_AXES, choose_up, estimate_up, up_cues, up_warning
+from preprocess.mesh.up_axis import CUES, choose_up, estimate_up, up_cues, up_warning
+from preprocess.mesh.up_estimate import UP_AXES
 from preprocess.mesh.validate import validated_mesh
-from preprocess.rooms import make_room
 from preprocess.scene.scene_file import read_scene
 from preprocess.scenes import main as scenes_main
+from preprocess.synthetic.room import make_room
 from tests.faults.meshes import write_mesh
 
 

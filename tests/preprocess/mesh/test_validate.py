@@ -5,7 +5,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from preprocess.mesh.mesh import MeshError, RawMesh, vertex_normals
+from preprocess.mesh.mesh import MeshError, RawMesh
+from preprocess.mesh.normals import vertex_normals
 from preprocess.mesh.units import METRES, UP_ROTATIONS, to_scene_frame
 from preprocess.mesh.validate import validated_mesh
 from trainlib.core.text import pluralize

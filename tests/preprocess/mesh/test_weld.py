@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from preprocess.mesh.mesh import weld
+from preprocess.mesh.weld import weld
 
 
 @pytest.mark.parametrize("count", [1, 2, 1000])

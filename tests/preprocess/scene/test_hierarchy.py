@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kernels.host.mesh.clustering import cluster_vertices
-from preprocess.scene.hierarchy import HierarchyParams, build_hierarchy, level0_labels, plan_levels
+from preprocess.scene.hierarchy import build_hierarchy, level0_labels
+from preprocess.scene.params import HierarchyParams, plan_levels
 
 PARAMS = HierarchyParams(cells=(0.04, 0.08), ring_width=8, voxel_size=0.04)
 

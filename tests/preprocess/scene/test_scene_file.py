@@ -12,10 +12,11 @@ import pytest
 
 from kernels.host.voxel.hash_map import build_hash, lookup
 from preprocess.labels.label_map import scannet20
-from preprocess.mesh.mesh import Mesh, MeshError, vertex_normals
+from preprocess.mesh.mesh import Mesh, MeshError
+from preprocess.mesh.normals import vertex_normals
 from preprocess.scene import scene_file as scene_module
 from preprocess.scene.build import build_scene, crop_scene, median_edge
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import SceneError, read_header, read_scene, write_scene
 from trainlib.core.files import atomic_file, remove_leftovers
 

@@ -9,7 +9,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from preprocess.labels.label_map import LabelMap, scannet20, write_label_map
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import CheckpointError, UserError
 from trainlib.run.checkpoints import CheckpointStore

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from preprocess.labels.label_map import scannet20
 from preprocess.mesh.mesh import Mesh
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from tests.aligned_room import aligned_room
 from vmnet_jax.data.batching import placed_sizes
 from vmnet_jax.data.placement import evaluation_placement

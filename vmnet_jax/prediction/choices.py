@@ -1,0 +1,7 @@
+"""What the commands that apply a network can be told: values and help of their flags."""
+
+TRACE, INTERPOLATED = READ_OUTS = ("trace", "interpolated")
+"""From the logits at level 0 to the file's vertices: see `vmnet_jax.prediction.read_out`."""
+
+SCENES_PER_BATCH = "scenes the network sees together; matters where config.layer_norm_scope is 'batch' (original: 8)"
+"""Help of the flag."""
