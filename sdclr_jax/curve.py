@@ -20,10 +20,10 @@ import numpy as np
 from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups
 from sdclr_jax.report.feature_plot import METHODS, draw_features, read_features
 from sdclr_jax.report.training_plot import draw_training
-from trainlib.analysis.plots import SOFT, legend_below, new_figure, read_runs, require_picture, save_figure, style_axes
+from trainlib.analysis.plots import SOFT, legend_below, new_figure, require_picture, save_figure, style_axes
 from trainlib.core.errors import UserError
 from trainlib.run.command import run_command
-from trainlib.run.metrics import read_metrics
+from trainlib.run.metrics import read_metrics, read_runs
 
 
 class Curves(NamedTuple):

@@ -9,7 +9,8 @@ import pathlib
 from sdclr_jax.report.evaluation import COLUMNS
 from sdclr_jax.report.table_rows import read_run
 from sdclr_jax.settings import check_config
-from trainlib.analysis.study import StudyTarget, run_main
+from trainlib.analysis.study import run_main
+from trainlib.analysis.study_plan import StudyTarget
 
 FEW_SHOT = ("std", "all")
 

@@ -8,7 +8,8 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from trainlib.analysis.study import StudyTarget, run_main
+from trainlib.analysis.study import run_main
+from trainlib.analysis.study_plan import StudyTarget
 from trainlib.core.errors import UserError
 from trainlib.run.metrics import read_metrics
 

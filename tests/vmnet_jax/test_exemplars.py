@@ -10,10 +10,11 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from preprocess.scene.params import HierarchyParams
+from trainlib.analysis.pruned_networks import pruned_params
 from trainlib.analysis.pruning_sweep import PruningSweep
 from trainlib.core.errors import UserError
+from vmnet_jax.commands.exemplars import is_prunable, run_exemplars
 from vmnet_jax.data.scenes import SceneFolder
-from vmnet_jax.exemplars import is_prunable, run_exemplars
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import TrainedRun
 from vmnet_jax.report.exemplar_report import (
@@ -92,7 +93,7 @@ def test_masks_take_all_kernels_but_the_classifiers(run):
     flat = flatten_dict(params)
     assert not any(is_prunable(path) for path in flat if "head" in path or "norm" in path[-2] or path[-1] != "kernel")
     total = sum(leaf.size for path, leaf in flat.items() if is_prunable(path))
-    (pruned,) = PruningSweep(masks=1).pruned_params(params, 0.5, jax.random.key(0), is_prunable)
+    (pruned,) = pruned_params(PruningSweep(masks=1), params, 0.5, jax.random.key(0), is_prunable)
     pruned = flatten_dict(pruned)
     zeros = sum((np.asarray(leaf) == 0).sum() for path, leaf in pruned.items() if is_prunable(path))
     assert zeros / total == pytest.approx(0.5, abs=1e-4)
@@ -101,7 +102,7 @@ def test_masks_take_all_kernels_but_the_classifiers(run):
 
 
 def test_the_command_leaves_report_chart_and_pages(run, scenes, tmp_path, monkeypatch):
-    monkeypatch.setattr("vmnet_jax.exemplars.load_run", lambda workdir, step: run)
+    monkeypatch.setattr("vmnet_jax.commands.exemplars.load_run", lambda workdir, step: run)
     workdir = tmp_path
     report = run_exemplars(workdir, tmp_path / "out", PruningSweep((0.9, 1e-9), masks=1), pages=1)
     assert report == json.loads((tmp_path / "out" / "exemplars.json").read_text())

@@ -11,10 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trainlib.core.errors import UserError
 from trainlib.core.files import atomic_file
 from trainlib.core.outputs import require_file
-from trainlib.run.metrics import read_metrics
 
 # Okabe and Ito's colours, which people with any colour vision can distinguish; black is left for text.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C")
@@ -97,15 +95,6 @@ def series(records: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
     found = [(record["step"], record[name]) for record in records if name in record]
     steps, values = zip(*found) if found else ((), ())
     return np.array(steps, int), np.array(values, float)
-
-
-def read_runs(runs: Sequence[str | os.PathLike]) -> dict[str, list[dict]]:
-    """By the folder as given, the records of each run. UserError where a run has logged no loss."""
-    records = {str(run): read_metrics(run) for run in runs}
-    for run, lines in records.items():
-        if not any("loss" in line for line in lines):
-            raise UserError(f"{run} has no record of a loss in metrics.jsonl: it is not a run, or has just begun")
-    return records
 
 
 def draw_panel(axes: Axes, records: dict[str, list[dict]], panel: Panel) -> None:

@@ -5,17 +5,12 @@ and masks of which a part is drawn at random.
 """
 
 import argparse
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from trainlib.analysis.pruning import Prunable, Tree, apply_masks, magnitude_masks, random_masks
 from trainlib.core.errors import UserError
-
-_log = logging.getLogger(__name__)
 
 
 class PruningSweep(NamedTuple):
@@ -40,30 +35,6 @@ class PruningSweep(NamedTuple):
                 "between 0 and 1, at least one mask and a random share of 0 .. 1"
             )
         return self._replace(sparsities=sorted(map(float, self.sparsities)))
-
-    def pruned_params(self, params: Tree, sparsity: float, rng: jax.Array, prunable: Prunable) -> Iterator[Tree]:
-        """`params` (float [...]) masked by magnitude, then by `masks` - 1 partly random masks from the key `rng` []."""
-        yield apply_masks(params, magnitude_masks(params, sparsity, prunable))
-        for k in range(1, self.masks):
-            key, part = jax.random.fold_in(rng, k), self.random_share * sparsity
-            yield apply_masks(params, random_masks(key, params, sparsity, part, prunable))
-
-    def predict(
-        self, networks: Sequence[tuple[Tree, int, Callable[[Tree], Any]]], prunable: Prunable
-    ) -> Iterator[tuple[float, list[Any]]]:
-        """Each sparsity with the predictions of its pruned networks.
-
-        Args:
-            networks: of each dense network its parameters (float [...]), the seed of its masks, and a function that
-                predicts with pruned parameters.
-            prunable: which paths of the parameters take part.
-        """
-        for sparsity in self.sparsities:
-            found = []
-            for params, seed, predict in networks:
-                found += map(predict, self.pruned_params(params, sparsity, jax.random.key(seed), prunable))
-            _log.info("%g pruned: %d networks", sparsity, len(found))
-            yield sparsity, found
 
 
 def add_pruning_flags(parser: argparse.ArgumentParser) -> None:

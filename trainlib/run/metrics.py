@@ -8,7 +8,7 @@ import pathlib
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import SupportsFloat
 
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -81,6 +81,15 @@ def read_metrics(workdir: str | os.PathLike) -> list[dict[str, float]]:
     """The complete lines of `metrics.jsonl` in `workdir`, in order; empty without a file."""
     path = pathlib.Path(workdir) / FILE_NAME
     return [record for record, _ in _records(path)] if path.exists() else []
+
+
+def read_runs(runs: Sequence[str | os.PathLike]) -> dict[str, list[dict]]:
+    """By the folder as given, the records of each run. UserError where a run has logged no loss."""
+    records = {str(run): read_metrics(run) for run in runs}
+    for run, lines in records.items():
+        if not any("loss" in line for line in lines):
+            raise UserError(f"{run} has no record of a loss in metrics.jsonl: it is not a run, or has just begun")
+    return records
 
 
 def _records(path: pathlib.Path) -> list[tuple[dict[str, float], bytes]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trainlib.analysis.pruned_networks import predictions
 from trainlib.analysis.pruning import Path
 from trainlib.analysis.pruning_sweep import PruningSweep, modal_labels
 from trainlib.core.errors import UserError
@@ -82,8 +83,8 @@ def run_exemplars(
     label, params = make_labeller(run, scene_folder, names, max_voxels), run.variables["params"]
     dense = label(params)
     _log.info("dense: %d scenes", len(names))
-    predictions = pruning.predict([(params, config.seed, label)], is_prunable)
-    levels = [Forgotten(sparsity, np.stack(labels)) for sparsity, labels in predictions]
+    found = predictions(pruning, [(params, config.seed, label)], is_prunable)
+    levels = [Forgotten(sparsity, np.stack(labels)) for sparsity, labels in found]
     report = {"workdir": str(workdir), "step": run.step, "scenes": names}
     report |= {"masks": pruning.masks, "random_share": pruning.random_share}
     truth = np.concatenate([scene_folder(name).labels for name in names])

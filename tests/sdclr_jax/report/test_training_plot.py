@@ -7,9 +7,9 @@ import pytest
 
 from sdclr_jax import curve
 from sdclr_jax.report.training_plot import draw_training
-from trainlib.analysis.plots import read_runs, series
+from trainlib.analysis.plots import series
 from trainlib.core.errors import UserError
-from trainlib.run.metrics import MetricWriter
+from trainlib.run.metrics import MetricWriter, read_runs
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from trainlib.analysis.pruned_networks import pruned_params
 from trainlib.analysis.pruning_sweep import PruningSweep, add_pruning_flags, exemplar_options, exemplars, modal_labels
 from trainlib.core.errors import UserError
 
@@ -32,7 +33,7 @@ def test_exemplars_are_where_the_modal_labels_differ():
 def test_a_population_is_the_mask_by_magnitude_and_others_that_differ():
     params = {"a": {"kernel": np.random.default_rng(0).standard_normal(4000).astype(np.float32)}}
     networks = list(
-        PruningSweep(masks=3, random_share=0.2).pruned_params(params, 0.5, jax.random.key(0), lambda path: True)
+        pruned_params(PruningSweep(masks=3, random_share=0.2), params, 0.5, jax.random.key(0), lambda path: True)
     )
     zeros = [np.asarray(network["a"]["kernel"]) == 0 for network in networks]
     np.testing.assert_array_equal(zeros[0], np.abs(params["a"]["kernel"]) < np.median(np.abs(params["a"]["kernel"])))

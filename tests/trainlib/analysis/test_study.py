@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from trainlib.analysis.study import StudyTarget, plan_runs, run_study
+from trainlib.analysis.study import run_study
+from trainlib.analysis.study_plan import StudyTarget, plan_runs
 from trainlib.core.errors import Stopped, UsageError, UserError
 
 CONFIG = """
