@@ -8,16 +8,23 @@ to benchmarks/results.jsonl, from which `python -m benchmarks.results` makes ben
 
 import argparse
 
-from benchmarks.harness.rows import measure
 from benchmarks.results import LINES, table, write_results
-from benchmarks.rows.__main__ import ROWS
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=None, help="timed calls of each side (default: as the rows say)")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measures all rows, prints the table and writes the page."""
+    options = make_parser().parse_args()
+
+    from benchmarks.harness.rows import measure
+    from benchmarks.rows.__main__ import ROWS
+
     print("\n" + table(measure(ROWS, options.rounds, LINES)))
     write_results()
 

@@ -13,14 +13,11 @@ import pathlib
 import subprocess
 import sys
 
-from benchmarks.data import ROOT, apartment
-from benchmarks.harness.pairs import COMPILED, describe_machine, pinned
-from trainlib.analysis.plots import new_figure, save_figure
-
 VOXELS = (12_000, 25_000, 50_000, 100_000, 200_000, 400_000)
 SCENES = (1, 2, 4, 8)
 SCENE_VOXELS = 25_000
 POINTS = [(n, 1) for n in VOXELS] + [(SCENE_VOXELS, scenes) for scenes in SCENES[1:]]
+ROOT = pathlib.Path(__file__).parents[1]
 LINES = ROOT / "benchmarks" / "growth.jsonl"
 PICTURE, PAGE = ROOT / "docs" / "growth.png", ROOT / "docs" / "speed.md"
 BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
@@ -28,6 +25,9 @@ BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
 
 def measure(points: list[tuple[int, int]]) -> list[dict]:
     """One record a point."""
+    from benchmarks.data import apartment
+    from benchmarks.harness.pairs import COMPILED, describe_machine, pinned
+
     apartment()
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": COMPILED}
     records = []
@@ -70,6 +70,8 @@ def write_table(records: list[dict], page: pathlib.Path) -> None:
 
 def draw(records: list[dict], path: pathlib.Path) -> None:
     """Time of a step and peak memory against voxels, both axes logarithmic."""
+    from trainlib.analysis.plots import new_figure, save_figure
+
     figure = new_figure(10, 4)
     axes = figure.subplots(1, 2)
     kinds = {
@@ -89,12 +91,17 @@ def draw(records: list[dict], path: pathlib.Path) -> None:
     save_figure(figure, path)
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--up_to", type=int, default=max(VOXELS), help="skip larger points, and write nothing")
     parser.add_argument("--redraw", action="store_true", help="redraw picture and table from the last run's lines")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measures or redraws, and prints the table."""
+    options = make_parser().parse_args()
     if options.redraw:
         records = [json.loads(line) for line in LINES.read_text().splitlines()]
     else:

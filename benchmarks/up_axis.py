@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from preprocess.formats.files import find_meshes
 from preprocess.formats.readers import read_mesh
 from preprocess.mesh.up_axis import CUES, IMPLAUSIBLE, up_cues
-from vmnet_jax.predict import load
+from vmnet_jax.prediction.predictor import load
 from vmnet_jax.prediction.upright import needs_network, with_network
 
 PENALTY = 1e-3

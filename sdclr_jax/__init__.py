@@ -24,7 +24,7 @@ _PLACES = {
     "ForwardMode": "model.norm",
     "Dataset": "data.datasets",
     "load_dataset": "data.datasets",
-    "train_and_evaluate": "train",
+    "train_and_evaluate": "commands.train",
     "format_report": "report.evaluation",
 }
 __getattr__, __dir__ = door(__name__, _PLACES)

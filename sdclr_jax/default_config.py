@@ -7,6 +7,9 @@ from ml_collections import ConfigDict
 
 from trainlib.core.config import parse_words
 
+MARKS = ("epochs", "prune_fraction")
+"""Settings that every config of this system has, and no other."""
+
 IMAGE_FILES = {
     "canvas": 512,  # pixels: side of the square that an image is padded to; larger images are scaled down
     "test_resize": 256,  # pixels: shorter side before the central crop of an evaluation
@@ -146,3 +149,8 @@ def cifar_config(
     if given["smoke"]:
         config.update({**SMOKE, **(smoke or {})})
     return config
+
+
+def is_pruned(config: ConfigDict) -> bool:
+    """True for SDCLR; a pruned fraction of 0 is SimCLR, with one branch."""
+    return config.prune_fraction > 0

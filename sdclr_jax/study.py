@@ -6,9 +6,10 @@ on where it stopped. docs/studies.md lists the studies.
 
 import pathlib
 
+from ml_collections import ConfigDict
+
 from sdclr_jax.report.evaluation import COLUMNS
 from sdclr_jax.report.table_rows import read_run
-from sdclr_jax.settings import check_config
 from trainlib.analysis.study import run_main
 from trainlib.analysis.study_plan import StudyTarget
 
@@ -26,7 +27,14 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
     return {name: 100 * share for name, share in shares.items() if share is not None}
 
 
-SYSTEM = StudyTarget("sdclr_jax.train", "sdclr_jax.evaluate", read_figures, check_config)
+def check(config: ConfigDict) -> None:
+    """Raises UserError for a config that the training would refuse."""
+    from sdclr_jax.settings import check_config
+
+    check_config(config)
+
+
+SYSTEM = StudyTarget("sdclr_jax.train", "sdclr_jax.evaluate", read_figures, check)
 
 if __name__ == "__main__":
     run_main(SYSTEM, __doc__, "python -m sdclr_jax.study")

@@ -8,7 +8,7 @@ SOURCE holds the official binary archive (or for CIFAR-10 its unpacked folder) a
 
 import argparse
 
-from sdclr_jax.data.tfds_builders import CifarLt, prepare_cifar
+from sdclr_jax.data.cifar import RELEASES
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
 
@@ -16,17 +16,20 @@ from trainlib.run.command import run_command
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
     require_folder(arguments.output)
+
+    from sdclr_jax.data.tfds_builders import prepare_cifar
+
     print(f"Prepared: {prepare_cifar(arguments.dataset, arguments.source, arguments.output)}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.tfds_prepare", description=__doc__)
-    names = [config.name for config in CifarLt.BUILDER_CONFIGS]
-    parser.add_argument("--dataset", required=True, choices=names)
+    parser.add_argument("--dataset", required=True, choices=tuple(RELEASES))
     parser.add_argument("--source", required=True, help="folder of the official files")
     parser.add_argument("--output", required=True, help="data_dir of TensorFlow Datasets")
     return parser
 
 
 if __name__ == "__main__":
-    run_command(main, _parser())
+    run_command(main, make_parser())

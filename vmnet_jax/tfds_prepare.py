@@ -10,13 +10,13 @@ import argparse
 
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
-from vmnet_jax.data.scene_lookup import require_scene_folder
+from vmnet_jax.data.scene_lookup import require_scene_files
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
     require_folder(arguments.data_dir, "--data_dir")
-    require_scene_folder(arguments.scenes)
+    require_scene_files(arguments.scenes)
 
     from vmnet_jax.data.tfds_builders import prepare_scenes
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainlib.core.errors import UserError
+
 
 class Release(NamedTuple):
     """An official binary release (https://www.cs.toronto.edu/~kriz/cifar.html).
@@ -92,6 +94,25 @@ def parse_records(raw: bytes, label_bytes: int) -> tuple[np.ndarray, np.ndarray]
     return np.ascontiguousarray(images), records[:, label_bytes - 1].astype(np.int32)
 
 
+def require_release(name: str, path: str | pathlib.Path) -> pathlib.Path:
+    """The place of a release's files. Raises ValueError if there is nothing."""
+    release, path = RELEASES[name], pathlib.Path(path).expanduser()
+    if not path.exists():
+        raise ValueError(f"there is no {path}; config.data_path names {release.folder}/ or {release.archive}")
+    return path
+
+
+def require_prepared(folder: str | pathlib.Path) -> pathlib.Path:
+    """The folder. Raises UserError if it is not a data set that `python -m sdclr_jax.tfds_prepare` has written."""
+    folder = pathlib.Path(folder)
+    if not (folder / "dataset_info.json").is_file():
+        raise UserError(
+            f"{folder} is not a prepared data set: it has no dataset_info.json. config.data_path names the folder that "
+            "python -m sdclr_jax.tfds_prepare printed"
+        )
+    return folder
+
+
 def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Reads "cifar10" or "cifar100", in the order of the official arrays, which the authors' lists index.
 
@@ -101,9 +122,7 @@ def read_cifar(name: str, path: str | pathlib.Path) -> tuple[np.ndarray, np.ndar
     Returns:
         training images uint8 [50000, 32, 32, 3], labels int32 [50000], test images [10000, 32, 32, 3], labels [10000].
     """
-    release, path = RELEASES[name], pathlib.Path(path).expanduser()
-    if not path.exists():
-        raise ValueError(f"there is no {path}; config.data_path names {release.folder}/ or {release.archive}")
+    release, path = RELEASES[name], require_release(name, path)
     if (path / release.archive).is_file():
         path = path / release.archive
     elif not (path / release.folder).is_dir():

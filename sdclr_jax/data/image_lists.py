@@ -49,13 +49,18 @@ def read_text_list(path: pathlib.Path) -> list[Entry]:
     return entries
 
 
+def list_folders(config: ConfigDict) -> tuple[pathlib.Path, pathlib.Path]:
+    """The folders of the images and of the lists. Raises UserError if one is missing."""
+    return require_folder(config, "data_path"), require_folder(config, "lists")
+
+
 def text_lists(config: ConfigDict) -> Dataset:
     """Images below `data_path`, named by the lists in the folder `lists`.
 
     They are `list_imbalanced` (D_i), `list_balanced` (D_b), `list_full`, `list_few` (S_b), `list_val` and `list_test`.
     Training needs D_i, and D_b if `balanced` is set. A missing list is `absent` from the data set.
     """
-    root, folder = (require_folder(config, key) for key in ("data_path", "lists"))
+    root, folder = list_folders(config)
     files = {kind: folder / config[f"list_{kind}"] for kind in (*TRAIN_LISTS, "test")}
     lists = {kind: read_text_list(path) for kind, path in files.items() if path.is_file()}
     absent = {k: f"there is no list {path} (config.list_{k})" for k, path in files.items() if k not in lists}

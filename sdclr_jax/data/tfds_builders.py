@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from sdclr_jax.data.cifar import RELEASES, read_cifar
+from sdclr_jax.data.cifar import RELEASES, read_cifar, require_prepared
 from sdclr_jax.data.longtail import KINDS, CifarLists, LongTail, cifar_lists
 from trainlib.core.errors import UserError
 
@@ -104,12 +104,7 @@ def read_prepared(folder: str | pathlib.Path, split: int) -> tuple[tuple[np.ndar
 
     Images are uint8 [N, H, W, 3], labels int32 [N]. Raises UserError if the folder is not such a data set.
     """
-    folder = pathlib.Path(folder)
-    if not (folder / "dataset_info.json").is_file():
-        raise UserError(
-            f"{folder} is not a prepared data set: it has no dataset_info.json. config.data_path names the folder that "
-            "python -m sdclr_jax.tfds_prepare printed"
-        )
+    folder = require_prepared(folder)
     builder = tfds.builder_from_directory(str(folder))
     arrays = []
     for part in ("train", "test"):

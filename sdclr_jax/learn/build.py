@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from sdclr_jax.default_config import is_pruned
 from sdclr_jax.learn.losses import temperature_schedule
 from sdclr_jax.learn.optim import Schedule, lars, sgd, warmup_cosine
 from sdclr_jax.learn.step import TrainState, create_state
@@ -30,11 +31,6 @@ class Keys(NamedTuple):
 def run_keys(config: ConfigDict) -> Keys:
     """The keys that follow from `config.seed`."""
     return Keys(*jax.random.split(jax.random.key(config.seed), 3))
-
-
-def is_pruned(config: ConfigDict) -> bool:
-    """True for SDCLR; a pruned fraction of 0 is SimCLR, with one branch."""
-    return config.prune_fraction > 0
 
 
 def _chosen(config: ConfigDict, key: str, known: Mapping[str, Any]) -> Any:

@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from sdclr_jax.default_config import MARKS
 from sdclr_jax.learn.build import build_state
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import load_config, require_settings
-
-SETTINGS = ("epochs", "prune_fraction")
-"""Settings that every config of this system has, and no other."""
 
 
 class TrainedRun(NamedTuple):
@@ -30,7 +28,7 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     """
     workdir = pathlib.Path(workdir)
     config = load_config(workdir)
-    require_settings(config, SETTINGS, f"the run in {workdir}", "sdclr_jax")
+    require_settings(config, MARKS, f"the run in {workdir}", "sdclr_jax")
     target = jax.eval_shape(lambda: build_state(config, steps_per_epoch=1))
     with CheckpointStore(workdir / "checkpoints") as store:
         state, found = store.restore(target, step)

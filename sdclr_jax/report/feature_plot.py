@@ -1,49 +1,19 @@
 """The features of test images in two dimensions, coloured by how large their class is in training."""
 
-import io
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
-from sklearn.manifold import TSNE
 
-from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS, Groups, group_classes
-from sdclr_jax.report.evaluation import FEATURES
-from sdclr_jax.report.table_rows import method_name, read_run
+from sdclr_jax.probe.balancedness import GROUP_COLORS, MARKERS
+from sdclr_jax.report.stored_features import METHODS, PCA, TSNE, TestFeatures
 from trainlib.analysis.plots import INK, SOFT, legend_below, new_figure, save_figure, short_name, style_axes
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
 
 MOST_NAMED = 20  # classes; more names would cover the points
-
-
-class TestFeatures(NamedTuple):
-    """Features `values` float32 [N, C] of test images of classes `labels` int [N], by the run `name` of the plot."""
-
-    __test__ = False  # not a test of pytest's
-
-    name: str
-    values: np.ndarray
-    labels: np.ndarray
-    groups: Groups
-    class_names: Sequence[str]
-
-
-def read_features(path: str | pathlib.Path) -> TestFeatures:
-    """Features of a run's newest evaluated step. Raises UserError if it was not evaluated, or by an older program."""
-    run = read_run(path)
-    file = run.path / "eval" / f"step_{run.report['step']}" / FEATURES
-    if not file.exists():
-        raise UserError(f"there is no {file}; run python -m sdclr_jax.evaluate --workdir={path}")
-    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as stored:
-        values, labels = stored["features"], stored["labels"]
-    counts = np.array(run.report["class_counts"])
-    names = run.report.get("class_names", [str(k) for k in range(len(counts))])
-    title = f"{method_name(run.config)}, step {run.report['step']}\n{run.path}"
-    return TestFeatures(title, values, labels, group_classes(run.config.groups, counts), names)
 
 
 def principal_components(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
@@ -62,24 +32,25 @@ def principal_components(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str
 
 def neighbour_embedding(values: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     """t-SNE (van der Maaten and Hinton, 2008) of float [N, C], scikit-learn's, begun from PCA; axes have no meaning."""
+    from sklearn import manifold  # takes seconds to import
+
     perplexity = min(30.0, (len(values) - 1) / 3)
-    return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(values), ("", "")
+    return manifold.TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(values), ("", "")
 
 
-METHODS: dict[str, Callable] = {"pca": principal_components, "tsne": neighbour_embedding}
-TITLES = {"pca": "principal components", "tsne": "t-SNE"}
+_PLACES: dict[str, Callable] = {PCA: principal_components, TSNE: neighbour_embedding}
 
 
 def draw_features(path: str | pathlib.Path, runs: Sequence[TestFeatures], method: str = "pca") -> None:
     """Writes the picture, a panel for each run; method: of `METHODS`. UserError for fewer than three images."""
     across, down = min(len(runs), 3), -(-len(runs) // 3)
-    title = f"Features of test images, {TITLES[method]}: {len(runs[0].values):,} images by the size of their class"
+    title = f"Features of test images, {METHODS[method]}: {len(runs[0].values):,} images by the size of their class"
     figure = new_figure(max(4.6 * across, 6.4), 4.6 * down + 0.9, title)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, run in zip(panels, runs):
         if len(run.values) < 3:
             raise UserError(f"{run.name}: {len(run.values)} test images; a picture of features needs three")
-        _draw_run(axes, run, *METHODS[method](run.values))
+        _draw_run(axes, run, *_PLACES[method](run.values))
     for axes in panels[len(runs) :]:
         axes.set_axis_off()
     legend_below(figure, panels[0])

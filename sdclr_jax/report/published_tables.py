@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sdclr_jax.learn.build import is_pruned
+from sdclr_jax.default_config import is_pruned
 from sdclr_jax.report.table_rows import DEVIATIONS, HEADINGS, TableRow, cell, markdown_table
 
 PLAIN = ("many", "medium", "few", "all")

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from sdclr_jax.learn.build import is_pruned
-from sdclr_jax.learn.restore import SETTINGS
+from sdclr_jax.default_config import MARKS, is_pruned
 from sdclr_jax.probe.balancedness import group_classes, weak_figures, without_nan
 from sdclr_jax.report.evaluation import COLUMNS, REPORT
 from trainlib.core.errors import UserError
@@ -83,7 +82,7 @@ def read_run(path: str | pathlib.Path) -> EvaluatedRun:
     """Raises UserError if the folder is not a run or was not evaluated."""
     path = pathlib.Path(path)
     config = load_config(path)
-    require_settings(config, SETTINGS, f"the run in {path}", "sdclr_jax")
+    require_settings(config, MARKS, f"the run in {path}", "sdclr_jax")
     reports = {int(file.parent.name.removeprefix("step_")): file for file in path.glob(f"eval/step_*/{REPORT}")}
     if not reports:
         raise UserError(f"{path} has no report; run python -m sdclr_jax.evaluate --workdir={path}")

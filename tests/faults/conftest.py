@@ -21,7 +21,9 @@ from trainlib.run.checkpoints import CheckpointStore
 
 SMALL_MAINS = str(pathlib.Path(__file__).with_name("small_mains.py"))
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["vmnet_jax.evaluate", "vmnet_jax.predict", "sdclr_jax.evaluate", "trainlib.run.flags"])
+COMMANDS = ["vmnet_jax.commands.train", "vmnet_jax.commands.evaluate", "vmnet_jax.commands.predict"]
+COMMANDS += ["sdclr_jax.commands.train", "sdclr_jax.commands.evaluate"]
+SERVER.set_forkserver_preload([*COMMANDS, "trainlib.run.flags"])
 
 
 class Program:

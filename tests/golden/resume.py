@@ -21,9 +21,9 @@ import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
 
+import sdclr_jax
 import sdclr_jax.learn.build
-import sdclr_jax.train
-import vmnet_jax.train
+import vmnet_jax
 from tests.faults.small_mains import SmallContrastiveNet
 from tests.golden import configs
 from tests.golden.files import ROOT, digest, unpack
@@ -31,7 +31,7 @@ from trainlib.core.errors import Stopped
 
 DEVICES = (1, 2, 4)
 STOPPED_AFTER = {"vmnet": 3, "sdclr": 4}
-TRAIN = {"vmnet": vmnet_jax.train.train_and_evaluate, "sdclr": sdclr_jax.train.train_and_evaluate}
+TRAIN = {"vmnet": vmnet_jax.train_and_evaluate, "sdclr": sdclr_jax.train_and_evaluate}
 
 
 def config_of(run: str) -> ConfigDict:

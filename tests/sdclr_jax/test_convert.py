@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from sdclr_jax.convert import from_torch, to_torch
+from sdclr_jax.commands.convert import from_torch, to_torch
 from sdclr_jax.learn.build import build_state
 from sdclr_jax.learn.restore import load_run
 from sdclr_jax.model.torch_names import to_state_dict

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+from sdclr_jax.commands.exemplars import run_exemplars
 from sdclr_jax.data.datasets import load_dataset
-from sdclr_jax.exemplars import run_exemplars
 from sdclr_jax.learn import build
 from sdclr_jax.learn.build import build_model, build_state
 from sdclr_jax.learn.restore import TrainedRun
@@ -196,7 +196,7 @@ def test_the_command_leaves_report_and_pictures(run, tmp_path, monkeypatch):
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf) * 1.02 + 0.01, run.variables["params"])
     other_seed = other_seed._replace(variables=run.variables | {"params": params})
     runs = {"a": run, "b": other_seed}
-    monkeypatch.setattr("sdclr_jax.exemplars.load_run", lambda workdir, step: runs[workdir])
+    monkeypatch.setattr("sdclr_jax.commands.exemplars.load_run", lambda workdir, step: runs[workdir])
     report = run_exemplars(["a", "b"], tmp_path, PruningSweep((0.9, 1e-9), masks=2), limit=50)
     assert report == json.loads((tmp_path / "exemplars.json").read_text())
     assert report["class_names"] == [str(k) for k in range(10)]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdclr_jax import train
+from sdclr_jax.commands import train
+from sdclr_jax.commands.evaluate import evaluate
 from sdclr_jax.data.datasets import load_dataset
 from sdclr_jax.data.image_files import ImageFiles
-from sdclr_jax.evaluate import evaluate
 from sdclr_jax.learn import build
 from sdclr_jax.learn.masks import sparsity_report
 from sdclr_jax.report.evaluation import FEATURES, format_report

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from sdclr_jax.curve import _parser as curve_parser
-from sdclr_jax.curve import draw_curves, read_curves
 from sdclr_jax.curve import main as curve_main
+from sdclr_jax.curve import make_parser as curve_parser
+from sdclr_jax.report.balance_table import markdown, write_table
+from sdclr_jax.report.forgetting_curves import read_curves
+from sdclr_jax.report.forgetting_plot import draw_curves
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import make_rows, read_run
-from sdclr_jax.table import markdown, write_table
 from trainlib.core.errors import UserError
 from trainlib.run.workdir import open_workdir
 
@@ -34,6 +35,13 @@ def write_run(folder, figures, *, step=10, **changes):
     return folder
 
 
+def write(runs, output):
+    """The rows of runs; their tables are in the folder `output`."""
+    rows = make_rows(map(read_run, runs))
+    write_table(rows, output)
+    return rows
+
+
 @pytest.fixture
 def runs(tmp_path):
     """SDCLR on two splits, SimCLR on one; the second lacks the few-shot figures."""
@@ -47,7 +55,7 @@ def runs(tmp_path):
 
 
 def test_mean_and_population_deviation_over_the_splits(runs, tmp_path):
-    rows = write_table(runs, tmp_path / "out")
+    rows = write(runs, tmp_path / "out")
     assert [(row.method, len(row.runs)) for row in rows] == [("SimCLR, head 2", 1), ("SDCLR, head 3", 2)]
     text = (tmp_path / "out" / "table.md").read_text()
     wanted = "| D_i | SDCLR, head 3 | 2 | 85.00 ± 5.00 | 70.00 ± 0.00 | 55.00 ± 5.00 | 12.00 ± 4.00 | 70.00 ± 0.00 |"
@@ -78,7 +86,7 @@ def test_tables_1_to_5_by_hand(tmp_path):
     write_run(tmp_path / "pareto", both, **large, list_imbalanced="ImageNet_LT_train.txt")
     write_run(tmp_path / "exp", both, **large, list_imbalanced="imageNet_LT_exp_train.txt")
     write_run(tmp_path / "few_only", {"few": both["few"]}, **large, balanced=True, list_imbalanced="")
-    write_table(sorted(tmp_path.glob("*")), tmp_path / "out")
+    write(sorted(tmp_path.glob("*")), tmp_path / "out")
 
     tables = {table["number"]: table for table in json.loads((tmp_path / "out" / "tables_1_to_5.json").read_text())}
     members = {
@@ -112,7 +120,7 @@ def test_figures_that_a_run_has_not_are_null_and_few_test_images_are_named(tmp_p
         report = json.loads(file.read_text()) | about | {"test_counts": counts}
         report["full"]["classes"] = [0.9, 0.7, 0.6, None if 0 in counts else 0.2]
         file.write_text(json.dumps(report))
-    write_table([first, other], tmp_path / "out")
+    write([first, other], tmp_path / "out")
     text = (tmp_path / "out" / "table.md").read_text()
     assert "| 70.00 ± 10.00 | 50.00 ± 10.00 | -- | 10.00 ± 0.00 | 60.00 ± 10.00 |" in text
     assert f"- {first}: Medium rests on 10 test images (cat 5, dog 5): one of them is up to 10.0 points" in text

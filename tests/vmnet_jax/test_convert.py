@@ -10,7 +10,7 @@ from trainlib.core.config import load_config_file
 from trainlib.core.errors import UserError
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.weights.torch_files import read_tensors, write_tensors
-from vmnet_jax.convert import from_torch, to_torch
+from vmnet_jax.commands.convert import from_torch, to_torch
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import load_run
 

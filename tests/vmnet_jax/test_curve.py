@@ -8,8 +8,9 @@ from PIL import Image
 
 from trainlib.analysis.plots import COLORS
 from trainlib.core.errors import UserError
-from trainlib.run.metrics import MetricWriter
+from trainlib.run.metrics import MetricWriter, read_runs
 from vmnet_jax import curve
+from vmnet_jax.report.training_plot import draw_training
 
 
 def write_run(folder, steps, *, validated):
@@ -31,14 +32,14 @@ def test_every_run_has_its_line(tmp_path, monkeypatch, capsys):
     runs = [write_run(tmp_path / name, 80, validated=name == "a") for name in "ab"]
     output = tmp_path / "pictures" / "both.png"
     monkeypatch.setattr(sys, "argv", ["curve", *map(str, runs), f"--output={output}"])
-    curve.main(curve._parser().parse_args())
+    curve.main(curve.make_parser().parse_args())
     assert str(output) in capsys.readouterr().out
     assert has_color(output, COLORS[0])
     assert has_color(output, COLORS[1])
-    curve.draw_training(tmp_path / "one.png", curve.read_runs(runs[:1]))
+    draw_training(tmp_path / "one.png", read_runs(runs[:1]))
     assert not has_color(tmp_path / "one.png", COLORS[1])
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(UserError, match="nothing has no record of a loss"):
-        curve.read_runs([tmp_path / "nothing"])
+        read_runs([tmp_path / "nothing"])

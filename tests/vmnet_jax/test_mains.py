@@ -16,11 +16,12 @@ from preprocess.labels.label_map import LabelMap, scannet20, write_label_map
 from preprocess.mesh.mesh import Mesh
 from preprocess.scene.scene_file import write_scene
 from trainlib.core.errors import Stopped, UserError
-from vmnet_jax import predict, train
-from vmnet_jax.evaluate import evaluate
+from vmnet_jax import predict
+from vmnet_jax.commands import train
+from vmnet_jax.commands.evaluate import evaluate
 from vmnet_jax.learn.step import make_train_step
-from vmnet_jax.predict import load
 from vmnet_jax.prediction.files import write_prediction
+from vmnet_jax.prediction.predictor import load
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 6

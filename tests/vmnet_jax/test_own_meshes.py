@@ -19,6 +19,7 @@ from trainlib.run.workdir import open_workdir
 from vmnet_jax import predict
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import load_run, write_inputs
+from vmnet_jax.prediction.predictor import Predictor, load
 from vmnet_jax.viewer.legend import UNLABELLED, class_legend, layer_keys, prediction_layers
 
 IDS = np.array([4, 70, 900])
@@ -303,7 +304,7 @@ def test_labels_are_read_from_the_property_that_the_training_data_had(workdir, t
     elements = [plyfile.PlyElement.describe(rows, "vertex"), plyfile.PlyElement.describe(polygons, "face")]
     plyfile.PlyData(elements).write(tmp_path / "a.ply")
     trained = load_run(workdir, "best")
-    predictor = predict.Predictor(trained._replace(params={**trained.params, "label_property": "NYU40"}))
+    predictor = Predictor(trained._replace(params={**trained.params, "label_property": "NYU40"}))
     monkeypatch.setattr(predict, "load", lambda *_, **__: predictor)
     seen = []
     monkeypatch.setattr(predict, "write_prediction", lambda stem, mesh, *_, **more: seen.append(mesh.labels) or [])
@@ -317,7 +318,7 @@ def test_step_last_and_best(workdir):
 
 def test_a_folder_shares_compiled_sizes(workdir, predicted):
     """Meshes much like each other in size are not compiled for one by one."""
-    predictor = predict.load(workdir, "best")
+    predictor = load(workdir, "best")
     for name in ("rich.ply", "sheet.off", "textured.obj", "deep/text.ply"):
         mesh = read_mesh(predicted.meshes / name, "mm", "y")
         prediction = predictor.predict(mesh)

@@ -4,7 +4,8 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from preprocess.cli.sources import read_list
+from preprocess.cli.sources import read_list, scene_names
+from preprocess.formats.files import SUFFIX
 from trainlib.core.errors import UserError
 from trainlib.run.workdir import load_config
 
@@ -17,6 +18,14 @@ def require_scene_folder(folder: str | pathlib.Path) -> pathlib.Path:
     if not (folder / LABEL_MAP).is_file():
         raise UserError(f"{folder}: no {LABEL_MAP}. Make the folder with python -m preprocess.scenes.")
     return folder
+
+
+def require_scene_files(folder: str | pathlib.Path) -> list[str]:
+    """Names of the scene files below a folder. Raises UserError if there are none, or if the label map is missing."""
+    names = scene_names(folder)
+    if not names or not (pathlib.Path(folder) / LABEL_MAP).is_file():
+        raise UserError(f"{folder}: no scene files (*{SUFFIX}) with {LABEL_MAP}. Make them with preprocess.scenes.")
+    return names
 
 
 def require_scenes(config: ConfigDict, folder: str | None = None) -> None:

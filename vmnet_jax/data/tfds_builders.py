@@ -20,13 +20,12 @@ import tensorflow_datasets as tfds
 from kernels.host.tables import Rings
 from kernels.host.voxel.hash_map import VoxelHash
 from kernels.host.voxel.voxels import VoxelPyramid
-from preprocess.formats.files import SUFFIX
 from preprocess.scene.params import LEVELS
 from preprocess.scene.scene_file import scene_arrays
 from trainlib.core.errors import UserError
+from vmnet_jax.data.scene_lookup import LABEL_MAP, require_scene_files
 from vmnet_jax.data.scene_store import OPTIONAL, SPLIT, PreparedScenes, SceneFiles
 
-LABEL_MAP = "label_map.csv"
 LARGEST = 2**31 - 2**20  # bytes of a record that a protocol buffer can hold
 
 
@@ -107,9 +106,8 @@ def prepare_scenes(scenes: str | pathlib.Path, data_dir: str | pathlib.Path) -> 
         SceneError: damaged scene files.
     """
     scenes = pathlib.Path(scenes)
+    require_scene_files(scenes)
     files = SceneFiles(scenes)
-    if not files.names or not (scenes / LABEL_MAP).is_file():
-        raise UserError(f"{scenes}: no scene files (*{SUFFIX}) with {LABEL_MAP}. Make them with preprocess.scenes.")
     builder = SceneMeshes(data_dir=str(data_dir), file_format="array_record")
     folder = pathlib.Path(builder.data_path)
     if (folder / "dataset_info.json").is_file():

@@ -34,12 +34,12 @@ class Payload:
 def door(request, fixtures):
     """(convert(file, workdir) -> exit code, weights that fit)"""
     if request.param == "vmnet":
-        parser, main, weights = vmnet_convert._parser(), vmnet_convert.main, state_dict(fixtures / "vmnet")
+        parser, main, weights = vmnet_convert.make_parser(), vmnet_convert.main, state_dict(fixtures / "vmnet")
     else:
         shapes = jax.eval_shape(lambda: build_state(load_config_file(SDCLR_CONFIG), 1))
         state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         weights = to_state_dict({"params": state.params, "batch_stats": state.batch_stats})
-        parser, main = sdclr_convert._parser(), sdclr_convert.main
+        parser, main = sdclr_convert.make_parser(), sdclr_convert.main
 
     def convert(file, workdir):
         options = [] if request.param == "vmnet" else [f"--config={SDCLR_CONFIG}"]

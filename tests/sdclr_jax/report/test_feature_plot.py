@@ -9,7 +9,8 @@ from PIL import Image
 
 from sdclr_jax.probe.balancedness import GROUP_COLORS, Groups
 from sdclr_jax.report.evaluation import FEATURES
-from sdclr_jax.report.feature_plot import draw_features, neighbour_embedding, principal_components, read_features
+from sdclr_jax.report.feature_plot import draw_features, neighbour_embedding, principal_components
+from sdclr_jax.report.stored_features import read_features
 from trainlib.core.errors import UserError
 from trainlib.run.workdir import open_workdir
 

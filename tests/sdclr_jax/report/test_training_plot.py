@@ -45,7 +45,7 @@ def test_the_picture_is_written_for_runs_with_and_without_masks(run, tmp_path, m
     draw_training(tmp_path / "one.png", read_runs([simclr]))
     output = tmp_path / "sub" / "both.png"
     monkeypatch.setattr(sys, "argv", ["curve", str(simclr), str(run), "--kind=training", f"--output={output}"])
-    curve.main(curve._parser().parse_args())
+    curve.main(curve.make_parser().parse_args())
     assert str(output) in capsys.readouterr().out
     for path in (tmp_path / "one.png", output):
         assert path.read_bytes()[:4] == b"\x89PNG"

@@ -14,7 +14,7 @@ from trainlib.core.config import load_config_file
 from trainlib.core.errors import CheckpointError, UserError
 from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import open_workdir
-from vmnet_jax import train
+from vmnet_jax.commands import train
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import initial_weights, load_run, write_inputs
 from vmnet_jax.learn.step import is_head

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from vmnet_jax.baseline import color_and_height, train_baseline
+from vmnet_jax.commands.baseline import color_and_height, train_baseline
 from vmnet_jax.report.report import format_summary, summary, write_report
 
 NAMES = ["floor", "wall", "chair", "moon"]
