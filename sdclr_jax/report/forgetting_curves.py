@@ -54,5 +54,5 @@ def read_curves(runs: Sequence[str | pathlib.Path], most: str = "tenth") -> Curv
 
 
 def sample_deviation(shares: np.ndarray) -> np.ndarray:
-    """Sample deviation (n - 1) over the runs, the first axis; of one run 0."""
+    """Sample deviation (n - 1) of `shares` [runs, ...] over the runs, [...]; of one run 0."""
     return shares.std(0, ddof=1) if len(shares) > 1 else np.zeros(shares.shape[1:])
