@@ -32,20 +32,31 @@ def main(arguments: argparse.Namespace) -> None:
     """Converts and prints the path of the result."""
     is_export = convert_cli.is_export(arguments)
     convert_cli.require_files(arguments)
-    label_map = read_label_map(arguments.label_map) if arguments.label_map else None
-    params = json.loads(pathlib.Path(arguments.preprocessing).read_text()) if arguments.preprocessing else None
-    config = None if is_export else load_config_file(arguments.config)
+    (_write if is_export else _read)(arguments)
 
+
+def _write(arguments: argparse.Namespace) -> None:
+    """A run's weights for the original program."""
     from trainlib.run.devices import start_devices
-    from vmnet_jax.commands.convert import from_torch, to_torch
+    from vmnet_jax.commands.convert import to_torch
 
     start_devices()
-    if is_export:
-        state = to_torch(arguments.workdir, arguments.to_torch, arguments.step)
-        print(f"{arguments.to_torch}: {len(state)} entries; load them with model.load_state_dict(torch.load(FILE))")
-    else:
-        from_torch(arguments.checkpoint, arguments.workdir, config, label_map, params)
-        print(f"{arguments.workdir}: ready for evaluate, predict and train")
+    state = to_torch(arguments.workdir, arguments.to_torch, arguments.step)
+    print(f"{arguments.to_torch}: {len(state)} entries; load them with model.load_state_dict(torch.load(FILE))")
+
+
+def _read(arguments: argparse.Namespace) -> None:
+    """The original program's weights as a run."""
+    label_map = read_label_map(arguments.label_map) if arguments.label_map else None
+    params = json.loads(pathlib.Path(arguments.preprocessing).read_text()) if arguments.preprocessing else None
+    config = load_config_file(arguments.config)
+
+    from trainlib.run.devices import start_devices
+    from vmnet_jax.commands.convert import from_torch
+
+    start_devices()
+    from_torch(arguments.checkpoint, arguments.workdir, config, label_map, params)
+    print(f"{arguments.workdir}: ready for evaluate, predict and train")
 
 
 if __name__ == "__main__":

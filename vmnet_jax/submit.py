@@ -40,27 +40,40 @@ def main(arguments: argparse.Namespace) -> None:
         raise UsageError("give --workdir and --output to write a submission, or --check=ZIP to check one")
     require_scene_folder(arguments.scenes)
     listed = read_scene_list(arguments.list)
-    if not arguments.check:
-        require_file(arguments.output)
-        load_config(arguments.workdir)
+    count = _check(arguments, listed) if arguments.check else _write(arguments, listed)
+    print(f"{arguments.check or arguments.output}: valid, {count} scenes")
+
+
+def _check(arguments: argparse.Namespace, listed: list[str]) -> int:
+    """Checks a zip against the listed scenes; returns their number."""
+    from vmnet_jax.data.scene_store import open_scenes
+    from vmnet_jax.prediction.submission_check import check_submission, require_scenes
+
+    scenes = open_scenes(arguments.scenes)
+    names = resolve_names(listed, scenes.names)
+    require_scenes(arguments.scenes, scenes.names, names)
+    check_submission(arguments.check, {name: scenes.header(name)["sizes"]["vertices"] for name in names})
+    return len(names)
+
+
+def _write(arguments: argparse.Namespace, listed: list[str]) -> int:
+    """Writes the checked zip of the listed scenes; returns their number."""
+    require_file(arguments.output)
+    load_config(arguments.workdir)
 
     from trainlib.run.devices import start_devices
     from vmnet_jax.data.scenes import SceneFolder
     from vmnet_jax.learn.inference import warn_of_single_scenes
     from vmnet_jax.prediction.predictor import load
-    from vmnet_jax.prediction.submission import check_submission, require_scenes, write_submission
+    from vmnet_jax.prediction.submission import write_submission
 
+    start_devices()
     scenes = SceneFolder(arguments.scenes, cache_gib=0)
     names = resolve_names(listed, scenes.names)
-    if arguments.check:
-        require_scenes(scenes, names)
-        check_submission(arguments.check, {name: len(scenes(name).vertices) for name in names})
-    else:
-        start_devices()
-        predictor = load(arguments.workdir, arguments.step, scenes_per_batch=arguments.scenes_per_batch)
-        warn_of_single_scenes(predictor.run.config, arguments.scenes_per_batch)
-        write_submission(predictor, scenes, names, arguments.output, arguments.votes)
-    print(f"{arguments.check or arguments.output}: valid, {len(names)} scenes")
+    predictor = load(arguments.workdir, arguments.step, scenes_per_batch=arguments.scenes_per_batch)
+    warn_of_single_scenes(predictor.run.config, arguments.scenes_per_batch)
+    write_submission(predictor, scenes, names, arguments.output, arguments.votes)
+    return len(names)
 
 
 if __name__ == "__main__":

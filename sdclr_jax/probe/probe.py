@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from sklearn.linear_model import LogisticRegression
 
 from sdclr_jax.data.batches import Order, epoch_order
 from sdclr_jax.learn.losses import l2_normalize
@@ -125,6 +124,8 @@ def fit_logistic(features: np.ndarray, labels: np.ndarray) -> LinearClassifier:
     Unlike `fit_probe` it is deterministic and needs no validation: two networks get different classifiers only where
     their features float [N, C] differ. Every class 0 .. K - 1 occurs in `labels` int [N], K >= 3.
     """
+    from sklearn.linear_model import LogisticRegression  # takes seconds to import
+
     mean, deviation = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     deviation = np.where(deviation > 1e-6 * np.abs(mean) + 1e-12, deviation, np.inf)
     fitted = LogisticRegression(max_iter=5000).fit((features - mean) / deviation, labels)

@@ -8,8 +8,10 @@ import pytest
 
 from preprocess.labels.label_map import LabelMap, scannet20
 from trainlib.core.errors import UserError
+from vmnet_jax import submit
 from vmnet_jax.data.scenes import SceneFolder
-from vmnet_jax.prediction.submission import check_submission, write_submission
+from vmnet_jax.prediction.submission import write_submission
+from vmnet_jax.prediction.submission_check import check_submission
 
 NAMES = ("sheet_0", "sheet_3")
 
@@ -44,6 +46,17 @@ def counts(read):
 @pytest.fixture
 def params(read):
     return read(NAMES[0]).params
+
+
+def test_the_command_checks_a_zip(scene_folder, read, params, tmp_path, capsys):
+    write_submission(RandomPredictor(scannet20(), params), read, NAMES, tmp_path / "zip.zip")
+    (tmp_path / "list.txt").write_text("sheet_3\nsheet_0\n")
+    words = [f"--check={tmp_path / 'zip.zip'}", f"--scenes={scene_folder}", f"--list={tmp_path / 'list.txt'}"]
+    submit.main(submit.make_parser().parse_args(words))
+    assert capsys.readouterr().out == f"{tmp_path / 'zip.zip'}: valid, 2 scenes\n"
+    (tmp_path / "list.txt").write_text("sheet_3\nsheet_1\n")
+    with pytest.raises(UserError, match=r"1 scenes of the list are missing: sheet_1\.txt"):
+        submit.main(submit.make_parser().parse_args(words))
 
 
 def test_a_written_zip_has_an_id_for_every_vertex_at_its_top(read, params, counts, tmp_path):
