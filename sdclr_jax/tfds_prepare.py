@@ -7,8 +7,10 @@ SOURCE holds the official binary archive (or for CIFAR-10 its unpacked folder) a
 """
 
 import argparse
+import pathlib
 
 from sdclr_jax.data.cifar import RELEASES
+from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
 
@@ -16,6 +18,12 @@ from trainlib.run.command import run_command
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
     require_folder(arguments.output)
+    source = pathlib.Path(arguments.source)
+    if not source.is_dir() or not any(source.iterdir()):
+        archive = RELEASES[arguments.dataset].archive
+        raise UserError(
+            f"--source {source}: no such folder, or an empty one. It must hold {archive}, whole or unpacked."
+        )
 
     from sdclr_jax.data.tfds_builders import prepare_cifar
 

@@ -40,6 +40,7 @@ MISSING = (
     ("sdclr_jax.table", "{}/nowhere/run --output={}/out", NO_RUN),
     ("sdclr_jax.table", "{}/images --output={}/out", "has no report; run python -m sdclr_jax.evaluate --workdir="),
     ("sdclr_jax.tfds_prepare", "--dataset=cifar10 --source={} --output=/proc/nowhere", "/proc/nowhere: cannot write"),
+    ("sdclr_jax.tfds_prepare", "--dataset=cifar10 --source={}/nowhere --output={}/out", "no such folder, or an empty"),
     ("sdclr_jax.train", "--config=configs/nowhere.py --workdir={}/new", NO_CONFIG),
     (
         "sdclr_jax.train",

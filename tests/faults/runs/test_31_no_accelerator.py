@@ -6,10 +6,21 @@ import shutil
 import pytest
 
 
+def unreadable(folder):
+    """A folder that is there, and that neither training could read: an empty label map, no image."""
+    folder.mkdir()
+    (folder / "label_map.csv").touch()
+    return folder
+
+
 @pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
 def test_31_a_training_stops_before_it_looks_at_the_data(run, arguments, tmp_path, module):
-    where = {"vmnet_jax.train": "--config.scenes=/nowhere", "sdclr_jax.train": "--config.dataset=cifar10"}
-    command = [*arguments[module], where[module], "--config.platform=gpu", f"--workdir={tmp_path / 'run'}"]
+    data = unreadable(tmp_path / "data")
+    where = {
+        "vmnet_jax.train": [f"--config.scenes={data}"],
+        "sdclr_jax.train": ["--config.dataset=cifar10", f"--config.data_path={data}"],
+    }
+    command = [*arguments[module], *where[module], "--config.platform=gpu", f"--workdir={tmp_path / 'run'}"]
     code, program = run(module, *command)
     assert code == 1
     assert "error: the config expects platform 'gpu' but JAX runs on 'cpu' (1 x cpu (host))" in program.err
@@ -19,8 +30,8 @@ def test_31_a_training_stops_before_it_looks_at_the_data(run, arguments, tmp_pat
 
 def test_31_so_does_an_evaluation(run, finished, tmp_path):
     shutil.copytree(finished("vmnet_jax.train"), tmp_path / "run")
-    path = tmp_path / "run" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"platform": "tpu", "scenes": "/nowhere"}))
+    path, data = tmp_path / "run" / "config.json", unreadable(tmp_path / "data")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"platform": "tpu", "scenes": str(data)}))
     code, program = run("vmnet_jax.evaluate", f"--workdir={tmp_path / 'run'}")
     assert code == 1
     assert "the config expects platform 'tpu' but JAX runs on 'cpu'" in program.err
