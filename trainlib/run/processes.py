@@ -26,7 +26,6 @@ _KEPT = 1000  # named values in the store, by when all have read them
 
 _log = logging.getLogger(__name__)
 
-
 _peers: "Peers | None" = None
 
 
