@@ -1,5 +1,6 @@
 """A state as named arrays on the host, and back: the form in which a checkpoint keeps it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -26,6 +27,17 @@ def named_arrays(tree: Any) -> NamedArrays:
     if () in arrays:
         raise ValueError("a state needs names: give a dict or a dataclass of arrays, not a bare array")
     return arrays
+
+
+def nested(arrays: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Nested dicts of leaves by their place: ("params", "conv", "kernel") becomes tree["params"]["conv"]["kernel"]."""
+    tree: dict[str, Any] = {}
+    for (*folders, name), leaf in arrays.items():
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = leaf
+    return tree
 
 
 def require_finite(what: str, arrays: NamedArrays) -> None:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
@@ -107,6 +106,8 @@ def stack(trees: Sequence[Any]) -> Any:
 
 def gather(array: jax.Array) -> np.ndarray:
     """[num_local_devices, ...] of every process -> [num_devices, ...] in all of them."""
+    from jax.experimental import multihost_utils  # slow to import, and only several processes gather
+
     return multihost_utils.process_allgather(array, tiled=True)
 
 
