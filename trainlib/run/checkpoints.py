@@ -15,7 +15,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import tensorstore as ts
@@ -139,14 +139,19 @@ class CheckpointStore(contextlib.AbstractContextManager):
         tree, found = self.read(step, strict=strict)
         return fill(target, named_arrays(tree), f"the checkpoint {self.directory / str(found)}"), found
 
-    def read(self, step: int | str = "last", *, strict: bool = False) -> tuple[dict[str, Any], int]:
-        """All that a checkpoint holds, as nested dicts of NumPy arrays, and its step; `restore` without a target."""
+    def read(
+        self, step: int | str = "last", *, strict: bool = False, only: Collection[str] = ()
+    ) -> tuple[dict[str, Any], int]:
+        """What a checkpoint holds, as nested dicts of NumPy arrays, and its step; `restore` without a target.
+
+        `only` names parts of the state, ("params",); () is all of it.
+        """
         skipped: list[str] = []
         for candidate in self._candidates(step):
             folder = self.directory / str(candidate)
             try:
                 verify(folder)
-                arrays = _read_arrays(folder / _STATE)
+                arrays = _read_arrays(folder / _STATE, only)
             except DamagedCheckpoint as error:
                 if strict or step not in ("last", "best"):
                     raise DamagedCheckpoint(f"checkpoint of step {candidate} is damaged: {error}") from error
@@ -276,10 +281,11 @@ class CheckpointStore(contextlib.AbstractContextManager):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _read_arrays(folder: pathlib.Path) -> NamedArrays:
+def _read_arrays(folder: pathlib.Path, only: Collection[str]) -> NamedArrays:
     """The arrays of an Orbax checkpoint: Zarr arrays in one OCDBT store, listed in `_METADATA`."""
     listed = json.loads((folder / "_METADATA").read_bytes())["tree_metadata"].values()
     places = [tuple(part["key"] for part in entry["key_metadata"]) for entry in listed]
+    places = [place for place in places if not only or place[0] in only]
     context = ts.Context()
 
     def begin(place: tuple[str, ...]) -> ts.Future:

@@ -80,7 +80,7 @@ def _apart(tree: Any) -> Any:
 
 def to_devices(tree: Any) -> Any:
     """A copy of each array [...] on every device of this process, still [...]: what a step takes and gives back."""
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), _sharding()), tree)
+    return jax.device_put(jax.tree.map(np.asarray, tree), _sharding())
 
 
 def to_host(tree: Any) -> Any:

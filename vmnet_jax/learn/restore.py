@@ -69,8 +69,8 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
             )
     label_map, params = read_label_map(workdir / LABEL_MAP), trained_params(workdir)
     with CheckpointStore(workdir / "checkpoints") as store:
-        tree, found = store.read(step)
-    weights = named_arrays({name: tree[name] for name in ("params", "batch_stats") if name in tree})
+        tree, found = store.read(step, only=("params", "batch_stats"))
+    weights = named_arrays(tree)
     source = f"the checkpoint {store.directory / str(found)}"
     weights = fill(_variable_shapes(config, len(label_map.names)), weights, source)
     variables = {"params": weights["params"], "batch_stats": weights.get("batch_stats", {})}

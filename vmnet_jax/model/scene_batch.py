@@ -8,7 +8,7 @@ import dataclasses
 
 import jax
 
-from kernels.device import Rings, Trace, Trilinear
+from kernels.host.tables import Rings, Trace, Trilinear
 
 
 @jax.tree_util.register_dataclass
