@@ -22,6 +22,7 @@ import jax
 from jax import export
 
 from trainlib.core.files import write_atomic
+from trainlib.run.named_arrays import leaf_name, nested
 
 PACKAGES = ("kernels", "trainlib", "vmnet_jax", "sdclr_jax")
 MOST_FILES = 256
@@ -87,6 +88,19 @@ class StoredStep:
             write("step", key, data)
         # Always from the stored form, so that XLA's cache finds the machine code again.
         return jax.jit(export.deserialize(bytearray(data)).call).lower(*leaves).compile()
+
+
+def stored_shapes(about: Any, make: Callable[[], Any]) -> dict[str, Any]:
+    """Nested dicts of `jax.ShapeDtypeStruct`, the leaves of `make()`, called only if no earlier process has.
+
+    `about` are JSON values that determine them.
+    """
+    key = make_key(about)
+    if (data := read("shapes", key)) is None:
+        leaves = jax.tree_util.tree_flatten_with_path(make())[0]
+        data = json.dumps([[leaf_name(path), str(leaf.dtype), leaf.shape] for path, leaf in leaves]).encode()
+        write("shapes", key, data)
+    return nested({tuple(name): jax.ShapeDtypeStruct(shape, dtype) for name, dtype, shape in json.loads(data)})
 
 
 def make_key(*about: Any) -> str:

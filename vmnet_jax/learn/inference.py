@@ -33,17 +33,30 @@ SCENES_PER_BATCH = "scenes the network sees together; matters where config.layer
 _log = logging.getLogger(__name__)
 
 
-def make_forward(config: ConfigDict, num_classes: int) -> StoredStep:
+def network_forward(config: ConfigDict, num_classes: int) -> StoredStep:
+    """`make_forward` for the network of a config, which is built only to be traced."""
+
+    def build() -> Any:
+        from vmnet_jax.learn.build import build_model
+
+        return build_model(config, num_classes)
+
+    return make_forward(build, network_key(config, num_classes))
+
+
+def make_forward(build: Callable[[], Any], about: Any) -> StoredStep:
     """forward(variables, batch) -> vertex logits [devices, V_0, K]; the batch has the leading device axis too.
 
     It runs on the devices of this process alone. The network is built and traced only if no earlier process has traced
     it for batches of this size.
+
+    Args:
+        build: the network, a `flax.linen.Module`.
+        about: JSON values that determine it.
     """
 
     def make() -> Callable:
-        from vmnet_jax.learn.build import build_model
-
-        model = build_model(config, num_classes)
+        model = build()
 
         def forward(variables: dict, batch):
             return model.apply(variables, batch, train=False).vertex
@@ -53,7 +66,7 @@ def make_forward(config: ConfigDict, num_classes: int) -> StoredStep:
     def describe(variables: dict, batch) -> str:
         return f"a pass of {batch.features.shape[1]} voxels and {batch.vertex_labels.shape[1]} vertices"
 
-    about = ["vmnet_jax.learn.inference.make_forward", network_key(config, num_classes)]
+    about = ["vmnet_jax.learn.inference.make_forward", about]
     return StoredStep(make, about, describe=describe, custom_calls=custom_calls)
 
 

@@ -4,7 +4,6 @@ import json
 import pathlib
 from typing import NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from preprocess.labels.label_map import LabelMap, read_label_map, write_label_map
@@ -13,7 +12,7 @@ from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
 from trainlib.run import programs
 from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.named_arrays import fill, named_arrays, nested
+from trainlib.run.named_arrays import fill, named_arrays
 from trainlib.run.workdir import load_config
 from vmnet_jax.learn.network_settings import network_key
 
@@ -72,22 +71,15 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
         tree, found = store.read(step, only=("params", "batch_stats"))
     weights = named_arrays(tree)
     source = f"the checkpoint {store.directory / str(found)}"
-    weights = fill(_variable_shapes(config, len(label_map.names)), weights, source)
+    classes = len(label_map.names)
+
+    def shapes() -> dict:
+        from vmnet_jax.learn.build import variable_shapes
+
+        return variable_shapes(config, classes)
+
+    about = ["variable_shapes", list(config.features), network_key(config, classes)]
+    weights = fill(programs.stored_shapes(about, shapes), weights, source)
     variables = {"params": weights["params"], "batch_stats": weights.get("batch_stats", {})}
     hierarchy = HierarchyParams.from_dict(params)
     return TrainedRun(config, label_map, hierarchy, params, params.get("units", "m"), variables, found)
-
-
-def _variable_shapes(config: ConfigDict, num_classes: int) -> dict:
-    """`vmnet_jax.learn.build.variable_shapes`, traced only if no earlier process has."""
-    key = programs.make_key(
-        "vmnet_jax.learn.build.variable_shapes", list(config.features), network_key(config, num_classes)
-    )
-    if (data := programs.read("shapes", key)) is None:
-        from vmnet_jax.learn.build import variable_shapes
-
-        shapes = jax.tree_util.tree_flatten_with_path(variable_shapes(config, num_classes))[0]
-        rows = [[[entry.key for entry in path], str(leaf.dtype), leaf.shape] for path, leaf in shapes]
-        data = json.dumps(rows).encode()
-        programs.write("shapes", key, data)
-    return nested({tuple(names): jax.ShapeDtypeStruct(shape, dtype) for names, dtype, shape in json.loads(data)})

@@ -7,7 +7,7 @@ from trainlib.run import processes
 from trainlib.run.loop import Measurement
 from vmnet_jax.data.scenes import EvaluationBatches, SceneFolder
 from vmnet_jax.data.tiling import TileSet
-from vmnet_jax.learn.inference import evaluate_scenes, make_forward
+from vmnet_jax.learn.inference import evaluate_scenes, network_forward
 from vmnet_jax.learn.metrics import accuracy, iou_from_confusion
 from vmnet_jax.learn.network_settings import sample_settings
 from vmnet_jax.learn.step import TrainState
@@ -20,7 +20,7 @@ def validation(config: ConfigDict, scenes: SceneFolder, names: list[str]) -> Mea
     if share:
         tiles = TileSet(scenes, share, config.max_voxels, "config.max_voxels")
         batches = EvaluationBatches(tiles, tiles.names, max_buckets=2, **sample_settings(config))
-        forward, read_out = make_forward(config, num_classes), read_out_of(config)
+        forward, read_out = network_forward(config, num_classes), read_out_of(config)
 
     def evaluate(state: TrainState) -> dict[str, float]:
         table = np.zeros((num_classes, num_classes), np.int64)

@@ -13,7 +13,7 @@ FILES_BY_PREPARATION = 3.5
 """Time for page, picture and PLY files by that for reading the mesh and building its levels, to a factor of two."""
 
 SMALL_TRAFFIC, SLOW_MEMORY = 2 * GIB, 4 * GIB
-"""Bytes of all passes below which the memory's speed is not measured, and the bytes a second that it is taken to have."""
+"""Bytes of all passes below which the memory's speed is not measured, and the bytes a second that are then assumed."""
 
 
 class Expectation(NamedTuple):
