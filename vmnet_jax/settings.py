@@ -12,8 +12,7 @@ from trainlib.core.config import BELOW_ONE, COUNT, NATURAL, NOT_NEGATIVE, POSITI
 from trainlib.core.errors import UserError
 from vmnet_jax.data.placement import ROTATIONS
 from vmnet_jax.data.sample import FEATURE_WIDTHS
-from vmnet_jax.learn.build import DTYPES, MODELS, check_operator, model_name
-from vmnet_jax.model.geodesic import OPERATORS
+from vmnet_jax.learn.network_settings import DTYPES, MODELS, OPERATORS, check_operator, model_name
 from vmnet_jax.prediction.choices import READ_OUTS
 
 RANGES = {
@@ -46,10 +45,10 @@ CHOICES = {
     "features": tuple(FEATURE_WIDTHS),
     "rotation": tuple(ROTATIONS),
     "model": tuple(MODELS),
-    "operator": tuple(OPERATORS),
+    "operator": OPERATORS,
     "layer_norm_scope": ("scene", "batch"),
     "attention_shift": SHIFTS,
-    "dtype": tuple(DTYPES),
+    "dtype": DTYPES,
     "read_out": READ_OUTS,
 }
 DCM = ("dcm_geo_widths", "dcm_euc_widths", "dcm_radii")

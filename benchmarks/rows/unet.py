@@ -3,6 +3,8 @@
 spconv 2.3.8 for CPU has a race with more than one thread (its results are then wrong), so it runs on one.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,8 @@ def _batch(data: str) -> tuple[SceneBatch, np.ndarray]:
     counts = [len(coords) for coords in pyramid.coords]
     rows = [padded(count) for count in counts]
     steps = range(len(counts) - 1)
-    batch = empty_batch(3).replace(
+    batch = dataclasses.replace(
+        empty_batch(3),
         features=pad(random_rows(0, counts[0], 3)),
         voxel_count=np.array(counts, np.int32),
         neighbours=tuple(padding.join_neighbours([t], r) for t, r in zip(pyramid.neighbours, rows)),

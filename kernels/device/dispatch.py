@@ -6,7 +6,15 @@ from typing import Any
 
 from jax import lax
 
-from kernels.cpu_ffi.runtime.availability import unsupported_reason
+from kernels.cpu_ffi.runtime.availability import register_targets, unsupported_reason
+
+TRITON = "__gpu$xla.gpu.triton"
+"""The custom call of a Pallas kernel."""
+
+
+def custom_calls() -> tuple[str, ...]:
+    """Names of the custom calls that the kernels make on this machine; those that need it are registered."""
+    return (*register_targets(), TRITON)
 
 
 def check_method(method: str | None, known: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from kernels.host.mesh.clustering import cluster_vertices
 from kernels.host.mesh.rings import one_ring, ring_table
@@ -71,6 +70,8 @@ def level0_labels(
         int32 [V_0].
     """
     if rule == "nearest":
+        from scipy.spatial import cKDTree  # SciPy's import takes longer than a mesh, and predictions need no labels
+
         first = weld(vertices).first
         return labels[first][cKDTree(vertices[first]).query(level0_vertices)[1]]
     known = labels != IGNORED

@@ -7,8 +7,10 @@ import jax
 from ml_collections import ConfigDict
 
 from sdclr_jax.default_config import MARKS
-from sdclr_jax.learn.build import build_state
+from sdclr_jax.learn.build import build_model, build_state, is_pruned
+from trainlib.run import programs
 from trainlib.run.checkpoints import CheckpointStore
+from trainlib.run.named_arrays import fill, named_arrays
 from trainlib.run.workdir import load_config, require_settings
 
 
@@ -29,7 +31,10 @@ def load_run(workdir: str | pathlib.Path, step: str | int = "last") -> TrainedRu
     workdir = pathlib.Path(workdir)
     config = load_config(workdir)
     require_settings(config, MARKS, f"the run in {workdir}", "sdclr_jax")
-    target = jax.eval_shape(lambda: build_state(config, steps_per_epoch=1))
+    about = ["build_state", config.view_size, is_pruned(config), repr(build_model(config))]
+    shapes = programs.stored_shapes(about, lambda: jax.eval_shape(lambda: build_state(config, steps_per_epoch=1)))
+    wanted = {name: shapes.get(name, {}) for name in ("params", "batch_stats", "masks")}
     with CheckpointStore(workdir / "checkpoints") as store:
-        state, found = store.restore(target, step)
-    return TrainedRun(config, {"params": state.params, "batch_stats": state.batch_stats}, state.masks, found)
+        tree, found = store.read(step, only=wanted)
+    state = fill(wanted, named_arrays(tree), f"the checkpoint {store.directory / str(found)}")
+    return TrainedRun(config, {name: state[name] for name in ("params", "batch_stats")}, state["masks"], found)

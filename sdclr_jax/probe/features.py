@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from kernels.device.dispatch import custom_calls
 from sdclr_jax.data.batches import map_rows
 from sdclr_jax.data.image_files import Canvas, ImageFiles, as_pixels
 from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.norm import DENSE, BranchNorm
 from sdclr_jax.views.views import probe_views, to_float
 from trainlib.run import parallel
+from trainlib.run.programs import StoredStep
 
 CROPS = ("none", "padded", "resized")
 CALIBRATION_BATCH = 128
@@ -50,9 +52,15 @@ class FeatureReader:
                 how = {"size": size, "method": crop, "sizes": sizes}
                 return features(variables, probe_views(jax.random.wrap_key_data(key), epoch, examples, pixels, **how))
 
-            return parallel.pmap_step(augmented, in_axes=(None, None, None, 0, 0), out_axes=0)
+            make = functools.partial(parallel.pmap_step, augmented, in_axes=(None, None, None, 0, 0), out_axes=0)
+            return stored(make, "augmented", crop, size)
 
-        self._plain, self._augmented_to = parallel.pmap_step(plain, in_axes=(None, 0), out_axes=0), augmented_to
+        def stored(make: Callable[[], Callable], *about: Any) -> StoredStep:
+            about = ["sdclr_jax.probe.features", *about, repr(model)]
+            return StoredStep(make, about, describe=_describe, custom_calls=custom_calls)
+
+        self._plain = stored(functools.partial(parallel.pmap_step, plain, in_axes=(None, 0), out_axes=0), "plain")
+        self._augmented_to = augmented_to
 
     def with_variables(self, variables: Any) -> "FeatureReader":
         """A reader of other weights for the same network, which shares what is compiled."""
@@ -78,6 +86,10 @@ class FeatureReader:
             return map_rows(augmented, constants, (pixels, examples), self._batch_size)
 
         return of_epoch
+
+
+def _describe(*arguments: Any) -> str:
+    return f"the features of {jax.tree.leaves(arguments[-1])[0].shape[1]} images at a time"
 
 
 def make_calibration(model: ContrastiveNet, images: np.ndarray) -> Callable[[Any, Any], Any]:

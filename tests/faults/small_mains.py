@@ -18,6 +18,7 @@ import vmnet_jax.learn.build
 from sdclr_jax.model.contrastive import ContrastiveNet, ProjectionHead
 from sdclr_jax.model.norm import BranchNorm
 from sdclr_jax.model.resnet import standardize
+from trainlib.run import programs
 from vmnet_jax.model.layers import MaskedBatchNorm
 from vmnet_jax.model.vmnet import Logits, VMNet
 
@@ -58,8 +59,8 @@ class SmallContrastiveNet(ContrastiveNet):
 
 def use_small_networks() -> None:
     """From here on, in this process."""
-    models = vmnet_jax.learn.build.MODELS
-    models["vmnet"] = SmallVMNet, models["vmnet"][1]
+    vmnet_jax.learn.build.NETWORKS["vmnet"] = SmallVMNet
+    programs.PACKAGES = (*programs.PACKAGES, "tests")  # other networks than those of the same settings
     sdclr_jax.learn.build.ContrastiveNet = SmallContrastiveNet
 
 

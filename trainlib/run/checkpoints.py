@@ -6,6 +6,8 @@ whole checkpoints only. Arrays are kept as the host sees them, without their dev
 
 import contextlib
 import errno
+import functools
+import json
 import logging
 import math
 import os
@@ -13,19 +15,16 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-from flax import traverse_util
+import tensorstore as ts
 
 from trainlib.core.errors import CheckpointError
 from trainlib.core.files import is_full, sync
 from trainlib.run import processes
 from trainlib.run.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest, write_metric
-from trainlib.run.named_arrays import NamedArrays, fill, named_arrays, require_finite
+from trainlib.run.named_arrays import NamedArrays, fill, named_arrays, nested, require_finite
 
 _STATE = "state"
 _STEP = re.compile("0|[1-9][0-9]*")
@@ -52,9 +51,6 @@ class CheckpointStore(contextlib.AbstractContextManager):
             raise ValueError(f"at least one checkpoint must be kept, got keep={keep}")
         self.directory = pathlib.Path(directory).absolute()
         self._keep = keep
-        alone = ocp.options.MultiprocessingOptions(primary_host=processes.index(), active_processes={processes.index()})
-        handler = ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=alone)
-        self._orbax = ocp.Checkpointer(handler, multiprocessing_options=alone)
 
     def steps(self) -> list[int]:
         """Steps that have a folder, ascending; whether it is whole shows when it is read."""
@@ -141,16 +137,21 @@ class CheckpointStore(contextlib.AbstractContextManager):
                 differ: nothing is cast, nothing skipped.
         """
         tree, found = self.read(step, strict=strict)
-        return fill(target, traverse_util.flatten_dict(tree), f"the checkpoint {self.directory / str(found)}"), found
+        return fill(target, named_arrays(tree), f"the checkpoint {self.directory / str(found)}"), found
 
-    def read(self, step: int | str = "last", *, strict: bool = False) -> tuple[dict[str, Any], int]:
-        """All that a checkpoint holds, as nested dicts of NumPy arrays, and its step; `restore` without a target."""
+    def read(
+        self, step: int | str = "last", *, strict: bool = False, only: Collection[str] = ()
+    ) -> tuple[dict[str, Any], int]:
+        """What a checkpoint holds, as nested dicts of NumPy arrays, and its step; `restore` without a target.
+
+        `only` names parts of the state, ("params",); () is all of it.
+        """
         skipped: list[str] = []
         for candidate in self._candidates(step):
             folder = self.directory / str(candidate)
             try:
                 verify(folder)
-                tree = self._orbax.restore(folder / _STATE)
+                arrays = _read_arrays(folder / _STATE, only)
             except DamagedCheckpoint as error:
                 if strict or step not in ("last", "best"):
                     raise DamagedCheckpoint(f"checkpoint of step {candidate} is damaged: {error}") from error
@@ -158,12 +159,22 @@ class CheckpointStore(contextlib.AbstractContextManager):
                 continue
             for line in [*skipped, f"using step {candidate} instead"] if skipped else ():
                 _log.warning("%s", line)
-            return jax.tree.map(np.asarray, tree), candidate
+            return nested(arrays), candidate
         none = f"no whole checkpoint for step {step!r} in {self.directory}; it has {self._listing()}"
         raise CheckpointError("\n".join([*skipped, none]))
 
     def __exit__(self, *exception: object) -> None:
-        self._orbax.close()
+        if "_writer" in vars(self):
+            self._writer.close()
+
+    @functools.cached_property
+    def _writer(self) -> Any:
+        """An `orbax.checkpoint.Checkpointer`; its import takes a second, which those who only read do not wait for."""
+        import orbax.checkpoint as ocp
+
+        alone = ocp.options.MultiprocessingOptions(primary_host=processes.index(), active_processes={processes.index()})
+        handler = ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=alone)
+        return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
     def _candidates(self, step: int | str) -> list[int]:
         """Steps to try, in order."""
@@ -232,7 +243,7 @@ class CheckpointStore(contextlib.AbstractContextManager):
     def _write(self, step: int, arrays: NamedArrays, metric: float | None, notes: dict[str, Any]) -> None:
         new = self.directory / f"{_HIDDEN}{step}"
         new.mkdir(parents=True)
-        self._orbax.save(new / _STATE, traverse_util.unflatten_dict(arrays))
+        self._writer.save(new / _STATE, nested(arrays))
         write_manifest(new, step, metric, notes)
         place, old = self.directory / str(step), self.directory / f"{_REPLACED}{step}"
         replaces = step in self.steps()
@@ -268,6 +279,22 @@ class CheckpointStore(contextlib.AbstractContextManager):
                     path.rename(place)
         for path in self.directory.glob(f"{_HIDDEN}*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _read_arrays(folder: pathlib.Path, only: Collection[str]) -> NamedArrays:
+    """The arrays of an Orbax checkpoint: Zarr arrays in one OCDBT store, listed in `_METADATA`."""
+    listed = json.loads((folder / "_METADATA").read_bytes())["tree_metadata"].values()
+    places = [tuple(part["key"] for part in entry["key_metadata"]) for entry in listed]
+    places = [place for place in places if not only or place[0] in only]
+    context = ts.Context()
+
+    def begin(place: tuple[str, ...]) -> ts.Future:
+        store = {"driver": "ocdbt", "base": folder.as_uri(), "path": ".".join(place) + "/"}
+        return ts.open({"driver": "zarr", "kvstore": store}, context=context, open=True, read=True)
+
+    opened = [begin(place) for place in places]
+    reads = [store.result().read() for store in opened]
+    return {place: read.result() for place, read in zip(places, reads)}
 
 
 def _require_figure(step: int, metric: float | None) -> None:

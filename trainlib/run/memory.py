@@ -1,6 +1,7 @@
 """Device memory of a compiled step, known before it runs."""
 
 import ctypes
+import functools
 import logging
 import os
 import time
@@ -83,8 +84,9 @@ def device_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
 
 
+@functools.cache
 def memory_speed() -> float:
-    """Bytes a second that a device reads and writes, measured with an addition over 64 MiB."""
+    """Bytes a second that a device reads and writes, measured once with an addition over 64 MiB."""
     add = jax.jit(lambda x: x + 1)
     x = jnp.zeros(2**24, jnp.float32)
     add(x).block_until_ready()  # compiles

@@ -1,5 +1,6 @@
 """A state as named arrays on the host, and back: the form in which a checkpoint keeps it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,11 +22,22 @@ def named_arrays(tree: Any) -> NamedArrays:
     arrays = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         if jax.numpy.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
-            raise TypeError(f"{'/'.join(_names(path))} is a typed random key: keep jax.random.key_data of it")
-        arrays[_names(path)] = np.asarray(leaf)
+            raise TypeError(f"{'/'.join(leaf_name(path))} is a typed random key: keep jax.random.key_data of it")
+        arrays[leaf_name(path)] = np.asarray(leaf)
     if () in arrays:
         raise ValueError("a state needs names: give a dict or a dataclass of arrays, not a bare array")
     return arrays
+
+
+def nested(arrays: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """Nested dicts of leaves by their place: ("params", "conv", "kernel") becomes tree["params"]["conv"]["kernel"]."""
+    tree: dict[str, Any] = {}
+    for (*folders, name), leaf in arrays.items():
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[name] = leaf
+    return tree
 
 
 def require_finite(what: str, arrays: NamedArrays) -> None:
@@ -48,7 +60,7 @@ def fill(target: Any, arrays: NamedArrays, source: str) -> Any:
         CheckpointError: with a table of all names, shapes and dtypes that differ: nothing is cast, nothing skipped.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(target)
-    expected = {_names(path): _signature(leaf) for path, leaf in leaves}
+    expected = {leaf_name(path): _signature(leaf) for path, leaf in leaves}
     found = {names: _signature(array) for names, array in arrays.items()}
     rows = [
         f"  {'/'.join(names)}: {found.get(names, 'absent')}, expected {expected.get(names, 'absent')}"
@@ -59,11 +71,12 @@ def fill(target: Any, arrays: NamedArrays, source: str) -> Any:
         more = [f"  and {len(rows) - _LONGEST_TABLE} more"] if len(rows) > _LONGEST_TABLE else []
         table = "\n".join(rows[:_LONGEST_TABLE] + more)
         raise CheckpointError(f"{source} does not fit the state of this config:\n{table}")
-    filled = ((leaf, arrays[_names(path)]) for path, leaf in leaves)
+    filled = ((leaf, arrays[leaf_name(path)]) for path, leaf in leaves)
     return structure.unflatten(array if hasattr(leaf, "shape") else type(leaf)(array.item()) for leaf, array in filled)
 
 
-def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+def leaf_name(path: tuple[Any, ...]) -> tuple[str, ...]:
+    """A leaf's place in a tree by names, from its path in JAX's terms."""
     return tuple(jax.tree_util.keystr((entry,), simple=True) for entry in path)
 
 

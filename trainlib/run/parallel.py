@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "devices"
@@ -81,7 +80,7 @@ def _apart(tree: Any) -> Any:
 
 def to_devices(tree: Any) -> Any:
     """A copy of each array [...] on every device of this process, still [...]: what a step takes and gives back."""
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf), _sharding()), tree)
+    return jax.device_put(jax.tree.map(np.asarray, tree), _sharding())
 
 
 def to_host(tree: Any) -> Any:
@@ -107,6 +106,8 @@ def stack(trees: Sequence[Any]) -> Any:
 
 def gather(array: jax.Array) -> np.ndarray:
     """[num_local_devices, ...] of every process -> [num_devices, ...] in all of them."""
+    from jax.experimental import multihost_utils  # slow to import, and only several processes gather
+
     return multihost_utils.process_allgather(array, tiled=True)
 
 

@@ -14,7 +14,8 @@ from trainlib.core.outputs import require_file, require_folder
 from trainlib.weights.conversion import make_workdir, torch_shapes
 from trainlib.weights.torch_files import read_tensors, write_tensors
 from trainlib.weights.weight_table import require_weights
-from vmnet_jax.learn.build import build_state, is_published
+from vmnet_jax.learn.build import build_state
+from vmnet_jax.learn.network_settings import is_published
 from vmnet_jax.learn.restore import load_run, write_inputs
 from vmnet_jax.model.torch_names import from_state_dict, is_unused, to_state_dict, with_unused
 

@@ -16,7 +16,6 @@ from preprocess.scene.scene_file import Scene
 from trainlib.core.errors import UserError
 from trainlib.core.progress import ItemProgress
 from trainlib.run import parallel
-from trainlib.run.memory import memory_speed
 from vmnet_jax.learn.restore import TrainedRun
 from vmnet_jax.prediction.cost_estimate import expect, host_memory
 from vmnet_jax.prediction.files import Prediction, write_prediction
@@ -43,7 +42,7 @@ def predict(arguments: argparse.Namespace, found: Found) -> None:
     _log.info("%s", network_line(arguments.workdir, predictor.run))
     for line in [*notes, *(f"error: {clash.error(clash.paths[0])}" for clash in clashes)]:
         _log.info("%s", line)
-    failed, speed = len(clashes), memory_speed()
+    failed = len(clashes)
     with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress:
         for name, path in sources:
             began = time.monotonic()
@@ -59,7 +58,7 @@ def predict(arguments: argparse.Namespace, found: Found) -> None:
             for note in scene.notes:
                 progress.write(f"{path}: {note}")
             preparation_s = time.monotonic() - began - looked
-            prediction = _predict(predictor, path, scene, arguments.votes, speed=speed, preparation_s=preparation_s)
+            prediction = _predict(predictor, path, scene, arguments.votes, preparation_s)
             files = {"source": path, "probabilities": arguments.probabilities}
             paths = write_prediction(output / name, mesh, prediction, predictor.label_map, **files)
             shares = _shares(prediction.classes, predictor.label_map)
@@ -80,15 +79,13 @@ def network_line(workdir: str, run: TrainedRun) -> str:
     return f"Network: step {run.step} of {workdir}; {len(names)} classes ({listed}); {voxels}"
 
 
-def _predict(
-    predictor: Predictor, path: pathlib.Path, scene: Scene, votes: int, *, speed: float, preparation_s: float
-) -> Prediction:
+def _predict(predictor: Predictor, path: pathlib.Path, scene: Scene, votes: int, preparation_s: float) -> Prediction:
     """Logs what is going to be done and what it takes, and does it, with progress over many passes."""
     _log.info("%s: %d vertices, %d voxels", path, len(scene.vertices), len(scene.voxels.coords[0]))
     plan = predictor.plan({scene.name: scene}.__getitem__, [scene.name], votes)
     passes = plan.num_forward_passes
     rounds, memory = -(-passes // parallel.num_devices()), predictor.memory(plan)
-    expected = expect(scene, passes, rounds, memory, speed=speed, preparation_s=preparation_s)
+    expected = expect(scene, passes, rounds, memory, preparation_s=preparation_s)
     _log.info("  expected: %s", expected)
     if expected.host > host_memory():
         _log.warning("  warning: that is more memory than there is. Cut the mesh into parts, or make it coarser.")

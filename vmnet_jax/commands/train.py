@@ -19,10 +19,12 @@ from trainlib.run.workdir import open_workdir, require_settings
 from vmnet_jax.data.batching import Sizes, bucket_at
 from vmnet_jax.data.scenes import Batch, SceneFolder, TrainingBatches, read_split
 from vmnet_jax.default_config import MARKS
-from vmnet_jax.learn.build import build_model, build_optimizer, build_schedule, build_state, sample_settings
-from vmnet_jax.learn.inference import validation
-from vmnet_jax.learn.restore import initial_weights, trained_params, write_inputs
+from vmnet_jax.learn.build import build_model, build_optimizer, build_schedule, build_state
+from vmnet_jax.learn.fine_tuning import initial_weights
+from vmnet_jax.learn.network_settings import sample_settings
+from vmnet_jax.learn.restore import trained_params, write_inputs
 from vmnet_jax.learn.step import TrainState, make_train_step
+from vmnet_jax.learn.validation import validation
 from vmnet_jax.settings import check_classes, check_config
 
 _log = logging.getLogger(__name__)

@@ -1,8 +1,7 @@
-"""From a config to the network, its optimiser and its state: the one place that reads the model's config keys."""
+"""From a config to the network, its optimiser and its state."""
 
 import functools
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -11,31 +10,24 @@ import optax
 from ml_collections import ConfigDict
 
 from preprocess.scene.hierarchy import LEVELS
-from trainlib.core.errors import UserError
 from vmnet_jax.data.batching import empty_batch
-from vmnet_jax.data.sample import VertexInputs, feature_width
+from vmnet_jax.data.sample import feature_width
+from vmnet_jax.learn.network_settings import model_name, network_attributes, vertex_inputs
 from vmnet_jax.learn.optim import poly_schedule, sgd_dampened
 from vmnet_jax.learn.step import TrainState, create_state
 from vmnet_jax.model.dcm import DCMNet
-from vmnet_jax.model.geodesic import OPERATORS
 from vmnet_jax.model.vmnet import EuclideanNetwork, GeodesicNetwork, VMNet
 
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-PUBLISHED = ("vmnet", "scalar")
-"""The model and operator of the original program."""
-WITHOUT_ATTENTION = ("euclidean", "baseline", "dcm")
-WITHOUT_LAYER_NORM = ("euclidean", "dcm")
-
-_MESH = ("geo_width", "layer_norm_scope", "attention_shift", "operator")
-MODELS: dict[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
-    "vmnet": (VMNet, ("widths", *_MESH)),
-    "euclidean": (EuclideanNetwork, ("widths",)),
-    "geodesic": (GeodesicNetwork, _MESH),
-    "baseline": (functools.partial(VMNet, intra=False, inter=False), ("widths", *_MESH)),
-    "baseline_intra": (functools.partial(VMNet, inter=False), ("widths", *_MESH)),
-    "dcm": (DCMNet, ("dcm_geo_widths", "dcm_euc_widths")),
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "vmnet": VMNet,
+    "euclidean": EuclideanNetwork,
+    "geodesic": GeodesicNetwork,
+    "baseline": functools.partial(VMNet, intra=False, inter=False),
+    "baseline_intra": functools.partial(VMNet, inter=False),
+    "dcm": DCMNet,
 }
-"""The networks by `config.model`, and the config keys that become their attributes, less a leading `dcm_`."""
+"""By `config.model`."""
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = None) -> nn.Module:
@@ -43,63 +35,9 @@ def build_model(config: ConfigDict, num_classes: int, axis_name: str | None = No
 
     With `axis_name` its training statistics span all devices.
     """
-    dtype = DTYPES[_choice(config, "dtype", DTYPES, "float32")]
-    check_operator(config)
-    network, keys = MODELS[model_name(config)]
-    settings = {**config, "operator": _operator(config)}
-    attributes = {key.removeprefix("dcm_"): settings[key] for key in keys}
-    attributes = {key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()}
-    return network(num_classes, **attributes, dtype=dtype, axis_name=axis_name)
-
-
-def sample_settings(config: ConfigDict) -> dict[str, Any]:
-    """How samples are made for the network of a config: arguments of the batches in `vmnet_jax.data.scenes`."""
-    return {
-        "features": tuple(config.features),
-        "rotation": config.rotation,
-        "seed": config.seed,
-        "vertices": vertex_inputs(config),
-    }
-
-
-def vertex_inputs(config: ConfigDict) -> VertexInputs | None:
-    """What the network of a config reads at the mesh's vertices; None for one that starts at voxels."""
-    model = model_name(config)
-    if model == "dcm":
-        return VertexInputs(tuple(config.dcm_radii), config.dcm_neighbours)
-    return VertexInputs() if model == "geodesic" else None
-
-
-def check_operator(config: ConfigDict) -> None:
-    """Raises UserError for an operator that the network of `config.model` has no place for."""
-    model, operator = model_name(config), _operator(config)
-    if model in WITHOUT_ATTENTION and operator != "scalar":
-        raise UserError(
-            f"config.operator is {operator!r}, but the network of config.model {model!r} has no attention in whose "
-            "place it could stand; leave the operator at 'scalar'"
-        )
-
-
-def model_name(config: ConfigDict) -> str:
-    """One of `MODELS`."""
-    return _choice(config, "model", MODELS, "vmnet")
-
-
-def is_published(config: ConfigDict) -> bool:
-    """Whether the network is the original program's, whatever its widths."""
-    return (model_name(config), _operator(config)) == PUBLISHED
-
-
-def _operator(config: ConfigDict) -> str:
-    return _choice(config, "operator", OPERATORS, "scalar")
-
-
-def _choice(config: ConfigDict, key: str, known: Collection[str], default: str) -> str:
-    """A setting that names one of several; configs of runs from before there was a choice lack the key."""
-    value = config.get(key, default)
-    if value not in known:
-        raise UserError(f"config.{key} is {value!r}, known are {', '.join(known)}")
-    return value
+    attributes = network_attributes(config)
+    dtype = DTYPES[attributes.pop("dtype")]
+    return NETWORKS[model_name(config)](num_classes, **attributes, dtype=dtype, axis_name=axis_name)
 
 
 def build_schedule(config: ConfigDict) -> optax.Schedule:

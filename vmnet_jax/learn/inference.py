@@ -1,6 +1,6 @@
 """Scores for every vertex of every scene: forward passes in one or more placements, summed, along the traces.
 
-Evaluation and prediction score the scenes of a restored network, `validation` those of a training.
+Evaluation and prediction score the scenes of a restored network, `vmnet_jax.learn.validation` those of a training.
 """
 
 import contextlib
@@ -9,39 +9,63 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from kernels.device.dispatch import custom_calls
 from preprocess.scene.scene_file import Scene
-from trainlib.run import parallel, processes
-from trainlib.run.loop import Measurement
+from trainlib.run import parallel
 from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.run.prefetch import Prefetch
+from trainlib.run.programs import StoredStep
 from vmnet_jax.data.batching import Sizes
-from vmnet_jax.data.scenes import EvaluationBatches, SceneFolder, votes_of
+from vmnet_jax.data.scenes import EvaluationBatches, votes_of
 from vmnet_jax.data.tiling import TileSet
-from vmnet_jax.learn.build import WITHOUT_LAYER_NORM, build_model, model_name, sample_settings
-from vmnet_jax.learn.metrics import accuracy, confusion, iou_from_confusion
-from vmnet_jax.learn.step import TrainState
-from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores, read_out_of
+from vmnet_jax.learn.metrics import confusion
+from vmnet_jax.learn.network_settings import WITHOUT_LAYER_NORM, model_name, network_key
+from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores
 
 LOADER_THREADS = 2
 
 _log = logging.getLogger(__name__)
 
 
-def make_forward(model: nn.Module) -> Callable:
+def network_forward(config: ConfigDict, num_classes: int) -> StoredStep:
+    """`make_forward` for the network of a config, which is built only to be traced."""
+
+    def build() -> Any:
+        from vmnet_jax.learn.build import build_model
+
+        return build_model(config, num_classes)
+
+    return make_forward(build, network_key(config, num_classes))
+
+
+def make_forward(build: Callable[[], Any], about: Any) -> StoredStep:
     """forward(variables, batch) -> vertex logits [devices, V_0, K]; the batch has the leading device axis too.
 
-    It runs on the devices of this process alone.
+    It runs on the devices of this process alone. The network is built and traced only if no earlier process has traced
+    it for batches of this size.
+
+    Args:
+        build: the network, a `flax.linen.Module`.
+        about: JSON values that determine it.
     """
 
-    def forward(variables: dict, batch):
-        return model.apply(variables, batch, train=False).vertex
+    def make() -> Callable:
+        model = build()
 
-    return parallel.pmap_step(forward, in_axes=(None, 0), out_axes=0, local=True)
+        def forward(variables: dict, batch):
+            return model.apply(variables, batch, train=False).vertex
+
+        return parallel.pmap_step(forward, in_axes=(None, 0), out_axes=0, local=True)
+
+    def describe(variables: dict, batch) -> str:
+        return f"a pass of {batch.features.shape[1]} voxels and {batch.vertex_labels.shape[1]} vertices"
+
+    about = ["vmnet_jax.learn.inference.make_forward", about]
+    return StoredStep(make, about, describe=describe, custom_calls=custom_calls)
 
 
 def fitting_batches(
@@ -91,11 +115,8 @@ def warn_of_single_scenes(config: ConfigDict, scenes_per_batch: int) -> None:
 
 
 def pass_memory(forward: Callable, variables: dict, batches: EvaluationBatches) -> StepMemory:
-    """What a pass of the largest bucket needs; compiles it, which is logged."""
-    bucket = batches.buckets[-1]
+    """What a pass of the largest bucket needs; compiles it, which is logged, unless it is stored."""
     arrays = parallel.stack([batches.largest()] * parallel.num_local_devices())
-    text = "Compiling a pass of %d voxels and %d vertices; this may take a minute, and is kept for the next time"
-    _log.info(text, bucket.voxels[0], bucket.vertices[0])
     return step_memory(forward, variables, arrays)
 
 
@@ -174,23 +195,3 @@ def evaluate_scenes(
         if labels is not None:
             table += np.asarray(confusion(scores.argmax(1), labels, num_classes), np.int64)
     return table
-
-
-def validation(config: ConfigDict, scenes: SceneFolder, names: list[str]) -> Measurement:
-    """Mean IoU and accuracy over the validation scenes, one pass each; every process takes its share of the scenes."""
-    num_classes, share = len(scenes.label_map.names), names[processes.index() :: processes.count()]
-    if share:
-        tiles = TileSet(scenes, share, config.max_voxels, "config.max_voxels")
-        batches = EvaluationBatches(tiles, tiles.names, max_buckets=2, **sample_settings(config))
-        forward, read_out = make_forward(build_model(config, num_classes)), read_out_of(config)
-
-    def evaluate(state: TrainState) -> dict[str, float]:
-        table = np.zeros((num_classes, num_classes), np.int64)
-        if share:
-            variables = {"params": state.params, "batch_stats": state.batch_stats}
-            table = evaluate_scenes(forward, variables, batches, tiles, num_classes, read_out=read_out)
-        table = np.sum(processes.all_gather_json(table.tolist()), axis=0)
-        return {"val/mean_iou": iou_from_confusion(table)[1], "val/accuracy": accuracy(table)}
-
-    every = config.eval_every or config.num_steps
-    return Measurement("the evaluation", evaluate, every, "val/mean_iou", score="val/mean_iou")

@@ -4,20 +4,22 @@ All arrays are padded to static shapes. Real rows come first; an index to nothin
 points into, which is always padding (see docs/layout.md). Level 0 is the finest of L.
 """
 
-import flax.struct
+import dataclasses
+
 import jax
 
-from kernels.device import Rings, Trace, Trilinear
+from kernels.host.tables import Rings, Trace, Trilinear
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class MeshGraph:
     """One mesh level of a batch as the attention layers see it."""
 
     rings: Rings  # the one-ring of every vertex
     keep: jax.Array  # bool [V * K + O], by flat edge id: the edge exists and takes part
     scene: jax.Array  # int32 [V], which scene a vertex belongs to, ascending; num_scenes in padding rows
-    num_scenes: int = flax.struct.field(pytree_node=False)  # B
+    num_scenes: int = dataclasses.field(metadata={"static": True})  # B
 
     @property
     def real(self) -> jax.Array:
@@ -25,7 +27,8 @@ class MeshGraph:
         return (self.scene < self.num_scenes)[:, None]
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class SceneBatch:
     """B scenes, one after the other, joined into one set of voxels and one mesh at each of L levels.
 
@@ -62,7 +65,7 @@ class SceneBatch:
     corners: tuple[Trilinear, ...]
     traces: tuple[Trace, ...]
     vertex_labels: jax.Array
-    num_scenes: int = flax.struct.field(pytree_node=False)
+    num_scenes: int = dataclasses.field(metadata={"static": True})
     vertex_features: jax.Array | None = None
     radius_rings: tuple[Rings, ...] = ()
     radius_edge_mask: tuple[jax.Array, ...] = ()

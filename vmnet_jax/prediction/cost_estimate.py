@@ -5,12 +5,15 @@ from typing import NamedTuple
 
 from preprocess.scene.scene_file import Scene
 from trainlib.core.text import pluralize
-from trainlib.run.memory import GIB, StepMemory, device_memory
+from trainlib.run.memory import GIB, StepMemory, device_memory, memory_speed
 
 # Of the whole process, measured on scans of 0.7 and 2.1 million vertices with voxels of 2 and 8 cm; good to a third.
 BASE_BYTES, BYTES_PER_VERTEX, BYTES_PER_VOXEL = 0.9 * GIB, 800, 1900
 FILES_BY_PREPARATION = 3.5
 """Time for page, picture and PLY files by that for reading the mesh and building its levels, to a factor of two."""
+
+SMALL_TRAFFIC, SLOW_MEMORY = 2 * GIB, 4 * GIB
+"""Bytes of all passes below which the memory's speed is not measured, and the bytes a second that are then assumed."""
 
 
 class Expectation(NamedTuple):
@@ -30,9 +33,7 @@ class Expectation(NamedTuple):
         return f"{pluralize(self.passes, 'pass')}, {device}, {host}, roughly {seconds}{network}"
 
 
-def expect(
-    scene: Scene, passes: int, rounds: int, memory: StepMemory, *, speed: float, preparation_s: float
-) -> Expectation:
+def expect(scene: Scene, passes: int, rounds: int, memory: StepMemory, *, preparation_s: float) -> Expectation:
     """The cost of a scene.
 
     Args:
@@ -40,11 +41,12 @@ def expect(
         passes: forward passes, over all tiles and votes.
         rounds: passes one after another; several devices work at once.
         memory: memory of a pass.
-        speed: bytes per second, of `trainlib.run.memory.memory_speed`.
         preparation_s: seconds that reading and building took.
     """
     host = BASE_BYTES + len(scene.vertices) * BYTES_PER_VERTEX + len(scene.voxels.coords[0]) * BYTES_PER_VOXEL
-    network_s = rounds * memory.traffic / speed if memory.traffic else None
+    traffic = rounds * memory.traffic
+    speed = SLOW_MEMORY if traffic < SMALL_TRAFFIC else memory_speed()
+    network_s = traffic / speed if traffic else None
     return Expectation(passes, memory.total, host, network_s, 1 + FILES_BY_PREPARATION * preparation_s)
 
 

@@ -16,8 +16,8 @@ from trainlib.run.memory import StepMemory
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.scenes import EvaluationBatches
 from vmnet_jax.data.tiling import TileSet
-from vmnet_jax.learn.build import build_model, sample_settings
-from vmnet_jax.learn.inference import fitting_batches, make_forward, pass_memory, scene_scores
+from vmnet_jax.learn.inference import fitting_batches, network_forward, pass_memory, scene_scores
+from vmnet_jax.learn.network_settings import sample_settings
 from vmnet_jax.learn.restore import TrainedRun, load_run
 from vmnet_jax.prediction.files import Prediction
 from vmnet_jax.prediction.read_out import read_out_of
@@ -53,7 +53,7 @@ class Predictor:
         self._read_out = read_out or read_out_of(run.config)
         self._known: dict[Sizes, StepMemory | None] = {}
         self.run, self.label_map = run, run.label_map
-        self._forward = make_forward(build_model(run.config, len(run.label_map.names)))
+        self._forward = network_forward(run.config, len(run.label_map.names))
         self._variables = parallel.to_devices(run.variables)
 
     def predict(self, mesh: Mesh, votes: int = 1) -> Prediction:

@@ -59,6 +59,15 @@ def unsupported_machine_reason() -> str | None:
     return reason
 
 
+def register_targets() -> tuple[str, ...]:
+    """Registers the Numba kernels for programs that were traced before; names of their FFI targets, () without them."""
+    if os.environ.get(SWITCH) == "xla" or unsupported_machine_reason():
+        return ()
+    from kernels.cpu_ffi.runtime.registry import TARGETS
+
+    return tuple(TARGETS.values())
+
+
 def unsupported_reason(operands: Any) -> str | None:
     """Why these operands (a pytree of arrays) cannot go through the Numba kernels on CPU, None if they can."""
     if os.environ.get(SWITCH) == "xla":

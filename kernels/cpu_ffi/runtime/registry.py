@@ -21,13 +21,13 @@ KERNELS = {
     "dense_conv": dense_conv.convolve,
     "dense_outer": dense_conv.sum_outer,
 }
-PREFIX = "kernels_cpu_"
-"""Names of the FFI targets begin with it."""
+TARGETS = {name: f"kernels_cpu_{name}_{simd.LANES}" for name in KERNELS}
+"""The kernels' FFI targets. A program for vectors of another width finds none."""
 
 for _number, (_name, _work) in enumerate(KERNELS.items()):
     thread_pool.WORKS[_number] = _work.address
     _handler = jax.ffi.pycapsule(ctypes.c_void_p(thread_pool.handle.address))
-    jax.ffi.register_ffi_target(PREFIX + _name, _handler, platform="cpu")
+    jax.ffi.register_ffi_target(TARGETS[_name], _handler, platform="cpu")
 
 
 def call(
@@ -43,7 +43,7 @@ def call(
         *plan: further numbers that the kernel reads.
     """
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    target = jax.ffi.ffi_call(PREFIX + name, results, vmap_method="sequential")
+    target = jax.ffi.ffi_call(TARGETS[name], results, vmap_method="sequential")
     return target(*operands, plan=np.array((list(KERNELS).index(name), items, *plan), np.int64))
 
 

@@ -51,8 +51,7 @@ def read_out(variables, batch) -> np.ndarray:
 @pytest.mark.parametrize("max_voxels", [10**6, 200], ids=["whole", "tiles"])
 def test_predictions_are_those_that_evaluation_counts(tmp_path, monkeypatch, votes, max_voxels):
     """A mesh file predicted, against the confusion of the scene file that preprocessing makes of it."""
-    monkeypatch.setattr(predictor, "make_forward", lambda model: read_out)
-    monkeypatch.setattr(predictor, "build_model", lambda config, classes: None)
+    monkeypatch.setattr(predictor, "network_forward", lambda config, classes: read_out)
     params, how = HierarchyParams(cells=(0.12, 0.25), voxel_size=0.1), {"features": ("rgb", "normals"), "seed": 0}
     vertices, faces = sheet(25)
     path = write_mesh(tmp_path / "a.ply", vertices, faces, colors=shades(vertices))

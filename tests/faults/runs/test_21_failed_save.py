@@ -34,7 +34,7 @@ def test_21_a_failure_of_the_storage_layer_leaves_nothing_behind(tmp_path, monke
 
     with CheckpointStore(tmp_path) as store:
         store.save(10, {"w": 1.0})
-        monkeypatch.setattr(store._orbax, "save", fail)
+        monkeypatch.setattr(store._writer, "save", fail)
         with pytest.raises(Exception, match=r"save of step 20 .*failed writing"):
             store.save(20, {"w": 2.0}, retry_later=True)
         assert [path.name for path in tmp_path.iterdir()] == ["10"]

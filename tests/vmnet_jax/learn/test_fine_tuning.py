@@ -16,7 +16,8 @@ from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import open_workdir
 from vmnet_jax.commands import train
 from vmnet_jax.learn.build import build_state
-from vmnet_jax.learn.restore import initial_weights, load_run, write_inputs
+from vmnet_jax.learn.fine_tuning import initial_weights
+from vmnet_jax.learn.restore import load_run, write_inputs
 from vmnet_jax.learn.step import is_head
 
 

@@ -38,7 +38,7 @@ class SmallNetwork(nn.Module):
 def network(scope):
     """(model, its variables, the forward pass)."""
     model = SmallNetwork(scope)
-    return model, model.init(jax.random.key(0), empty_batch(3), train=False), make_forward(model)
+    return model, model.init(jax.random.key(0), empty_batch(3), train=False), make_forward(lambda: model, scope)
 
 
 def scores(scope, scenes, scenes_per_batch, votes=1):

@@ -98,8 +98,7 @@ def test_two_scenes_have_placements_of_their_own(room, hall):
 @pytest.fixture
 def predictor(room, monkeypatch):
     """A maker of predictors with `read_out` in place of a network."""
-    monkeypatch.setattr(predictor_module, "make_forward", lambda model: read_out)
-    monkeypatch.setattr(predictor_module, "build_model", lambda config, classes: None)
+    monkeypatch.setattr(predictor_module, "network_forward", lambda config, classes: read_out)
     config = ConfigDict({**HOW, "platform": "any"})
     run = TrainedRun(config, scannet20(), HierarchyParams.from_dict(room.params), {}, "m", {}, 0)
     return lambda max_voxels: predictor_module.Predictor(run, max_voxels)

@@ -17,8 +17,9 @@ from vmnet_jax.data import placement as augment
 from vmnet_jax.data import sample as sampling
 from vmnet_jax.data.batching import collate, empty_batch
 from vmnet_jax.data.sample import feature_width, make_sample
-from vmnet_jax.learn.build import MODELS, build_model, build_optimizer, build_state, vertex_inputs
+from vmnet_jax.learn.build import build_model, build_optimizer, build_state
 from vmnet_jax.learn.losses import scene_loss
+from vmnet_jax.learn.network_settings import MODELS, vertex_inputs
 from vmnet_jax.learn.step import is_head, make_train_step
 
 VARIANTS = {
@@ -128,7 +129,9 @@ def test_dcm_does_not_see_a_translation(problem):
         pytest.skip("reads no positions")
     batch = collate(samples, bucket_of(samples, 3))
     shift = np.where(np.arange(9) < 3, 5.0, 0) * (batch.vertex_scene[0] < 2)[:, None]
-    moved = evaluate(variables, batch.replace(vertex_features=batch.vertex_features.astype(float) + shift))[1]
+    moved = evaluate(
+        variables, dataclasses.replace(batch, vertex_features=batch.vertex_features.astype(float) + shift)
+    )[1]
     np.testing.assert_allclose(moved.vertex, logits.vertex, rtol=1e-6, atol=1e-6)
 
 

@@ -1,6 +1,7 @@
 """The whole network, narrow and of three levels: what must not change its results (padding, order of vertices, company
 in a batch, number of devices), and the arrays that it holds. In float64, so that the limits are tight."""
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -169,7 +170,7 @@ def test_four_devices_are_one(variables, samples, reference):
         on_devices = parallel.to_devices(jax.tree.map(np.float64, variables))
         batch = parallel.stack([collate([s], bucket) for s in samples])
         features = batch.features.astype(jnp.float64)
-        every = jax.device_get(step(on_devices, batch.replace(features=features)))
+        every = jax.device_get(step(on_devices, dataclasses.replace(batch, features=features)))
         results = jax.tree.map(lambda a: a[0], every)
     assert_same_training(results, reference)
     for leaf in jax.tree.leaves((every.metrics, every.gradients, every.batch_stats)):
