@@ -41,7 +41,7 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
         depth = max(kernel.__module__.count(".") - 1, 0)
         own_package = pathlib.Path(kernel.__code__.co_filename).parents[depth]
         kernel.__qualname__ += f"_{checksum(*dict.fromkeys((PACKAGE, own_package))):08x}"
-        return cached_if_possible(lambda cache: njit(cache=cache, nogil=True, **options)(kernel))
+        return cached_if_possible(lambda cache: njit(cache=cache, nogil=True, no_cfunc_wrapper=True, **options)(kernel))
 
     return decorate if function is None else decorate(function)
 

@@ -159,7 +159,7 @@ def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
     candidates[0], bounds[0], count = first, 0.0, 1
     i = 0
     while i < count:
-        u = candidates[i]
+        u = np.int64(candidates[i])
         if bounds[i] <= best:
             cost, place_with_u = _collapse_cost(mesh, scratch.mark, v, u, optimal)
             if cost < best or (cost == best and u < partner):

@@ -150,7 +150,7 @@ def _fill(triangles, vertex_fans, fan_blocks):
         block += fan_blocks[v, 1]
     fan_blocks[-1, 0] = block
     for f in range(triangles.shape[0]):
-        a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+        a, b, c = np.int64(triangles[f, 0]), np.int64(triangles[f, 1]), np.int64(triangles[f, 2])
         for v, packed_edge in ((a, pack(b, c)), (b, pack(c, a)), (c, pack(a, b))):
             vertex_fans[BLOCK * np.int64(fan_blocks[v, 0]) + fan_blocks[v, 2]] = packed_edge
             fan_blocks[v, 2] += 1
@@ -261,7 +261,7 @@ def collapse(mesh, apexes, v, u, place):
     fan_blocks[v, 2] -= removed
     begin, end = _join(vertex_fans, fan_blocks, v, u)
     for i in range(removed):
-        w = apexes[i]
+        w = np.int64(apexes[i])
         if fan_blocks[w, 2] == 0 and parent[w] == w:
             _absorb(quadrics, fan_blocks, parent, w, u)
     x, y, z = place
