@@ -134,4 +134,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    cli.set_up_logging()
     cli.run(main)

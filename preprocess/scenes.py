@@ -20,6 +20,7 @@ from preprocess.cli.arguments import hierarchy_params, scenes_parser, shard_of
 from preprocess.cli.scene_task import Outcome, Reading, SceneTask, prepare_scene
 from preprocess.cli.sources import Clash, find_sources, meant, read_scene_list, resolve_names
 from preprocess.cli.summary import print_difference, print_report
+from preprocess.cli.warm_up import compile_kernels
 from preprocess.cli.worker_pool import run_all
 from preprocess.labels.choice import check_label_map, choose_label_map
 from preprocess.labels.label_map import write_label_map
@@ -76,6 +77,8 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     how = (output, reading, params, label_map, flags.overwrite)
     tasks = [SceneTask(name, by_name[name], *how) for name in chosen[shard::shards]]
     lost = _lost(flags, [clash for clash in clashes if names is None or clash.name in names], missing, present)
+    if tasks:
+        compile_kernels(params)
     outcomes = run_all(
         prepare_scene,
         tasks,
@@ -124,4 +127,5 @@ def _stop_on_signals():
 
 
 if __name__ == "__main__":
+    cli.set_up_logging()
     cli.run(main)

@@ -9,10 +9,10 @@ needed. From Python: `load(workdir).predict(read_mesh(path))`.
 import argparse
 import logging
 import pathlib
-import time
 
 import numpy as np
 
+from kernels.host.jit import clock
 from preprocess.cli.arguments import UpParser
 from preprocess.cli.sources import Found, find_sources
 from preprocess.labels.label_map import LabelMap
@@ -83,7 +83,7 @@ def main(arguments: argparse.Namespace) -> None:
     failed, speed = len(clashes), memory_speed()
     with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress:
         for name, path in sources:
-            began = time.monotonic()
+            began = clock()
             try:
                 mesh, looked = read_upright(predictor, path, arguments.units, arguments.up, arguments.repair)
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
@@ -95,7 +95,7 @@ def main(arguments: argparse.Namespace) -> None:
                 continue
             for note in scene.notes:
                 progress.write(f"{path}: {note}")
-            preparation_s = time.monotonic() - began - looked
+            preparation_s = clock() - began - looked
             prediction = _predict(predictor, path, scene, arguments.votes, speed=speed, preparation_s=preparation_s)
             files = {"source": path, "probabilities": arguments.probabilities}
             paths = write_prediction(output / name, mesh, prediction, predictor.label_map, **files)
