@@ -18,9 +18,9 @@ from numba.extending import intrinsic
 PACKAGE, PACKAGE_NAME = pathlib.Path(__file__).parents[1], __name__.removesuffix(".host.jit")
 _ALIGNMENT = 64
 
-COMPILE_SECONDS = {"host.simplify": 12, "host.mesh": 6, "host.voxel": 5, "host.batch": 1, "cpu_ffi": 12}
+COMPILE_SECONDS = {"host.simplify": 12, "host.mesh": 5, "host.voxel": 4, "host.batch": 1, "cpu_ffi": 6}
 """Room of `kernels` -> processor seconds in which its kernels are compiled (docs/speed.md)."""
-OTHER_SECONDS = 4
+OTHER_SECONDS = 3
 """The same for all kernels of another package."""
 
 _log = logging.getLogger(__name__)

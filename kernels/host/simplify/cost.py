@@ -1,7 +1,8 @@
 """What a collapse costs: the quadric's error, times penalties for what it would do to the faces around.
 
-The functions in the innermost loops are inlined by Numba itself: around a call that is left to LLVM it counts the
-references to every array in sight, a fifth of the whole time.
+The functions in the innermost loops are inlined by LLVM (`forceinline`), and their arrays are `borrowed`: around a
+call Numba counts the references to every array in sight, a fifth of the whole time. Inlined by Numba itself they run as
+fast, but each copy is typed and translated again, and compiling takes three times as long.
 """
 
 import numpy as np
