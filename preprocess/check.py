@@ -146,4 +146,5 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    cli.set_up_logging()
     cli.run(main)

@@ -53,4 +53,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    cli.set_up_logging()
     cli.run(main)

@@ -73,11 +73,14 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
 
     from preprocess.cli.scene_task import Outcome, Reading, SceneTask, prepare_scene
     from preprocess.cli.summary import print_difference, print_report
+    from preprocess.cli.warm_up import compile_kernels
 
     reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
     how = (output, reading, params, label_map, flags.overwrite)
     tasks = [SceneTask(name, by_name[name], *how) for name in chosen[shard::shards]]
     lost = _lost(flags, [clash for clash in clashes if names is None or clash.name in names], missing, present)
+    if tasks:
+        compile_kernels(params)
     outcomes = run_all(
         prepare_scene,
         tasks,
@@ -125,4 +128,5 @@ def _stop_on_signals():
 
 
 if __name__ == "__main__":
+    cli.set_up_logging()
     cli.run(main)

@@ -107,7 +107,7 @@ def default_config() -> ConfigDict:
     config.momentum = 0.9  # of sgd and lars
     config.weight_decay = 1e-4  # this times the weights is added to their gradient
 
-    config.log_every = 22  # steps; 0: never
+    config.log_every = 22  # steps, and after 1, 2, 5 and 10; 0: never
     config.forgetting_every_epochs = 50  # Figure 2 of the paper; 0: never
     config.save_every_epochs = 100  # epochs between checkpoints; 0: at the end alone
     config.keep_checkpoints = 2  # the newest ones

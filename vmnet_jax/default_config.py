@@ -62,7 +62,7 @@ def default_config() -> ConfigDict:
     config.weight_decay = 1e-4  # this times the weights is added to their gradient
     config.class_weights = ()  # of the loss, one per class; (): all 1
 
-    config.log_every = 50  # steps; 0: never
+    config.log_every = 50  # steps, and after 1, 2, 5 and 10; 0: never
     config.eval_every = 4_000  # steps between validations; 0: at the end alone
     config.save_every = 500  # steps between checkpoints; 0: at the end alone
     config.keep_checkpoints = 3  # the newest ones, next to the best

@@ -22,10 +22,7 @@ MAX_PARTS = 16
 
 
 def _kernels() -> ModuleType:
-    """`kernels.cpu_ffi.runtime.registry`: its first import compiles and registers all kernels.
-
-    That takes half a second when Numba's cache is warm, so whoever does not use them does not wait.
-    """
+    """`kernels.cpu_ffi.runtime.registry`, which imports Numba: who does not use its kernels does not wait for it."""
     from kernels.cpu_ffi.runtime import registry
 
     return registry

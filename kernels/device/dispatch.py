@@ -6,15 +6,18 @@ from typing import Any
 
 from jax import lax
 
-from kernels.cpu_ffi.runtime.availability import register_targets, unsupported_reason
+from kernels.cpu_ffi.runtime.availability import targets, unsupported_reason
 
 TRITON = "__gpu$xla.gpu.triton"
 """The custom call of a Pallas kernel."""
 
 
-def custom_calls() -> tuple[str, ...]:
-    """Names of the custom calls that the kernels make on this machine; those that need it are registered."""
-    return (*register_targets(), TRITON)
+def custom_calls() -> dict[str, Callable[[], object]]:
+    """The custom calls that the kernels make on this machine, and what must be called before a program runs that has it.
+
+    Tracing does so itself; a program that was traced by another process needs it.
+    """
+    return {**targets(), TRITON: lambda: None}
 
 
 def check_method(method: str | None, known: Sequence[str]) -> None:

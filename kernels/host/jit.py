@@ -4,6 +4,7 @@ import functools
 import logging
 import multiprocessing
 import pathlib
+import time
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -11,13 +12,19 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
+from numba.core import cgutils, event
 from numba.extending import intrinsic
 
-PACKAGE = pathlib.Path(__file__).parents[1]
+PACKAGE, PACKAGE_NAME = pathlib.Path(__file__).parents[1], __name__.removesuffix(".host.jit")
 _ALIGNMENT = 64
 
+COMPILE_SECONDS = {"host.simplify": 12, "host.mesh": 5, "host.voxel": 4, "host.batch": 1, "cpu_ffi": 6}
+"""Room of `kernels` -> processor seconds in which its kernels are compiled (docs/speed.md)."""
+OTHER_SECONDS = 3
+"""The same for all kernels of another package."""
+
 _log = logging.getLogger(__name__)
+_imported: dict[str, list[Any]] = {}  # room or package -> its kernels that Numba keeps on disk
 
 
 @functools.cache
@@ -41,7 +48,10 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
         depth = max(kernel.__module__.count(".") - 1, 0)
         own_package = pathlib.Path(kernel.__code__.co_filename).parents[depth]
         kernel.__qualname__ += f"_{checksum(*dict.fromkeys((PACKAGE, own_package))):08x}"
-        return cached_if_possible(lambda cache: njit(cache=cache, nogil=True, **options)(kernel))
+        settings = {"nogil": True, "no_cfunc_wrapper": True, **options}
+        dispatcher = cached_if_possible(lambda cache: njit(cache=cache, **settings)(kernel))
+        _imported.setdefault(_room(kernel), []).append(dispatcher)
+        return dispatcher
 
     return decorate if function is None else decorate(function)
 
@@ -55,6 +65,80 @@ def cached_if_possible(compile_with: Callable[[bool], Any]) -> Any:
             raise
         _log_uncached()
         return compile_with(False)
+
+
+def is_cold(room: str) -> bool:
+    """Whether no kernel of a room (a key of `COMPILE_SECONDS`, or another package) is on disk, where it has a place."""
+    return bool(_cache_files(room)) and not any(map(pathlib.Path.exists, _cache_files(room)))
+
+
+def clock() -> float:
+    """Seconds of a monotonic clock that stands still while this process compiles kernels: for estimates."""
+    return time.monotonic() - _watch.seconds
+
+
+class _CompileWatch(event.Listener):
+    """Hears from Numba, which compiles under one lock, of kernels that are not on disk: announces and times them.
+
+    A room is announced once, before its first kernel is compiled, together with all imported rooms that are cold. If a
+    part of a room is on disk, the rest is expected to take its share of the room's time.
+    """
+
+    def __init__(self):
+        self._finished, self._began, self._depth = 0.0, 0.0, 0
+        self._announced: set[str] = set()
+
+    @property
+    def seconds(self) -> float:
+        """Spent compiling kernels in this process, until now."""
+        return self._finished + (time.monotonic() - self._began if self._depth else 0.0)
+
+    def on_start(self, event: event.Event) -> None:
+        """A function begins to be compiled, perhaps for another one."""
+        room = _room(event.data["dispatcher"].py_func)
+        if self._depth == 0:
+            self._began = time.monotonic()
+            if room not in self._announced and (room in COMPILE_SECONDS or room in _imported):
+                self._announce(room)
+        self._depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        """It is compiled, or cannot be."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._finished += time.monotonic() - self._began
+
+    def _announce(self, first: str) -> None:
+        rooms = {first, *filter(is_cold, _imported)} - self._announced
+        self._announced |= rooms
+        seconds = sum(COMPILE_SECONDS.get(room, OTHER_SECONDS) * _missing_share(room) for room in rooms)
+        if multiprocessing.parent_process() is None:
+            _log.info("Compiling kernels, once for this installation, about %.0f s", max(seconds, 1))
+
+
+_watch = _CompileWatch()
+event.register("numba:compile", _watch)
+
+
+def _room(function: Callable) -> str:
+    """The key of `COMPILE_SECONDS` for a function, or else its package."""
+    package, module = PACKAGE_NAME + ".", function.__module__ + "."
+    if module.startswith(package):
+        inner = module.removeprefix(package)
+        return next((room for room in COMPILE_SECONDS if inner.startswith(room + ".")), PACKAGE_NAME)
+    return module.partition(".")[0]
+
+
+def _missing_share(room: str) -> float:
+    """Part of a room's imported kernels that is not on disk; 1 if none is kept there."""
+    files = _cache_files(room)
+    return sum(not file.exists() for file in files) / len(files) if files else 1.0
+
+
+def _cache_files(room: str) -> list[pathlib.Path]:
+    """Of each imported kernel of a room; none where Numba has no folder for them."""
+    caches = [kernel._cache for kernel in _imported.get(room, ())]
+    return [pathlib.Path(cache._cache_file._index_path) for cache in caches if hasattr(cache, "_cache_file")]
 
 
 @functools.cache

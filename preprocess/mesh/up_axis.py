@@ -160,7 +160,7 @@ def _join_faces(vertices, faces, luminance, grid, cell_of, sums):
     count = 0
     cross, place, cell, squares = np.empty(3), np.empty(3), np.empty(3, np.int64), np.empty(3)
     for face in range(len(faces)):
-        a, b, c = faces[face]
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         inside = True
         for k in range(3):
             i, j = (k + 1) % 3, (k + 2) % 3
@@ -173,7 +173,9 @@ def _join_faces(vertices, faces, luminance, grid, cell_of, sums):
             cell[k] = half[k] + np.int64(np.rint(place[k])) if inside else 0
         if not inside:
             continue
-        squares.sort()
+        for k in range(3):  # sorts the three, so that the sum does not depend on the names of the axes
+            if squares[k % 2] > squares[k % 2 + 1]:
+                squares[k % 2], squares[k % 2 + 1] = squares[k % 2 + 1], squares[k % 2]
         area = np.sqrt(squares[0] + squares[1] + squares[2])
         row = cell_of[cell[0], cell[1], cell[2]]
         if row < 0:

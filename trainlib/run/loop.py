@@ -17,6 +17,12 @@ from trainlib.run.metrics import MetricWriter
 from trainlib.run.signals import StopRequest
 from trainlib.run.workdir import Workdir
 
+FIRST_LOGGED = (1, 2, 5, 10)
+"""Steps after which metrics are logged too, so that a new run soon shows its loss and its speed.
+
+They are means since the log before. Those after every `log_every`-th step remain means of `log_every` steps.
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +30,7 @@ class Schedule(NamedTuple):
     """When things are due in a run."""
 
     total: int  # steps of the whole run
-    log_every: int  # steps; 0: never
+    log_every: int  # steps, besides the first ones; 0: never
     save_every: int  # steps; 0: at the end alone
     keep: int  # checkpoints that are kept
 
@@ -79,7 +85,7 @@ class TrainRun:
         rate: Callable[[int], float],
     ):
         self._folder, self._stop, self._schedule, self._rate = folder, stop, schedule, rate
-        self._window = MetricWindow(advice)
+        self._window, self._since_log = MetricWindow(advice), MetricWindow(advice)  # the second for FIRST_LOGGED
         self._writer: MetricWriter | None = None
         self.state, self.total = state, schedule.total
 
@@ -115,7 +121,9 @@ class TrainRun:
             self._writer = self._exits.enter_context(MetricWriter(self._folder.path, self.start))
         self._progress, self._began = Progress(self.total, self.start), time.monotonic()
         if self.start:
-            self._window.resume(self._store.notes(self.start))
+            notes = self._store.notes(self.start)
+            self._window.resume(notes)
+            self._since_log.resume(notes.get("since_log", {}))
         if self.start >= self.total:
             _log.info("Nothing to do: the run has finished; it has %d steps", self.total)
         return parallel.to_devices(state)
@@ -150,11 +158,15 @@ class TrainRun:
         """
         done = step + 1
         self._window.add(step, contents, metrics)
+        if done <= FIRST_LOGGED[-1]:
+            self._since_log.add(step, contents, metrics)
         if step == self.start:
             _log.info("First step after %.0f s", time.monotonic() - self._began)
             self._progress, self._began, self._batches.waited_s = Progress(self.total, done), time.monotonic(), 0.0
-        if is_due(done, self._schedule.log_every, self.total):
-            values = {**self._window.close(), "learning_rate": float(self._rate(step))}
+        is_whole = is_due(done, self._schedule.log_every, self.total)
+        if is_whole or (self._schedule.log_every and done in FIRST_LOGGED):
+            means = self._since_log.close()
+            values = {**(self._window.close() if is_whole else means), "learning_rate": float(self._rate(step))}
             self.write(done, values)
             _log.info("%s  %s", self._progress.line(done), "  ".join(f"{k} {v:.4g}" for k, v in values.items()))
         if done == self.total or is_due(done, self._schedule.save_every, self.total):
@@ -197,6 +209,8 @@ class TrainRun:
         if done == self._saved:
             return
         notes, kept = self._window.notes(), False
+        if since_log := self._since_log.notes():
+            notes = {**notes, "since_log": since_log}
         if processes.is_first():
             later = done < self.total and not self._stop.requested
             kept = self._store.save(done, parallel.to_host(state), notes=notes, retry_later=later)

@@ -15,7 +15,7 @@ import logging
 import pathlib
 import threading
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -43,7 +43,7 @@ class StoredStep:
         about: Any,
         *,
         describe: Callable[..., str],
-        custom_calls: Callable[[], Sequence[str]] = tuple,
+        custom_calls: Callable[[], Mapping[str, Callable[[], object]]] = dict,
     ):
         """Keeps how to make the step; nothing is traced before the first call.
 
@@ -51,7 +51,7 @@ class StoredStep:
             make: the step, of `trainlib.run.parallel.pmap_step` without donated arguments; called to trace it.
             about: JSON values that together with the arguments' shapes determine the step.
             describe: arguments -> size of a call, for the log.
-            custom_calls: registers the FFI targets that the step may call and returns their names.
+            custom_calls: the custom calls that the step may make, and what registers each.
         """
         self._make, self._about, self._describe, self._custom_calls = make, about, describe, custom_calls
         self._compiled: dict[Any, jax.stages.Compiled] = {}
@@ -73,19 +73,22 @@ class StoredStep:
             return self._compiled[kind]
 
     def _load_or_trace(self, arguments: tuple[Any, ...], leaves: list[Any], structure: Any) -> jax.stages.Compiled:
-        targets = sorted(self._custom_calls())
+        calls = self._custom_calls()
         shapes = [f"{leaf.dtype}{list(leaf.shape)}" for leaf in leaves]
-        key = make_key(self._about, str(structure), shapes, targets)
+        key = make_key(self._about, str(structure), shapes, sorted(calls))
         if (data := read("step", key)) is None:
             text = "Compiling %s; this may take a minute, and is kept for the next time"
             _log.info(text, self._describe(*arguments))
             step = self._make()
-            allowed = [export.DisabledSafetyCheck.custom_call(name) for name in targets]
+            allowed = [export.DisabledSafetyCheck.custom_call(name) for name in calls]
             traced = export.export(
                 jax.jit(lambda *flat: step(*jax.tree.unflatten(structure, flat))), disabled_checks=allowed
             )(*leaves)
             data = traced.serialize()
             write("step", key, data)
+        for name, register in calls.items():
+            if name.encode() in data:
+                register()
         # Always from the stored form, so that XLA's cache finds the machine code again.
         return jax.jit(export.deserialize(bytearray(data)).call).lower(*leaves).compile()
 

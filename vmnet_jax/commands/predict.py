@@ -3,10 +3,10 @@
 import argparse
 import logging
 import pathlib
-import time
 
 import numpy as np
 
+from kernels.host.jit import clock
 from preprocess.cli.sources import Found
 from preprocess.labels.label_map import LabelMap
 from preprocess.mesh.mesh import MeshError
@@ -45,7 +45,7 @@ def predict(arguments: argparse.Namespace, found: Found) -> None:
     failed = len(clashes)
     with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress:
         for name, path in sources:
-            began = time.monotonic()
+            began = clock()
             try:
                 mesh, looked = read_upright(predictor, path, arguments.units, arguments.up, arguments.repair)
                 scene = build_scene(name, mesh, predictor.run.preprocessing)
@@ -57,7 +57,7 @@ def predict(arguments: argparse.Namespace, found: Found) -> None:
                 continue
             for note in scene.notes:
                 progress.write(f"{path}: {note}")
-            preparation_s = time.monotonic() - began - looked
+            preparation_s = clock() - began - looked
             prediction = _predict(predictor, path, scene, arguments.votes, preparation_s)
             files = {"source": path, "probabilities": arguments.probabilities}
             paths = write_prediction(output / name, mesh, prediction, predictor.label_map, **files)

@@ -3,10 +3,10 @@
 import dataclasses
 import logging
 import pathlib
-import time
 
 import numpy as np
 
+from kernels.host.jit import clock
 from preprocess.formats.readers import read_mesh
 from preprocess.mesh.mesh import Mesh
 from preprocess.mesh.units import to_file_frame, to_scene_frame
@@ -40,9 +40,9 @@ def read_upright(
     label_property = predictor.run.params.get("label_property")
     mesh = read_mesh(path, units, up, repair, label_property=label_property)
     if up == AUTO and needs_network(mesh.up_estimate, predictor.run.config.rotation):
-        began = time.monotonic()
+        began = clock()
         estimate = with_network(predictor, mesh, mesh.up_estimate)
-        looked = time.monotonic() - began
+        looked = clock() - began
         _log.info("%s: the network looked at six up axes in %.1f s", path, looked)
         chosen, note = choose_up(estimate, path.suffix)
         if chosen != mesh.up:

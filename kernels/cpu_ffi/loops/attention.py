@@ -8,7 +8,7 @@ from numba import njit
 
 from kernels.cpu_ffi.loops.simd import LANES, add_weighted, store_dot
 from kernels.cpu_ffi.runtime.call_frame import cached_cfunc, data, dimension, plan, result
-from kernels.cpu_ffi.runtime.memory import fill_zero, load, load_flag, load_index, stack_buffer, store
+from kernels.cpu_ffi.runtime.memory import ZERO, fill_zero, load, load_flag, load_index, stack_buffer, store
 
 TILE = 256
 """Vertices per item."""
@@ -143,7 +143,7 @@ def sums(frame, item):
         while extra < extra_count and load_index(data(frame, 5) + 4 * extra) == row:
             extra += 1
         last = first + used_slots(tables[0] + 4 * first, slots, rows - 1)
-        listed = list_edges(0, (first, last, 0), tables, weights, features, sink)
+        listed = list_edges(ZERO, (first, last, ZERO), tables, weights, features, sink)
         listed = list_edges(listed, (own, extra, rows * slots), extra_tables, weights, features, sink)
         if listed > 0:
             add_weighted(listed, (listed_weights, listed_rows), out, columns)

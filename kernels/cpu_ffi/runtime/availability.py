@@ -7,6 +7,7 @@ import pathlib
 import platform
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -59,13 +60,13 @@ def unsupported_machine_reason() -> str | None:
     return reason
 
 
-def register_targets() -> tuple[str, ...]:
-    """Registers the Numba kernels for programs that were traced before; names of their FFI targets, () without them."""
+def targets() -> dict[str, Callable[[], None]]:
+    """FFI target -> what registers it, of the Numba kernels; empty where they cannot be used."""
     if os.environ.get(SWITCH) == "xla" or unsupported_machine_reason():
-        return ()
-    from kernels.cpu_ffi.runtime.registry import TARGETS
+        return {}
+    from kernels.cpu_ffi.runtime.registry import TARGETS, register
 
-    return tuple(TARGETS.values())
+    return {target: functools.partial(register, name) for name, target in TARGETS.items()}
 
 
 def unsupported_reason(operands: Any) -> str | None:

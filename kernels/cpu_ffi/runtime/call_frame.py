@@ -4,53 +4,76 @@ The readers are built on the offsets of `kernels.cpu_ffi.runtime.abi`; `kernels.
 whether they apply. Every value is an int64 address or number.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import cfunc, njit
 from numba.core.types import int64
 
 from kernels.cpu_ffi.runtime import abi
-from kernels.cpu_ffi.runtime.memory import load, store
+from kernels.cpu_ffi.runtime.memory import I64, instruction, load, load_as, store
 from kernels.host.jit import PACKAGE, cached_if_possible, checksum
 
 
-def cached_cfunc(arguments: int) -> Callable[[Callable[..., int]], Any]:
-    """Decorator: a function of `arguments` int64 numbers that returns one, callable from C (`.address`).
+class CFunction:
+    """A function of int64 numbers that returns one, for callers in C. It is compiled when its address is asked for."""
 
-    It is cached on disk until a file of `kernels` changes.
-    """
-
-    def decorate(function: Callable[..., int]) -> Any:
+    def __init__(self, function: Callable[..., int], arguments: int):
         function.__qualname__ += f"_{checksum(PACKAGE):08x}"
-        signature = int64(*[int64] * arguments)
-        return cached_if_possible(lambda cache: cfunc(signature, cache=cache, error_model="numpy")(function))
+        self._function, self._signature = function, int64(*[int64] * arguments)
 
-    return decorate
+    @functools.cached_property
+    def _compiled(self) -> Any:
+        options = {"error_model": "numpy"}
+        return cached_if_possible(lambda cache: cfunc(self._signature, cache=cache, **options)(self._function))
+
+    @property
+    def address(self) -> int:
+        """Where its machine code begins; valid for as long as this object lives."""
+        return self._compiled.address
 
 
-@njit(error_model="numpy")
-def data(frame, argument):
+def cached_cfunc(arguments: int) -> Callable[[Callable[..., int]], CFunction]:
+    """Decorator: a `CFunction` of `arguments` numbers, which is cached on disk until a file of `kernels` changes."""
+    return functools.partial(CFunction, arguments=arguments)
+
+
+def _follow(builder: ir.IRBuilder, address: ir.Value, *offsets: int | ir.Value) -> ir.Value:
+    """The int64 at the last offset from the address at the offset before it, and so on, beginning at `address`."""
+    for offset in offsets:
+        address = load_as(builder, builder.add(address, I64(offset) if isinstance(offset, int) else offset), I64)
+    return address
+
+
+def _entry(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    """Bytes before an entry of a table of addresses or numbers."""
+    return builder.mul(number, I64(8))
+
+
+@instruction
+def data(builder, frame, argument):
     """Address of the numbers of an argument."""
-    return load(load(load(frame + abi.ARGUMENTS) + 8 * argument) + abi.BUFFER_DATA)
+    return _follow(builder, frame, abi.ARGUMENTS, _entry(builder, argument), abi.BUFFER_DATA)
 
 
-@njit(error_model="numpy")
-def dimension(frame, argument, axis):
+@instruction
+def dimension(builder, frame, argument, axis):
     """Length of one axis of an argument."""
-    return load(load(load(load(frame + abi.ARGUMENTS) + 8 * argument) + abi.BUFFER_SHAPE) + 8 * axis)
+    return _follow(builder, frame, abi.ARGUMENTS, _entry(builder, argument), abi.BUFFER_SHAPE, _entry(builder, axis))
 
 
-@njit(error_model="numpy")
-def result(frame, number):
+@instruction
+def result(builder, frame, number):
     """Address of the numbers of a result."""
-    return load(load(load(frame + abi.RESULTS) + 8 * number) + abi.BUFFER_DATA)
+    return _follow(builder, frame, abi.RESULTS, _entry(builder, number), abi.BUFFER_DATA)
 
 
-@njit(error_model="numpy")
-def plan(frame, position):
+@instruction
+def plan(builder, frame, position):
     """An entry of the call's one attribute, an array of int64."""
-    return load(load(load(load(frame + abi.ATTRIBUTES)) + abi.ARRAY_DATA) + 8 * position)
+    return _follow(builder, frame, abi.ATTRIBUTES, 0, abi.ARRAY_DATA, _entry(builder, position))
 
 
 @njit(error_model="numpy")

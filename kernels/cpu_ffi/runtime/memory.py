@@ -8,12 +8,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 from numba.core.types import BaseTuple, UniTuple, int64
 from numba.extending import intrinsic
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+ZERO = np.int64(0)
+"""Of the type of every other number: what is called with a literal 0, Numba compiles once more for that."""
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:

@@ -1,6 +1,8 @@
-"""All compiled kernels by name: importing this file compiles and registers them, and `call` calls them from JAX."""
+"""All kernels by name: `call` calls them from JAX, and compiles and registers each when it is first called."""
 
 import ctypes
+import functools
+import threading
 from collections.abc import Sequence
 
 import jax
@@ -24,10 +26,23 @@ KERNELS = {
 TARGETS = {name: f"kernels_cpu_{name}_{simd.LANES}" for name in KERNELS}
 """The kernels' FFI targets. A program for vectors of another width finds none."""
 
-for _number, (_name, _work) in enumerate(KERNELS.items()):
-    thread_pool.WORKS[_number] = _work.address
-    _handler = jax.ffi.pycapsule(ctypes.c_void_p(thread_pool.handle.address))
-    jax.ffi.register_ffi_target(TARGETS[_name], _handler, platform="cpu")
+_lock = threading.RLock()  # Numba's compiler has one too; this one keeps a target from being registered twice
+
+
+def register(name: str) -> None:
+    """Compiles a kernel, or reads it from Numba's cache, and registers its FFI target, unless that has been done.
+
+    `call` does it. A program that was traced by another process needs it before it runs.
+    """
+    with _lock:
+        _register(name)
+
+
+@functools.cache
+def _register(name: str) -> None:
+    thread_pool.WORKS[list(KERNELS).index(name)] = KERNELS[name].address
+    handler = jax.ffi.pycapsule(ctypes.c_void_p(thread_pool.handle.address))
+    jax.ffi.register_ffi_target(TARGETS[name], handler, platform="cpu")
 
 
 def call(
@@ -42,6 +57,7 @@ def call(
         items: number of independent parts of the work.
         *plan: further numbers that the kernel reads.
     """
+    register(name)
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     target = jax.ffi.ffi_call(TARGETS[name], results, vmap_method="sequential")
     return target(*operands, plan=np.array((list(KERNELS).index(name), items, *plan), np.int64))

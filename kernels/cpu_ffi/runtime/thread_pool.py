@@ -78,7 +78,7 @@ def pool_threads(frame):
     """Threads of the pool; 1 without a pool."""
     threads = number_of_threads()
     store(threads, 1)
-    known = succeeded(frame, abi.POOL_NUM_THREADS, abi.POOL_NUM_THREADS_SIZE, threads, 0)
+    known = succeeded(frame, abi.POOL_NUM_THREADS, abi.POOL_NUM_THREADS_SIZE, threads, memory.ZERO)
     return load(threads) if known else 1
 
 

@@ -8,7 +8,7 @@ MAX_FACES = 2**29 - 1
 """Four corner slots a face must be countable in int32."""
 
 _SHORT = 24
-"""Buckets up to this length are sorted by insertion."""
+"""Buckets up to this length are sorted by insertion. (NumPy's sort takes Numba a second to compile.)"""
 
 
 def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,16 +46,19 @@ def checked_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
 
 @compiled
 def _sort_bucket(keys, start, stop):
-    if stop - start > _SHORT:
-        keys[start:stop].sort()
-        return
-    for i in range(start + 1, stop):
-        key = keys[i]
-        j = i - 1
-        while j >= start and keys[j] > key:
-            keys[j + 1] = keys[j]
-            j -= 1
-        keys[j + 1] = key
+    """Shell's sort: long buckets first in chains of every gap-th key, at last, as short ones, by insertion."""
+    gap = 1
+    while stop - start > _SHORT * gap:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(start + gap, stop):
+            key = keys[i]
+            j = i - gap
+            while j >= start and keys[j] > key:
+                keys[j + gap] = keys[j]
+                j -= gap
+            keys[j + gap] = key
+        gap //= 3
 
 
 @compiled

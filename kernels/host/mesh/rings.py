@@ -160,7 +160,8 @@ def _fill_rows(targets, sources, offsets, partners, rows):
             ends[one] += 1
             partners[ends[other]] = one
             ends[other] += 1
-    ends[:] = starts[:-1]
+    for vertex in range(num_vertices):
+        ends[vertex] = starts[vertex]
     for vertex in range(num_vertices):
         for place in range(starts[vertex], starts[vertex + 1]):
             partner = partners[place]

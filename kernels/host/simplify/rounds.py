@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.host.jit import borrowed, compiled, empty_together, prefetch
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import BLOCK, MeshState, collapse, new_scratch, vertex
+from kernels.host.simplify.mesh_state import BLOCK, LOW, MeshState, collapse, new_scratch, vertex
 
 _SAMPLE = 2048
 _SHARE = 0.7
@@ -63,21 +63,12 @@ def collapse_in_rounds(mesh: MeshState, target: int, optimal: bool) -> int:
     num_vertices = len(mesh.parent)
     dtypes = np.float64, np.int32, np.uint8, np.int32
     *known, alive = empty_together(*((num_vertices, dtype) for dtype in dtypes))
-    return _collapse(mesh, new_scratch(mesh), Costs(*known), alive, target, optimal)
-
-
-@compiled
-def _collapse(mesh, scratch, known, alive, target, optimal):
-    costs, partners, kinds = known
-    living = scratch.apexes.shape[0]
-    count = 0
-    for v in range(mesh.parent.shape[0]):
-        costs[v], partners[v], kinds[v] = np.inf, -1, _BOUND
-        if mesh.fan_blocks[v, 2] > 0:
-            costs[v] = 0.0
-            alive[count] = v
-            count += 1
-    rounds = 0
+    known, scratch = Costs(*known), new_scratch(mesh)
+    has_faces = mesh.fan_blocks[:-1, 2] > 0
+    known.costs[:], known.partners[:], known.kinds[:] = np.where(has_faces, 0.0, np.inf), -1, _BOUND
+    count = int(np.count_nonzero(has_faces))
+    alive[:count] = np.flatnonzero(has_faces)
+    rounds, living = 0, len(scratch.apexes)
     while living > target:
         rounds += 1
         alive = alive[:count]
@@ -108,12 +99,12 @@ def _round(mesh, scratch, known, alive, limits, optimal):
         if costs[v] > threshold:
             continue
         _look(mesh, known, v, optimal)
-        u = partners[v]
+        u = np.int64(partners[v])
         if not optimal and costs[v] > costs[u]:
             _look(mesh, known, u, optimal)
         if costs[v] > threshold or (not optimal and costs[v] > costs[u]):
             continue
-        cost, u, place = min_cost_neighbour(mesh, scratch, v, partners[v], threshold, optimal)
+        cost, u, place = min_cost_neighbour(mesh, scratch, v, u, threshold, optimal)
         if cost > threshold or (not optimal and cost > costs[u]):
             costs[v], partners[v], kinds[v] = cost, u, _EXACT
             continue
@@ -126,7 +117,7 @@ def _round(mesh, scratch, known, alive, limits, optimal):
     return gone, kept
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _fetch(mesh, costs, alive, i, threshold):
     """Asks for what the vertices behind the i-th of the living will be looked at with; their turn comes soon."""
     points, quadrics, vertex_fans, fan_blocks, _ = mesh
@@ -141,14 +132,14 @@ def _fetch(mesh, costs, alive, i, threshold):
         if costs[v] <= threshold:
             first = BLOCK * np.int64(fan_blocks[v, 0])
             for j in range(first, first + fan_blocks[v, 2]):
-                u = vertex(vertex_fans[j], 0)
+                u = (vertex_fans[j] >> 32) & LOW
                 prefetch(points, u)
                 prefetch(quadrics, u)
                 prefetch(quadrics, u + 1)
                 prefetch(vertex_fans, BLOCK * np.int64(fan_blocks[u, 0]))
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _look(mesh, known, v, optimal):
     """Replaces a bound by the least error."""
     costs, partners, kinds = known
@@ -157,7 +148,7 @@ def _look(mesh, known, v, optimal):
         kinds[v] = _ERROR
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _renew(mesh, known, apexes, change, pair, optimal):
     """Costs after the collapse of the pair v -> u, which made the `change`.
 
@@ -188,7 +179,7 @@ def _renew(mesh, known, apexes, change, pair, optimal):
                     kinds[w] = _BOUND if kinds[w] == _BOUND else _ERROR
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _forget(known, w, v, u):
     """Turns w's cost with v or u into a bound."""
     costs, partners, kinds = known
@@ -197,17 +188,22 @@ def _forget(known, w, v, u):
         kinds[w] = _BOUND
 
 
-@compiled(error_model="numpy")
-def _threshold(mesh, known, alive, surplus, optimal):
+def _threshold(mesh: MeshState, known: Costs, alive: np.ndarray, surplus: int, optimal: bool) -> float:
     """Cost below which about a share of the collapses for `surplus` faces lies; at least the least cost."""
-    stride = -(-alive.shape[0] // _SAMPLE)
-    sample = np.empty(-(-alive.shape[0] // stride))
+    stride = -(-len(alive) // _SAMPLE)
+    sample = np.empty(-(-len(alive) // stride))
+    _sample(mesh, known, alive, stride, sample, optimal)
+    sample.sort()
+    count = np.searchsorted(sample, np.inf)
+    needed = 0.5 * surplus / len(alive)
+    share = max(min(_SHARE * needed, _GREATEST_SHARE), min(needed, _LEAST_SHARE))
+    return float(sample[min(int(share * count), count - 1)])
+
+
+@compiled(error_model="numpy")
+def _sample(mesh, known, alive, stride, sample, optimal):
+    """Writes the cost of every stride-th of the living to `sample`, after a look at it."""
     for i in range(sample.shape[0]):
         v = np.int64(alive[i * stride])
         _look(mesh, known, v, optimal)
         sample[i] = known.costs[v]
-    sample = np.sort(sample)
-    count = np.searchsorted(sample, np.inf)
-    needed = 0.5 * surplus / alive.shape[0]
-    share = max(min(_SHARE * needed, _GREATEST_SHARE), min(needed, _LEAST_SHARE))
-    return sample[min(int(share * count), count - 1)]

@@ -1,6 +1,14 @@
-"""The names under which compiled kernels are cached, and arrays that share one allocation."""
+"""Names under which kernels are cached, what is said and timed when they are compiled, arrays of one allocation."""
+
+import logging
+import os
+import subprocess
+import sys
+import types
 
 import numpy as np
+import pytest
+from numba.core import event
 
 from kernels.host import jit
 from kernels.host.simplify.rounds import _round
@@ -21,6 +29,71 @@ def test_a_change_in_a_sub_folder_changes_the_checksum(tmp_path):
 def test_the_name_of_a_kernel_holds_the_checksum_of_the_whole_package():
     assert jit.PACKAGE.name == "kernels"
     assert _round.py_func.__qualname__ == f"_round_{jit.checksum(jit.PACKAGE):08x}"
+
+
+PROCESS = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+import numpy as np
+from kernels.host import jit
+from kernels.host.voxel import morton, voxels
+print(jit.is_cold("host.voxel"))
+morton.box(np.zeros((1, 3)))
+morton.box(np.zeros((1, 3), int))
+print(jit.is_cold("host.voxel"))
+"""
+
+
+def test_kernels_that_are_not_on_disk_are_announced_once_before_they_are_compiled(tmp_path):
+    """The first process compiles two kernels, the second finds them."""
+    command, environment = [sys.executable, "-c", PROCESS], {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    cold, warm = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+        for _ in range(2)
+    )
+    seconds = jit.COMPILE_SECONDS["host.voxel"]
+    assert cold == ["True", f"Compiling kernels, once for this installation, about {seconds} s", "False"]
+    assert warm == ["False", "False"]
+
+
+def made_up_kernel(name):
+    """What Numba says of a function that it begins to compile."""
+    function = types.FunctionType((lambda: None).__code__, {"__name__": name})
+    return event.Event(
+        "numba:compile", event.EventStatus.START, {"dispatcher": types.SimpleNamespace(py_func=function)}
+    )
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """A watch of this test alone, by a clock that the test sets: (watch, its time in a list)."""
+    now, watch = [0.0], jit._CompileWatch()
+    monkeypatch.setattr(jit, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(jit, "_watch", watch)
+    return watch, now
+
+
+def test_the_clock_stands_still_while_kernels_are_compiled(watch):
+    (watch, now), clock = watch, jit.clock
+    for now[0], step in ((10, watch.on_start), (12, watch.on_start), (15, watch.on_end), (20, watch.on_end)):
+        assert clock() == min(now[0], 10)
+        step(made_up_kernel("kernels.host.voxel.morton"))
+    now[0] = 25
+    assert clock() == 15
+
+
+def test_other_peoples_functions_are_not_announced(watch, caplog):
+    with caplog.at_level(logging.INFO):
+        watch[0].on_start(made_up_kernel("their.module"))
+    assert not caplog.messages
+
+
+def test_a_kernel_for_networks_is_announced_and_its_caller_not_again(watch, caplog):
+    with caplog.at_level(logging.INFO):
+        for name in ("kernels.cpu_ffi.loops.simd", "kernels.cpu_ffi.loops.attention"):
+            watch[0].on_start(made_up_kernel(name))
+            watch[0].on_end(made_up_kernel(name))
+    assert len(caplog.messages) == 1
 
 
 def test_arrays_have_their_forms_and_share_nothing():

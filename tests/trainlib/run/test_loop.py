@@ -1,12 +1,19 @@
 """When things are due, the progress line, and means between two logs, also over an interruption."""
 
 import json
+import logging
+import types
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from trainlib.core.errors import Stopped
 from trainlib.core.text import duration
-from trainlib.run.loop import MetricWindow, Progress, is_due
+from trainlib.run.loop import MetricWindow, Progress, Schedule, TrainRun, is_due
+from trainlib.run.metrics import read_metrics
+from trainlib.run.workdir import open_workdir
 
 
 def test_due_at_multiples_and_at_the_end():
@@ -67,3 +74,62 @@ def test_a_window_goes_on_where_its_notes_were_taken(stop):
     add(second, range(stop, 5))
     assert second.close() == whole.close(), "to the last bit"
     assert second.notes() == {}
+
+
+class CountingState(NamedTuple):
+    """A training state that counts its steps."""
+
+    step: np.ndarray
+
+
+class Batches(list):
+    """Batches without a wait for them."""
+
+    waited_s = 0.0
+
+
+def train(folder, log_every, *, total=25, stop_after=None):
+    """A run whose loss after step n is n; returns (step, loss) of its log."""
+    stop = types.SimpleNamespace(stops_after=lambda step: step == stop_after, requested=False)
+    schedule = Schedule(total, log_every, save_every=0, keep=1)
+    state = CountingState(np.array(0))
+    with (
+        open_workdir(folder, ConfigDict()) as workdir,
+        TrainRun(workdir, stop, state, schedule, advice="", rate=lambda step: 0.5) as run,
+    ):
+        run.begin(run.state)
+        for step, _ in run.steps(Batches([None] * (total - run.start))):
+            run.finish(step, CountingState(np.array(step + 1)), {"loss": np.float32(step + 1)}, "a batch")
+    return [(line["step"], line["loss"]) for line in read_metrics(folder)]
+
+
+def test_the_first_steps_are_logged_and_later_means_stay_those_of_all_their_steps(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        logged = train(tmp_path, log_every=20)
+    assert logged == [(1, 1), (2, 2), (5, 4), (10, 8), (20, 10.5), (25, 23)]
+    assert [m.split("  ")[0] for m in caplog.messages if m.startswith("step ")] == [f"step {n}/25" for n, _ in logged]
+
+
+def test_a_log_between_two_first_ones(tmp_path):
+    assert train(tmp_path, log_every=3, total=12) == [
+        (1, 1),
+        (2, 2),
+        (3, 2),
+        (5, 4.5),
+        (6, 5),
+        (9, 8),
+        (10, 10),
+        (12, 11),
+    ]
+
+
+def test_no_step_is_logged_if_none_is_asked_for(tmp_path):
+    assert train(tmp_path, log_every=0) == []
+
+
+@pytest.mark.parametrize("stop_after", [3, 5, 8, 13])
+def test_a_run_stopped_among_its_first_steps_logs_what_an_uninterrupted_one_does(tmp_path, stop_after):
+    whole = train(tmp_path / "whole", log_every=20)
+    with pytest.raises(Stopped):
+        train(tmp_path / "stopped", log_every=20, stop_after=stop_after)
+    assert train(tmp_path / "stopped", log_every=20) == whole
