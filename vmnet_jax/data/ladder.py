@@ -56,22 +56,20 @@ def rung(sizes: Sizes) -> Sizes:
 def plan_rungs(batches: list[Sizes], most: int) -> list[Sizes]:
     """At most `most` rungs, ascending by their rows at level 0, of which one holds each batch.
 
-    They are the batches' own where these are few enough. Otherwise the two whose union adds the fewest rows at level 0,
-    over all batches, become one, again and again.
+    They are the batches' own where these are few enough. Otherwise the batches of one rung go to the next larger one,
+    again and again: where that adds the fewest rows at level 0, over all batches.
     """
     if not batches or most < 1:
         raise ValueError(f"{len(batches)} batches and {most} rungs: at least one of each is needed")
-    groups: dict[Sizes, tuple[Sizes, int]] = {}  # rung -> most rows of its batches, number of batches
+    members: dict[Sizes, list[Sizes]] = {}
     for sizes in batches:
-        groups[rung(sizes)] = _union(groups.get(rung(sizes)), (sizes, 1))
-    while len(groups) > most:
-        unions = {pair: _union(groups[pair[0]], groups[pair[1]]) for pair in itertools.combinations(groups, 2)}
-        pair = min(unions, key=lambda pair: _cost(unions[pair]) - sum(_cost(groups[member]) for member in pair))
-        for member in pair:
-            del groups[member]
-        joint = rung(unions[pair][0])
-        groups[joint] = _union(groups.get(joint), unions[pair])
-    return sorted(groups, key=_finest)
+        members.setdefault(rung(sizes), []).append(sizes)
+    while len(members) > most:
+        pairs = itertools.pairwise(sorted(members, key=_by_rows))
+        small, large = min(pairs, key=lambda pair: (_finest(pair[1]) - _finest(pair[0])) * len(members[pair[0]]))
+        joined = members.pop(small) + members.pop(large)
+        members.setdefault(rung(largest(joined)), []).extend(joined)
+    return sorted(members, key=_by_rows)
 
 
 def rows_below(rows: float) -> float:
@@ -99,14 +97,10 @@ def _levels(finest: int, levels: int, shift: int, first: float, ratio: float, *,
     return tuple(round_up(max(LEAST_ROWS, finest * share)) for share in shares)
 
 
-def _union(one: tuple[Sizes, int] | None, other: tuple[Sizes, int]) -> tuple[Sizes, int]:
-    return other if one is None else (largest([one[0], other[0]]), one[1] + other[1])
-
-
 def _finest(padded: Sizes) -> int:
+    """Rows at level 0."""
     return padded.voxels[0] + padded.vertices[0]
 
 
-def _cost(group: tuple[Sizes, int]) -> int:
-    """Padded rows at level 0 of all batches of a group."""
-    return group[1] * _finest(rung(group[0]))
+def _by_rows(padded: Sizes) -> tuple[int, Sizes]:
+    return _finest(padded), padded

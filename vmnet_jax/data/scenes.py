@@ -298,10 +298,10 @@ class EvaluationBatches(_Batches):
         """Plans the buckets."""
         indices, each = range(len(self.names)), self.scenes_per_batch
         self.groups = [indices[start : start + each] for start in indices[::each]]
+        self.tasks = [(group, vote) for group in range(len(self.groups)) for vote in votes_of(self.votes)]
         self.sizes = [
-            batching.add_sizes([batching.placed_sizes(*self.placed(index, vote)) for index in group])
-            for group in self.groups
-            for vote in votes_of(self.votes)
+            batching.add_sizes([batching.placed_sizes(*self.placed(index, vote)) for index in self.groups[group]])
+            for group, vote in self.tasks
         ]
         self.buckets = ladder.plan_rungs(self.sizes, self.max_buckets)
 
@@ -325,8 +325,10 @@ class EvaluationBatches(_Batches):
         return [batching.collate(part, bucket, self.scenes_per_batch) for part in parts]
 
     def largest(self) -> SceneBatch:
-        """The first group, unaugmented, padded to the largest planned bucket."""
-        samples = [self.sample(index, 0) for index in self.groups[0]]
+        """The first planned batch that fits the largest bucket, padded to it."""
+        fitting = (task for task, sizes in zip(self.tasks, self.sizes) if sizes.fits(self.buckets[-1]))
+        group, vote = next(fitting)
+        samples = [self.sample(index, vote) for index in self.groups[group]]
         return batching.collate(samples, self.buckets[-1], self.scenes_per_batch)
 
 
