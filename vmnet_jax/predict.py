@@ -7,32 +7,27 @@ needed. From Python: `load(workdir).predict(read_mesh(path))`.
 """
 
 import argparse
+import contextlib
 import logging
 import pathlib
-import time
 
 import numpy as np
 
 from preprocess.cli.arguments import UpParser
 from preprocess.cli.sources import Found, find_sources
 from preprocess.labels.label_map import LabelMap
-from preprocess.mesh.mesh import MeshError
 from preprocess.mesh.units import METRES
-from preprocess.scene.build import build_scene
-from preprocess.scene.scene_file import Scene
 from trainlib.core.cli import natural, positive
 from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
 from trainlib.core.progress import ItemProgress
-from trainlib.run import parallel
 from trainlib.run.command import run_command
 from trainlib.run.memory import memory_speed
 from vmnet_jax.learn.restore import TrainedRun
-from vmnet_jax.prediction.cost_estimate import expect, host_memory
 from vmnet_jax.prediction.files import Prediction, write_prediction
 from vmnet_jax.prediction.predictor import Predictor, load
+from vmnet_jax.prediction.preparation import PreparedMesh, Reading, prepared
 from vmnet_jax.prediction.read_out import READ_OUTS
-from vmnet_jax.prediction.upright import read_upright
 
 _log = logging.getLogger(__name__)
 
@@ -80,25 +75,20 @@ def main(arguments: argparse.Namespace) -> None:
     _log.info("%s", network_line(arguments.workdir, predictor.run))
     for line in [*notes, *(f"error: {clash.error(clash.paths[0])}" for clash in clashes)]:
         _log.info("%s", line)
-    failed, speed = len(clashes), memory_speed()
-    with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress:
-        for name, path in sources:
-            began = time.monotonic()
-            try:
-                mesh, looked = read_upright(predictor, path, arguments.units, arguments.up, arguments.repair)
-                scene = build_scene(name, mesh, predictor.run.preprocessing)
-            except (ValueError, OSError, MemoryError) as error:
-                cause = error if isinstance(error, MeshError | OSError) else f"{path}: {error or 'out of memory'}"
-                progress.write(f"error: {cause}", error=True)
+    failed, reading = len(clashes), Reading(arguments.units, arguments.up, arguments.repair)
+    ready = prepared(sources, predictor, reading, votes=arguments.votes, speed=memory_speed())
+    with ItemProgress(len(sources), "mesh", shown=len(sources) > 1) as progress, contextlib.closing(ready):
+        for (name, path), found in zip(sources, ready, strict=True):
+            if isinstance(found, str):
+                progress.write(f"error: {found}", error=True)
                 progress.advance()
                 failed += 1
                 continue
-            for note in scene.notes:
+            for note in found.notes:
                 progress.write(f"{path}: {note}")
-            preparation_s = time.monotonic() - began - looked
-            prediction = _predict(predictor, path, scene, arguments.votes, speed=speed, preparation_s=preparation_s)
+            prediction = _predict(predictor, found)
             files = {"source": path, "probabilities": arguments.probabilities}
-            paths = write_prediction(output / name, mesh, prediction, predictor.label_map, **files)
+            paths = write_prediction(output / name, found.mesh, prediction, predictor.label_map, **files)
             shares = _shares(prediction.classes, predictor.label_map)
             progress.write(f"{path}: {len(prediction.classes)} vertices: {shares}")
             progress.write(f"  {'  '.join(map(str, paths))}")
@@ -117,18 +107,10 @@ def network_line(workdir: str, run: TrainedRun) -> str:
     return f"Network: step {run.step} of {workdir}; {len(names)} classes ({listed}); {voxels}"
 
 
-def _predict(
-    predictor: Predictor, path: pathlib.Path, scene: Scene, votes: int, *, speed: float, preparation_s: float
-) -> Prediction:
-    """Logs what is going to be done and what it takes, and does it, with progress over many passes."""
-    _log.info("%s: %d vertices, %d voxels", path, len(scene.vertices), len(scene.voxels.coords[0]))
-    plan = predictor.plan({scene.name: scene}.__getitem__, [scene.name], votes)
+def _predict(predictor: Predictor, prepared_mesh: PreparedMesh) -> Prediction:
+    """The passes of a mesh, with progress over many."""
+    plan = prepared_mesh.plan
     passes = plan.num_forward_passes
-    rounds, memory = -(-passes // parallel.num_devices()), predictor.memory(plan)
-    expected = expect(scene, passes, rounds, memory, speed=speed, preparation_s=preparation_s)
-    _log.info("  expected: %s", expected)
-    if expected.host > host_memory():
-        _log.warning("  warning: that is more memory than there is. Cut the mesh into parts, or make it coarser.")
     with ItemProgress(passes, "pass", shown=passes > 3, leave=False) as progress:
         return predictor.run_plan(plan, progress.advance)[0]
 

@@ -1,7 +1,11 @@
 """The expected cost of a prediction, printed before it begins."""
 
+import contextlib
 import os
+import time
 from typing import NamedTuple
+
+from numba.core import event as numba_event
 
 from preprocess.scene.scene_file import Scene
 from trainlib.core.text import pluralize
@@ -41,11 +45,30 @@ def expect(
         rounds: passes one after another; several devices work at once.
         memory: memory of a pass.
         speed: bytes per second, of `trainlib.run.memory.memory_speed`.
-        preparation_s: seconds that reading and building took.
+        preparation_s: seconds that reading and building took, without any compiling.
     """
     host = BASE_BYTES + len(scene.vertices) * BYTES_PER_VERTEX + len(scene.voxels.coords[0]) * BYTES_PER_VOXEL
     network_s = rounds * memory.traffic / speed if memory.traffic else None
     return Expectation(passes, memory.total, host, network_s, 1 + FILES_BY_PREPARATION * preparation_s)
+
+
+class CompileFreeTimer(contextlib.AbstractContextManager):
+    """The seconds between entering and leaving without those in which any thread's Numba kernels were compiled."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> "CompileFreeTimer":
+        self._compiling = numba_event.TimingListener()
+        numba_event.register("numba:compile", self._compiling)
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        elapsed = time.monotonic() - self._began
+        numba_event.unregister("numba:compile", self._compiling)
+        compiled = self._compiling.duration if self._compiling.done else 0.0
+        self.seconds = max(0.0, elapsed - compiled)
 
 
 def host_memory() -> int:
