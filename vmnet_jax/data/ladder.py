@@ -11,9 +11,9 @@ sizes alone: a program that one process has compiled and stored serves every lat
 - the fold of the overflow lists, which is 0 but for meshes with many vertices of more neighbours than the ring tables
   have slots.
 
-Level 0 is padded to less than 1.5 times its rows (but for the rounding to whole blocks), or 2.25 times where voxels and
-vertices differ by a step, and to at least 2048. No level is padded to more rows than level 0. docs/vmnet.md has what
-was measured.
+Level 0 is padded to at least 2048 rows, and from there on to less than 1.56 times its rows; the smaller one of voxels
+and vertices to less than 2.5 times where a step lies between them. No level is padded to more rows than level 0.
+docs/vmnet.md has what was measured.
 """
 
 import itertools

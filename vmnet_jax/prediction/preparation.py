@@ -66,9 +66,10 @@ def prepare(
     rounds, memory = -(-passes // parallel.num_devices()), predictor.memory(plan)
     preparation_s = max(0.0, timer.seconds - looked)
     expected = expect(scene, passes, rounds, memory, speed=speed, preparation_s=preparation_s)
-    _log.info("  expected: %s", expected)
+    _log.info("%s: expected: %s", path, expected)
     if expected.host > host_memory():
-        _log.warning("  warning: that is more memory than there is. Cut the mesh into parts, or make it coarser.")
+        text = "%s: warning: that is more memory than there is. Cut the mesh into parts, or make it coarser."
+        _log.warning(text, path)
     return PreparedMesh(mesh, scene.notes, plan)
 
 
