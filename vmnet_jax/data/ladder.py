@@ -3,7 +3,7 @@
 XLA compiles once per shape. So the shape of a batch is a rung of a ladder, and the rung depends on the batch's own
 sizes alone: a program that one process has compiled and stored serves every later one. Four small numbers make a rung:
 
-- the step of the voxels at level 0, and the step of the vertices at level 0: step n has 2048 * 1.5^n rows. Where the
+- the step of the voxels at level 0, and the step of the vertices at level 0: step n has 2048 * 2^n rows. Where the
   two differ by one step, both take the higher one;
 - the shift: rows of the deeper levels follow those of level 0 by a fixed profile of surfaces, which begins at the level
   of this number. A mesh whose triangles are as large as its voxels keeps its number of voxels for a level and has shift
@@ -11,8 +11,8 @@ sizes alone: a program that one process has compiled and stored serves every lat
 - the fold of the overflow lists, which is 0 but for meshes with many vertices of more neighbours than the ring tables
   have slots.
 
-Level 0 is padded to at least 2048 rows, and from there on to less than 1.56 times its rows; the smaller one of voxels
-and vertices to less than 2.5 times where a step lies between them. No level is padded to more rows than level 0.
+Level 0 is padded to at least 2048 rows, and from there on to at most twice its rows; the smaller one of voxels and
+vertices to at most four times where a step lies between them. No level is padded to more rows than level 0.
 docs/vmnet.md has what was measured.
 """
 
@@ -22,12 +22,12 @@ import numpy as np
 
 from vmnet_jax.data.batching import Sizes, round_up
 
-BASE, STEP = 2048, 1.5  # rows of step 0, and of a step by the one before
-VOXELS, VERTICES = (0.4, 0.27), (0.4, 0.38)
+BASE = 2048  # rows of step 0
+VOXELS, VERTICES = (0.31, 0.3), (0.31, 0.38)
 """Rows of the first level below by those of level 0, and of each further one by the one before."""
 LEAST_VERTICES = 0.06  # of those of level 0: borders and small parts resist simplification
 LEAST_ROWS = 32
-LEAST_OVERFLOW, OVERFLOW_SHARE, FOLD = 64, 64, 4  # entries, or rows of the level for each, and their growth by folds
+LEAST_OVERFLOW, OVERFLOW_SHARE, FOLD = 512, 64, 4  # entries, or rows of the level for each, and their growth by folds
 
 
 def rung(sizes: Sizes) -> Sizes:
@@ -42,8 +42,8 @@ def rung(sizes: Sizes) -> Sizes:
     levels = len(sizes.voxels)
     for shift in range(levels):
         padded = Sizes(
-            _levels(_rows(voxels), levels, shift, *VOXELS),
-            _levels(_rows(vertices), levels, shift, *VERTICES, least=LEAST_VERTICES),
+            _levels(BASE << voxels, levels, shift, *VOXELS),
+            _levels(BASE << vertices, levels, shift, *VERTICES, least=LEAST_VERTICES),
             sizes.overflow,
         )
         if sizes.fits(padded):
@@ -74,7 +74,7 @@ def plan_rungs(batches: list[Sizes], most: int) -> list[Sizes]:
 
 def rows_below(rows: float) -> float:
     """Rows of level 0 of the highest step that has at most `rows`; `rows` itself if it is less than the lowest has."""
-    return _rows(_step(rows) - 1) if rows >= BASE else rows
+    return BASE << _step(rows) - 1 if rows >= BASE else rows
 
 
 def largest(sizes: list[Sizes]) -> Sizes:
@@ -82,13 +82,9 @@ def largest(sizes: list[Sizes]) -> Sizes:
     return Sizes(*(tuple(np.max(part, axis=0).tolist()) for part in zip(*sizes)))
 
 
-def _rows(step: int) -> int:
-    return round_up(BASE * STEP**step)
-
-
 def _step(rows: float) -> int:
     """The lowest step with more rows, so that there is one of padding."""
-    return next(step for step in itertools.count() if _rows(step) > rows)
+    return next(step for step in itertools.count() if BASE << step > rows)
 
 
 def _levels(finest: int, levels: int, shift: int, first: float, ratio: float, *, least: float = 0.0) -> tuple[int, ...]:
