@@ -13,7 +13,7 @@ TRITON = "__gpu$xla.gpu.triton"
 
 
 def custom_calls() -> dict[str, Callable[[], object]]:
-    """The custom calls that the kernels make on this machine, and what must be called before a program runs that has it.
+    """The custom calls that the kernels make on this machine, and what each needs before a program with it runs.
 
     Tracing does so itself; a program that was traced by another process needs it.
     """

@@ -339,7 +339,7 @@ def test_time_and_memory_are_told_before_the_passes(workdir, predicted, tmp_path
         "overlapping tiles",
         "Compiling a pass of",
     ]
-    order += ["  expected: ", " passes, ", "GiB in all, roughly "]
+    order += ["sheet.off: expected: ", " passes, ", "GiB in all, roughly "]
     found = [text.index(part) for part in order]
     assert found == sorted(found)
 

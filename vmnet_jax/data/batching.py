@@ -2,13 +2,14 @@
 
 XLA compiles once per shape, so batches share a small number of buckets. A bucket fixes the rows of all voxel levels,
 all mesh levels and the overflow lists together: one joint key, so that L levels never multiply the number of
-compilations. Neighbouring buckets differ by a factor of about 1.25. The planned buckets continue without end, each
-1.25 times the one before: a batch that is larger than planned takes the first of these that holds it. The bucket of a
-batch therefore depends on its size and the plan alone, never on the batches before it.
+compilations. The buckets of evaluation and prediction are the rungs of `vmnet_jax.data.ladder`. A training plans its
+own: neighbouring ones differ by a factor of about 1.25, and they continue without end, each 1.25 times the one before.
+A batch that is larger than planned takes the first of these that holds it. The bucket of a batch therefore depends on
+its size and the plan alone, never on the batches before it.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +24,6 @@ from vmnet_jax.data.sample import Sample, VertexInputs, voxel_counts
 from vmnet_jax.model.scene_batch import SceneBatch
 
 STEP = 1.25
-REUSED = 2.0  # a compiled bucket serves for scenes down to this part of its rows at level 0
-ALWAYS_REUSED = 4096  # or where it has no more rows than that
 
 
 class Sizes(NamedTuple):
@@ -66,7 +65,8 @@ def add_sizes(sizes: list[Sizes]) -> Sizes:
     return Sizes(*(tuple(int(n) for n in np.sum(part, axis=0)) for part in zip(*sizes)))
 
 
-def _round_up(rows: float) -> int:
+def round_up(rows: float) -> int:
+    """The rows in whole blocks of 16, 64 from 256 rows on, or 512 from 4096 on."""
     step = 16 if rows < 256 else 64 if rows < 4096 else 512
     return int(-(-rows // step) * step)
 
@@ -98,7 +98,7 @@ def plan_buckets(batches: list[Sizes], max_buckets: int, largest: Sizes | None =
         raise ValueError(f"{len(batches)} batches and {max_buckets} buckets: at least one of each is needed")
     seen = [*batches, largest] if largest else batches
     rows = np.array([b.voxels + b.vertices for b in seen], np.float64)
-    spare = tuple(_round_up(o + 1) for o in np.max([b.overflow for b in seen], axis=0))
+    spare = tuple(round_up(o + 1) for o in np.max([b.overflow for b in seen], axis=0))
     levels = len(seen[0].voxels)
     finest = rows[:, [0, levels]]
     keys = (finest / finest[: len(batches)].mean(0)).max(1)
@@ -110,23 +110,9 @@ def plan_buckets(batches: list[Sizes], max_buckets: int, largest: Sizes | None =
         limit /= STEP
     buckets = []
     for limit in reversed(limits):
-        padded = [_round_up(1.03 * r + 2 * np.sqrt(r) + 1) for r in rows[keys <= limit].max(0)]
+        padded = [round_up(1.03 * r + 2 * np.sqrt(r) + 1) for r in rows[keys <= limit].max(0)]
         buckets.append(Sizes(tuple(padded[:levels]), tuple(padded[levels:]), spare))
     return buckets
-
-
-def known_bucket(batches: list[Sizes], known: Iterable[Sizes]) -> Sizes | None:
-    """The smallest known bucket that holds every batch and is not much too large; None if none does."""
-    needed = max(max(b.voxels[0], b.vertices[0]) for b in batches)
-    costs = {bucket: max(bucket.voxels[0], bucket.vertices[0]) for bucket in known}
-    room = max(REUSED * needed, ALWAYS_REUSED)
-    fitting = [bucket for bucket, cost in costs.items() if cost <= room and all(b.fits(bucket) for b in batches)]
-    return min(fitting, key=costs.get, default=None)
-
-
-def with_room(batches: list[Sizes]) -> Sizes:
-    """Rows of the largest batch at every level and a step more, for scenes that are yet to come."""
-    return Sizes(*(tuple(int(STEP * n) for n in np.max(part, axis=0)) for part in zip(*batches)))
 
 
 def bucket_at(number: int, buckets: list[Sizes]) -> Sizes:
@@ -134,7 +120,7 @@ def bucket_at(number: int, buckets: list[Sizes]) -> Sizes:
     beyond = number - len(buckets) + 1
     if beyond <= 0:
         return buckets[number]
-    return Sizes(*(tuple(_round_up(STEP**beyond * rows) for rows in part) for part in buckets[-1]))
+    return Sizes(*(tuple(round_up(STEP**beyond * rows) for rows in part) for part in buckets[-1]))
 
 
 def bucket_number(sizes: Sizes, buckets: list[Sizes]) -> int:

@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import pathlib
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from preprocess.scene.scene_file import Scene, scene_arrays
 from trainlib.core.errors import UserError
 from trainlib.core.text import pluralize
 from trainlib.run.processes import AllReduceMax
-from vmnet_jax.data import batching, placement
+from vmnet_jax.data import batching, ladder, placement
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.sample import Sample, VertexInputs, make_sample
 from vmnet_jax.data.scene_lookup import LABEL_MAP, require_scene_folder
@@ -188,11 +188,6 @@ class _Batches:
     seed: int
     vertices: VertexInputs | None = None
 
-    def _bucket_number(self, batches: list[list[Sample]]) -> int:
-        """Number of the smallest bucket that holds each of the batches."""
-        sizes = [batching.add_sizes([batching.sample_sizes(s) for s in samples]) for samples in batches]
-        return max(batching.bucket_number(size, self.buckets) for size in sizes)
-
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class TrainingBatches(_Batches):
@@ -279,7 +274,8 @@ class TrainingBatches(_Batches):
         shares = self._parts(members)
         own = range(self.devices) if self.own is None else self.own
         parts = [[self._sample(*member) for member in shares[device]] for device in own]
-        bucket = batching.bucket_at(self.agree(str(step), self._bucket_number(parts)), self.buckets)
+        number = max(batching.bucket_number(_sizes_of(part), self.buckets) for part in parts)
+        bucket = batching.bucket_at(self.agree(str(step), number), self.buckets)
         names = [self.names[index] for _, index in members]
         return Batch([batching.collate(part, bucket) for part in parts], names, bucket)
 
@@ -290,27 +286,24 @@ class EvaluationBatches(_Batches):
 
     A group is `scenes_per_batch` consecutive scenes of the names; the last group may have fewer. The placement of a
     vote is drawn from the seed, the positions of the scene's vertices and the vote's number: not from the scene's
-    name, its place among the others, or the order of its vertices. The planned buckets hold every group in the
-    placements of `votes`; other votes may need larger ones.
+    name, its place among the others, or the order of its vertices. The buckets are at most `max_buckets` rungs of
+    `vmnet_jax.data.ladder`; they hold every group in the placements of `votes`. Other votes take a rung of their own if
+    they need a larger one.
     """
 
-    known: Collection[Sizes] = ()  # compiled buckets; one of them is taken where all groups fit and not too loosely
     votes: int = 1  # 1 for vote 0, N for the votes 1 to N
     scenes_per_batch: int = 1
 
     def __post_init__(self) -> None:
         """Plans the buckets."""
-        self._beyond: set[int] = set()
         indices, each = range(len(self.names)), self.scenes_per_batch
         self.groups = [indices[start : start + each] for start in indices[::each]]
+        self.tasks = [(group, vote) for group in range(len(self.groups)) for vote in votes_of(self.votes)]
         self.sizes = [
-            batching.add_sizes([batching.placed_sizes(*self.placed(index, vote)) for index in group])
-            for group in self.groups
-            for vote in votes_of(self.votes)
+            batching.add_sizes([batching.placed_sizes(*self.placed(index, vote)) for index in self.groups[group]])
+            for group, vote in self.tasks
         ]
-        reused = batching.known_bucket(self.sizes, self.known)
-        room = batching.with_room(self.sizes) if self.known else None
-        self.buckets = [reused] if reused else batching.plan_buckets(self.sizes, self.max_buckets, room)
+        self.buckets = ladder.plan_rungs(self.sizes, self.max_buckets)
 
     def placed(self, index: int, vote: int) -> tuple[Scene, placement.Placement | None]:
         """A scene and where it goes in a vote; None for vote 0."""
@@ -327,23 +320,26 @@ class EvaluationBatches(_Batches):
     def __call__(self, tasks: list[tuple[int, int]]) -> list[SceneBatch]:
         """One padded batch for each (group, vote); all of them in the same bucket."""
         parts = [[self.sample(index, vote) for index in self.groups[group]] for group, vote in tasks]
-        number = self._bucket_number(parts)
-        bucket = batching.bucket_at(number, self.buckets)
-        if number >= len(self.buckets) and number not in self._beyond:
-            self._beyond.add(number)
-            text = "A placement needs more voxels than planned: one more compilation, of %d voxels and %d vertices"
-            _log.info(text, bucket.voxels[0], bucket.vertices[0])
+        needed = ladder.largest(list(map(_sizes_of, parts)))
+        bucket = next(filter(needed.fits, self.buckets), None) or ladder.rung(needed)
         return [batching.collate(part, bucket, self.scenes_per_batch) for part in parts]
 
     def largest(self) -> SceneBatch:
-        """The first group, unaugmented, padded to the largest planned bucket."""
-        samples = [self.sample(index, 0) for index in self.groups[0]]
+        """The first planned batch that fits the largest bucket, padded to it."""
+        fitting = (task for task, sizes in zip(self.tasks, self.sizes) if sizes.fits(self.buckets[-1]))
+        group, vote = next(fitting)
+        samples = [self.sample(index, vote) for index in self.groups[group]]
         return batching.collate(samples, self.buckets[-1], self.scenes_per_batch)
 
 
 def votes_of(votes: int) -> range:
     """Numbers of the placements of `votes` votes: 0, unaugmented, for one; 1 to N for more."""
     return range(1) if votes == 1 else range(1, votes + 1)
+
+
+def _sizes_of(samples: list[Sample]) -> Sizes:
+    """Real rows of a batch of samples."""
+    return batching.add_sizes([batching.sample_sizes(sample) for sample in samples])
 
 
 def position_digest(vertices: np.ndarray) -> int:

@@ -20,6 +20,7 @@ from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.run.prefetch import Prefetch
 from trainlib.run.programs import StoredStep
 from vmnet_jax.data.batching import Sizes
+from vmnet_jax.data.ladder import rows_below
 from vmnet_jax.data.scenes import EvaluationBatches, votes_of
 from vmnet_jax.data.tiling import TileSet
 from vmnet_jax.learn.metrics import confusion
@@ -83,24 +84,26 @@ def fitting_batches(
     Args:
         max_voxels: voxels of level 0 that a pass may have; 0 asks the compiler whether the largest pass fits the
             device.
-        known: buckets that are compiled and fit, with what a pass of them needs: they are taken again where they serve,
-            and not asked about; grows.
+        known: buckets that are compiled and fit, with what a pass of them needs, which the compiler is not asked for
+            again; grows.
         how: further arguments of `EvaluationBatches`. Its `votes` should be those that the scenes will be seen in, so
             that the largest pass is known.
     """
     known = {} if known is None else known
     tiles = TileSet(read, names, max_voxels, "--max_voxels")
-    batches = EvaluationBatches(tiles, tiles.names, known=known, **how)
+    batches = EvaluationBatches(tiles, tiles.names, **how)
     if max_voxels or batches.buckets[-1] in known:
         return batches, tiles
     needed, there = pass_memory(forward, variables, batches), device_memory()
     if needed.total <= there:
         known[batches.buckets[-1]] = needed
         return batches, tiles
+    # The tiles' rung is the highest that fits, with a tenth of its rows to spare for margins and placements.
+    fitting = rows_below(batches.buckets[-1].voxels[0] * there / needed.total)
     most = max(len(read(name).voxels.coords[0]) for name in names)
-    limit = int(0.9 * most * there / needed.total)
+    limit = int(0.9 * fitting * most / max(sizes.voxels[0] for sizes in batches.sizes))
     tiles = TileSet(read, names, limit, f"a memory of {there / GIB:.1f} GiB")
-    return EvaluationBatches(tiles, tiles.names, known=known, **how), tiles
+    return EvaluationBatches(tiles, tiles.names, **how), tiles
 
 
 def warn_of_single_scenes(config: ConfigDict, scenes_per_batch: int) -> None:

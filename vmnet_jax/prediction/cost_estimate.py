@@ -41,7 +41,7 @@ def expect(scene: Scene, passes: int, rounds: int, memory: StepMemory, *, prepar
         passes: forward passes, over all tiles and votes.
         rounds: passes one after another; several devices work at once.
         memory: memory of a pass.
-        preparation_s: seconds that reading and building took.
+        preparation_s: seconds that reading and building took, without any compiling.
     """
     host = BASE_BYTES + len(scene.vertices) * BYTES_PER_VERTEX + len(scene.voxels.coords[0]) * BYTES_PER_VOXEL
     traffic = rounds * memory.traffic

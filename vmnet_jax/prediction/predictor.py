@@ -37,7 +37,7 @@ class PredictionPlan(NamedTuple):
 
 
 class Predictor:
-    """A trained network ready for scenes. A mesh that is much like an earlier one in size needs no compilation."""
+    """A trained network ready for scenes. Meshes of much the same size share a compiled program."""
 
     def __init__(self, run: TrainedRun, max_voxels: int = 0, scenes_per_batch: int = 1, read_out: str | None = None):
         """Keeps a network and the way to apply it.
@@ -51,7 +51,7 @@ class Predictor:
         check_platform(run.config.platform)
         self._max_voxels, self.scenes_per_batch = max_voxels, scenes_per_batch
         self._read_out = read_out or read_out_of(run.config)
-        self._known: dict[Sizes, StepMemory | None] = {}
+        self._known: dict[Sizes, StepMemory] = {}
         self.run, self.label_map = run, run.label_map
         self._forward = network_forward(run.config, len(run.label_map.names))
         self._variables = parallel.to_devices(run.variables)
@@ -98,13 +98,12 @@ class Predictor:
             votes=votes,
             scenes_per_batch=self.scenes_per_batch,
         )
-        self._known.setdefault(batches.buckets[-1], None)
         return PredictionPlan(batches, tiles, votes)
 
     def memory(self, plan: PredictionPlan) -> StepMemory:
         """What each pass of a plan needs on a device; compiles it if that has not been done."""
         bucket = plan.batches.buckets[-1]
-        if self._known.get(bucket) is None:
+        if bucket not in self._known:
             self._known[bucket] = pass_memory(self._forward, self._variables, plan.batches)
         return self._known[bucket]
 
