@@ -327,7 +327,8 @@ def test_a_folder_shares_compiled_sizes(workdir, predicted):
     assert len(predictor._known) == 1
 
 
-def test_time_and_memory_are_told_before_the_passes(workdir, predicted, tmp_path, caplog):
+def test_time_and_memory_are_told_before_the_passes(workdir, predicted, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("trainlib.run.programs.read", lambda *_: None)  # no stored program: it is compiled
     with caplog.at_level("INFO"):
         flags = ["--units=mm", "--up=y", "--max_voxels=200", "--votes=2"]
         run(f"--workdir={workdir}", f"--mesh={predicted.meshes / 'sheet.off'}", f"--output={tmp_path}", *flags)

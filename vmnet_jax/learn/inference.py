@@ -25,6 +25,7 @@ from vmnet_jax.data.scenes import EvaluationBatches, votes_of
 from vmnet_jax.data.tiling import TileSet
 from vmnet_jax.learn.metrics import confusion
 from vmnet_jax.learn.network_settings import WITHOUT_LAYER_NORM, model_name, network_key
+from vmnet_jax.model.scene_batch import SceneBatch
 from vmnet_jax.prediction.read_out import TRACE, file_vertex_scores
 
 LOADER_THREADS = 2
@@ -62,11 +63,13 @@ def make_forward(build: Callable[[], Any], about: Any) -> StoredStep:
 
         return parallel.pmap_step(forward, in_axes=(None, 0), out_axes=0, local=True)
 
-    def describe(variables: dict, batch) -> str:
-        return f"a pass of {batch.features.shape[1]} voxels and {batch.vertex_labels.shape[1]} vertices"
-
     about = ["vmnet_jax.learn.inference.make_forward", about]
-    return StoredStep(make, about, describe=describe, custom_calls=custom_calls)
+    return StoredStep(make, about, describe=pass_size, custom_calls=custom_calls)
+
+
+def pass_size(variables: dict, batch: SceneBatch) -> str:
+    """The size of a call of `make_forward`'s, for the log."""
+    return f"a pass of {batch.features.shape[1]} voxels and {batch.vertex_labels.shape[1]} vertices"
 
 
 def fitting_batches(

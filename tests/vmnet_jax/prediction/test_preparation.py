@@ -1,21 +1,20 @@
 """Meshes are prepared one ahead, in order, in a thread that compiles for their sizes and ends with the prediction."""
 
 import contextlib
+import functools
 import threading
-import types
 
 import jax
-import numba
-import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from numba.core import event as numba_event
 
 from preprocess.cli.sources import Source
 from preprocess.labels.label_map import scannet20
 from preprocess.scene.hierarchy import HierarchyParams
 from tests.faults.meshes import sheet, write_mesh
 from trainlib.run import parallel
+from trainlib.run.programs import StoredStep
+from vmnet_jax.learn.inference import pass_size
 from vmnet_jax.learn.restore import TrainedRun
 from vmnet_jax.prediction import cost_estimate, preparation
 from vmnet_jax.prediction import predictor as predictor_module
@@ -113,11 +112,11 @@ def read_out(variables, batch):
 
 
 @pytest.fixture
-def predictor(monkeypatch):
+def predictor(monkeypatch, tmp_path):
     """A predictor with `read_out`, which is compiled, in place of a network."""
-    forward = parallel.pmap_step(read_out, in_axes=(None, 0), out_axes=0, local=True)
-    monkeypatch.setattr(predictor_module, "make_forward", lambda *_: forward)
-    monkeypatch.setattr(predictor_module, "build_model", lambda *_: None)
+    make = functools.partial(parallel.pmap_step, read_out, in_axes=(None, 0), out_axes=0, local=True)
+    forward = StoredStep(make, str(tmp_path), describe=pass_size)
+    monkeypatch.setattr(predictor_module, "network_forward", lambda *_: forward)
     config = ConfigDict({"features": ("rgb",), "rotation": "z", "seed": 0, "platform": "any"})
     return predictor_module.Predictor(TrainedRun(config, scannet20(), PARAMS, {"up": "z"}, "m", {}, 0))
 
@@ -138,7 +137,7 @@ def sources(tmp_path):
 
 def test_meshes_and_errors_keep_their_places_and_each_size_is_compiled_once(predictor, sources, caplog):
     with caplog.at_level("INFO"):
-        ready = list(preparation.prepared(sources, predictor, preparation.Reading(), speed=1e9))
+        ready = list(preparation.prepared(sources, predictor, preparation.Reading()))
     assert [isinstance(found, str) for found in ready] == [False, False, True, False, False]
     assert str(sources[2].path) in ready[2]
     found = [one for one in ready if not isinstance(one, str)]
@@ -162,7 +161,7 @@ def test_a_program_is_compiled_while_the_mesh_before_is_predicted(predictor, sou
         return needed
 
     monkeypatch.setattr(predictor, "memory", memory)
-    with contextlib.closing(preparation.prepared(sources[:2], predictor, preparation.Reading(), speed=1e9)) as ready:
+    with contextlib.closing(preparation.prepared(sources[:2], predictor, preparation.Reading())) as ready:
         first = next(ready)
         predictor.run_plan(first.plan, lambda: compiled[1].wait(LIMIT_S))
         assert compiled[1].is_set()
@@ -172,67 +171,23 @@ def test_a_program_is_compiled_while_the_mesh_before_is_predicted(predictor, sou
     assert "Compiling" not in caplog.text
 
 
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(numba_event, "timer", clock)
-    monkeypatch.setattr(cost_estimate, "time", types.SimpleNamespace(monotonic=clock))
-    return clock
-
-
-def test_the_timer_stands_while_kernels_compile(clock):
-    with cost_estimate.CompileFreeTimer() as timer:
-        clock.now += 2
-        with numba_event.trigger_event("numba:compile"):
-            clock.now += 50
-            with numba_event.trigger_event("numba:compile"):
-                clock.now += 10
-        clock.now += 1
-        numba.njit(lambda x: x + 1)(np.float32(1))
-    with numba_event.trigger_event("numba:compile"):
-        clock.now += 5
-    assert timer.seconds == 3
-
-
-def test_numba_reports_what_it_compiles(clock):
-    """The timer relies on this event of Numba's."""
-
-    def kernel(x):
-        return x + 1
-
-    with cost_estimate.CompileFreeTimer():
-        with numba_event.install_timer("numba:compile", lambda _: None) as heard:
-            numba.njit(kernel)(np.float32(1))
-        assert heard.done
-
-
-def test_estimates_know_nothing_of_compiling(predictor, sources, clock, monkeypatch):
-    given, build, plan = [], preparation.build_scene, predictor.plan
+def test_estimates_know_nothing_of_compiling(predictor, sources, monkeypatch):
+    """The clock is `kernels.host.jit.clock`, which stands still while kernels compile; a pass compiles afterwards."""
+    given, now, build, plan = [], [100.0], preparation.build_scene, predictor.plan
 
     def slow_build(*arguments):
-        clock.now += 2
-        with numba_event.trigger_event("numba:compile"):
-            clock.now += 50
+        now[0] += 2
         return build(*arguments)
 
     def slow_plan(*arguments):
-        clock.now += 100
+        now[0] += 100
         return plan(*arguments)
 
+    monkeypatch.setattr(preparation, "clock", lambda: now[0])
     monkeypatch.setattr(preparation, "build_scene", slow_build)
     monkeypatch.setattr(predictor, "plan", slow_plan)
     monkeypatch.setattr(
         preparation, "expect", lambda *_, **more: given.append(more) or cost_estimate.expect(*_, **more)
     )
-    preparation.prepare(sources[0], predictor, preparation.Reading(), speed=1e9)
+    preparation.prepare(sources[0], predictor, preparation.Reading())
     assert [more["preparation_s"] for more in given] == [2]
