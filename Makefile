@@ -1,4 +1,5 @@
 # `make demo` and `make test` need Python 3.11+, make and git, nothing else: each builds .venv from the lock first.
+# `make test PYTHON=python3.13` takes that Python. Without PYTHON, a .venv that exists is kept.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -10,6 +11,14 @@ SIMCLR_RUNS := $(foreach seed,1 2 3,$(DIGITS)/simclr_$(seed))
 .PHONY: demo demo-vmnet demo-sdclr test durations lint bench docs docs-lock lock $(SDCLR_RUNS) $(SIMCLR_RUNS)
 
 .venv: $(STAMP)
+
+# A .venv of another version than that of the given Python is built again.
+VERSION := -c "import sys; print(sys.version)"
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(PYTHON) $(VERSION)),$(shell $(BIN)/python $(VERSION) 2>/dev/null))
+.PHONY: $(STAMP)
+endif
+endif
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed, found ' + sys.version.split()[0] if sys.version_info < (3, 11) else 0)"

@@ -19,10 +19,10 @@ def ended(request, tmp_path_factory):
 
 @pytest.mark.parametrize("run", resume.TRAIN)
 def test_a_stopped_run_continues_to_the_stored_arrays(ended, run):
-    """To the bit on the machine of the golden file, else by their norms.
+    """To the bit on the processor and with the jax that the golden file names, else by their norms.
 
     The stored ends on 1, 2 and 4 devices differ by the order of their sums alone: norms by 4.4e-5 of their value or by
-    1.7e-6 at most. Another processor reorders sums too; it gets twice and six times that.
+    1.7e-6 at most. Another processor or XLA reorders sums too; it gets twice and six times that.
     """
     stored, found = (ends[run]["arrays"] for ends in ended)
     assert list(found) == list(stored)
@@ -35,7 +35,8 @@ def test_a_stopped_run_continues_to_the_stored_arrays(ended, run):
 
 @pytest.mark.parametrize("run", resume.TRAIN)
 def test_a_stopped_run_writes_the_stored_metrics(ended, run):
-    """To the bit on the machine of the golden file; else within 1e-4, 50 times what 1, 2 and 4 devices differ by."""
+    """To the bit on the processor and with the jax of the golden file; else within 1e-4, 50 times what 1, 2 and 4
+    devices differ by."""
     stored, found = (ends[run]["metrics"] for ends in ended)
     assert [list(line) for line in found] == [list(line) for line in stored]
     if machine() == STORED["machine"]:

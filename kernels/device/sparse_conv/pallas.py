@@ -3,6 +3,9 @@
 Rows are gathered straight into the matrix product; nothing of the 27-fold im2col reaches memory. Each program owns a
 block of the result and sums it in float32 in its own order, so results are the same bytes at every run. Where the
 program is not compiled for a GPU, the kernels run in Pallas' interpreter: correct, and slow.
+
+JAX deprecates this backend of Pallas from 0.11 on. `unsupported_reason` is the switch: without the backend, the kernels
+and their tests are off.
 """
 
 from collections.abc import Callable
@@ -11,7 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton
+
+try:
+    from jax.experimental.pallas import triton
+except ImportError:
+    triton = None
 
 TYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
 ROWS = 64
@@ -20,6 +27,11 @@ WIDEST, NARROWEST = 64, 16
 """Largest and smallest number of columns per program; Triton multiplies blocks of powers of two from 16 on."""
 PARTS, PART_ROWS = 16, 2048
 """Largest number of partial sums in the outer product, and the rows that are worth one."""
+
+
+def unsupported_reason() -> str | None:
+    """Why this version of JAX cannot compile the kernels, None if it can."""
+    return f"jax {jax.__version__} has no Triton backend of Pallas" if triton is None else None
 
 
 def _block(width: int) -> int:
@@ -98,6 +110,8 @@ def _outer(rows_ref, source_ref, table_ref, out_ref):
 
 def _run(body: Callable, out: jax.ShapeDtypeStruct, grid: tuple[int, int], *operands: jax.Array) -> jax.Array:
     """The Pallas kernel on a GPU, its interpreter elsewhere; decided when the program is lowered."""
+    if reason := unsupported_reason():
+        raise ValueError(f'method "pallas" cannot be used: {reason}')
     if any(array.dtype not in TYPES for array in operands[:2]):
         known = ", ".join(jnp.dtype(kind).name for kind in TYPES)
         raise ValueError(f'method "pallas" takes {known}, not {", ".join(str(array.dtype) for array in operands[:2])}')
@@ -109,7 +123,8 @@ def _run(body: Callable, out: jax.ShapeDtypeStruct, grid: tuple[int, int], *oper
 def gather_gemm(source: jax.Array, kernel: jax.Array, table: jax.Array) -> jax.Array:
     """out[n] = sum_t source[table[n, t]] @ kernel[t]; source [M, A], kernel [T, A, B], table [N, T] -> [N, B].
 
-    The last row of `source` counts as zero, whatever it holds. Raises ValueError for other types than `TYPES`.
+    The last row of `source` counts as zero, whatever it holds. Raises ValueError for other types than `TYPES`, and if
+    there is an `unsupported_reason`.
     """
     rows, width = table.shape[0], kernel.shape[2]
     grid = pl.cdiv(rows, ROWS), pl.cdiv(width, _block(width))

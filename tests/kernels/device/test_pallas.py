@@ -8,6 +8,8 @@ import pytest
 from kernels.device.sparse_conv import pallas
 from kernels.device.sparse_conv.api import submanifold_conv
 
+pytestmark = pytest.mark.skipif(pallas.unsupported_reason() is not None, reason=str(pallas.unsupported_reason()))
+
 SMALL, WIDE = (6, 10), (70, 40)
 """Channels in and out: less than a block, and two blocks of columns in."""
 

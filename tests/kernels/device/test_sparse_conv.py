@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from kernels.device.sparse_conv import pallas
 from kernels.device.sparse_conv.api import strided_conv, submanifold_conv, transposed_conv
 
 GRID = (6, 8, 4)
@@ -138,3 +139,12 @@ def test_single_tap_kernels_shift_in_the_named_direction(oracles):
     kernel = np.zeros((27, 1, 1), np.float32)
     kernel[14] = 1
     np.testing.assert_array_equal(submanifold_conv(x, kernel, table), [[10], [0], [0]])
+
+
+def test_fused_form_is_refused_without_its_backend(problem, monkeypatch):
+    """As in a version of JAX that has dropped Pallas' Triton: the reason is named, and no other form is taken."""
+    monkeypatch.setattr(pallas, "triton", None)
+    table = problem["neighbours"]
+    features, kernel = np.zeros((len(table), 1), np.float32), np.zeros((27, 1, 1), np.float32)
+    with pytest.raises(ValueError, match=f'"pallas" cannot be used: jax {jax.__version__} has no Triton backend'):
+        submanifold_conv(features, kernel, table, method="pallas")
