@@ -50,14 +50,15 @@ $(SIMCLR_RUNS) $(SDCLR_RUNS): $(STAMP)
 	@{ $(BIN)/python -m sdclr_jax.train --config=configs/sdclr_digits_lt.py:$(METHOD),split=$(SEED),seed=$(SEED) --workdir=$@ && \
 	  $(BIN)/python -m sdclr_jax.evaluate --workdir=$@; } > $@.log 2>&1 || { tail -n 20 $@.log; exit 1; }
 
-test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
+# Each worker takes whole files, those first that took longest when tests/DURATIONS.txt was written.
+TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-# All tests; the 60 slowest go to tests/DURATIONS.txt.
+test: $(STAMP)
+	$(BIN)/python -m pytest $(TWO_WORKERS) --durations=25
+
+# All tests; time and memory of the 60 slowest go to tests/DURATIONS.txt.
 durations: $(STAMP)
-	@mkdir -p .cache
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=60 > .cache/durations.log || { tail -n 40 .cache/durations.log; exit 1; }
-	sed -n '/= slowest 60 durations =/,/ in [0-9.]*s/p' .cache/durations.log > tests/DURATIONS.txt
+	$(BIN)/python -m tests.durations $(TWO_WORKERS) --quiet
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
