@@ -1,5 +1,7 @@
 # `make demo` and `make test` need Python 3.11+, make and git, nothing else: each builds .venv from the lock first.
 PYTHON ?= python3
+# Every command starts Python several times: with compiled sources JAX is imported in a third of the time.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 STAMP := .venv/.installed
 ROOMS := runs/demo/rooms

@@ -40,15 +40,14 @@ def pytest_runtest_setup(item):
 @pytest.fixture(scope="module", autouse=True)
 def _memory_of_the_file(request):
     """Compiles as the file says, and gives its compiled programs back to the system at its end."""
-    optimized = any(mark.name == "optimized" for mark in request.node.iter_markers())
-    with pytest.MonkeyPatch.context() as patch:
-        if optimized:
+    if any(mark.name == "optimized" for mark in request.node.iter_markers()):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
-            before = jax.config.jax_disable_most_optimizations
             jax.config.update("jax_disable_most_optimizations", False)
+            yield
+        jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
+    else:
         yield
-        if optimized:
-            jax.config.update("jax_disable_most_optimizations", before)
     jax.clear_caches()
     gc.collect()
     if sys.platform == "linux":
