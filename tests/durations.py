@@ -23,7 +23,7 @@ PERIOD_S = 1.0
 GIB = 2**30
 
 
-class Test(NamedTuple):
+class Timing(NamedTuple):
     """What one test took, its fixtures included."""
 
     name: str
@@ -32,9 +32,12 @@ class Test(NamedTuple):
 
 
 def processes_below(pid: int) -> list[psutil.Process]:
-    """The process and all that it has started, directly or not."""
-    process = psutil.Process(pid)
-    return [process, *process.children(recursive=True)]
+    """The process and all that it has started, directly or not; none if it has ended."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def memory_of(processes: Sequence[psutil.Process]) -> int:
@@ -52,7 +55,7 @@ class Recorder:
     """A plugin of the pytest process that starts the workers: notes the time of each test, and memory meanwhile."""
 
     def __init__(self) -> None:
-        self.tests: list[Test] = []
+        self.tests: list[Timing] = []
         self.peak = 0
         self._seconds: dict[str, float] = collections.Counter()
         self._peaks: dict[int, int] = {}  # by worker, since its running test began
@@ -70,20 +73,23 @@ class Recorder:
         self._seconds[report.nodeid] += report.duration
         if report.when == "teardown":
             worker = dict(report.user_properties)["worker"]
-            self.tests.append(Test(report.nodeid, self._seconds.pop(report.nodeid), self._peaks.get(worker, 0)))
+            self.tests.append(Timing(report.nodeid, self._seconds.pop(report.nodeid), self._peaks.get(worker, 0)))
             self._peaks[worker] = 0
+
+    def note(self, memory: Mapping[int, int]) -> None:
+        """Memory in bytes at one moment, by process that pytest has started, with all that is below it."""
+        self.peak = max(self.peak, sum(memory.values()))
+        for worker, now in memory.items():
+            self._peaks[worker] = max(self._peaks.get(worker, 0), now)
 
     def _sample(self) -> None:
         own = psutil.Process()
         while not self._ended.wait(PERIOD_S):
-            workers = {child.pid: memory_of(processes_below(child.pid)) for child in own.children()}
-            workers[own.pid] = memory_of([own])
-            self.peak = max(self.peak, sum(workers.values()))
-            for pid, bytes_now in workers.items():
-                self._peaks[pid] = max(self._peaks.get(pid, 0), bytes_now)
+            below = {child.pid: memory_of(processes_below(child.pid)) for child in own.children()}
+            self.note(below | {own.pid: memory_of([own])})
 
 
-def as_text(tests: Sequence[Test], seconds: float, peak: int) -> str:
+def as_text(tests: Sequence[Timing], seconds: float, peak: int) -> str:
     """The stored file: one line of totals, then the slowest tests."""
     lines = [f"{len(tests)} tests in {seconds:.0f} s; {peak / GIB:.1f} GiB for all processes at the peak", ""]
     lines += [f"{'seconds':>8} {'GiB':>5}  test, its fixtures included; memory of its worker and what it started"]
