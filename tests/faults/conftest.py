@@ -136,7 +136,7 @@ def vmnet_arguments(tiny_rooms):
 @pytest.fixture(scope="session")
 def sdclr_arguments():
     """Of `sdclr_jax.train`, without --workdir: eight steps, two an epoch, a save at the end of each."""
-    overrides = {"epochs": 4, "log_every": 3, "projection_size": 16, "forgetting_every_epochs": 0}
+    overrides = {"epochs": 4, "log_every": 3, "head_layers": 2, "projection_size": 16, "forgetting_every_epochs": 0}
     return ["--config=configs/sdclr_digits_lt.py:smoke", *(f"--config.{k}={v}" for k, v in overrides.items())]
 
 
