@@ -14,7 +14,7 @@ from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.torch_names import named_arrays, to_state_dict
 from tests.parity_tools import Float32, assert_close_in_norm, assert_close_to_largest, assert_each_close
 
-pytestmark = [pytest.mark.parity, pytest.mark.optimized]  # convolutions of float64 are loops: slow without optimisations
+pytestmark = [pytest.mark.parity, pytest.mark.optimized]  # float64 convolutions are loops
 
 SDCLR = {"sdclr_step_r18": ContrastiveNet("resnet18"), "sdclr_step_r32s": ContrastiveNet("resnet32_s")}
 SIMCLR = ContrastiveNet("resnet18", head_layers=2, num_bn_sets=1)
