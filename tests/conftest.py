@@ -25,6 +25,12 @@ import pytest
 from tests.durations import longest_first
 from tests.parity_tools import FIXTURES, TrackedNpz
 
+GLIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+if GLIBC is not None:  # what is freed goes back to the system: at once from 1 MiB on, the rest by malloc_trim
+    GLIBC.mallopt(M_MMAP_THRESHOLD, 2**20)
+    GLIBC.mallopt(M_ARENA_MAX, 2)
+
 
 def pytest_collection_modifyitems(config, items):
     """Workers take the files that took longest first, so that none is left with a long one at the end."""
@@ -50,8 +56,8 @@ def _memory_of_the_file(request):
         yield
     jax.clear_caches()
     gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what is freed, in small pieces
+    if GLIBC is not None:
+        GLIBC.malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
