@@ -1,6 +1,8 @@
 # `make demo` and `make test` need Python 3.11+, make and git, nothing else: each builds .venv from the lock first.
 # `make test PYTHON=python3.13` takes that Python. Without PYTHON, a .venv that exists is kept.
 PYTHON ?= python3
+# Every command starts Python several times: with compiled sources JAX is imported in a third of the time.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 STAMP := .venv/.installed
 ROOMS := runs/demo/rooms
@@ -59,14 +61,15 @@ $(SIMCLR_RUNS) $(SDCLR_RUNS): $(STAMP)
 	@{ $(BIN)/python -m sdclr_jax.train --config=configs/sdclr_digits_lt.py:$(METHOD),split=$(SEED),seed=$(SEED) --workdir=$@ && \
 	  $(BIN)/python -m sdclr_jax.evaluate --workdir=$@; } > $@.log 2>&1 || { tail -n 20 $@.log; exit 1; }
 
-test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25
+# Each worker takes whole files, those first that took longest when tests/DURATIONS.txt was written.
+TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-# All tests; the 60 slowest go to tests/DURATIONS.txt.
+test: $(STAMP)
+	$(BIN)/python -m pytest $(TWO_WORKERS) --durations=25
+
+# All tests; time and memory of the 60 slowest go to tests/DURATIONS.txt.
 durations: $(STAMP)
-	@mkdir -p .cache
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=60 > .cache/durations.log || { tail -n 40 .cache/durations.log; exit 1; }
-	sed -n '/= slowest 60 durations =/,/ in [0-9.]*s/p' .cache/durations.log > tests/DURATIONS.txt
+	$(BIN)/python -m tests.durations $(TWO_WORKERS) --quiet
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ import pytest
 
 from sdclr_jax.model.contrastive import ContrastiveNet, ProjectionHead
 from sdclr_jax.model.norm import BranchNorm
-from sdclr_jax.model.resnet import narrow_resnet
+from sdclr_jax.model.resnet import NarrowBlock, ResNet, kaiming_fan_in
 from sdclr_jax.model.torch_names import from_state_dict, named_arrays
 
 
@@ -58,11 +58,14 @@ def network_weights(formula):
 
 
 class TinyNet(ContrastiveNet):
-    """A `ContrastiveNet` on a ResNet of eight layers, quick to compile."""
+    """A `ContrastiveNet` on a ResNet of two narrow blocks, the second with stride 2: quick to compile."""
+
+    widths: tuple[int, ...] = (8, 16)
 
     def setup(self):
         norm = functools.partial(BranchNorm, self.num_bn_sets, self.prune_bn_updates, axis_name=self.axis_name)
-        self.backbone = narrow_resnet(1, norm, self.dtype)
+        how = {"stem_width": self.widths[0], "init": kaiming_fan_in}
+        self.backbone = ResNet(NarrowBlock, (1,) * len(self.widths), self.widths, "cifar", norm, self.dtype, **how)
         self.head = ProjectionHead(self.head_layers, self.projection_size, norm, self.dtype)
 
 

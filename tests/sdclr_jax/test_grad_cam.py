@@ -52,7 +52,7 @@ def test_maps_pool_to_the_features(tiny_net):
     variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     assert set(variables) == {"params", "batch_stats"}, "what is sown stays out of the state"
     maps = feature_maps(model, variables, images)
-    assert maps.shape == (2, 2, 2, 64)
+    assert maps.shape == (2, 4, 4, 16)
     features = model.apply(variables, to_float(images), DENSE).features
     np.testing.assert_allclose(maps.mean((1, 2)), features, rtol=1e-5)
 

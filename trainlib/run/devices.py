@@ -47,7 +47,9 @@ def check_platform(platform: str) -> None:
 
 
 def enable_compilation_cache() -> pathlib.Path | None:
-    """Keeps compiled programs (1 s of compile time or more) in $JAX_COMPILATION_CACHE_DIR or the user's cache folder.
+    """Keeps compiled programs in $JAX_COMPILATION_CACHE_DIR or the user's cache folder.
+
+    JAX keeps those that took a second or longer, or $JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS.
 
     Returns the folder, or None with a logged warning if it cannot be written.
     """
@@ -62,7 +64,6 @@ def enable_compilation_cache() -> pathlib.Path | None:
         _log.warning("compiled programs are not kept: cannot write in %s (set JAX_COMPILATION_CACHE_DIR)", folder)
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
     return folder
 
 

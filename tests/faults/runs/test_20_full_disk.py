@@ -20,6 +20,7 @@ from trainlib.core.errors import CheckpointError
 from trainlib.run.manifest import verify
 
 MIB = 2**20
+SAVE = "trainlib.run.checkpoints:CheckpointStore.save"
 STATE = {"w": np.arange(4096, dtype=np.float32).reshape(64, 64)}
 
 
@@ -70,14 +71,16 @@ def names(folder):
 
 def test_20_a_run_goes_on_and_saves_when_there_is_room_again(start, arguments, finished, assert_same_run, disk):
     room = disk(24)
-    pause = "trainlib.run.checkpoints:CheckpointStore.save:0.7"
-    program = start("vmnet_jax.train", *arguments["vmnet_jax.train"], f"--workdir={room}", pause=pause)
-    while not (room / "checkpoints" / "2").exists():
-        program.wait_for("pausing in CheckpointStore.save")
+    pause = {"pause_in": SAVE, "calls": (2, 3)}
+    program = start("vmnet_jax.train", *arguments["vmnet_jax.train"], f"--workdir={room}", **pause)
+    program.wait_for("pausing in CheckpointStore.save, call 2")
     with filled(room):
+        program.release(2)
         program.wait_for("the next save tries again")
+        program.wait_for("pausing in CheckpointStore.save, call 3")
         assert names(room / "checkpoints") == ["2"]
         verify(room / "checkpoints" / "2")
+    program.release(3)
     assert program.finish() == 0, program.err
     assert "the save of step 4 in" in program.err
     assert "16 MiB are needed: No space left on device" in program.err
@@ -91,10 +94,10 @@ def test_20_at_the_end_it_is_an_error_and_the_last_checkpoint_stays(start, argum
     room = disk(24)
     shutil.copytree(finished(module), room, dirs_exist_ok=True)
     shutil.rmtree(room / "checkpoints" / "8")
-    pause = "trainlib.run.checkpoints:CheckpointStore.save:1.5"
-    program = start(module, *arguments[module], f"--workdir={room}", pause=pause)
+    program = start(module, *arguments[module], f"--workdir={room}", pause_in=SAVE)
     program.wait_for("pausing in CheckpointStore.save")
     with filled(room):
+        program.release()
         assert program.finish() == 1
     assert "error: the save of step 8 in" in program.err
     assert "No space left on device. Make room there" in program.err

@@ -1,8 +1,6 @@
 """Row 21: a save that fails for another reason than a full disk. Saves are not in the background: each has ended when
 the next step begins, and its failure ends the run with the step's number."""
 
-import time
-
 import pytest
 
 from trainlib.run.checkpoints import CheckpointStore
@@ -12,13 +10,12 @@ from trainlib.run.manifest import verify
 @pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
 def test_21_the_run_ends_with_the_step_that_was_not_saved(start, arguments, tmp_path, module):
     """Between two saves the folder of checkpoints is moved away and a file takes its place."""
-    pause = "trainlib.run.loop:MetricWindow.add:0.3"
-    program = start(module, *arguments[module], f"--workdir={tmp_path}", pause=pause)
+    pause = {"pause_in": "trainlib.run.loop:MetricWindow.add", "calls": (3,)}
+    program = start(module, *arguments[module], f"--workdir={tmp_path}", **pause)
     program.wait_for("pausing in MetricWindow.add")
-    while not (tmp_path / "checkpoints" / "2").exists():
-        time.sleep(0.01)
     (tmp_path / "checkpoints").rename(tmp_path / "moved")
     (tmp_path / "checkpoints").write_text("")
+    program.release(3)
     assert program.finish() == 1
     assert "error: the save of step 4 in" in program.err
     assert "Traceback" not in program.err

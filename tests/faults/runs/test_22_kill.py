@@ -35,15 +35,15 @@ def assert_is_state(state, step):
 def killed_until_done(start, module, arguments, workdir, kills, seed):
     """Starts the run up to `kills` times and kills it at a random moment after its first words; then lets it end.
 
-    Returns how many of the starts were killed. A step takes a quarter of a second, so that most of them are.
+    Returns how many of the starts were killed. The start, the compilation and each step have the same chances.
     """
     rng = random.Random(seed)
     command = [module, *arguments, f"--workdir={workdir}"]
     killed = 0
     for _ in range(kills):
-        program = start(*command, pause="trainlib.run.loop:MetricWindow.add:0.25")
+        program = start(*command, pause_in="trainlib.run.loop:MetricWindow.add", calls=(rng.randint(1, 4),))
         program.wait_for(rng.choice(["steps an epoch", "Compiling a step", "pausing in MetricWindow"]), or_end=True)
-        time.sleep(rng.uniform(0, 1.5))
+        time.sleep(rng.uniform(0, 0.2))
         program.signal(signal.SIGKILL)
         if program.finish() == 0:
             break

@@ -10,6 +10,8 @@ from PIL import Image
 
 from trainlib.run.peers import DEAD_S
 
+LIMIT_S = 120  # for two runs side by side, a cold compile included
+GUARD_S = 30  # for leaving together, which takes less than a second; a guard that is gone is not waited for
 MAINS = pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
 TWO = {"vmnet_jax.train": ["--config.batch_size=2", "--config.max_buckets=2"], "sdclr_jax.train": []}
 FORGETTING = {"vmnet_jax.train": [], "sdclr_jax.train": ["--config.forgetting_every_epochs=2"]}
@@ -26,9 +28,15 @@ class Pair:
             start(*command, *each[i], address, "--num_processes=2", f"--process_id={i}", **options) for i in range(2)
         ]
 
-    def finish(self):
-        """Both exit codes."""
-        return [program.finish(120) for program in self.both]
+    def finish(self, limit_s=LIMIT_S):
+        """Both exit codes; both end within the limit."""
+        end = time.monotonic() + limit_s
+        return [program.finish(max(end - time.monotonic(), 0)) for program in self.both]
+
+    def release(self, call):
+        """Ends this pause of both."""
+        for program in self.both:
+            program.release(call)
 
     @property
     def err(self):
@@ -112,12 +120,11 @@ def test_invariant_two_processes_of_two_devices_equal_one_of_four(run, pair, arg
 
 @MAINS
 def test_23_a_signal_to_one_process_stops_both_after_the_same_step(pair, together, assert_same_run, tmp_path, module):
-    two = pair(module, tmp_path, pause="trainlib.run.loop:MetricWindow.add:0.5")
-    two.both[0].wait_for("step 3/8")
-    began = time.monotonic()
+    two = pausing(pair, module, tmp_path, step=4)
     two.both[1].signal(signal.SIGTERM)
-    assert two.finish() == [75, 75], two.err
-    assert time.monotonic() - began < 30
+    two.both[0].wait_for("another process was asked to stop: will save and stop", GUARD_S)
+    two.release(4)
+    assert two.finish(GUARD_S) == [75, 75], two.err
     stopped = max(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
     assert 3 <= stopped < 8
     assert all(f"stopped after step {stopped}, which is saved" in program.err for program in two.both), two.err
@@ -125,6 +132,14 @@ def test_23_a_signal_to_one_process_stops_both_after_the_same_step(pair, togethe
     assert again.finish() == [0, 0], again.err
     assert f"Resuming after step {stopped} of 8" in again.err
     assert_same_run(tmp_path, together(module))
+
+
+def pausing(pair, module, workdir, step):
+    """A pair of which both pause after the computations of this step, and before anything of it is said or saved."""
+    two = pair(module, workdir, pause_in="trainlib.run.loop:MetricWindow.add", calls=(step,))
+    for program in two.both:
+        program.wait_for("pausing in MetricWindow.add")
+    return two
 
 
 @pytest.mark.parametrize(
@@ -140,7 +155,7 @@ def test_23_a_signal_to_one_process_stops_both_after_the_same_step(pair, togethe
 )
 def test_23_a_signal_during_the_compilation_ends_both_at_once(pair, tmp_path, module, told):
     """The compilation is made to wait; the real ones are in the long form."""
-    two = pair(module, tmp_path, pause="trainlib.run.memory:step_memory:60")
+    two = pair(module, tmp_path, pause_in="trainlib.run.memory:step_memory")
     signal_all_in(two, "pausing in step_memory", told)
     assert any("during compiling a step: stopped, run the same command" in program.err for program in two.both)
 
@@ -154,7 +169,7 @@ def test_23_a_signal_during_the_real_compilation_ends_both_at_once(pair, tmp_pat
 
 def test_23_a_signal_during_an_evaluation_ends_both_at_once(pair, together, assert_same_run, tmp_path):
     """Process 0 evaluates the one scene that there is, process 1 waits for it and is told to stop."""
-    two = pair("vmnet_jax.train", tmp_path, pause="vmnet_jax.learn.inference:evaluate_scenes:60")
+    two = pair("vmnet_jax.train", tmp_path, pause_in="vmnet_jax.learn.validation:evaluate_scenes")
     two.both[0].wait_for("pausing in evaluate_scenes")
     signal_all_in(two, "", (1,))
     again = pair("vmnet_jax.train", tmp_path)
@@ -164,15 +179,12 @@ def test_23_a_signal_during_an_evaluation_ends_both_at_once(pair, together, asse
 
 
 def signal_all_in(two, text, told):
-    """Tells these processes to stop when all say `text`; both leave with 75 within 5 s."""
+    """Tells these processes to stop when all say `text`; both leave with 75, though nothing releases their pause."""
     for program in two.both:
         program.wait_for(text)
-    time.sleep(0.5)
     for number in told:
         two.both[number].signal(signal.SIGTERM)
-    began = time.monotonic()
-    assert two.finish() == [75, 75], two.err
-    assert time.monotonic() - began < 5
+    assert two.finish(GUARD_S) == [75, 75], two.err
 
 
 @pytest.mark.parametrize(
@@ -187,12 +199,10 @@ def signal_all_in(two, text, told):
 def test_22_when_one_is_killed_the_other_ends_and_the_run_goes_on(
     pair, together, assert_same_run, tmp_path, module, killed
 ):
-    two = pair(module, tmp_path, pause="trainlib.run.loop:MetricWindow.add:0.5")
-    two.both[0].wait_for("step 3/8")
+    two = pausing(pair, module, tmp_path, step=3)
     two.both[killed].signal(signal.SIGKILL)
-    began = time.monotonic()
-    codes = two.finish()
-    assert time.monotonic() - began < DEAD_S + 10
+    two.release(3)
+    codes = two.finish(DEAD_S + GUARD_S)
     assert codes[killed] == -signal.SIGKILL
     assert codes[1 - killed] in (1, -signal.SIGABRT), two.err
     again = pair(module, tmp_path)
@@ -203,16 +213,16 @@ def test_22_when_one_is_killed_the_other_ends_and_the_run_goes_on(
 
 def test_27_processes_with_different_configs_are_refused(pair, tmp_path):
     two = pair("sdclr_jax.train", tmp_path, each=([], ["--config.seed=5"]))
-    assert two.finish() == [1, 1]
+    assert two.finish(GUARD_S) == [1, 1]
     assert "the config of process 1 differs from process 0" in two.err
 
 
 def test_32_what_process_0_is_refused_ends_the_other(pair, start, arguments, tmp_path):
     """Another run has the workdir."""
     command = ["sdclr_jax.train", *arguments["sdclr_jax.train"], f"--workdir={tmp_path}"]
-    first = start(*command, pause="trainlib.run.loop:MetricWindow.add:60")
+    first = start(*command, pause_in="trainlib.run.loop:MetricWindow.add")
     first.wait_for("pausing in MetricWindow.add")
     two = pair("sdclr_jax.train", tmp_path)
-    assert two.finish() == [1, 1]
+    assert two.finish(GUARD_S) == [1, 1]
     assert f"in use by pid {first.pid}" in two.both[0].err
     assert "process 0: ended with an error" in two.both[1].err

@@ -46,7 +46,8 @@ def test_head_layers(layers):
 
 def test_initial_values(tiny_net):
     """Kaiming-normal convolutions, uniform linear layers within 1 / sqrt(fan_in), unit BatchNorm."""
-    params = jax.jit(tiny_net().init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
+    model = tiny_net(widths=(16, 32, 64))
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))["params"]
     kernel = params["backbone"]["layer3_0"]["conv2"]["kernel"]
     assert kernel.std() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.03)
     assert np.abs(kernel).max() > 3 * kernel.std()

@@ -2,9 +2,11 @@
 
 import threading
 import time
+import types
 
 import pytest
 
+from trainlib.run import prefetch
 from trainlib.run.prefetch import Prefetch
 
 
@@ -41,13 +43,26 @@ def test_never_runs_further_ahead_than_its_depth():
     assert len(started) <= 8
 
 
-def test_measures_the_consumers_waiting_only():
-    with Prefetch(lambda step: time.sleep(0.1), 0, 2, workers=1, depth=2) as batches:
+def test_measures_the_consumers_waiting_only(monkeypatch):
+    """On a clock that the test moves: 10 s while the consumer waits, 100 s while it works."""
+    now, waits = [0.0], threading.Event()
+
+    def monotonic():
+        waits.set()
+        return now[0]
+
+    def make_batch(step):
+        if step == 0:
+            assert waits.wait(30)
+            now[0] += 10
+
+    monkeypatch.setattr(prefetch, "time", types.SimpleNamespace(monotonic=monotonic))
+    with Prefetch(make_batch, 0, 2, workers=1, depth=2) as batches:
         next(batches)
-        assert 0.09 < batches.waited_s < 0.2
-        time.sleep(0.15)
+        assert batches.waited_s == 10
+        now[0] += 100
         next(batches)
-        assert batches.waited_s < 0.2
+        assert batches.waited_s == 10
 
 
 def test_close_ends_the_threads_and_may_be_repeated():
