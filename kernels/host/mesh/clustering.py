@@ -150,7 +150,7 @@ def _number_cells(cells, extent):
     return numbers, first[:occupied].copy()
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _key(cells, extent, v):
     return (cells[v, 0] * extent[1] + cells[v, 1]) * extent[2] + cells[v, 2]
 

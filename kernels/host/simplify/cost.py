@@ -29,7 +29,7 @@ _TINY = 1e-30
 """Added to every error, so that penalties tell collapses without error apart."""
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def error(mesh, v, u, optimal):
     """Error of the collapse v -> u and the place of the merged vertex; never above its cost.
 
@@ -64,7 +64,7 @@ def least_error(mesh, v, optimal):
     return least + _TINY, partner
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _change(mesh, v, u, place):
     """What becomes of the faces of v without u when v moves to `place`.
 
@@ -98,7 +98,7 @@ def _change(mesh, v, u, place):
     return quality, flipped, shared
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _common_neighbours(mesh, mark, v, u):
     vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks
     around_v, seen = next_stamp(mark), next_stamp(mark)
@@ -118,7 +118,7 @@ def _common_neighbours(mesh, mark, v, u):
     return count
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _collapse_cost(mesh, mark, v, u, optimal):
     """Error times penalties of the collapse v -> u, and the place of the merged vertex."""
     cost, place = error(mesh, v, u, optimal)
@@ -136,7 +136,7 @@ def _collapse_cost(mesh, mark, v, u, optimal):
     return cost, place
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
     """The neighbour with which the collapse of v has the minimum cost; ties go to the lowest number.
 
@@ -170,7 +170,7 @@ def min_cost_neighbour(mesh, scratch, v, first, accept_below, optimal):
     return best, partner, place
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _add_candidates(mesh, scratch, v, first, best, optimal):
     """Appends the neighbours of v whose error is not above `best`, with their errors, to `first`; returns the count."""
     vertex_fans, fan_blocks = mesh.vertex_fans, mesh.fan_blocks

@@ -103,13 +103,13 @@ def faces_of(vertex_fans, fan_blocks):
     return faces
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def pack(a, b):
     """Two vertices as one number, a * 2^32 + b."""
     return (np.int64(a) << 32) | np.int64(b)
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def vertex(packed_edge, side):
     """The first (0) or the second (1) vertex of a packed edge."""
     return (packed_edge >> (32 - 32 * side)) & LOW
@@ -131,7 +131,7 @@ def _repack(vertex_fans, fan_blocks):
     fan_blocks[-1, 0] = block
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def next_stamp(mark):
     """A stamp that no vertex bears."""
     mark[-1] += 1
@@ -172,7 +172,7 @@ def _add_quadrics(mesh, triangles):
         points[v, 3] = quadric.evaluate(quadric.load(quadrics, v), points[v, 0], points[v, 1], points[v, 2])
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _is_closed(vertex_fans, fan_blocks, v):
     """Whether every neighbour is as often the first vertex of a packed edge as it is the second.
 
@@ -189,7 +189,7 @@ def _is_closed(vertex_fans, fan_blocks, v):
     return True
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _is_open(vertex_fans, fan_blocks, v, u):
     """Whether one face alone has the edge (v, u)."""
     if fan_blocks[v, 2] > 2 * BLOCK and fan_blocks[u, 2] < fan_blocks[v, 2]:
@@ -202,7 +202,7 @@ def _is_open(vertex_fans, fan_blocks, v, u):
     return count == 1
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _find(vertex_fans, fan_blocks, v, packed_edge):
     """Place of a packed edge that v's fan does have: without a branch inside a block, which would be guessed wrong."""
     i = BLOCK * np.int64(fan_blocks[v, 0])
@@ -211,14 +211,14 @@ def _find(vertex_fans, fan_blocks, v, packed_edge):
     return i
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _drop(vertex_fans, fan_blocks, v, packed_edge):
     i = _find(vertex_fans, fan_blocks, v, packed_edge)
     fan_blocks[v, 2] -= 1
     vertex_fans[i] = vertex_fans[BLOCK * np.int64(fan_blocks[v, 0]) + fan_blocks[v, 2]]
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def collapse(mesh, apexes, v, u, place):
     """Moves v into u and u to `place`; faces that held both go.
 
@@ -272,7 +272,7 @@ def collapse(mesh, apexes, v, u, place):
     return removed, begin, end
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _absorb(quadrics, fan_blocks, parent, v, u):
     parent[v] = u
     fan_blocks[u, 3] = max(fan_blocks[u, 3], fan_blocks[v, 3])
@@ -280,7 +280,7 @@ def _absorb(quadrics, fan_blocks, parent, v, u):
         quadrics[u, j] += quadrics[v, j]
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _join(vertex_fans, fan_blocks, v, u):
     """Moves the fan of v into that of u: to the end of it, or after v's, or both to new blocks, as there is room.
 

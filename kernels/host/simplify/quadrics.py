@@ -21,13 +21,13 @@ _REACH = 2.0
 """A minimum further from the middle of the edge than this many of its lengths is not used."""
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def load(q, v):
     """Row v of float64 [V, 10] as a tuple."""
     return q[v, 0], q[v, 1], q[v, 2], q[v, 3], q[v, 4], q[v, 5], q[v, 6], q[v, 7], q[v, 8], q[v, 9]
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def evaluate(q, x, y, z):
     """Value of the quadric `q`, a tuple, at (x, y, z)."""
     xx, xy, xz, yy, yz, zz, bx, by, bz, c = q
@@ -37,7 +37,7 @@ def evaluate(q, x, y, z):
     return x * along_x + y * along_y + z * along_z + c
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def best_place(quadrics, points, v, u):
     """Least error of the merged vertex and its place: the minimum, or the best of middle and ends without one.
 
@@ -81,7 +81,7 @@ def best_place(quadrics, points, v, u):
     return max(at_v, 0.0), vx, vy, vz
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _add(quadrics, v, plane, weight, point, point_weight):
     """Adds weight * (n . p + d)^2 + point_weight * |p - point|^2 to row v, for plane = (n, d) with a unit vector n."""
     nx, ny, nz, d = plane
@@ -98,7 +98,7 @@ def _add(quadrics, v, plane, weight, point, point_weight):
     quadrics[v, 9] += weight * d * d + point_weight * (x * x + y * y + z * z)
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def add_face(quadrics, points, face, are_open):
     """Adds a face to the quadrics of its corners: its plane, their places, the uprights on its open edges.
 

@@ -126,7 +126,7 @@ def _round(mesh, scratch, known, alive, limits, optimal):
     return gone, kept
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _fetch(mesh, costs, alive, i, threshold):
     """Asks for what the vertices behind the i-th of the living will be looked at with; their turn comes soon."""
     points, quadrics, vertex_fans, fan_blocks, _ = mesh
@@ -148,7 +148,7 @@ def _fetch(mesh, costs, alive, i, threshold):
                 prefetch(vertex_fans, BLOCK * np.int64(fan_blocks[u, 0]))
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _look(mesh, known, v, optimal):
     """Replaces a bound by the least error."""
     costs, partners, kinds = known
@@ -157,7 +157,7 @@ def _look(mesh, known, v, optimal):
         kinds[v] = _ERROR
 
 
-@compiled(error_model="numpy", inline="always")
+@compiled(error_model="numpy", forceinline=True)
 def _renew(mesh, known, apexes, change, pair, optimal):
     """Costs after the collapse of the pair v -> u, which made the `change`.
 
@@ -188,7 +188,7 @@ def _renew(mesh, known, apexes, change, pair, optimal):
                     kinds[w] = _BOUND if kinds[w] == _BOUND else _ERROR
 
 
-@compiled(inline="always")
+@compiled(forceinline=True)
 def _forget(known, w, v, u):
     """Turns w's cost with v or u into a bound."""
     costs, partners, kinds = known
