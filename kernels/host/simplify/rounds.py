@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.host.jit import borrowed, compiled, empty_together, prefetch
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import BLOCK, MeshState, collapse, new_scratch, vertex
+from kernels.host.simplify.mesh_state import BLOCK, CONTRADICTION, MeshState, collapse, new_scratch, vertex
 
 _SAMPLE = 2048
 _SHARE = 0.7
@@ -59,6 +59,9 @@ def collapse_in_rounds(mesh: MeshState, target: int, optimal: bool) -> int:
 
     Returns:
         Number of rounds.
+
+    Raises:
+        RuntimeError: the fans of the mesh contradict each other.
     """
     num_vertices = len(mesh.parent)
     dtypes = np.float64, np.int32, np.uint8, np.int32
@@ -77,13 +80,16 @@ def _collapse(mesh, scratch, known, alive, target, optimal):
             costs[v] = 0.0
             alive[count] = v
             count += 1
-    rounds = 0
+    rounds = idle = 0
     while living > target:
+        if count == 0 or idle > count:  # each round collapses a vertex or computes an exact cost
+            raise RuntimeError(CONTRADICTION)
         rounds += 1
         alive = alive[:count]
         threshold = _threshold(mesh, known, alive, living - target, optimal)
         removed, count = _round(mesh, scratch, known, alive, (living - target, threshold), optimal)
         living -= removed
+        idle = 0 if removed > 0 else idle + 1
     return rounds
 
 
