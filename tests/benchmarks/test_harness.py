@@ -29,8 +29,8 @@ def row(ours: dict, theirs: dict, **options) -> TimeRow:
 
 
 def test_a_row_tells_times_ratio_and_bar(workers):
-    (record,) = row({"seconds": 0.01}, {"seconds": 0.06}, required=2, aim=50, rounds=3).measure(workers, "made:x")
-    assert 0.01 <= record["ours"] < 0.06 <= record["theirs"]
+    (record,) = row({"seconds": 100}, {"seconds": 600}, required=2, aim=50, rounds=3).measure(workers, "made:x")
+    assert 100 <= record["ours"] < 600 <= record["theirs"]
     assert record["ratio"] == record["theirs"] / record["ours"]
     assert record["met"] is True
     assert record["agreement"] == {"largest_difference": 0.0}
@@ -40,7 +40,7 @@ def test_a_row_tells_times_ratio_and_bar(workers):
 
 
 def test_a_missed_bar(workers):
-    (record,) = row({"seconds": 0.02}, {"seconds": 0.0}, required=1, rounds=1).measure(workers, "made:x")
+    (record,) = row({"seconds": 100}, {"seconds": 0.0}, required=1, rounds=1).measure(workers, "made:x")
     assert record["met"] is False
 
 
@@ -58,7 +58,7 @@ def test_a_peer_without_its_library_is_quoted_and_scaled(workers):
     quoted = TimeRow(
         "toys",
         "nobody",
-        Side(TOY, "squares", {"seconds": 0.02}),
+        Side(TOY, "squares", {"seconds": 100}),
         Side(ABSENT, "squares", threads=1),
         required=1.0,
         quoted=0.5,

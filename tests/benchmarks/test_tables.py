@@ -13,6 +13,7 @@ from benchmarks.harness.rows import TimeRow
 from benchmarks.rows.__main__ import ROWS
 from kernels.host.voxel.voxels import unique_voxels
 from preprocess.rooms import make_room
+from tests.pixels import count_by_panel
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECORD = {
@@ -124,4 +125,6 @@ def test_growth_writes_its_table_between_the_marks(tmp_path):
     assert "| 1 | 25,100 | 30,000 | 0.10 | 0.20 | 0.50 | 19.9 | 300 | 900 |" in text
     assert "old" not in text
     growth.draw([record, record | {"voxels": 50_000, "scenes": 2}], tmp_path / "growth.png")
-    assert (tmp_path / "growth.png").stat().st_size > 10_000
+    one_scene, several = (count_by_panel(tmp_path / "growth.png", color, 1, 2)[0] for color in ("#1f77b4", "#ff7f0e"))
+    assert one_scene[0] > 50, "in the legend; the point itself is below the others' line"
+    assert (several > 200).all(), "two points and their line, of time and of memory"

@@ -5,6 +5,8 @@ import pytest
 from tests.golden import exports, predictions
 from tests.golden.files import read_archive, read_json
 
+pytestmark = pytest.mark.optimized  # stored bits
+
 WEIGHTS, MESHES = read_json("exports.json"), read_archive("predictions.zip")
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.golden import resume
 from tests.golden.files import machine, read_json
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.optimized  # stored bits
 
 STORED = read_json("resumed.json")
 COUNTED = ("val/", "forgotten", "mask/changed")

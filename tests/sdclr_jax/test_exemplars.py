@@ -17,7 +17,7 @@ from sdclr_jax.learn import build
 from sdclr_jax.learn.build import build_model, build_state
 from sdclr_jax.learn.restore import TrainedRun
 from sdclr_jax.model.norm import DENSE, PRUNED
-from sdclr_jax.probe.balancedness import Groups
+from sdclr_jax.probe.balancedness import GROUP_COLORS, Groups
 from sdclr_jax.probe.corruptions import BLUR, CONTRAST, CORRUPTIONS, NOISE, corrupted
 from sdclr_jax.probe.exemplar_predictor import labelled_rows, require_lists
 from sdclr_jax.probe.features import make_calibration
@@ -33,6 +33,7 @@ from sdclr_jax.report.exemplar_report import (
 )
 from sdclr_jax.views.views import to_float
 from tests.parity_tools import assert_close_in_norm
+from tests.pixels import where
 from trainlib.analysis.pruning_sweep import PruningSweep
 from trainlib.core.errors import UserError
 
@@ -210,6 +211,8 @@ def test_the_command_leaves_report_and_pictures(run, tmp_path, monkeypatch):
     for name in ("curves.png", "contact_sheet.png"):
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 300
+        for group, color in GROUP_COLORS.items():
+            assert where(tmp_path / name, color).sum() > 50, (name, group)
     other_seed.config.epochs = 99
     with pytest.raises(UserError, match="b and a differ in epochs"):
         run_exemplars(["a", "b"], tmp_path)

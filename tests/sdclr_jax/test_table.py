@@ -9,9 +9,12 @@ from ml_collections import ConfigDict
 from sdclr_jax.curve import _parser as curve_parser
 from sdclr_jax.curve import draw_curves, read_curves
 from sdclr_jax.curve import main as curve_main
+from sdclr_jax.probe.balancedness import GROUP_COLORS
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import make_rows, read_run
 from sdclr_jax.table import markdown, write_table
+from tests.pixels import where
+from trainlib.analysis.plots import COLORS
 from trainlib.core.errors import UserError
 from trainlib.run.workdir import open_workdir
 
@@ -59,7 +62,8 @@ def test_mean_and_population_deviation_over_the_splits(runs, tmp_path):
     entries = json.loads((tmp_path / "out" / "table.json").read_text())
     assert entries[1]["full"]["many"] == {"mean": 85, "deviation": pytest.approx(5), "values": [80, 90]}
     assert "few" not in entries[1]
-    assert (tmp_path / "out" / "table.png").read_bytes()[:4] == b"\x89PNG"
+    simclr, sdclr = (where(tmp_path / "out" / "table.png", color).sum(0) for color in COLORS[:2])
+    assert simclr.max() / sdclr.max() == pytest.approx(80 / 85, abs=0.04), "the bars of Many are the highest"
 
 
 def test_tables_1_to_5_by_hand(tmp_path):
@@ -177,7 +181,11 @@ def test_curves_are_read_and_drawn(tmp_path):
     np.testing.assert_allclose(curves.present["few"], [0.1, 0.1])
     np.testing.assert_allclose(read_curves(runs, "hundredth").forgotten["few"], np.full((2, 2), 1 / 3))
     draw_curves(tmp_path / "curve.png", curves)
-    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    seen = {name: where(tmp_path / "curve.png", color) for name, color in GROUP_COLORS.items()}
+    assert all(pixels[-60:].sum() > 20 for pixels in seen.values()), "the legend"
+    (rows, columns), (few_rows, few_columns) = (np.nonzero(seen[name][:-60]) for name in ("many", "few"))
+    assert rows[columns.argmin()] < few_rows[few_columns.argmin()], "60 % above 20 % in the first epoch"
+    assert rows[columns.argmax()] > few_rows[few_columns.argmax()], "30 % below 35 % in the last"
     longer = write_shares(tmp_path / "c", [0.5, 0.4, 0.3])
     with pytest.raises(UserError, match=r"c has records of the epochs \[1, 2, 3\]"):
         read_curves([*runs, longer])

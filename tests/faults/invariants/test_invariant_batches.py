@@ -13,8 +13,6 @@ from preprocess.scene.scene_file import write_scene
 from tests.aligned_room import LOW_AND_HIGH, aligned_room
 from tests.faults.runs.test_processes import Pair
 
-pytestmark = pytest.mark.optimized  # bits of different programs are compared
-
 LARGER = "A larger batch than planned, of the scenes "
 
 

@@ -10,8 +10,6 @@ from PIL import Image
 
 from trainlib.run.processes import DEAD_S
 
-pytestmark = pytest.mark.optimized  # bits of different programs are compared
-
 LIMIT_S = 120  # for two runs side by side, a cold compile included
 GUARD_S = 30  # for leaving together, which takes less than a second; a guard that is gone is not waited for
 MAINS = pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])

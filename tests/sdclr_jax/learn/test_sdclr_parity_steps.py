@@ -26,7 +26,7 @@ def norms(arrays, names):
 
 
 class Run:
-    """Steps of one stored experiment in one precision: states before the first and after every step, and losses."""
+    """Steps of one stored experiment in one precision: losses, and of the states what the tests compare."""
 
     def __init__(self, model, stored, weights, batches, pruned, dtype):
         self.sets, self.momentum, self.weight_decay = model.num_bn_sets, 0.9, 1e-4
@@ -37,20 +37,24 @@ class Run:
         step = jax.jit(make_train_step(model, tx, pruned))
         params, stats = (jax.tree.map(lambda a: jnp.asarray(a, dtype), weights[c]) for c in ("params", "batch_stats"))
         state = TrainState(jnp.int32(0), params, stats, tx.init(params), masks)
-        self.states, self.losses = [jax.tree.map(np.asarray, state)], []
-        for views in batches:
+        self.masks, self._params = jax.tree.map(np.asarray, (masks, {0: params}))
+        self.losses = []
+        for i, views in enumerate(batches, start=1):
             state, metrics = step(state, jnp.asarray(views, dtype), None, float(stored["temperature"]))
-            self.states.append(jax.tree.map(np.asarray, state))
+            if i == 1:
+                self.first = jax.tree.map(np.asarray, state)
             self.losses.append(float(metrics["loss"]))
+        self._params |= {1: self.first.params, len(batches): jax.tree.map(np.asarray, state.params)}
         self.grad_norm = float(metrics["grad_norm"])
 
     def params(self, i):
-        return named_arrays(self.states[i].params, "params", self.sets)
+        """Before the first step (0), after it (1), after the last."""
+        return named_arrays(self._params[i], "params", self.sets)
 
     def gradients(self):
         """Of the first step: its momentum buffer less the weight decay."""
-        first = self.states[1].opt_state[1].trace
-        grads = jax.tree.map(lambda buf, w: buf - self.weight_decay * w, first, self.states[0].params)
+        first = self.first.opt_state[1].trace
+        grads = jax.tree.map(lambda buf, w: buf - self.weight_decay * w, first, self._params[0])
         return named_arrays(grads, "params", self.sets)
 
     def moved(self, i):
@@ -58,8 +62,7 @@ class Run:
         return {name: after[name].astype(np.float64) - before[name] for name in before}
 
     def buffers(self, updates):
-        state = self.states[1]
-        return to_state_dict({"params": state.params, "batch_stats": state.batch_stats}, updates)
+        return to_state_dict({"params": self.first.params, "batch_stats": self.first.batch_stats}, updates)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,7 @@ def sdclr_run(open_fixture, network_weights, formula):
 @pytest.mark.parametrize("name", SDCLR)
 def test_masks_of_the_first_step(name, sdclr_run, tools):
     stored, _, _, run = sdclr_run(name, "float64")
-    masks = named_arrays(run.states[0].masks)
+    masks = named_arrays(run.masks)
     names = [f"{layer}.weight" for layer in stored["mask_names"]]
     assert set(names) == set(masks)
     assert [masks[n].sum() for n in names] == list(stored["mask_kept"])
@@ -131,8 +134,8 @@ def test_the_joint_gradient_is_the_sum_of_the_two_passes(name, sdclr_run, tools)
                 temperature=float(stored["temperature"]),
             )[0]
 
-        dense, pruned = passes(weights["params"], run.states[0].masks)
-        dense, pruned = named_arrays(dense), named_arrays(apply_masks(pruned, run.states[0].masks))
+        dense, pruned = passes(weights["params"], run.masks)
+        dense, pruned = named_arrays(dense), named_arrays(apply_masks(pruned, run.masks))
     names = [n for n in map(str, stored["param_names"]) if n != NO_TRUE_GRADIENT]
     rows = [i for i, n in enumerate(stored["param_names"]) if n != NO_TRUE_GRADIENT]
     assert_close_in_norm(norms(dense, names), stored["grad_norm_dense_pass64"][rows], 1e-9)

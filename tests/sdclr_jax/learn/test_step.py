@@ -1,5 +1,7 @@
 """The training step: devices, padding, masks, and what it must leave alone."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,15 +37,26 @@ def assert_trees_close(a, b, tolerance):
         assert np.abs(x - y).max() <= tolerance * max(np.abs(y).max(), 1), jax.tree_util.keystr(path)
 
 
+@pytest.fixture(scope="module")
+def on_one_device(tiny_net):
+    """on_one_device(pruned) -> (network, optimiser, jitted step), which the tests share: few programs are compiled."""
+
+    @functools.cache
+    def build(pruned):
+        model, tx = tiny_net(num_bn_sets=2 if pruned else 1), sgd(LR, weight_decay=1e-2)
+        return model, tx, jax.jit(make_train_step(model, tx, pruned))
+
+    return build
+
+
 @pytest.mark.parametrize("pruned", [True, False])
-def test_one_device_and_four_agree_on_a_padded_batch(tiny_net, pruned):
+def test_one_device_and_four_agree_on_a_padded_batch(on_one_device, pruned):
     """Six images on one device, and on four devices of two rows each, the last one without a real image."""
-    tx = sgd(LR, weight_decay=1e-2)
+    alone, tx, step = on_one_device(pruned)
     views = views_of(6)
     with jax.enable_x64(True):
-        alone = tiny_net(num_bn_sets=2 if pruned else 1)
         state = start(alone, tx, pruned)
-        expected, metrics = jax.jit(make_train_step(alone, tx, pruned))(state, views, None, TEMPERATURE)
+        expected, metrics = step(state, views, None, TEMPERATURE)
 
         spread = alone.clone(axis_name=parallel.AXIS)
         padded = (
@@ -64,16 +77,14 @@ def test_one_device_and_four_agree_on_a_padded_batch(tiny_net, pruned):
     assert_trees_close(parallel.to_host(states), expected, 1e-10)
 
 
-def test_padding_changes_nothing(tiny_net):
-    """Loss, gradients and running statistics of 5 images, alone and with 3 padding rows of rubbish."""
-    tx = sgd(LR)
-    views = views_of(5)
+def test_padding_changes_nothing(on_one_device):
+    """Loss, gradients and running statistics of 6 images, alone and with 3 padding rows of rubbish."""
+    model, tx, step = on_one_device(True)
+    views = views_of(6)
     rubbish = np.concatenate([views, np.full((2, 3, *SHAPE), np.nan)], 1)
-    rows = np.arange(8) < 5
+    rows = np.arange(9) < 6
     with jax.enable_x64(True):
-        model = tiny_net()
         state = start(model, tx, True)
-        step = jax.jit(make_train_step(model, tx, True))
         expected, metrics = step(state, views, None, TEMPERATURE)
         actual, padded_metrics = step(state, rubbish, rows, TEMPERATURE)
     np.testing.assert_allclose(padded_metrics["loss"], metrics["loss"], rtol=1e-12)
@@ -101,10 +112,10 @@ def test_masked_weights_get_a_gradient_from_the_dense_branch_alone(tiny_net):
         assert np.all(mask) or np.any(dense[path][~mask]), path
 
 
-def test_a_step_trains_masked_weights_and_leaves_masks_alone(tiny_net):
-    model, tx = tiny_net(), sgd(LR)
+def test_a_step_trains_masked_weights_and_leaves_masks_alone(on_one_device):
+    model, tx, step = on_one_device(True)
     state = start(model, tx, True)
-    after, _ = jax.jit(make_train_step(model, tx, True))(state, views_of(4).astype(np.float32), None, TEMPERATURE)
+    after, _ = step(state, views_of(8).astype(np.float32), None, TEMPERATURE)
     assert after.step == 1
     before, moved = state.params["backbone"]["conv1"]["kernel"], after.params["backbone"]["conv1"]["kernel"]
     dropped = ~state.masks["backbone"]["conv1"]["kernel"]
@@ -115,9 +126,8 @@ def test_a_step_trains_masked_weights_and_leaves_masks_alone(tiny_net):
     assert jax.tree.structure(state) == jax.tree.structure(after)
 
 
-def test_the_loss_falls_and_runs_repeat_bit_for_bit(tiny_net):
-    model, tx = tiny_net(), sgd(0.05)
-    step = jax.jit(make_train_step(model, tx, True))
+def test_the_loss_falls_and_runs_repeat_bit_for_bit(on_one_device):
+    model, tx, step = on_one_device(True)
     views = views_of(8).astype(np.float32)
 
     def run():

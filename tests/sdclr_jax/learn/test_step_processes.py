@@ -30,7 +30,7 @@ def load(path):
 shared = load("tests/sdclr_jax/learn/test_step_processes.py")
 net = load("tests/sdclr_jax/conftest.py").TinyNet
 with jax.enable_x64(True):
-    model = net(projection_size=16, axis_name="devices")
+    model = net(projection_size=16, widths=(8,), axis_name="devices")
     state, tx, views, rows = shared.problem(model)
     mine = slice(4 * int(process), 4 * int(process) + 4)
     def spread(x): return np.broadcast_to(x, (2, *np.shape(x)))
@@ -87,7 +87,7 @@ def test_two_processes_of_two_devices_agree_with_one_device(tiny_net):
         for process in range(2)
     ]
     try:
-        outputs = [run.communicate(timeout=300) for run in runs]
+        outputs = [run.communicate(timeout=120) for run in runs]
     finally:
         for run in runs:
             run.kill()
@@ -97,7 +97,7 @@ def test_two_processes_of_two_devices_agree_with_one_device(tiny_net):
     assert results[0] == results[1]
 
     with jax.enable_x64(True):
-        model = tiny_net()
+        model = tiny_net(widths=(8,))
         state, tx, views, rows = problem(model)
         expected = summary(*jax.jit(make_train_step(model, tx, True))(state, views, rows, 0.3))
     assert results[0] == pytest.approx(expected, rel=1e-9, abs=1e-9)

@@ -7,7 +7,8 @@ import pytest
 
 from sdclr_jax import curve
 from sdclr_jax.report.training_plot import draw_training
-from trainlib.analysis.plots import read_runs, series
+from tests.pixels import count_by_panel
+from trainlib.analysis.plots import COLORS, read_runs, series
 from trainlib.core.errors import UserError
 from trainlib.run.metrics import MetricWriter
 
@@ -41,13 +42,15 @@ def test_the_picture_is_written_for_runs_with_and_without_masks(run, tmp_path, m
     simclr = tmp_path / "simclr"
     simclr.mkdir()
     with MetricWriter(simclr) as writer:
-        writer.write(1, {"loss": 7.0, "learning_rate": 0.5})
+        writer.write(1, {"loss": 6.0, "learning_rate": 0.5})
     draw_training(tmp_path / "one.png", read_runs([simclr]))
     output = tmp_path / "sub" / "both.png"
     monkeypatch.setattr(sys, "argv", ["curve", str(simclr), str(run), "--kind=training", f"--output={output}"])
     curve.main(curve._parser().parse_args())
     assert str(output) in capsys.readouterr().out
-    for path in (tmp_path / "one.png", output):
-        assert path.read_bytes()[:4] == b"\x89PNG"
+    assert (count_by_panel(tmp_path / "one.png", COLORS[0], 1, 2) > 10).all(), "one point for each figure"
+    first, second = (count_by_panel(output, color, 2, 2) for color in COLORS[:2])
+    assert (first > 10).tolist() == [[True, True], [True, False]], "no masks; the legend is below at the left"
+    assert (second > 100).all(), "lines of loss, rate, sparsity and changed masks"
     with pytest.raises(UserError, match="nothing has no record of a loss"):
         read_runs([run, tmp_path / "nothing"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from tests.pixels import where
 from trainlib.analysis.study import StudyTarget, plan_runs, run_study
 from trainlib.core.errors import Stopped, UsageError, UserError
 
@@ -52,7 +53,9 @@ def test_table_has_mean_and_sample_deviation(study, tmp_path):
     assert lines[0] == "| Variant | Seeds | Value | Paper | Wall s | CPU s |"
     assert lines[2].startswith("| low | 3 | 13.3 ± 4.9 | 33.3 | ")
     assert lines[3].startswith("| high | 3 | 23.3 ± 4.9 | – | ")
-    assert (tmp_path / "out" / "table.png").stat().st_size > 1000
+    bars = where(tmp_path / "out" / "table.png", "#1f77b4", alpha=0.7).sum(1)
+    upper, lower = (half.max() for half in np.array_split(np.trim_zeros(bars), 2))
+    assert lower / upper == pytest.approx(23.3 / 13.3, rel=0.05)
     assert all(r.wall_s > 0 and r.cpu_s > 0 for r in results)
 
 
