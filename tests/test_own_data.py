@@ -65,14 +65,14 @@ def folder(tmp_path):
 
 RUN = """
 import json, os, runpy, sys
-import vmnet_jax.evaluate, vmnet_jax.predict
+import trainlib.run.checkpoints, vmnet_jax.learn.build, vmnet_jax.learn.restore
 for number, words in enumerate(json.load(sys.stdin)):
     child = os.fork()
     if not child:
         os.dup2(os.open(f"{number}.txt", os.O_WRONLY | os.O_CREAT), 1)
         sys.argv = words[2:]
         if words[1] == "-c":
-            exec(words[2], {})
+            exec(words[2], {"__name__": "__main__"})
         else:
             sys.modules.pop(words[2], None)
             runpy.run_module(words[2], run_name="__main__", alter_sys=True)
