@@ -1,5 +1,6 @@
 """docs/own_data.md: the page's commands and its Python, as they stand, on a folder of small meshes."""
 
+import json
 import os
 import pathlib
 import re
@@ -62,12 +63,34 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder: pathlib.Path, words: list[str]) -> str:
+RUN = """
+import json, os, runpy, sys
+import trainlib.run.checkpoints, vmnet_jax.learn.build, vmnet_jax.learn.restore
+for number, words in enumerate(json.load(sys.stdin)):
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(f"{number}.txt", os.O_WRONLY | os.O_CREAT), 1)
+        sys.argv = words[2:]
+        if words[1] == "-c":
+            exec(words[2], {"__name__": "__main__"})
+        else:
+            sys.modules.pop(words[2], None)
+            runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+        sys.exit()
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"failed: {words}")
+"""
+
+
+def run(folder: pathlib.Path, *commands: list[str]) -> list[str]:
+    """What the commands print, in order. Each has its own process, forked from one that has imported the network."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
-    assert words[0] == "python"
-    done = subprocess.run([sys.executable, *words[1:]], cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, f"{words}: {done.stderr[-3000:]}"
-    return done.stdout
+    assert {words[0] for words in commands} == {"python"}
+    assert {words[1] for words in commands} <= {"-m", "-c"}
+    start = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", RUN], input=json.dumps(commands), **start)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [(folder / f"{number}.txt").read_text() for number in range(len(commands))]
 
 
 def with_smoke(words: list[str]) -> list[str]:
@@ -84,7 +107,10 @@ def test_five_commands_and_python(folder):
         "vmnet_jax.evaluate",
         "vmnet_jax.predict",
     ]
-    said = [run(folder, with_smoke(words)) for words in five]
+    (tune,) = commands(blocks()[2])
+    assert "--config.heads_only=True" in tune
+    python = ["python", "-c", blocks("python")[0]]
+    said = run(folder, *map(with_smoke, five), python, [*with_smoke(tune), "--config.num_steps=1"])
     assert "5 files: 0 with an error" in said[0]
     assert "labels 0 (24, unlabelled), 5 (" in said[0]
     assert "5 built, 0 up to date, 0 failed" in said[1]
@@ -94,12 +120,8 @@ def test_five_commands_and_python(folder):
     labels = plyfile.PlyData.read(folder / "predicted" / "scan.labels.ply")["vertex"]
     assert len(labels["label"]) == SIDE**2
     assert set(labels["label"]) <= {5, 8}
-    run(folder, ["python", "-c", blocks("python")[0]])
     again = plyfile.PlyData.read(folder / "predicted" / "again" / "scan.labels.ply")["vertex"]
     np.testing.assert_array_equal(again["label"], labels["label"])
-    (tune,) = commands(blocks()[2])
-    assert "--config.heads_only=True" in tune
-    run(folder, [*with_smoke(tune), "--config.num_steps=1"])
     assert (folder / "runs/tuned/checkpoints/1").is_dir()
 
 

@@ -100,11 +100,11 @@ def resume(folder: pathlib.Path, devices: int) -> dict[str, dict]:
 def in_process(folder: pathlib.Path, devices: int, *flags: str) -> dict[str, dict]:
     """What `python -m tests.golden.resume FOLDER` prints, on that many simulated devices."""
     environment = {
+        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
         **os.environ,
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "PYTHONPATH": str(ROOT),
-        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax"),
     }
     command = [sys.executable, "-m", "tests.golden.resume", *flags, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

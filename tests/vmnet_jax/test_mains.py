@@ -65,6 +65,18 @@ def finished(config, tmp_path_factory):
     return workdir, state, traced
 
 
+@pytest.fixture(scope="module")
+def predictor(finished):
+    """The network after the last step; what it compiles serves all tests."""
+    return load(finished[0])
+
+
+@pytest.fixture(scope="module")
+def evaluated(finished):
+    """(result, confusion) of an evaluation with one vote."""
+    return evaluate(finished[0])
+
+
 def test_one_compilation_of_the_step_a_bucket(finished, config):
     traced = finished[2]
     assert 1 <= len(traced) == len(set(traced)) <= config.max_buckets
@@ -113,9 +125,8 @@ def test_a_finished_run_is_not_trained_further(finished, config):
     np.testing.assert_array_equal(again.step, finished[1].step)
 
 
-def test_evaluation_counts_every_labelled_vertex_and_predict_agrees(finished, scenes):
-    workdir = finished[0]
-    result, table = evaluate(workdir)
+def test_evaluation_counts_every_labelled_vertex_and_predict_agrees(finished, evaluated, predictor, scenes):
+    workdir, (result, table) = finished[0], evaluated
     seen = [scene for scene in scenes if scene.name in result["scenes"]]
     assert table.sum() == sum((s.labels >= 0).sum() for s in seen) > 0
     assert [c["name"] for c in result["classes"]] == ["low", "middle", "high"]
@@ -127,24 +138,23 @@ def test_evaluation_counts_every_labelled_vertex_and_predict_agrees(finished, sc
     assert sum(one["vertices"] for one in result["by_scene"]) == table.sum()
     own = np.zeros((3, 3), np.int64)
     for scene in seen:
-        classes = load(workdir).predict(mesh_of(scene)).classes
+        classes = predictor.predict(mesh_of(scene)).classes
         labelled = scene.labels >= 0
         np.add.at(own, (classes[labelled], scene.labels[labelled]), 1)
     np.testing.assert_array_equal(own, table)
 
 
-def test_votes_see_other_placements_but_count_the_same(finished, scenes):
-    _, one = evaluate(finished[0], votes=1)
-    _, three = evaluate(finished[0], votes=3)
+def test_votes_see_other_placements_but_count_the_same(finished, evaluated, predictor, scenes):
+    one, (_, three) = evaluated[1], evaluate(finished[0], votes=3)
     np.testing.assert_array_equal(one.sum(0), three.sum(0))
-    predictor, mesh = load(finished[0]), mesh_of(scenes[1])
+    mesh = mesh_of(scenes[1])
     single, voted = (predictor.predict(mesh, votes).scores for votes in (1, 3))
     assert not np.allclose(3 * single, voted, rtol=1e-3)
 
 
-def test_predictions_follow_a_permutation_of_the_vertices(finished, scenes):
+def test_predictions_follow_a_permutation_of_the_vertices(predictor, scenes):
     """A voxel takes the colour of its first vertex, so the scores change a little, but each stays with its vertex."""
-    predictor, mesh = load(finished[0]), mesh_of(scenes[1])
+    mesh = mesh_of(scenes[1])
     order = np.random.default_rng(0).permutation(len(mesh.vertices))
     rank = np.argsort(order).astype(np.int32)
     moved = Mesh(mesh.vertices[order], rank[mesh.faces], mesh.colors[order], mesh.normals[order])
@@ -167,7 +177,7 @@ def test_prediction_files_have_the_vertices_in_order(finished, scenes, tmp_path)
     assert ((prediction.probability >= 1 / 3) & (prediction.probability <= 1)).all()
 
 
-def test_prediction_goes_on_after_a_mesh_that_cannot_be_read(finished, scenes, tmp_path, capsys):
+def test_prediction_goes_on_after_a_mesh_that_cannot_be_read(finished, predictor, scenes, tmp_path, capsys):
     meshes = tmp_path / "meshes"
     meshes.mkdir()
     mesh = mesh_of(scenes[1])
@@ -182,7 +192,7 @@ def test_prediction_goes_on_after_a_mesh_that_cannot_be_read(finished, scenes, t
     with pytest.raises(UserError, match="would be overwritten"):
         predict.main(predict.make_parser().parse_args([*arguments[:-1], str(meshes)]))
     with pytest.raises(UserError, match="votes is 0"):
-        load(finished[0]).predict(mesh, votes=0)
+        predictor.predict(mesh, votes=0)
 
 
 def test_what_is_wrong_with_config_or_data_is_said_before_training_and_binds_nothing(config, scenes, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 from kernels.host.jit import compiled
 from kernels.host.mesh.faces import checked_mesh, unique_faces
 from kernels.host.simplify.greedy import collapse_by_heap
-from kernels.host.simplify.mesh_state import faces_of, new_mesh_state
+from kernels.host.simplify.mesh_state import CONTRADICTION, faces_of, new_mesh_state
 from kernels.host.simplify.rounds import collapse_in_rounds
 from kernels.host.voxel.morton import AXIS_BITS, box, inverse, morton_order
 
@@ -155,9 +155,11 @@ def _settle(parent):
             kept[count] = v
             count += 1
     for v in range(num_vertices):
-        end = v
+        end, steps = v, 0
         while number[end] < 0:
-            end = parent[end]
+            if steps == num_vertices:
+                raise RuntimeError(CONTRADICTION)
+            end, steps = parent[end], steps + 1
         walk = v
         while number[walk] < 0:
             number[walk] = number[end]

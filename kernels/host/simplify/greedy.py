@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels.host.jit import borrowed, compiled
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import BLOCK, MeshState, collapse, new_scratch, next_stamp, vertex
+from kernels.host.simplify.mesh_state import BLOCK, CONTRADICTION, MeshState, collapse, new_scratch, next_stamp, vertex
 
 
 class _Heap(NamedTuple):
@@ -50,6 +50,9 @@ def collapse_by_heap(mesh: MeshState, target: int, optimal: bool) -> np.ndarray:
 
     Returns:
         int32 [C] the vertices v in the order of their collapse.
+
+    Raises:
+        RuntimeError: the fans of the mesh contradict each other.
     """
     num_vertices = len(mesh.parent)
     places, nearest, partners = np.full((3, num_vertices), -1, np.int32)
@@ -69,6 +72,8 @@ def _collapse(mesh, scratch, queue, lists, target, optimal):
             queue.errors[v], queue.nearest[v] = least_error(mesh, v, optimal)
             _set_key(queue.heap, v, queue.errors[v])
     while living > target:
+        if queue.heap.ids[-1] == 0 or count == order.shape[0]:
+            raise RuntimeError(CONTRADICTION)
         v = np.int64(queue.heap.ids[0])
         if not queue.is_exact[v]:
             cost, queue.partners[v], _ = min_cost_neighbour(mesh, scratch, v, queue.nearest[v], -1.0, optimal)

@@ -18,6 +18,9 @@ BLOCK = 8
 LOW = 0x7FFFFFFF
 """Mask of the second vertex in a packed edge."""
 
+CONTRADICTION = "the collapse of edges would never end: the fans of the vertices contradict each other"
+"""The message of a RuntimeError in place of an endless search. No mesh leads to it, only an error in a kernel."""
+
 
 class MeshState(NamedTuple):
     """A mesh under collapse; the arrays are changed in place.
@@ -204,9 +207,10 @@ def _is_open(vertex_fans, fan_blocks, v, u):
 
 @compiled(forceinline=True)
 def _find(vertex_fans, fan_blocks, v, packed_edge):
-    """Place of a packed edge that v's fan does have: without a branch inside a block, which would be guessed wrong."""
+    """Place of a packed edge that v's fan does have."""
     i = BLOCK * np.int64(fan_blocks[v, 0])
-    while vertex_fans[i] != packed_edge:
+    end = i + fan_blocks[v, 2]
+    while i < end and vertex_fans[i] != packed_edge:
         i += 1
     return i
 

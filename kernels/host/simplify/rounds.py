@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels.host.jit import borrowed, compiled, empty_together, prefetch
 from kernels.host.simplify.cost import error, least_error, min_cost_neighbour
-from kernels.host.simplify.mesh_state import BLOCK, LOW, MeshState, collapse, new_scratch, vertex
+from kernels.host.simplify.mesh_state import BLOCK, CONTRADICTION, LOW, MeshState, collapse, new_scratch, vertex
 
 _SAMPLE = 2048
 _SHARE = 0.7
@@ -59,6 +59,9 @@ def collapse_in_rounds(mesh: MeshState, target: int, optimal: bool) -> int:
 
     Returns:
         Number of rounds.
+
+    Raises:
+        RuntimeError: the fans of the mesh contradict each other.
     """
     num_vertices = len(mesh.parent)
     dtypes = np.float64, np.int32, np.uint8, np.int32
@@ -68,13 +71,17 @@ def collapse_in_rounds(mesh: MeshState, target: int, optimal: bool) -> int:
     known.costs[:], known.partners[:], known.kinds[:] = np.where(has_faces, 0.0, np.inf), -1, _BOUND
     count = int(np.count_nonzero(has_faces))
     alive[:count] = np.flatnonzero(has_faces)
-    rounds, living = 0, len(scratch.apexes)
+    rounds = idle = 0
+    living = len(scratch.apexes)
     while living > target:
+        if count == 0 or idle > count:  # each round collapses a vertex or computes an exact cost
+            raise RuntimeError(CONTRADICTION)
         rounds += 1
         alive = alive[:count]
         threshold = _threshold(mesh, known, alive, living - target, optimal)
         removed, count = _round(mesh, scratch, known, alive, (living - target, threshold), optimal)
         living -= removed
+        idle = 0 if removed > 0 else idle + 1
     return rounds
 
 

@@ -1,5 +1,6 @@
 """The convolutions of the Numba kernels against sums written out in float64."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -34,6 +35,7 @@ class Problem(NamedTuple):
         return jax.tree.map(np.asarray, jitted(self.name, method)(*given))
 
 
+@functools.cache
 def jitted(name, method):
     def run(tables, x, kernel, cotangent):
         out, pull = jax.vjp(lambda x, w: OPERATIONS[name](x, w, *tables, method=method), x, kernel)

@@ -10,6 +10,8 @@ from kernels.device.attention.api import one_ring_attention
 
 VERTICES, ROWS, DIM = 24, 30, 4
 
+attention = jax.jit(one_ring_attention, static_argnames=("shift", "method"))
+
 
 @pytest.fixture(scope="module")
 def graph(oracles):
@@ -53,7 +55,7 @@ def test_equals_a_loop_over_vertices(graph, shift, method, scale):
     rings, keep, kept = graph
     inputs = random_inputs(scale)
     with jax.enable_x64(True):
-        got = one_ring_attention(*inputs, rings, keep, shift=shift, method=method)
+        got = attention(*inputs, rings, keep, shift=shift, method=method)
     np.testing.assert_allclose(got, attention_by_loop(*inputs, kept, shift), rtol=0, atol=1e-12)
 
 
@@ -61,7 +63,7 @@ def test_the_two_shifts_agree_for_moderate_scores_and_differ_for_large_ones(grap
     rings, keep, _ = graph
 
     def difference(scale):
-        vertex, whole = (one_ring_attention(*random_inputs(scale), rings, keep, shift=s) for s in ("vertex", "global"))
+        vertex, whole = (attention(*random_inputs(scale), rings, keep, shift=s) for s in ("vertex", "global"))
         return np.abs(vertex - whole).max()
 
     with jax.enable_x64(True):
@@ -75,9 +77,7 @@ def test_gradient_equals_finite_differences(graph, shift):
     rings, keep, _ = graph
     with jax.enable_x64(True):
         inputs = tuple(map(jnp.asarray, random_inputs(25)))
-        check_grads(
-            lambda *a: one_ring_attention(*a, rings, keep, shift=shift), inputs, 1, modes=["rev"], atol=1e-6, rtol=1e-6
-        )
+        check_grads(lambda *a: attention(*a, rings, keep, shift=shift), inputs, 1, modes=["rev"], atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("ties", [1, 2])
@@ -94,10 +94,10 @@ def test_gradient_through_the_maximum_is_shared_by_ties(oracles, ties):
 
         def grads(method):
             def loss(q, k):
-                out = one_ring_attention(q, k, jnp.ones_like(q), rings, keep, shift="global", method=method)
+                out = attention(q, k, jnp.ones_like(q), rings, keep, shift="global", method=method)
                 return (out * jnp.arange(1.0, 7.0)[:, None]).sum(), out
 
-            return jax.grad(loss, argnums=(0, 1), has_aux=True)(x, x)
+            return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(x, x)
 
         (dq, dk), out = grads(None)
         (want_dq, want_dk), _ = grads("segment_sum")
@@ -113,7 +113,7 @@ def test_huge_scores_stay_finite_in_float32(graph, shift):
     """Scores of several thousand: exp of a difference would overflow, so would 1e-16 exp(M - m)."""
     rings, keep, _ = graph
     query, key, value = (array.astype(np.float32) for array in random_inputs(3000))
-    out, pull = jax.vjp(lambda *a: one_ring_attention(*a, rings, keep, shift=shift), query, key, value)
+    out, pull = jax.vjp(lambda *a: attention(*a, rings, keep, shift=shift), query, key, value)
     for array in (out, *pull(jnp.ones_like(out))):
         assert np.isfinite(array).all()
 
@@ -122,7 +122,7 @@ def test_huge_scores_stay_finite_in_float32(graph, shift):
 def test_without_edges_everything_is_zero(graph, shift):
     rings, keep, _ = graph
     inputs = tuple(array.astype(np.float32) for array in random_inputs(1))
-    out, pull = jax.vjp(lambda *a: one_ring_attention(*a, rings, np.zeros_like(keep), shift=shift), *inputs)
+    out, pull = jax.vjp(lambda *a: attention(*a, rings, np.zeros_like(keep), shift=shift), *inputs)
     for array in (out, *pull(jnp.ones_like(out))):
         np.testing.assert_array_equal(array, 0)
 
@@ -143,7 +143,7 @@ def test_the_width_of_the_table_does_not_matter(oracles):
         for width in (1, 4, 30):
             over = sum(max(0, degree - width) for degree in np.bincount([target for target, _ in edges]))
             rings, _ = oracles.ring_tables(edges, ROWS, width, over)
-            out, pull = jax.vjp(lambda *a, rings=rings: one_ring_attention(*a, rings), *random_inputs(1))
+            out, pull = jax.vjp(lambda *a, rings=rings: attention(*a, rings), *random_inputs(1))
             results.append((out, *pull(jnp.asarray(cotangent))))
     for other in results[1:]:
         for a, b in zip(other, results[0]):
@@ -155,8 +155,8 @@ def test_values_may_have_another_width_than_keys(graph):
     query, key, value = random_inputs(1)
     wide = np.concatenate([value, 2 * value], axis=1)
     with jax.enable_x64(True):
-        narrow_out = np.asarray(one_ring_attention(query, key, value, rings, keep))
-        out, pull = jax.vjp(lambda v: one_ring_attention(query, key, v, rings, keep), wide)
+        narrow_out = np.asarray(attention(query, key, value, rings, keep))
+        out, pull = jax.vjp(lambda v: attention(query, key, v, rings, keep), wide)
         assert pull(jnp.ones_like(out))[0].shape == wide.shape
     np.testing.assert_allclose(out, np.concatenate([narrow_out, 2 * narrow_out], axis=1), rtol=1e-12)
 

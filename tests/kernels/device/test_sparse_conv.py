@@ -58,8 +58,8 @@ def dense_transposed_conv(features, kernel, coords, out_coords, grid):
 def assert_same_value_and_grads(sparse, dense_form, features, kernel, out_rows, oracles):
     """Both as functions of (features, kernel): equal outputs and equal gradients for one random cotangent."""
     cotangent = np.random.default_rng(6).normal(size=(out_rows, COUT))
-    want, pull_dense = jax.vjp(dense_form, features, kernel)
-    out, pull = jax.vjp(sparse, features, kernel)
+    want, pull_dense = jax.vjp(jax.jit(dense_form), features, kernel)
+    out, pull = jax.vjp(jax.jit(sparse), features, kernel)
     np.testing.assert_allclose(out[:out_rows], want, rtol=0, atol=1e-12)
     got_grads = pull(jnp.asarray(oracles.padded(cotangent, len(out))))
     for got, expected in zip(got_grads, pull_dense(cotangent)):

@@ -9,7 +9,8 @@ from scipy.sparse.csgraph import connected_components
 
 from kernels.host.mesh.clustering import cluster_vertices
 from kernels.host.mesh.faces import unique_faces
-from kernels.host.simplify.decimate import Decimation, decimate
+from kernels.host.simplify.decimate import Decimation, _settle, decimate
+from kernels.host.simplify.greedy import collapse_by_heap
 from kernels.host.simplify.mesh_state import BLOCK, LOW, new_mesh_state
 from kernels.host.simplify.rounds import collapse_in_rounds
 
@@ -293,6 +294,20 @@ def test_equal_positions_everywhere():
     coarse = decimate(np.full((4, 3), 7.0), np.array([[0, 1, 2], [1, 2, 3]], np.int32), 1, "optimal")
     assert len(coarse.faces) <= 1
     np.testing.assert_array_equal(coarse.vertices, np.full((len(coarse.vertices), 3), 7.0))
+
+
+@pytest.mark.parametrize("collapse", [collapse_in_rounds, collapse_by_heap])
+def test_fans_that_contradict_each_other_end_with_an_error(collapse):
+    """Open fans that are taken for closed ones: half of the neighbours on the boundary are not seen."""
+    mesh = new_mesh_state(*height_field())
+    mesh.fan_blocks[:-1, 3] = 1
+    with pytest.raises(RuntimeError, match="would never end"):
+        collapse(mesh, 0, False)
+
+
+def test_vertices_that_went_into_each_other_end_with_an_error():
+    with pytest.raises(RuntimeError, match="would never end"):
+        _settle(np.array([1, 2, 1], np.int32))
 
 
 def test_arguments_that_are_none():

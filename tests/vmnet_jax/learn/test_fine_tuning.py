@@ -1,5 +1,6 @@
 """Weights of another run: what is read and taken of them, and a step that leaves the backbone alone."""
 
+import functools
 import json
 import re
 
@@ -21,12 +22,17 @@ from vmnet_jax.learn.restore import load_run, write_inputs
 from vmnet_jax.learn.step import is_head
 
 
-def state_of(classes, fill, **changes):
-    """A state whose arrays all hold `fill`."""
+@functools.cache
+def shapes_of(classes, **changes):
+    """The shapes of a state; the network is traced once for all tests."""
     config = load_config_file("configs/vmnet_meshes.py:smoke")
     config.update(changes)
-    shapes = jax.eval_shape(lambda: build_state(config, classes))
-    return jax.tree.map(lambda leaf: np.full(leaf.shape, fill, leaf.dtype), shapes)
+    return jax.eval_shape(lambda: build_state(config, classes))
+
+
+def state_of(classes, fill, **changes):
+    """A state whose arrays all hold `fill`."""
+    return jax.tree.map(lambda leaf: np.full(leaf.shape, fill, leaf.dtype), shapes_of(classes, **changes))
 
 
 def save_run(workdir, **changes):

@@ -38,7 +38,8 @@ class SmallNetwork(nn.Module):
 def network(scope):
     """(model, its variables, the forward pass)."""
     model = SmallNetwork(scope)
-    return model, model.init(jax.random.key(0), empty_batch(3), train=False), make_forward(lambda: model, scope)
+    variables = jax.jit(lambda key: model.init(key, empty_batch(3), train=False))(jax.random.key(0))
+    return model, variables, make_forward(lambda: model, scope)
 
 
 def scores(scope, scenes, scenes_per_batch, votes=1):
@@ -56,11 +57,11 @@ def joint_scores(scope, scenes, votes=1):
     model, variables, _ = network(scope)
     by_name = {scene.name: scene for scene in scenes}
     single = EvaluationBatches(by_name.__getitem__, list(by_name), **HOW)
+    apply = jax.jit(lambda variables, batch: model.apply(variables, batch, train=False).vertex)
     totals = [0] * len(scenes)
     for vote in range(1) if votes == 1 else range(1, votes + 1):
         samples = [single.sample(index, vote) for index in range(len(scenes))]
         (bucket,) = plan_buckets([add_sizes([sample_sizes(s) for s in samples])], 1)
-        apply = jax.jit(lambda variables, batch: model.apply(variables, batch, train=False).vertex)
         logits = np.asarray(apply(variables, collate(samples, bucket)))
         starts = np.cumsum([0, *(len(scene.level_vertices[0]) for scene in scenes)])
         for k, scene in enumerate(scenes):

@@ -26,9 +26,9 @@ def problem():
 def initialised(layer, *arguments):
     """Output and parameters of a layer with random parameters, in float64."""
     with jax.enable_x64(True):
-        params = layer.init(jax.random.key(1), *arguments)["params"]
-        params = jax.tree.map(lambda a: a.astype(np.float64), params)
-        return np.asarray(layer.apply({"params": params}, *arguments)), jax.device_get(params)
+        params = jax.jit(lambda key: layer.init(key, *arguments))(jax.random.key(1))["params"]
+        params = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+        return np.asarray(jax.jit(lambda params: layer.apply({"params": params}, *arguments))(params)), params
 
 
 def linear(params, x):
@@ -77,8 +77,8 @@ def test_mean_edge_conv_by_hand(problem, relative):
     graph, kept, x, _ = problem
     layer = MeanEdgeConv(3, relative)
     with jax.enable_x64(True):
-        variables = layer.init(jax.random.key(2), x, graph, False)
-        y, _ = layer.apply(variables, x, graph, True, mutable="batch_stats")
+        variables = jax.jit(lambda key: layer.init(key, x, graph, False))(jax.random.key(2))
+        y, _ = jax.jit(lambda given: layer.apply(given, x, graph, True, mutable="batch_stats"))(variables)
     first, second = (np.asarray(variables["params"][name]["kernel"], np.float64) for name in ("linear_0", "linear_1"))
     target, source = np.nonzero(kept)
     pairs = x[source] - x[target] if relative else np.concatenate([x[target], x[source] - x[target]], 1)
@@ -93,7 +93,7 @@ def test_relative_edges_do_not_see_a_shift(problem):
     graph, _, x, _ = problem
     y, params = initialised(EdgeLinear(4, relative=True), x, x, graph)
     with jax.enable_x64(True):
-        shifted = EdgeLinear(4, relative=True).apply({"params": params}, x + 7, x + 7, graph)
+        shifted = jax.jit(lambda x: EdgeLinear(4, relative=True).apply({"params": params}, x, x, graph))(x + 7)
     real = np.flatnonzero(graph.keep)
     np.testing.assert_allclose(np.asarray(shifted)[real], y[real], atol=1e-12)
 
@@ -104,9 +104,9 @@ def test_a_mask_of_rows_gives_what_leading_rows_give():
     norm = MaskedBatchNorm()
     leading = np.concatenate([x[mask], x[~mask]])
     with jax.enable_x64(True):
-        variables = norm.init(jax.random.key(0), x, mask, False)
-        masked, new = norm.apply(variables, x, mask, True, mutable="batch_stats")
-        counted, same = norm.apply(variables, leading, mask.sum(), True, mutable="batch_stats")
+        variables = jax.jit(lambda key: norm.init(key, x, mask, False))(jax.random.key(0))
+        train = jax.jit(lambda x, rows: norm.apply(variables, x, rows, True, mutable="batch_stats"))
+        (masked, new), (counted, same) = train(x, mask), train(leading, mask.sum())
     np.testing.assert_allclose(np.asarray(masked)[mask], counted[: mask.sum()], atol=1e-12)
     assert not np.asarray(masked)[~mask].any()
     for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(same), strict=True):

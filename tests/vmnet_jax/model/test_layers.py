@@ -40,8 +40,14 @@ def batch_norm_variables(rng: np.random.Generator) -> dict:
     return {"params": random_affine(rng, (CHANNELS,)), "batch_stats": stats}
 
 
-def batch_norm_train(variables, x, count, **options):
-    return MaskedBatchNorm(**options).apply(variables, x, count, True, mutable="batch_stats")
+@functools.partial(jax.jit, static_argnames="axis_name")
+def batch_norm_train(variables, x, count, axis_name=None):
+    return MaskedBatchNorm(axis_name=axis_name).apply(variables, x, count, True, mutable="batch_stats")
+
+
+def initialised(layer: nn.Module, *arguments, method: str = "init"):
+    """The layer's random variables, or what another method of it gives for a key, by one program."""
+    return jax.jit(lambda key: getattr(layer, method)(key, *arguments))(jax.random.key(2))
 
 
 def test_batch_norm_by_hand():
@@ -64,7 +70,7 @@ def test_batch_norm_far_from_zero():
     """Mean 1e4, deviation 1, in float32: the variance does not cancel."""
     rng = np.random.default_rng(1)
     real = (1e4 + rng.standard_normal((500, CHANNELS))).astype(np.float32)
-    variables = MaskedBatchNorm().init(jax.random.key(0), real, 1, True)
+    variables = initialised(MaskedBatchNorm(), real, 1, True)
     y, updated = batch_norm_train(variables, padded(real, 600), 500)
     wide = real.astype(np.float64)
     np.testing.assert_allclose(y[:500], (wide - wide.mean(0)) / np.sqrt(wide.var(0) + 1e-5), atol=1e-5)
@@ -80,14 +86,14 @@ def test_batch_norm_derivative():
             y, _ = batch_norm_train({**variables, "params": params}, x, 9)
             return (y * jnp.sin(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)).sum()
 
-        check_grads(weighted, (variables["params"], x), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
-        assert not jax.grad(weighted, argnums=1)(variables["params"], x)[9:].any()
+        check_grads(jax.jit(weighted), (variables["params"], x), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+        assert not jax.jit(jax.grad(weighted, argnums=1))(variables["params"], x)[9:].any()
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_batch_norm_of_hardly_any_rows_is_finite(count):
     x = padded(np.ones((count, CHANNELS), np.float32), 4)
-    variables = MaskedBatchNorm().init(jax.random.key(0), x, count, True)
+    variables = initialised(MaskedBatchNorm(), x, count, True)
     (y, updated), gradient = (
         batch_norm_train(variables, x, count),
         jax.grad(lambda x: batch_norm_train(variables, x, count)[0].sum())(x),
@@ -133,7 +139,7 @@ def test_batch_norm_over_devices():
         spread = parallel.pmap_step(functools.partial(step, axis_name=parallel.AXIS), in_axes=(None, 0, 0), out_axes=0)
         x = jnp.stack([padded(s, 12) for s in shares])
         gradients, (values, updated) = spread(parallel.to_devices(variables), x, counts)
-        gradient, (value, expected) = step(variables, np.concatenate(shares), counts.sum())
+        gradient, (value, expected) = jax.jit(step)(variables, np.concatenate(shares), counts.sum())
     for ours, theirs in ((gradients, gradient), (values, value)):
         joined = np.concatenate([part[:n] for part, n in zip(ours, counts)])
         np.testing.assert_allclose(joined, theirs, atol=1e-12)
@@ -177,7 +183,9 @@ def test_layer_norm_by_hand(scope):
     groups = parts if scope == "scene" else [np.concatenate(parts)]
     expected = padded(np.concatenate([layer_norm_by_hand(part, affine) for part in groups]), 30)
     with jax.enable_x64(True):
-        y = GraphLayerNorm(scope).apply({"params": affine}, padded(np.concatenate(parts), 30), graph)
+        y = jax.jit(lambda x: GraphLayerNorm(scope).apply({"params": affine}, x, graph))(
+            padded(np.concatenate(parts), 30)
+        )
     np.testing.assert_allclose(y, expected, atol=1e-12)
 
 
@@ -192,8 +200,8 @@ def test_layer_norm_derivative(scope):
             y = GraphLayerNorm(scope).apply({"params": params}, x, graph)
             return (y * jnp.sin(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)).sum()
 
-        check_grads(weighted, (affine, x), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
-        assert not jax.grad(weighted, argnums=1)(affine, x)[7:].any()
+        check_grads(jax.jit(weighted), (affine, x), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+        assert not jax.jit(jax.grad(weighted, argnums=1))(affine, x)[7:].any()
 
 
 @pytest.mark.parametrize("scope", ["scene", "batch"])
@@ -203,9 +211,14 @@ def test_layer_norm_of_constant_and_empty_scenes(scope):
     x = padded(np.full((8, CHANNELS), 2.5, np.float32), 12)
     params = {"scale": jnp.float32(1.3), "bias": jnp.float32(0.4)}
     norm = GraphLayerNorm(scope)
-    y = norm.apply({"params": params}, x, graph)
+
+    @functools.partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
+    def total(params, x):
+        y = norm.apply({"params": params}, x, graph)
+        return y.sum(), y
+
+    (_, y), gradients = jax.jit(total)(params, x)
     np.testing.assert_allclose(y[:8], 0.4, rtol=1e-6)
-    gradients = jax.grad(lambda p, x: norm.apply({"params": p}, x, graph).sum(), argnums=(0, 1))(params, x)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
 
 
@@ -227,7 +240,8 @@ def test_layer_norm_of_a_batch_over_devices():
         gradients, values = parallel.pmap_step(share, in_axes=(0, 0), out_axes=0)(
             jnp.stack([padded(s, 10) for s in shares]), scenes
         )
-        gradient, value = jax.grad(loss, has_aux=True)(padded(np.concatenate(shares), sum(sizes) + 1), graph)
+        together = jax.jit(lambda x: jax.grad(loss, has_aux=True)(x, graph))
+        gradient, value = together(padded(np.concatenate(shares), sum(sizes) + 1))
     for ours, theirs in ((gradients, gradient), (values, value)):
         joined = np.concatenate([part[:n] for part, n in zip(ours, sizes)])
         np.testing.assert_allclose(joined, theirs[:-1], atol=1e-12)
@@ -249,8 +263,8 @@ def test_norm_with_relu_is_the_norm_and_then_relu(norm):
         return (y if relu else nn.relu(y)), updated
 
     with jax.enable_x64(True):
-        fused, fused_pull, fused_stats = jax.vjp(functools.partial(apply, True), affine, x, has_aux=True)
-        plain, plain_pull, plain_stats = jax.vjp(functools.partial(apply, False), affine, x, has_aux=True)
+        fused, fused_pull, fused_stats = jax.vjp(jax.jit(functools.partial(apply, True)), affine, x, has_aux=True)
+        plain, plain_pull, plain_stats = jax.vjp(jax.jit(functools.partial(apply, False)), affine, x, has_aux=True)
         assert 0 < (np.asarray(fused[:12]) == 0).mean() < 1
         chex.assert_trees_all_close(fused, plain, atol=1e-14)
         chex.assert_trees_all_close(fused_stats, plain_stats, atol=0)
@@ -270,8 +284,8 @@ def test_transformer_conv_by_hand(shift):
     source, target = (padded(rng.standard_normal((real, n)), rows) for n in (5, 4))
     layer = TransformerConv(CHANNELS, shift)
     with jax.enable_x64(True):
-        params = layer.init(jax.random.key(1), source, target, graph)["params"]
-        y = layer.apply({"params": params}, source, target, graph)
+        params = initialised(layer, source, target, graph)["params"]
+        y = jax.jit(lambda params: layer.apply({"params": params}, source, target, graph))(params)
 
     def linear(name, x):
         return x @ np.asarray(params[name]["kernel"], np.float64) + np.asarray(params[name]["bias"], np.float64)
@@ -300,7 +314,7 @@ def test_computation_in_half_precision_keeps_parameters_and_statistics_in_float3
         (GraphLayerNorm(dtype=jnp.bfloat16), (x, graph)),
         (TransformerConv(3, dtype=jnp.bfloat16), (x, x, graph)),
     ):
-        y, variables = layer.init_with_output(jax.random.key(0), *arguments)
+        y, variables = initialised(layer, *arguments, method="init_with_output")
         assert y.dtype == jnp.bfloat16
         assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 
@@ -315,13 +329,13 @@ def test_initial_weights():
         (StridedConv(30), (x, children, slots), (8 * 16) ** -0.5),
         (TransposedConv(25), (x, children, slots), 25**-0.5),
     ):
-        for values in jax.tree.leaves(layer.init(jax.random.key(2), *arguments)):
+        for values in jax.tree.leaves(initialised(layer, *arguments)):
             assert 0.98 * bound < np.abs(values).max() <= bound
             np.testing.assert_allclose(np.std(values), bound / np.sqrt(3), rtol=0.1)
             assert abs(np.mean(values)) < 0.1 * bound
     norms: list[nn.Module] = [MaskedBatchNorm(), GraphLayerNorm()]
     graph, _ = graph_of([8], 9, np.random.default_rng(0))
     for norm, arguments in zip(norms, ((x, 8, True), (x, graph))):
-        params = norm.init(jax.random.key(0), *arguments)["params"]
+        params = initialised(norm, *arguments)["params"]
         assert (params["scale"] == 1).all()
         assert (params["bias"] == 0).all()

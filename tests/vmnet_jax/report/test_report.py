@@ -5,7 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 
+from tests.pixels import where
 from vmnet_jax.commands.baseline import color_and_height, train_baseline
 from vmnet_jax.report.report import format_summary, summary, write_report
 
@@ -33,7 +36,10 @@ def test_the_table_shows_every_class_and_the_files_hold_the_numbers(tmp_path):
     rows = list(csv.reader((tmp_path / "eval" / "confusion.csv").read_text().splitlines()))
     assert rows[0][1:] == NAMES
     np.testing.assert_array_equal(np.array([row[1:] for row in rows[1:]], int), TABLE)
-    assert (tmp_path / "eval" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    shares = 100 * TABLE[:3, :3] / TABLE[:3, :3].sum(0)  # nobody is of the class "moon"
+    for share in np.unique(shares):  # one square of the picture for each, larger than the colour bar
+        drawn = where(tmp_path / "eval" / "confusion.png", to_hex(colormaps["Blues"](share / 100))).sum()
+        assert drawn > 500 * (shares == share).sum(), share
 
 
 def test_without_a_label_there_are_no_figures_and_the_report_is_strict_json(tmp_path):
