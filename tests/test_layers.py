@@ -24,7 +24,7 @@ ALLOWED = {
     "trainlib.core": ("trainlib.core",),
     "preprocess": ("preprocess", "kernels.host", "kernels.lazy", "trainlib.core"),
     "vmnet_jax": ("vmnet_jax", "kernels", "trainlib", "preprocess"),
-    "vmnet_jax.model": ("vmnet_jax.model", "kernels.device", "trainlib.core"),
+    "vmnet_jax.model": ("vmnet_jax.model", "kernels.device", "kernels.host.tables", "trainlib.core"),
     "vmnet_jax.learn.losses": ("vmnet_jax.model",),
     "vmnet_jax.learn.metrics": (),
     "vmnet_jax.learn.optim": (),
@@ -59,7 +59,12 @@ NO_PATHS = (
     "vmnet_jax.learn",
     "vmnet_jax.model",
 )
-OPENS_PATHS = ("kernels.host.jit", "sdclr_jax.learn.restore", "vmnet_jax.learn.restore")  # a checksum, checkpoints
+OPENS_PATHS = (
+    "kernels.host.jit",
+    "sdclr_jax.learn.restore",
+    "vmnet_jax.learn.fine_tuning",
+    "vmnet_jax.learn.restore",
+)  # a checksum, checkpoints
 NO_JAX = ("kernels.host", "kernels.lazy", "preprocess", "trainlib.core")
 # Folders whose files are commands and what these share; every other file has a room.
 MAINS = {
@@ -176,7 +181,7 @@ def several_homes(trees):
     for module, tree in trees.items():
         if "pmap" in identifiers(tree) and module != "trainlib.run.parallel":
             yield f"{module} uses pmap"
-    yield from (f"{m} imports Orbax" for m in importers(trees, "orbax") - {"trainlib.run.checkpoints"})
+    yield from (f"{m} imports Orbax" for m in importers(trees, "orbax") - {"trainlib.store.checkpoints"})
     yield from (f"{m} imports a config" for m in importers(trees, "configs"))
     yield from (f"{m} needs TensorFlow" for m in importers(trees, "tensorflow", "clu"))
 

@@ -65,7 +65,7 @@ def folder(tmp_path):
 
 RUN = """
 import json, os, runpy, sys
-import trainlib.run.checkpoints, vmnet_jax.learn.build, vmnet_jax.learn.restore
+import trainlib.store.checkpoints, vmnet_jax.learn.build, vmnet_jax.learn.restore
 for number, words in enumerate(json.load(sys.stdin)):
     child = os.fork()
     if not child:

@@ -8,10 +8,10 @@ from ml_collections import ConfigDict
 
 from sdclr_jax.default_config import MARKS
 from sdclr_jax.learn.build import build_model, build_state, is_pruned
-from trainlib.run import programs
-from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.named_arrays import fill, named_arrays
 from trainlib.run.workdir import load_config, require_settings
+from trainlib.store import programs
+from trainlib.store.checkpoints import CheckpointStore
+from trainlib.store.named_arrays import fill, named_arrays
 
 
 class TrainedRun(NamedTuple):

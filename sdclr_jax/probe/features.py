@@ -20,7 +20,7 @@ from sdclr_jax.model.contrastive import ContrastiveNet
 from sdclr_jax.model.norm import DENSE, BranchNorm
 from sdclr_jax.views.views import probe_views, to_float
 from trainlib.run import parallel
-from trainlib.run.programs import StoredStep
+from trainlib.store.programs import StoredStep
 
 CROPS = ("none", "padded", "resized")
 CALIBRATION_BATCH = 128

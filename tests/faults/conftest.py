@@ -17,7 +17,7 @@ from preprocess.scene.params import HierarchyParams
 from preprocess.scene.scene_file import write_scene
 from preprocess.synthetic.room import make_room
 from tests.faults.meshes import write_odd_meshes
-from trainlib.run.checkpoints import CheckpointStore
+from trainlib.store.checkpoints import CheckpointStore
 
 SMALL_MAINS = str(pathlib.Path(__file__).with_name("small_mains.py"))
 SERVER = multiprocessing.get_context("forkserver")

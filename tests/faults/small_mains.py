@@ -23,7 +23,7 @@ from sdclr_jax.model.contrastive import ContrastiveNet, ProjectionHead
 from sdclr_jax.model.norm import BranchNorm
 from sdclr_jax.model.resnet import standardize
 from sdclr_jax.views.views import ViewConfig, ViewParams
-from trainlib.run import programs
+from trainlib.store import programs
 from vmnet_jax.model.layers import MaskedBatchNorm
 from vmnet_jax.model.vmnet import Logits, VMNet
 

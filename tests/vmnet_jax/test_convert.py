@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from tests.vmnet_jax.model.parity_batch import read_entries, state_dict
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import UserError
-from trainlib.run.checkpoints import CheckpointStore
+from trainlib.store.checkpoints import CheckpointStore
 from trainlib.weights.torch_files import read_tensors, write_tensors
 from vmnet_jax.commands.convert import from_torch, to_torch
 from vmnet_jax.learn.build import build_state

@@ -14,8 +14,8 @@ from preprocess.labels.label_map import LabelMap
 from preprocess.scene.params import HierarchyParams
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import UserError
-from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import open_workdir
+from trainlib.store.checkpoints import CheckpointStore
 from vmnet_jax import predict
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import load_run, write_inputs
@@ -328,7 +328,7 @@ def test_a_folder_shares_compiled_sizes(workdir, predicted):
 
 
 def test_time_and_memory_are_told_before_the_passes(workdir, predicted, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("trainlib.run.programs.read", lambda *_: None)  # no stored program: it is compiled
+    monkeypatch.setattr("trainlib.store.programs.read", lambda *_: None)  # no stored program: it is compiled
     with caplog.at_level("INFO"):
         flags = ["--units=mm", "--up=y", "--max_voxels=200", "--votes=2"]
         run(f"--workdir={workdir}", f"--mesh={predicted.meshes / 'sheet.off'}", f"--output={tmp_path}", *flags)

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from trainlib.core.errors import Stopped, UserError
 from trainlib.core.text import duration
 from trainlib.run import parallel, processes
-from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.flags import strict
 from trainlib.run.metrics import MetricWriter
 from trainlib.run.signals import StopRequest
 from trainlib.run.workdir import Workdir
+from trainlib.store.checkpoints import CheckpointStore
 
 FIRST_LOGGED = (1, 2, 5, 10)
 """Steps after which metrics are logged too, so that a new run soon shows its loss and its speed.

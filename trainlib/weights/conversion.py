@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from trainlib.core.errors import UserError
-from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import open_workdir
+from trainlib.store.checkpoints import CheckpointStore
 
 Variables = Mapping[str, Any]
 

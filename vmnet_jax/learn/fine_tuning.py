@@ -6,8 +6,8 @@ import pathlib
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from preprocess.labels.label_map import LabelMap, read_label_map
-from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import load_config
+from trainlib.store.checkpoints import CheckpointStore
 from trainlib.weights.weight_table import require_weights
 from vmnet_jax.learn.restore import LABEL_MAP, trained_params
 from vmnet_jax.learn.step import TrainState, is_head

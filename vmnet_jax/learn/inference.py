@@ -18,7 +18,7 @@ from preprocess.scene.scene_file import Scene
 from trainlib.run import parallel
 from trainlib.run.memory import GIB, StepMemory, device_memory, step_memory
 from trainlib.run.prefetch import Prefetch
-from trainlib.run.programs import StoredStep
+from trainlib.store.programs import StoredStep
 from vmnet_jax.data.batching import Sizes
 from vmnet_jax.data.ladder import rows_below
 from vmnet_jax.data.scenes import EvaluationBatches, votes_of

@@ -10,10 +10,10 @@ from preprocess.labels.label_map import LabelMap, read_label_map, write_label_ma
 from preprocess.scene.hierarchy import HierarchyParams
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
-from trainlib.run import programs
-from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.named_arrays import fill, named_arrays
 from trainlib.run.workdir import load_config
+from trainlib.store import programs
+from trainlib.store.checkpoints import CheckpointStore
+from trainlib.store.named_arrays import fill, named_arrays
 from vmnet_jax.learn.network_settings import network_key
 
 LABEL_MAP, PREPROCESSING = "label_map.csv", "preprocessing.json"

@@ -15,12 +15,12 @@ import pytest
 from preprocess.formats.writer import write_labels_ply
 from preprocess.synthetic.room import make_room
 from preprocess.scene.scene_file import read_scene
-from trainlib.run.checkpoints import CheckpointStore
+from trainlib.store.checkpoints import CheckpointStore
 from trainlib.core.errors import CheckpointError
-from trainlib.run.manifest import verify
+from trainlib.store.manifest import verify
 
 MIB = 2**20
-SAVE = "trainlib.run.checkpoints:CheckpointStore.save"
+SAVE = "trainlib.store.checkpoints:CheckpointStore.save"
 STATE = {"w": np.arange(4096, dtype=np.float32).reshape(64, 64)}
 
 

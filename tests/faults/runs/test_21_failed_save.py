@@ -3,8 +3,8 @@ the next step begins, and its failure ends the run with the step's number."""
 
 import pytest
 
-from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.manifest import verify
+from trainlib.store.checkpoints import CheckpointStore
+from trainlib.store.manifest import verify
 
 
 @pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])

@@ -14,8 +14,8 @@ import pytest
 
 from trainlib.run import checkpoints
 from trainlib.run import manifest
-from trainlib.run.checkpoints import CheckpointStore
-from trainlib.run.manifest import verify
+from trainlib.store.checkpoints import CheckpointStore
+from trainlib.store.manifest import verify
 
 TARGET = {"w": np.zeros((64, 64), np.float32), "step": np.int32(0)}
 

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from trainlib.run.manifest import verify
+from trainlib.store.manifest import verify
 
 MAINS = pytest.mark.parametrize(
     ("module", "number"), [("vmnet_jax.train", signal.SIGTERM), ("sdclr_jax.train", signal.SIGINT)]
 )
 
 COMPILATION = "trainlib.run.memory:step_memory"
-WRITE = "trainlib.run.checkpoints:CheckpointStore._write"
+WRITE = "trainlib.store.checkpoints:CheckpointStore._write"
 AT_ONCE_S = 30  # the limit of a test, no measure: a pause is ten times as long
 
 
@@ -115,7 +115,7 @@ def test_23_in_an_evaluation_of_the_training(start, arguments, finished, assert_
 def test_23_evaluation_and_prediction_leave_at_once(start, finished, tmp_path, module, trained, more):
     more = [word.replace("none", str(tmp_path / "none")) for word in more]
     (tmp_path / "none.ply").write_text("")
-    pause = "trainlib.run.checkpoints:CheckpointStore.read"
+    pause = "trainlib.store.checkpoints:CheckpointStore.read"
     program = start(module, f"--workdir={finished(trained)}", *more, pause_in=pause)
     program.wait_for("pausing in CheckpointStore.read")
     program.signal(signal.SIGTERM)

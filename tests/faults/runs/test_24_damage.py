@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from trainlib.run.checkpoints import CheckpointStore
+from trainlib.store.checkpoints import CheckpointStore
 from trainlib.core.errors import CheckpointError
-from trainlib.run.manifest import DamagedCheckpoint, verify
+from trainlib.store.manifest import DamagedCheckpoint, verify
 
 TARGET = {"w": np.zeros((64, 64), np.float32), "step": np.int32(0)}
 

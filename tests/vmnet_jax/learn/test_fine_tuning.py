@@ -13,8 +13,8 @@ from preprocess.labels.label_map import LabelMap, scannet20, write_label_map
 from preprocess.scene.params import HierarchyParams
 from trainlib.core.config import load_config_file
 from trainlib.core.errors import CheckpointError, UserError
-from trainlib.run.checkpoints import CheckpointStore
 from trainlib.run.workdir import open_workdir
+from trainlib.store.checkpoints import CheckpointStore
 from vmnet_jax.commands import train
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.fine_tuning import initial_weights

@@ -13,7 +13,7 @@ from preprocess.labels.label_map import scannet20
 from preprocess.scene.hierarchy import HierarchyParams
 from tests.faults.meshes import sheet, write_mesh
 from trainlib.run import parallel
-from trainlib.run.programs import StoredStep
+from trainlib.store.programs import StoredStep
 from vmnet_jax.learn.inference import pass_size
 from vmnet_jax.learn.restore import TrainedRun
 from vmnet_jax.prediction import cost_estimate, preparation

@@ -14,7 +14,7 @@ import pytest
 
 from trainlib.core.errors import CheckpointError
 from trainlib.run import parallel
-from trainlib.run.checkpoints import CheckpointStore
+from trainlib.store.checkpoints import CheckpointStore
 
 
 @flax.struct.dataclass

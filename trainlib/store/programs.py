@@ -22,7 +22,7 @@ import jax
 from jax import export
 
 from trainlib.core.files import write_atomic
-from trainlib.run.named_arrays import leaf_name, nested
+from trainlib.store.named_arrays import leaf_name, nested
 
 PACKAGES = ("kernels", "trainlib", "vmnet_jax", "sdclr_jax")
 MOST_FILES = 256

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trainlib.run import parallel, programs
+from trainlib.run import parallel
 from trainlib.run.memory import step_memory
+from trainlib.store import programs
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3) / 7
 

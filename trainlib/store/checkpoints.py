@@ -23,8 +23,8 @@ import tensorstore as ts
 from trainlib.core.errors import CheckpointError
 from trainlib.core.files import is_full, sync
 from trainlib.run import processes
-from trainlib.run.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest, write_metric
-from trainlib.run.named_arrays import NamedArrays, fill, named_arrays, nested, require_finite
+from trainlib.store.manifest import DamagedCheckpoint, read_manifest, verify, write_manifest, write_metric
+from trainlib.store.named_arrays import NamedArrays, fill, named_arrays, nested, require_finite
 
 _STATE = "state"
 _STEP = re.compile("0|[1-9][0-9]*")
