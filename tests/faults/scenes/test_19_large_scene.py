@@ -91,6 +91,19 @@ def test_19_the_memory_is_a_limit_too(scene, caplog, monkeypatch):
     assert len(batches.names) == len(tiles.names) > 2
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_19_the_padded_tiles_fit_the_memory(scene, monkeypatch, share):
+    """The memory that a pass needs goes by its padded rows, which are up to twice the real ones."""
+    monkeypatch.setattr(inference, "device_memory", lambda: int(share * 4096))
+    monkeypatch.setattr(
+        inference, "pass_memory", lambda forward, variables, batches: StepMemory(0, 0, batches.buckets[-1].voxels[0])
+    )
+    assert 2048 < len(scene.voxels.coords[0]) < 4096
+    batches, tiles = inference.fitting_batches(read_out, {}, lambda name: scene, [scene.name], **HOW)
+    assert len(tiles.names) > 1
+    assert batches.buckets[-1].voxels[0] <= share * 4096
+
+
 def test_19_crops_keep_what_belongs_to_a_vertex(scene):
     inside = np.zeros(len(scene.vertices), bool)
     inside[700:1500] = True
