@@ -1,4 +1,4 @@
-"""How kernels of this folder are compiled (cached on disk, no interpreter lock, serial), and their memory."""
+"""How kernels are compiled (cached on disk, no interpreter lock, serial), what is said of it, and their memory."""
 
 import functools
 import logging

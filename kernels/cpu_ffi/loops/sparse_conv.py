@@ -8,7 +8,7 @@ from numba import njit
 
 from kernels.cpu_ffi.loops.simd import add_outer, multiply_rows
 from kernels.cpu_ffi.runtime.call_frame import cached_cfunc, data, dimension, plan, result
-from kernels.cpu_ffi.runtime.memory import ZERO, fill_zero, load_index, prefetch, stack_buffer, store
+from kernels.cpu_ffi.runtime.memory import fill_zero, load_index, prefetch, stack_buffer, store
 
 TILE = 128
 """Rows of the result per item of `gather_gemm`; they stay in the first-level cache."""
@@ -116,5 +116,5 @@ def sum_outer(frame, item):
             column, right = (table + 4 * tap, 4 * taps), (data(frame, 1), 4 * columns)
             pairs = list_tap(column, rows, absent, right, left, (rights, lefts))
             if pairs > 0:
-                add_outer((lefts, rights), width, (ZERO, columns), (out + tap * size, 4 * columns), pairs)
+                add_outer((lefts, rights), width, (0, columns), (out + tap * size, 4 * columns), pairs)
     return 0
