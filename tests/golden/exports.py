@@ -13,7 +13,7 @@ from sdclr_jax.learn.build import build_state
 from sdclr_jax.model.torch_names import is_unused, to_state_dict
 from tests.golden import configs
 from tests.golden.files import digest, unpack
-from trainlib.weights.convert_cli import torch_shapes
+from trainlib.weights.conversion import torch_shapes
 from trainlib.weights.torch_files import write_tensors
 from vmnet_jax.commands import convert as vmnet_convert
 
