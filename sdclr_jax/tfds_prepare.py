@@ -15,21 +15,6 @@ from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """Prints the folder."""
-    require_folder(arguments.output)
-    source = pathlib.Path(arguments.source)
-    if not source.is_dir() or not any(source.iterdir()):
-        archive = RELEASES[arguments.dataset].archive
-        raise UserError(
-            f"--source {source}: no such folder, or an empty one. It must hold {archive}, whole or unpacked."
-        )
-
-    from sdclr_jax.data.tfds_builders import prepare_cifar
-
-    print(f"Prepared: {prepare_cifar(arguments.dataset, arguments.source, arguments.output)}")
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m sdclr_jax.tfds_prepare", description=__doc__)
@@ -37,6 +22,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", required=True, help="folder of the official files")
     parser.add_argument("--output", required=True, help="data_dir of TensorFlow Datasets")
     return parser
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the folder."""
+    require_folder(arguments.output)
+    source = pathlib.Path(arguments.source)
+    if not source.is_dir() or not any(source.iterdir()):
+        archive = RELEASES[arguments.dataset].archive
+        where = f"{archive} must be in it, see https://www.cs.toronto.edu/~kriz/cifar.html"
+        raise UserError(f"--source {source}: no such folder, or an empty one. {where}")
+
+    from sdclr_jax.data.tfds_builders import prepare_cifar
+
+    print(f"Prepared: {prepare_cifar(arguments.dataset, arguments.source, arguments.output)}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,14 @@ from trainlib.run.command import run_command
 from vmnet_jax.data.scene_lookup import require_scene_files
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.tfds_prepare", description=__doc__)
+    parser.add_argument("--scenes", required=True, help="folder of scene files and label_map.csv")
+    parser.add_argument("--data_dir", required=True, help="data_dir of TensorFlow Datasets")
+    return parser
+
+
 def main(arguments: argparse.Namespace) -> None:
     """Prints the folder."""
     require_folder(arguments.data_dir, "--data_dir")
@@ -21,14 +29,6 @@ def main(arguments: argparse.Namespace) -> None:
     from vmnet_jax.data.tfds_builders import prepare_scenes
 
     print(f"Prepared: {prepare_scenes(arguments.scenes, arguments.data_dir)}")
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m vmnet_jax.tfds_prepare", description=__doc__)
-    parser.add_argument("--scenes", required=True, help="folder of scene files and label_map.csv")
-    parser.add_argument("--data_dir", required=True, help="data_dir of TensorFlow Datasets")
-    return parser
 
 
 if __name__ == "__main__":

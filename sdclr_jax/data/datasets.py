@@ -88,15 +88,14 @@ def digits(config: ConfigDict) -> Dataset:
 
 def cifar(config: ConfigDict) -> Dataset:
     """CIFAR-10-LT or CIFAR-100-LT, imbalance 100: 5,000 images validate, D_i has 4500 .. 45 or 450 .. 4 of a class."""
-    _require_cifar(config)
-    arrays = read_cifar(config.dataset, config.data_path)
+    arrays = read_cifar(config.dataset, _cifar_path(config))
     return _named_cifar(config, arrays, cifar_lists(config.dataset, arrays[1], config.lists, config.split))
 
 
-def _require_cifar(config: ConfigDict) -> None:
+def _cifar_path(config: ConfigDict) -> str:
     if not config.data_path:
         raise UserError("set config.data_path to the official binary files of CIFAR (docs/sdclr/paper.md)")
-    require_release(config.dataset, config.data_path)
+    return config.data_path
 
 
 def prepared_cifar(config: ConfigDict) -> Dataset:
@@ -112,11 +111,12 @@ def _named_cifar(config: ConfigDict, arrays: tuple, lists: CifarLists) -> Datase
     return dataset._replace(class_names=names[dataset.num_classes])
 
 
+_CIFAR = Source(cifar, lambda config: require_release(config.dataset, _cifar_path(config)))
 _LISTED = Source(text_lists, list_folders)
 SOURCES = {
     "digits": Source(digits, lambda config: None),
-    "cifar10": Source(cifar, _require_cifar),
-    "cifar100": Source(cifar, _require_cifar),
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
     "tfds": Source(prepared_cifar, lambda config: require_prepared(config.data_path)),
     "imagenet": _LISTED,
     "imagenet100": _LISTED,

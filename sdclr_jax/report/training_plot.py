@@ -23,7 +23,7 @@ LAYER = "mask/sparsity/"
 def draw_training(path: str | pathlib.Path, records: dict[str, list[dict]]) -> None:
     """Writes the picture: a line for each run; of the first run with masks also the sparsity of every layer.
 
-    `records` are by run, as `trainlib.analysis.plots.read_runs` gives them.
+    `records` are by run, as `trainlib.run.metrics.read_runs` gives them.
     """
     is_pruned = any("mask/sparsity" in line for lines in records.values() for line in lines)
     figure = new_figure(11, 7 if is_pruned else 4, run_title(records))

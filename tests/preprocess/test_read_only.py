@@ -14,8 +14,8 @@ OBEYING = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"
 """Runs a command as root to whom the permissions of files apply as to everybody else."""
 
 USE = """
-import numpy, preprocess.mesh.mesh, preprocess.synthetic.solids
-print(preprocess.mesh.mesh.vertex_normals(numpy.eye(3), numpy.array([[0, 1, 2]])))
+import numpy, preprocess.mesh.normals, preprocess.synthetic.solids
+print(preprocess.mesh.normals.vertex_normals(numpy.eye(3), numpy.array([[0, 1, 2]])))
 """
 WITHOUT_FOLDER = "from trainlib.core import caches\ncaches.private_folder = lambda: None\n"
 
