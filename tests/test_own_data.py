@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -87,9 +88,15 @@ def run(folder: pathlib.Path, *commands: list[str]) -> list[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     assert {words[0] for words in commands} == {"python"}
     assert {words[1] for words in commands} <= {"-m", "-c"}
-    start = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
-    done = subprocess.run([sys.executable, "-c", RUN], input=json.dumps(commands), **start)
-    assert done.returncode == 0, done.stderr[-3000:]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    start = {"cwd": folder, "env": environment, "text": True, "start_new_session": True}
+    with subprocess.Popen([sys.executable, "-c", RUN], **pipes, **start) as process:
+        try:
+            _, error = process.communicate(json.dumps(commands))
+        finally:
+            if process.returncode is None:  # the test is out of time: the command that it waited for ends too
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, error[-3000:]
     return [(folder / f"{number}.txt").read_text() for number in range(len(commands))]
 
 

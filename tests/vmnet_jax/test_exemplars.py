@@ -117,7 +117,7 @@ def test_the_command_leaves_report_chart_and_pages(run, scenes, tmp_path, monkey
     pages = [page.name for page in (tmp_path / "out" / "pages").iterdir()]
     assert pages == [f"{report['scenes'][0]}.html"]
     shares = [count_by_panel(tmp_path / "out" / "by_class.png", line_style(k)["color"], 1, 2)[0, 0] for k in range(2)]
-    assert shares[1] > 1000 > 10 * shares[0], "bars of what much pruning forgets, none of what no pruning does"
+    assert shares[1] > 10_000 > 10 * shares[0], "bars of what much pruning forgets, none of what no pruning does"
     with pytest.raises(UserError, match=r"--shown is 0\.7; the sparsities are 0\.5"):
         run_exemplars(workdir, tmp_path / "out", PruningSweep((0.5,)), shown=0.7)
     with pytest.raises(UserError, match="masks 0"):
