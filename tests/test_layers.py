@@ -60,7 +60,7 @@ NO_PATHS = (
     "vmnet_jax.model",
 )
 OPENS_PATHS = (
-    "kernels.host.jit",
+    "kernels.host.jit",  # a checksum
     "sdclr_jax.learn.restore",
     "vmnet_jax.learn.fine_tuning",
     "vmnet_jax.learn.restore",
