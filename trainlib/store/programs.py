@@ -67,10 +67,11 @@ class StoredStep:
     def _program(self, arguments: tuple[Any, ...]) -> jax.stages.Compiled:
         leaves, structure = jax.tree.flatten(arguments)
         kind = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        with self._lock:
-            if kind not in self._compiled:
-                self._compiled[kind] = self._load_or_trace(arguments, leaves, structure)
-            return self._compiled[kind]
+        if kind not in self._compiled:  # outside of the lock, so that a call does not wait for another kind's compile
+            with self._lock:
+                if kind not in self._compiled:
+                    self._compiled[kind] = self._load_or_trace(arguments, leaves, structure)
+        return self._compiled[kind]
 
     def _load_or_trace(self, arguments: tuple[Any, ...], leaves: list[Any], structure: Any) -> jax.stages.Compiled:
         calls = self._custom_calls()

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import logging
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -122,6 +123,32 @@ def test_threads_share_one_trace():
         results = list(pool.map(lambda _: np.asarray(step(*arguments())["y"]), range(16)))
     assert traced == ["a"]
     assert all(np.array_equal(result, results[0]) for result in results)
+
+
+def test_a_call_does_not_wait_while_another_size_is_compiled():
+    """The look-ahead of predictions compiles in a second thread."""
+    compiling, finish = threading.Event(), threading.Event()
+
+    def make():
+        compiling.set()
+        assert finish.wait(60)
+        return jax.jit(lambda tree, x: x @ tree["w"])
+
+    step = programs.StoredStep(make, "a", describe=lambda *_: "")
+    finish.set()
+    step(*arguments())
+    finish.clear()
+    compiling.clear()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        other = pool.submit(step, *arguments(width=5))
+        assert compiling.wait(60)
+        known = pool.submit(step, *arguments())
+        try:
+            assert known.result(60).shape == (4, 2)
+            assert not other.done()
+        finally:
+            finish.set()
+        assert other.result(60).shape == (4, 5)
 
 
 def test_several_devices_and_the_memory_plan():
