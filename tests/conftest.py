@@ -1,10 +1,10 @@
 """Shared set-up of the tests: CPU only, four simulated devices, quick compiles, and where the stored results of the
 original programs are.
 
-XLA compiles in half the time with few optimisations, for this process and those that a test starts. A file whose
-subject is the optimised program says so with `pytestmark = pytest.mark.optimized`: stored bits, equal bits of different
-programs, memory plans. Every compiled program goes to the persistent cache, however small: workers and processes share
-it, and a file may give up its programs at its end.
+XLA compiles in half the time with few optimisations, for this process and those that a test starts. A file that
+compares stored bits, or computes more than it compiles, says so with `pytestmark = pytest.mark.optimized`. Every
+compiled program goes to the persistent cache, however small: workers and processes share it, and a file may give up its
+programs at its end.
 """
 
 import ctypes

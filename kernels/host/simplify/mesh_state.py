@@ -207,7 +207,7 @@ def _is_open(vertex_fans, fan_blocks, v, u):
 
 @compiled(forceinline=True)
 def _find(vertex_fans, fan_blocks, v, packed_edge):
-    """Place of a packed edge that v's fan does have."""
+    """Place of a packed edge in the fan of v; the end of the fan if it is not there, which only an error leads to."""
     i = BLOCK * np.int64(fan_blocks[v, 0])
     end = i + fan_blocks[v, 2]
     while i < end and vertex_fans[i] != packed_edge:
