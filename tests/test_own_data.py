@@ -123,7 +123,9 @@ def test_five_commands_and_python(folder):
     assert "5 built, 0 up to date, 0 failed" in said[1]
     assert "class 8" in said[3]
     found = {path.name for path in (folder / "predicted").iterdir()}
-    assert found == {f"scan{n}{ending}" for n in ("", "2") for ending in (".ply", ".labels.ply", ".html", ".png")}
+    assert found == {"again"} | {
+        f"scan{n}{ending}" for n in ("", "2") for ending in (".ply", ".labels.ply", ".html", ".png")
+    }
     labels = plyfile.PlyData.read(folder / "predicted" / "scan.labels.ply")["vertex"]
     assert len(labels["label"]) == SIDE**2
     assert set(labels["label"]) <= {5, 8}

@@ -1,7 +1,5 @@
 """What every device kernel promises: the fast form equals the plain one, padding is inert, no unsorted scatter."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,26 +14,15 @@ SMOOTH = (*CONVOLUTIONS, *ATTENTIONS, "vector_attention", "edge_mean", "trilinea
 KERNELS = (*SMOOTH, "edge_max")
 
 
-def output_and_pullback(apply):
-    """run(inputs, cotangent) -> the output of `apply` and the gradients of all inputs."""
+def value_and_grads(problem, cotangent=None, **options):
+    """The output and the gradients of all inputs, in one jitted function."""
 
+    @jax.jit
     def run(inputs, cotangent):
-        out, pull = jax.vjp(apply, *inputs)
+        out, pull = jax.vjp(lambda *a: problem.apply(*a, **options), *inputs)
         return out, *pull(cotangent)
 
-    return run
-
-
-@functools.cache
-def compiled(apply, **options):
-    """`output_and_pullback`, one jitted function for all tests of a problem: each shape and type compiles once."""
-    return jax.jit(output_and_pullback(functools.partial(apply, **options)))
-
-
-def value_and_grads(problem, cotangent=None, **options):
-    """The output and the gradients of all inputs."""
-    cotangent = problem.cotangent if cotangent is None else cotangent
-    return [np.asarray(array) for array in compiled(problem.apply, **options)(problem.inputs, cotangent)]
+    return [np.asarray(a) for a in run(problem.inputs, problem.cotangent if cotangent is None else cotangent)]
 
 
 def assert_close(got, want, tolerance):
@@ -90,7 +77,10 @@ def scatters(jaxpr: core.Jaxpr) -> list[tuple[str, bool]]:
 def test_no_scatter_is_unsorted_forward_or_backward(case, name):
     problem = case(name)
 
-    run = output_and_pullback(problem.apply)
+    def run(inputs, cotangent):
+        out, pull = jax.vjp(problem.apply, *inputs)
+        return out, *pull(cotangent)
+
     with jax.enable_x64(True):
         found = scatters(jax.make_jaxpr(run)(problem.inputs, problem.cotangent).jaxpr)
     assert all(is_sorted for _, is_sorted in found), found
@@ -111,7 +101,10 @@ def test_the_platform_of_lowering_chooses_the_form(case, name):
     """One program, lowered for CPU with loops over blocks and for a GPU without any."""
     problem = case(name)
 
-    run = output_and_pullback(problem.apply)
+    def run(inputs, cotangent):
+        out, pull = jax.vjp(problem.apply, *inputs)
+        return out, *pull(cotangent)
+
     with jax.enable_x64(True):
         traced = jax.jit(run).trace(problem.inputs, problem.cotangent)
         loops = [traced.lower(lowering_platforms=(p,)).as_text().count("stablehlo.while") for p in ("cpu", "cuda")]
@@ -134,8 +127,13 @@ def test_vmap_over_features_equals_a_loop(case, name):
     with jax.enable_x64(True):
         two = [np.stack([array, -0.5 * array]) for array in problem.inputs]
         cotangents = np.stack([problem.cotangent, problem.cotangent])
-        mapped = jax.jit(jax.vmap(output_and_pullback(problem.apply)))(two, cotangents)
-        looped = [value_and_grads(problem._replace(inputs=tuple(array[i] for array in two))) for i in range(2)]
+
+        def run(inputs, cotangent):
+            out, pull = jax.vjp(problem.apply, *inputs)
+            return out, *pull(cotangent)
+
+        mapped = jax.jit(jax.vmap(run))(two, cotangents)
+        looped = [jax.jit(run)([array[i] for array in two], problem.cotangent) for i in range(2)]
         assert_close(mapped, [np.stack(pair) for pair in zip(*looped)], 1e-13)
 
 
