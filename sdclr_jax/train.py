@@ -10,13 +10,14 @@ from ml_collections import ConfigDict
 from sdclr_jax.data.datasets import require_data
 from sdclr_jax.default_config import MARKS
 from trainlib.run.flags import run_main
-from trainlib.run.workdir import require_settings
+from trainlib.run.workdir import CONFIG_NAME, require_settings
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Trains the network of a config."""
     require_settings(config, MARKS, "the config", "sdclr_jax")
-    require_data(config)
+    if not (workdir / CONFIG_NAME).exists():  # a run that continues first compares its config
+        require_data(config)
 
     from sdclr_jax.commands.train import train_and_evaluate
     from trainlib.run.devices import start_devices

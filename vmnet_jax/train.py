@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from trainlib.run.flags import run_main
-from trainlib.run.workdir import require_settings
+from trainlib.run.workdir import CONFIG_NAME, require_settings
 from vmnet_jax.data.scene_lookup import require_scenes
 from vmnet_jax.default_config import MARKS
 
@@ -19,7 +19,8 @@ _ALLOW_MISSING = flags.DEFINE_bool("allow_missing", False, "train without the li
 def main(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Trains the network of a config."""
     require_settings(config, MARKS, "the config", "vmnet_jax")
-    require_scenes(config)
+    if not (workdir / CONFIG_NAME).exists():  # a run that continues first compares its config
+        require_scenes(config)
 
     from trainlib.run.devices import start_devices
     from vmnet_jax.commands.train import train_and_evaluate

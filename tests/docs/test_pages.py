@@ -1,6 +1,7 @@
 """The pages: links lead somewhere, Python blocks parse and import what is there, examples of extending run."""
 
 import ast
+import dataclasses
 import doctest
 import importlib
 import pathlib
@@ -121,7 +122,8 @@ def test_a_network_for_meshes(extending, monkeypatch):
     rings = Rings(ring, np.array([[1], [0], [2]], np.int32), none + 2, none + 2, none + 2)
     features = np.zeros((3, width), np.float32)
     features[:2] = [[1], [2]]
-    batch = batch.replace(
+    batch = dataclasses.replace(
+        batch,
         vertex_features=features,
         rings=(rings, *batch.rings[1:]),
         keep=(np.array([True, True, False, False]), *batch.keep[1:]),
@@ -132,7 +134,7 @@ def test_a_network_for_meshes(extending, monkeypatch):
     assert scores.vertex.shape == (3, 4)
     assert not np.asarray(scores.vertex[2]).any()
     assert np.asarray(scores.vertex[0] != scores.vertex[1]).any()
-    cut = batch.replace(keep=(np.zeros(4, bool), *batch.keep[1:]))
+    cut = dataclasses.replace(batch, keep=(np.zeros(4, bool), *batch.keep[1:]))
     assert np.asarray(network.apply(variables, cut, False).vertex != scores.vertex).any()
 
 

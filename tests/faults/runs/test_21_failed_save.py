@@ -10,9 +10,9 @@ from trainlib.store.manifest import verify
 @pytest.mark.parametrize("module", ["vmnet_jax.train", "sdclr_jax.train"])
 def test_21_the_run_ends_with_the_step_that_was_not_saved(start, arguments, tmp_path, module):
     """Between two saves the folder of checkpoints is moved away and a file takes its place."""
-    pause = {"pause_in": "trainlib.run.loop:MetricWindow.add", "calls": (3,)}
+    pause = {"pause_in": "trainlib.run.loop:TrainRun.finish", "calls": (3,)}
     program = start(module, *arguments[module], f"--workdir={tmp_path}", **pause)
-    program.wait_for("pausing in MetricWindow.add")
+    program.wait_for("pausing in TrainRun.finish")
     (tmp_path / "checkpoints").rename(tmp_path / "moved")
     (tmp_path / "checkpoints").write_text("")
     program.release(3)

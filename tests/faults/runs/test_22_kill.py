@@ -41,7 +41,7 @@ def killed_until_done(start, module, arguments, workdir, kills, seed):
     command = [module, *arguments, f"--workdir={workdir}"]
     killed = 0
     for _ in range(kills):
-        program = start(*command, pause_in="trainlib.run.loop:MetricWindow.add", calls=(rng.randint(1, 4),))
+        program = start(*command, pause_in="trainlib.run.loop:TrainRun.finish", calls=(rng.randint(1, 4),))
         program.wait_for(rng.choice(["steps an epoch", "Compiling a step", "pausing in MetricWindow"]), or_end=True)
         time.sleep(rng.uniform(0, 0.2))
         program.signal(signal.SIGKILL)

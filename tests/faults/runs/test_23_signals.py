@@ -54,8 +54,8 @@ def test_23_in_a_step_in_a_save_and_a_second_signal(
     """One run, interrupted three times; it ends with the bits of the uninterrupted one."""
     command = [module, *arguments[module], f"--workdir={tmp_path}"]
 
-    in_step = start(*command, pause_in="trainlib.run.loop:MetricWindow.add", calls=(4,))
-    in_step.wait_for("pausing in MetricWindow.add")
+    in_step = start(*command, pause_in="trainlib.run.loop:TrainRun.finish", calls=(4,))
+    in_step.wait_for("pausing in TrainRun.finish")
     assert "step 3/8" in in_step.err
     in_step.signal(number)
     in_step.wait_for("will save and stop after the running step")

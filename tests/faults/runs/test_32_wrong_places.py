@@ -51,8 +51,8 @@ def test_32_a_workdir_that_cannot_be_written(run, arguments, module):
 def test_32_a_second_run_in_a_workdir_is_told_the_first(start, run, arguments, finished, assert_same_run, tmp_path):
     """The second one leaves; the first one is not disturbed. After a kill the lock is free."""
     command = [VMNET, *arguments[VMNET], f"--workdir={tmp_path}"]
-    first = start(*command, pause_in="trainlib.run.loop:MetricWindow.add", calls=(4,))
-    first.wait_for("pausing in MetricWindow.add")
+    first = start(*command, pause_in="trainlib.run.loop:TrainRun.finish", calls=(4,))
+    first.wait_for("pausing in TrainRun.finish")
     assert "step 3/8" in first.err
     message = refused(run, *command)
     assert f"error: workdir {tmp_path} is in use by pid {first.pid} on {os.uname().nodename} (file lock)" in message

@@ -136,9 +136,9 @@ def test_23_a_signal_to_one_process_stops_both_after_the_same_step(pair, togethe
 
 def pausing(pair, module, workdir, step):
     """A pair of which both pause after the computations of this step, and before anything of it is said or saved."""
-    two = pair(module, workdir, pause_in="trainlib.run.loop:MetricWindow.add", calls=(step,))
+    two = pair(module, workdir, pause_in="trainlib.run.loop:TrainRun.finish", calls=(step,))
     for program in two.both:
-        program.wait_for("pausing in MetricWindow.add")
+        program.wait_for("pausing in TrainRun.finish")
     return two
 
 
@@ -220,8 +220,8 @@ def test_27_processes_with_different_configs_are_refused(pair, tmp_path):
 def test_32_what_process_0_is_refused_ends_the_other(pair, start, arguments, tmp_path):
     """Another run has the workdir."""
     command = ["sdclr_jax.train", *arguments["sdclr_jax.train"], f"--workdir={tmp_path}"]
-    first = start(*command, pause_in="trainlib.run.loop:MetricWindow.add")
-    first.wait_for("pausing in MetricWindow.add")
+    first = start(*command, pause_in="trainlib.run.loop:TrainRun.finish")
+    first.wait_for("pausing in TrainRun.finish")
     two = pair("sdclr_jax.train", tmp_path)
     assert two.finish(GUARD_S) == [1, 1]
     assert f"in use by pid {first.pid}" in two.both[0].err
