@@ -9,7 +9,7 @@ from kernels.host.jit import is_cold
 from preprocess.formats.readers import read_mesh
 from preprocess.formats.writer import color_columns, triangle_elements, write_elements
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 
 SIDE = 32
 """Vertices along an axis of the surface that is built."""

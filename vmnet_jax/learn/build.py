@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from preprocess.scene.hierarchy import LEVELS
+from preprocess.scene.params import LEVELS
 from vmnet_jax.data.batching import empty_batch
 from vmnet_jax.data.sample import feature_width
 from vmnet_jax.learn.network_settings import model_name, network_attributes, vertex_inputs

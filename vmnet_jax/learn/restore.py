@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from preprocess.labels.label_map import LabelMap, read_label_map, write_label_map
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from trainlib.core.errors import UserError
 from trainlib.core.files import write_json
 from trainlib.run.workdir import load_config

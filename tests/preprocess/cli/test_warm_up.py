@@ -6,15 +6,15 @@ import sys
 import pytest
 
 from preprocess.cli import warm_up
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 
 PROCESS = """
 import pathlib, sys, tempfile
 from preprocess.cli import warm_up
 from preprocess.formats.readers import read_mesh
-from preprocess.rooms import make_room, write_room
+from preprocess.synthetic.room import make_room, write_room
 from preprocess.scene.build import build_scene
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from kernels.host import jit
 
 params = HierarchyParams(cells=(0.2, 0.4), voxel_size=0.2)

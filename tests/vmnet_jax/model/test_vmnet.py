@@ -154,7 +154,9 @@ def test_scene_alone_is_the_scene_in_a_batch(variables, samples, bucket, referen
     for which in (0, 2):
         alone = collate([samples[which]], bucket)
         scene = tuple(np.where(s == 1, len(samples), s).astype(np.int32) for s in alone.vertex_scene)
-        logits = run_double(variables, alone.replace(num_scenes=len(samples), vertex_scene=scene)).evaluated
+        logits = run_double(
+            variables, dataclasses.replace(alone, num_scenes=len(samples), vertex_scene=scene)
+        ).evaluated
         start, end = sum(voxels[:which]), sum(voxels[: which + 1])
         np.testing.assert_allclose(logits.voxel[: voxels[which]], reference.evaluated.voxel[start:end], **CLOSE)
         start, end = sum(vertices[:which]), sum(vertices[: which + 1])

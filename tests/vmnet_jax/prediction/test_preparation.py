@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from preprocess.cli.sources import Source
 from preprocess.labels.label_map import scannet20
-from preprocess.scene.hierarchy import HierarchyParams
+from preprocess.scene.params import HierarchyParams
 from tests.faults.meshes import sheet, write_mesh
 from trainlib.run import parallel
 from trainlib.store.programs import StoredStep
