@@ -166,6 +166,7 @@ def test_a_program_is_compiled_while_the_mesh_before_is_predicted(predictor, sou
         predictor.run_plan(first.plan, lambda: compiled[1].wait(LIMIT_S))
         assert compiled[1].is_set()
         second = next(ready)
+    caplog.clear()
     with jax.log_compiles(), caplog.at_level("WARNING"):
         predictor.run_plan(second.plan)
     assert "Compiling" not in caplog.text
