@@ -11,7 +11,7 @@ from collections.abc import Sequence
 FOLDER = pathlib.Path(__file__).parent
 LINES = FOLDER / "results.jsonl"
 PAGE = FOLDER / "RESULTS.md"
-UNITS = {"s": ("ms", 1e3, 2), "MiB": ("MiB", 1, 0), "mm": ("mm", 1, 3)}
+UNITS = {"s": ("ms", 1e3, 2), "MiB": ("MiB", 1, 0), "mm": ("mm", 1, 3), "cpu s": ("cpu s", 1, 2)}
 """By unit of a record: the one that is shown, its factor, and decimals in lines of text."""
 
 
@@ -80,8 +80,9 @@ def _digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _bar(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+def _bar(value: float | str | None) -> str:
+    """A least ratio, or a text such as "1 s"."""
+    return value if isinstance(value, str) else "" if value is None else f"{value:g}"
 
 
 def _pairs(values: dict[str, float]) -> str:

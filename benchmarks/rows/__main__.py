@@ -4,9 +4,9 @@ import argparse
 
 from benchmarks.harness.rows import measure
 from benchmarks.results import table
-from benchmarks.rows import device_kernels, meshes, preprocessing, refresh, sdclr, unet, vmnet
+from benchmarks.rows import commands, device_kernels, meshes, preprocessing, refresh, sdclr, unet, vmnet
 
-PARTS = (device_kernels, unet, vmnet, preprocessing, meshes, sdclr, refresh)
+PARTS = (device_kernels, unet, vmnet, preprocessing, meshes, sdclr, refresh, commands)
 ROWS = [row for part in PARTS for row in part.ROWS]
 
 

@@ -5,8 +5,6 @@ import pytest
 from tests.golden import resume
 from tests.golden.files import machine, read_json
 
-pytestmark = pytest.mark.optimized  # stored bits
-
 STORED = read_json("resumed.json")
 COUNTED = ("val/", "forgotten", "mask/changed")
 """Figures that count vertices, images or weights by rank: a last bit can move one of them by a whole unit."""

@@ -16,7 +16,7 @@ from trainlib.core.config import load_config_file
 from trainlib.core.errors import UserError
 from trainlib.run.workdir import open_workdir
 from trainlib.store.checkpoints import CheckpointStore
-from vmnet_jax import predict
+from vmnet_jax import commands, predict
 from vmnet_jax.learn.build import build_state
 from vmnet_jax.learn.restore import load_run, write_inputs
 from vmnet_jax.prediction.predictor import Predictor, load
@@ -305,9 +305,11 @@ def test_labels_are_read_from_the_property_that_the_training_data_had(workdir, t
     plyfile.PlyData(elements).write(tmp_path / "a.ply")
     trained = load_run(workdir, "best")
     predictor = Predictor(trained._replace(params={**trained.params, "label_property": "NYU40"}))
-    monkeypatch.setattr(predict, "load", lambda *_, **__: predictor)
+    monkeypatch.setattr(commands.predict, "load", lambda *_, **__: predictor)
     seen = []
-    monkeypatch.setattr(predict, "write_prediction", lambda stem, mesh, *_, **more: seen.append(mesh.labels) or [])
+    monkeypatch.setattr(
+        commands.predict, "write_prediction", lambda stem, mesh, *_, **more: seen.append(mesh.labels) or []
+    )
     run(f"--workdir={workdir}", f"--mesh={tmp_path / 'a.ply'}", f"--output={tmp_path / 'out'}", "--units=mm", "--up=y")
     np.testing.assert_array_equal(seen[0], rows["NYU40"])
 

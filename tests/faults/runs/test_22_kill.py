@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from trainlib.run import checkpoints
-from trainlib.run import manifest
+from trainlib.store import checkpoints
+from trainlib.store import manifest
 from trainlib.store.checkpoints import CheckpointStore
 from trainlib.store.manifest import verify
 
