@@ -73,7 +73,10 @@ def render_layers(
     normals = np.cross(b - a, c - a)
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30) @ view.T
     face, weights = _rasterise(screen, faces, height, large)
-    return [_shade(faces, face, weights, normals, colors) for colors in layers]
+    lights = LIGHTS / np.linalg.norm(LIGHTS, axis=1, keepdims=True)
+    facing = np.where(normals[:, 2:] < 0, -normals, normals)
+    brightness = 0.48 + np.maximum(facing @ lights.T, 0) @ (0.5, 0.2)
+    return [_shade(faces, face, weights, brightness, np.asarray(colors, np.uint8)) for colors in layers]
 
 
 def outer_walls(vertices: np.ndarray) -> tuple[np.ndarray, float]:
@@ -157,20 +160,29 @@ def _rasterise(screen, faces, height, width):
     return shown, weights
 
 
-def _shade(faces, face, weights, normals, colors) -> Image.Image:
+@compiled
+def _fill(pixels, faces, face, weights, light):
+    """Interpolates the colours u8[V,3] of the corners on each pixel with a face, by its brightness f64[F]."""
+    brightness, colors = light
+    for row in range(face.shape[0]):
+        for column in range(face.shape[1]):
+            f = face[row, column]
+            if f < 0:
+                continue
+            u, v = weights[row, column, 0], weights[row, column, 1]
+            w = np.float32(1) - u - v
+            for k in range(3):
+                a, b, c = colors[faces[f, 0], k], colors[faces[f, 1], k], colors[faces[f, 2], k]
+                color = u * np.float32(a) + v * np.float32(b) + w * np.float32(c)
+                pixels[row, column, k] = np.uint8(min(max(np.float32(color * brightness[f]), 0.0), 255.0))
+
+
+def _shade(faces, face, weights, brightness, colors) -> Image.Image:
     """Colours u8[V,3] on the visible pixels, lit from two sides, scaled down to the panel's size."""
-    pixels = np.empty((*face.shape, 3), np.float32)
+    pixels = np.empty((*face.shape, 3), np.uint8)
     pixels[:] = BACKGROUND
-    hit = face >= 0
-    triangle = faces[face[hit]]
-    u, v = weights[hit].T[:, :, None]
-    color = np.asarray(colors, np.float32)
-    color = u * color[triangle[:, 0]] + v * color[triangle[:, 1]] + (1 - u - v) * color[triangle[:, 2]]
-    lights = LIGHTS / np.linalg.norm(LIGHTS, axis=1, keepdims=True)
-    facing = np.where(normals[:, 2:] < 0, -normals, normals)
-    brightness = 0.48 + np.maximum(facing @ lights.T, 0) @ (0.5, 0.2)
-    pixels[hit] = color * brightness[face[hit], None]
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    _fill(pixels, faces, face, weights, (brightness, np.ascontiguousarray(colors)))
+    image = Image.fromarray(pixels)
     return image.resize((face.shape[1] // OVERSAMPLING, face.shape[0] // OVERSAMPLING), Image.Resampling.BOX)
 
 
