@@ -76,6 +76,8 @@ def _report_files(
     from preprocess.cli.file_report import CheckTask, Report, report_file
     from preprocess.cli.scene_task import Reading
 
+    cli.imported()
+
     reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
     how = (reading, flags.labels, label_map, flags.unlabelled, flags.voxel_size)
     tasks = [CheckTask(path, *how, clashes.get(path)) for path in paths]

@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     from preprocess.synthetic.room import make_room, write_room
 
+    cli.imported()
+
     with ItemProgress(options.count, "room") as progress:
         for index in range(options.count):
             room = make_room(options.seed + index, options.resolution)

@@ -75,6 +75,8 @@ def _run(flags: argparse.Namespace, params: HierarchyParams, shard: int, shards:
     from preprocess.cli.summary import print_difference, print_report
     from preprocess.cli.warm_up import compile_kernels
 
+    cli.imported()
+
     reading = Reading(**{name: getattr(flags, name) for name in Reading._fields})
     how = (output, reading, params, label_map, flags.overwrite)
     tasks = [SceneTask(name, by_name[name], *how) for name in chosen[shard::shards]]

@@ -14,6 +14,7 @@ import argparse
 
 from sdclr_jax.report.forgetting_curves import MOST, Curves, read_curves, sample_deviation
 from sdclr_jax.report.stored_features import METHODS, read_features
+from trainlib.core import cli
 from trainlib.run.command import run_command
 from trainlib.run.metrics import read_runs
 
@@ -44,6 +45,8 @@ def main(arguments: argparse.Namespace) -> None:
     from sdclr_jax.report.forgetting_plot import draw_curves
     from sdclr_jax.report.training_plot import draw_training
     from trainlib.analysis.plots import require_picture
+
+    cli.imported()
 
     output = require_picture(arguments.output or f"{arguments.kind}.png")
     if arguments.kind == "training":

@@ -9,6 +9,7 @@ import argparse
 
 from sdclr_jax.report.published_tables import format_tables, published_tables
 from sdclr_jax.report.table_rows import make_rows, read_run
+from trainlib.core import cli
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
 
@@ -27,6 +28,8 @@ def main(arguments: argparse.Namespace) -> None:
     rows = make_rows(map(read_run, arguments.runs))
 
     from sdclr_jax.report.balance_table import markdown, write_table
+
+    cli.imported()
 
     write_table(rows, output)
     print(markdown(rows))

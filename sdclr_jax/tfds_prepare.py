@@ -10,6 +10,7 @@ import argparse
 import pathlib
 
 from sdclr_jax.data.cifar import RELEASES
+from trainlib.core import cli
 from trainlib.core.errors import UserError
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
@@ -34,6 +35,8 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError(f"--source {source}: no such folder, or an empty one. {where}")
 
     from sdclr_jax.data.tfds_builders import prepare_cifar
+
+    cli.imported()
 
     print(f"Prepared: {prepare_cifar(arguments.dataset, arguments.source, arguments.output)}")
 

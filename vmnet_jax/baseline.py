@@ -8,6 +8,7 @@ import argparse
 import json
 import pathlib
 
+from trainlib.core import cli
 from trainlib.run.command import run_command
 from vmnet_jax.data.scene_lookup import require_run
 
@@ -26,6 +27,8 @@ def main(arguments: argparse.Namespace) -> None:
 
     from vmnet_jax.commands.baseline import evaluate_baseline
     from vmnet_jax.report.report import format_summary
+
+    cli.imported()
 
     result = evaluate_baseline(workdir)
     print(format_summary(result))

@@ -5,6 +5,7 @@ Loss, learning rate and norm of the gradient, and the figures of the validation:
 
 import argparse
 
+from trainlib.core import cli
 from trainlib.run.command import run_command
 from trainlib.run.metrics import read_runs
 
@@ -23,6 +24,8 @@ def main(arguments: argparse.Namespace) -> None:
 
     from trainlib.analysis.plots import require_picture
     from vmnet_jax.report.training_plot import draw_training
+
+    cli.imported()
 
     output = require_picture(arguments.output)
     draw_training(output, records)

@@ -8,6 +8,7 @@ SCENES is what python -m preprocess.scenes has written. Training, evaluation and
 
 import argparse
 
+from trainlib.core import cli
 from trainlib.core.outputs import require_folder
 from trainlib.run.command import run_command
 from vmnet_jax.data.scene_lookup import require_scene_files
@@ -27,6 +28,8 @@ def main(arguments: argparse.Namespace) -> None:
     require_scene_files(arguments.scenes)
 
     from vmnet_jax.data.tfds_builders import prepare_scenes
+
+    cli.imported()
 
     print(f"Prepared: {prepare_scenes(arguments.scenes, arguments.data_dir)}")
 

@@ -7,6 +7,7 @@ import pathlib
 
 import jax
 
+from trainlib.core import cli
 from trainlib.core.caches import NAME, user_cache
 from trainlib.core.errors import UserError
 from trainlib.run import processes
@@ -21,6 +22,7 @@ def start_devices(platform: str = "any") -> None:
 
     Raises UserError if there are none, or if they are not of the `platform` (see `check_platform`).
     """
+    cli.imported()
     enable_compilation_cache()
     check_platform(platform)
     several = f" in each of {processes.count()} processes" if processes.count() > 1 else ""
