@@ -72,7 +72,7 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._seconds[report.nodeid] += report.duration
         if report.when == "teardown":
-            worker = dict(report.user_properties)["worker"]
+            worker = dict(report.user_properties).get("worker", 0)  # a test that is always skipped has none
             self.tests.append(Timing(report.nodeid, self._seconds.pop(report.nodeid), self._peaks.get(worker, 0)))
             self._peaks[worker] = 0
 
