@@ -12,7 +12,6 @@ from sdclr_jax.report.evaluation import COLUMNS
 from sdclr_jax.report.table_rows import read_run
 from trainlib.analysis.study import run_main
 from trainlib.analysis.study_plan import StudyTarget
-from trainlib.core import cli
 
 FEW_SHOT = ("std", "all")
 
@@ -31,8 +30,6 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
 def check(config: ConfigDict) -> None:
     """Raises UserError for a config that the training would refuse."""
     from sdclr_jax.settings import check_config
-
-    cli.imported()
 
     check_config(config)
 

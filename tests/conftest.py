@@ -54,7 +54,8 @@ def _memory_of_the_file(request):
         jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
     else:
         yield
-    gc.enable()  # a command's `cli.run` puts collecting off
+    gc.enable()  # a command's `cli.run` puts collecting off, and `cli.imported` keeps what exists by then
+    gc.unfreeze()
     jax.clear_caches()
     gc.collect()
     if GLIBC is not None:

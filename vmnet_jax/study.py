@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 
 from trainlib.analysis.study import run_main
 from trainlib.analysis.study_plan import StudyTarget
-from trainlib.core import cli
 from trainlib.core.errors import UserError
 from trainlib.run.metrics import read_metrics
 
@@ -28,8 +27,6 @@ def read_figures(workdir: pathlib.Path) -> dict[str, float]:
 def check(config: ConfigDict) -> None:
     """Raises UserError for a config that the training would refuse."""
     from vmnet_jax.settings import check_config
-
-    cli.imported()
 
     check_config(config)
 

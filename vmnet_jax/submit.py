@@ -11,6 +11,7 @@ python -m preprocess.scenes makes them from the test meshes.
 import argparse
 
 from preprocess.cli.sources import read_scene_list, resolve_names
+from trainlib.core import cli
 from trainlib.core.cli import positive
 from trainlib.core.errors import UsageError
 from trainlib.core.outputs import require_file
@@ -49,6 +50,7 @@ def _check(arguments: argparse.Namespace, listed: list[str]) -> int:
     from vmnet_jax.data.scene_store import open_scenes
     from vmnet_jax.prediction.submission_check import check_submission, require_scenes
 
+    cli.imported()
     scenes = open_scenes(arguments.scenes)
     names = resolve_names(listed, scenes.names)
     require_scenes(arguments.scenes, scenes.names, names)

@@ -22,7 +22,7 @@ MAX_PARTS = 16
 
 
 def _kernels() -> ModuleType:
-    """`kernels.cpu_ffi.runtime.registry`, which imports Numba: who does not use its kernels does not wait for it."""
+    """`kernels.cpu_ffi.runtime.registry`, which imports Numba. Callers that use no kernel do not wait for it."""
     from kernels.cpu_ffi.runtime import registry
 
     return registry

@@ -132,7 +132,7 @@ def run_main(
         pause_in: "module:Class.function", see `pause`; calls: at which of its calls, from 1.
         long_call_in: "module:Class.function", see `long_call_into_c`.
         room: bytes that the largest file may have, 0 for any number.
-        log_compiles: JAX says what it compiles.
+        log_compiles: JAX logs what it compiles.
     """
     os.environ.update(environment)
     for path, descriptor in ((out, 1), (err, 2)):

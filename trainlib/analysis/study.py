@@ -46,6 +46,7 @@ def run_study(
 
     from trainlib.analysis.study_table import write_table
 
+    cli.imported()
     deadline = time.monotonic() + max_seconds if max_seconds else None
     with StopRequest() as stop:
 

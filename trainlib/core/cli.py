@@ -49,13 +49,15 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def imported() -> None:
-    """To be called when a program has imported what it needs: from here on garbage is collected.
+    """Collects garbage from here on; a program calls it once it has imported what it needs.
 
-    `run` puts that off, and what exists now is never looked at, not even at the end. Libraries make half a million
-    objects that stay; looking through them again and again takes a third of the time of importing JAX and Numba.
+    `run` puts the collecting off. What exists by now is never looked at, not even at the end. Libraries make half a
+    million objects that stay; looking through them takes a third of the time of importing JAX and Numba. Further calls,
+    and calls outside of `run`, do nothing.
     """
-    gc.freeze()
-    gc.enable()
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """Several processes of one run: how they join, what they agree on, and how they end together.
 
-They talk as `trainlib.run.peers` says; values are JSON. A process that has not called `initialize` is the only one, and
-then nothing here waits for anybody or imports JAX.
+`trainlib.run.peers` carries their messages, which are JSON. A process that has not called `initialize` is the only one.
+Then nothing here waits or imports JAX.
 """
 
 import collections

@@ -287,7 +287,7 @@ class EvaluationBatches(_Batches):
     A group is `scenes_per_batch` consecutive scenes of the names; the last group may have fewer. The placement of a
     vote is drawn from the seed, the positions of the scene's vertices and the vote's number: not from the scene's
     name, its place among the others, or the order of its vertices. The buckets are at most `max_buckets` rungs of
-    `vmnet_jax.data.ladder`; they hold every group in the placements of `votes`. Other votes take a rung of their own if
+    `vmnet_jax.data.ladder`; they hold every group in the placements of `votes`. Other votes take another rung if
     they need a larger one.
     """
 

@@ -9,7 +9,8 @@ from preprocess.labels.label_map import LabelMap, read_label_map
 from trainlib.run.workdir import load_config
 from trainlib.store.checkpoints import CheckpointStore
 from trainlib.weights.weight_table import require_weights
-from vmnet_jax.learn.restore import LABEL_MAP, trained_params
+from vmnet_jax.data.scene_lookup import LABEL_MAP
+from vmnet_jax.learn.restore import trained_params
 from vmnet_jax.learn.step import TrainState, is_head
 
 _log = logging.getLogger(__name__)

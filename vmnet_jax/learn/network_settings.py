@@ -1,4 +1,4 @@
-"""What a config says about the network, read without building it: the one place that reads the model's config keys."""
+"""The network's settings, read without building it. No other file reads the model's config keys."""
 
 from collections.abc import Collection
 from typing import Any

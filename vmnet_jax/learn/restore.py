@@ -14,9 +14,10 @@ from trainlib.run.workdir import load_config
 from trainlib.store import programs
 from trainlib.store.checkpoints import CheckpointStore
 from trainlib.store.named_arrays import fill, named_arrays
+from vmnet_jax.data.scene_lookup import LABEL_MAP
 from vmnet_jax.learn.network_settings import network_key
 
-LABEL_MAP, PREPROCESSING = "label_map.csv", "preprocessing.json"
+PREPROCESSING = "preprocessing.json"
 
 
 class TrainedRun(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the commands that apply a network can be told: values and help of their flags."""
+"""Flags of the commands that apply a network: their values and help."""
 
 TRACE, INTERPOLATED = READ_OUTS = ("trace", "interpolated")
 """From the logits at level 0 to the file's vertices: see `vmnet_jax.prediction.read_out`."""

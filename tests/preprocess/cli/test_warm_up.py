@@ -35,7 +35,7 @@ for kernel in kernels:
 
 
 def compiled_for(scene):
-    """Kernels, with the types of their arguments, that a process needs for a scene, beside those of a room's making."""
+    """Kernels, with the types of their arguments, that a process needs for a scene; those that make it do not count."""
     done = subprocess.run([sys.executable, "-c", PROCESS, scene], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines())
 

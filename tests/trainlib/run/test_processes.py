@@ -62,10 +62,8 @@ def three():
     yield start
     limit.cancel()
     for program in started:
-        program.kill()
-        program.wait()
-        program.stdout.close()
-        program.stderr.close()
+        with program:  # waits for it and closes its streams
+            program.kill()
 
 
 def ends(programs):

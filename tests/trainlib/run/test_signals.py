@@ -33,10 +33,8 @@ def start():
     yield start_one
     limit.cancel()
     for run in started:
-        run.kill()
-        run.wait()
-        run.stdout.close()
-        run.stderr.close()
+        with run:  # waits for it and closes its streams
+            run.kill()
 
 
 def run_in_stop_request(body):

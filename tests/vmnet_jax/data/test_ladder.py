@@ -1,4 +1,4 @@
-"""The ladder of padded sizes: every batch has a rung of its own sizes alone, rungs are few and waste little."""
+"""The ladder of padded sizes: the rung of a batch depends on its sizes alone. Rungs are few and waste little."""
 
 import random
 
@@ -87,7 +87,7 @@ def test_levels_that_hardly_shrink_cost_no_rows_at_level_0(part, level):
 
 
 def test_long_overflow_lists_have_room_in_proportion():
-    """A fan of 100,000 neighbours around one vertex; lists of usual length do not make a rung of their own."""
+    """A fan of 100,000 neighbours around one vertex; lists of the usual length make no further rung."""
     sizes = surface(50_000)
     fan = ladder.rung(sizes._replace(overflow=(100_000, 30, 0, 0, 0, 0, 0)))
     assert fan._replace(overflow=()) == ladder.rung(sizes)._replace(overflow=())
